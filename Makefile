@@ -1,0 +1,62 @@
+# make demo   set up, then the embedded default study: a verdict on a real language model
+# make test   set up, then every check and test
+#
+# The environment lives in .venv. Variables:
+#   PYTHON  the interpreter it is made from (3.11 or newer)
+#   TORCH   what pip installs torch from, for example
+#             make demo TORCH="torch==2.13.0 --index-url <an index with the build you want>"
+#           Unset: the CPU build where the package index offers one, else its standard build.
+#   CORES   cores used by `make demo`
+
+PYTHON ?= python3
+CORES ?= all
+TORCH ?=
+
+TORCH_VERSION := 2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+export HF_HUB_DISABLE_TELEMETRY := 1
+export WANDB_MODE := disabled
+
+.PHONY: demo test env env-dev check docs clean-env
+
+demo: env
+	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
+
+test: env-dev check
+	$(BIN)/python -m pytest
+
+env: .venv/.ready
+env-dev: .venv/.ready-dev
+
+.venv/.ready: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name another with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+ifeq ($(strip $(TORCH)),)
+	$(PIP) install -c envs/requirements.lock "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	  $(PIP) install -c envs/requirements.lock "torch==$(TORCH_VERSION)"
+else
+	$(PIP) install $(TORCH)
+endif
+	$(PIP) install --no-deps -r envs/requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready envs/requirements-dev.lock
+	$(PIP) install --no-deps -r envs/requirements-dev.lock
+	@touch $@
+
+check: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python -m codespell_lib
+	$(BIN)/python -m mypy
+	$(BIN)/python -m snakemake --lint
+
+docs: env
+	$(BIN)/python -m correct_l0.config_docs
+
+clean-env:
+	rm -rf .venv

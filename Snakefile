@@ -1,0 +1,30 @@
+"""Which L0 should a sparse autoencoder have? The study, from text to report."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# A configuration named on the command line stands alone: merged with this one, keys of the default
+# study would leak into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/saes.smk"
+include: "workflow/rules/decoder_metrics.smk"
+include: "workflow/rules/probing.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        report=f"{RESULTS}/report.html",
+        summary=f"{RESULTS}/summary.txt",
+
+
+onerror:
+    write_partial_report()

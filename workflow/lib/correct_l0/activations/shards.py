@@ -1,0 +1,111 @@
+"""Shard files of a Zarr 3 array, read as bytes.
+
+A shard is its inner chunks, each followed by its crc32c, then an index of (offset, length) pairs
+and the index's crc32c. Reading the byte ranges directly is two to three times as fast as zarr's
+own reader and verifies the same checksums; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+
+from correct_l0.errors import InputError
+
+CHECKSUM_BYTES = 4
+MISSING = np.uint64(2**64 - 1)
+
+
+def shard_path(store: Path, split: str, column: str, shard: int) -> Path:
+    """Return the file of one shard of one array."""
+    parts = ("c", str(shard), "0") if column == "acts" else ("c", str(shard))
+    return store.joinpath(split, column, *parts)
+
+
+def file_checksum(path: Path, block: int = 2**24) -> int:
+    """Return the crc32c of a file's bytes."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while data := file.read(block):
+            checksum = google_crc32c.extend(checksum, data)
+    return checksum
+
+
+def read_index(path: Path, chunks: int) -> np.ndarray:
+    """Return a shard's index.
+
+    Parameters
+    ----------
+    path
+        The shard file.
+    chunks
+        Number of inner chunks in a shard.
+
+    Returns
+    -------
+    numpy.ndarray of shape (chunks, 2)
+        Offset and length in bytes of each inner chunk, its checksum included.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, too short, or the index's checksum is wrong.
+    """
+    index_bytes = 16 * chunks
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < index_bytes + CHECKSUM_BYTES:
+                raise InputError(
+                    f"{path}: {size} bytes, less than its index of "
+                    f"{index_bytes + CHECKSUM_BYTES}; {remedy(path)}"
+                )
+            file.seek(size - index_bytes - CHECKSUM_BYTES)
+            data = file.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; {remedy(path)}") from None
+    if google_crc32c.value(data[:-CHECKSUM_BYTES]) != int.from_bytes(data[-4:], "little"):
+        raise InputError(f"{path}: wrong checksum of the shard's index; {remedy(path)}")
+    return np.frombuffer(data[:-CHECKSUM_BYTES], dtype="<u8").reshape(chunks, 2)
+
+
+def read_chunk(path: Path, index: np.ndarray, chunk: int, out: np.ndarray) -> None:
+    """Fill `out` with the first rows of an inner chunk, its checksum verified.
+
+    Parameters
+    ----------
+    path
+        The shard file.
+    index
+        The shard's index, of shape (chunks, 2).
+    chunk
+        Number of the inner chunk in the shard.
+    out
+        Array of shape (rows,) or (rows, d_in) with at most as many rows as the chunk.
+
+    Raises
+    ------
+    InputError
+        If the chunk was never written, is short, or its checksum is wrong.
+    """
+    offset, length = index[chunk]
+    if offset == MISSING:
+        raise InputError(f"{path}: chunk {chunk} was never written; {remedy(path)}")
+    data = np.empty(int(length), dtype=np.uint8)
+    with open(path, "rb", buffering=0) as file:
+        read = os.preadv(file.fileno(), [data], int(offset))
+    if read != length or length - CHECKSUM_BYTES < out.nbytes:
+        raise InputError(f"{path}: chunk {chunk} is too short; {remedy(path)}")
+    values, stored = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    if google_crc32c.value(values) != int.from_bytes(stored.tobytes(), "little"):
+        raise InputError(f"{path}: wrong checksum of chunk {chunk}; {remedy(path)}")
+    out.view(np.uint8).reshape(-1)[:] = values[: out.nbytes]
+
+
+def remedy(path: Path) -> str:
+    """Return what to do about a damaged shard: only damaged shards are computed again."""
+    cache = next((p.parent for p in path.parents if p.name == "store"), path.parent)
+    return f"delete {cache}/manifest.json and {cache}/parts and run again"

@@ -1,0 +1,209 @@
+"""The shuffled stream of training batches.
+
+The order is a pure function of the store, the seed and the step: training resumes exactly, and an
+SAE trained alone sees the batches it would see in a group.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from correct_l0.errors import InputError
+
+if TYPE_CHECKING:
+    from correct_l0.activations.reader import Store
+
+# Not configurable: whether a split is held in memory decides the order of its rows, which must not
+# differ between machines.
+MEMORY_BYTES = 2 * 2**30
+GROUP_CHUNKS = 128
+
+
+class TrainingStream:
+    """Batches of raw training rows, each row once per epoch.
+
+    A split of at most 2 GiB is read into memory and permuted as a whole in each epoch. A larger
+    one is read in whole chunks, in an order drawn anew in each epoch, 128 at a time; the rows of
+    such a group are permuted together while a thread reads the next one. A batch may end one epoch
+    and begin the next.
+
+    Parameters
+    ----------
+    store
+        An open store.
+    seed
+        Seed of the order.
+    batch_tokens
+        Rows per batch.
+    memory_bytes, group_chunks
+        Sizes for tests; the order depends on them.
+
+    Attributes
+    ----------
+    wait_s : float
+        Seconds spent in `batch` so far: reading, gathering and converting.
+
+    Raises
+    ------
+    InputError
+        If the store holds fewer training rows than one batch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        seed: int,
+        batch_tokens: int,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        group_chunks: int = GROUP_CHUNKS,
+    ) -> None:
+        if not 0 < batch_tokens <= store.n_training:
+            raise InputError(
+                f"batch_tokens {batch_tokens} is not between 1 and the {store.n_training} tokens "
+                "cached for training; cache more or make the batch smaller"
+            )
+        self.store = store
+        self.batch_tokens = batch_tokens
+        self.wait_s = 0.0
+        in_memory = store.n_training * store.layout.row_bytes <= memory_bytes
+        order = _InMemory(store, seed) if in_memory else _Groups(store, seed, group_chunks)
+        self._order: _InMemory | _Groups = order
+
+    def batch(self, step: int) -> Float[Tensor, "batch_tokens d_in"]:
+        """Return the raw activations of a step, counted from 0, in float32."""
+        started = time.perf_counter()
+        parts = [values.float() for values in self._parts(step)]
+        batch = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self.wait_s += time.perf_counter() - started
+        return batch
+
+    def row_numbers(self, step: int) -> Int[Tensor, "batch_tokens"]:
+        """Return which training rows make up the batch of a step."""
+        parts = [self._order.numbers(*piece) for piece in self._pieces(step)]
+        return torch.cat(parts)
+
+    def _parts(self, step: int) -> Iterator[Tensor]:
+        for piece in self._pieces(step):
+            yield from self._order.rows(*piece)
+
+    def _pieces(self, step: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (epoch, start, stop) of a batch's parts, one for each epoch it touches."""
+        n = self.store.n_training
+        start, stop = step * self.batch_tokens, (step + 1) * self.batch_tokens
+        while start < stop:
+            epoch, offset = divmod(start, n)
+            length = min(stop - start, n - offset)
+            yield epoch, offset, offset + length
+            start += length
+
+
+def _generator(seed: int, *context: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *context])))
+
+
+class _InMemory:
+    """The whole split in memory, in its type on disk; one permutation per epoch."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self.seed = seed
+        self.values = store.view(store.column("training", "acts", 0, store.n_training))
+        self.epoch = -1
+        self.permutation = torch.empty(0, dtype=torch.long)
+
+    def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
+        if epoch != self.epoch:
+            order = _generator(self.seed, epoch).permutation(len(self.values))
+            self.permutation, self.epoch = torch.from_numpy(order), epoch
+        return self.permutation[start:stop]
+
+    def rows(self, epoch: int, start: int, stop: int) -> Iterator[Tensor]:
+        yield self.values.index_select(0, self.numbers(epoch, start, stop))
+
+
+class _Groups:
+    """Chunks in random order; the rows of each group of chunks permuted together."""
+
+    def __init__(self, store: Store, seed: int, group_chunks: int) -> None:
+        self.store = store
+        self.seed = seed
+        self.group_chunks = group_chunks
+        self.chunks = store.layout.chunks("training")
+        self.count = -(-self.chunks // group_chunks)
+        self.reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="activations")
+        self.loaded: dict[tuple[int, int], Future[Tensor]] = {}
+        self.plan: tuple[int, list[np.ndarray], np.ndarray] | None = None
+
+    def rows(self, epoch: int, start: int, stop: int) -> Iterator[Tensor]:
+        for group, order in self._locate(epoch, start, stop):
+            yield self._values(epoch, group).index_select(0, order)
+
+    def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
+        parts = []
+        for group, order in self._locate(epoch, start, stop):
+            size = self.store.layout.chunk_rows
+            rows = [
+                torch.arange(c * size, c * size + self.store.chunk_length("training", c))
+                for c in self._groups(epoch)[0][group]
+            ]
+            parts.append(torch.cat(rows)[order])
+        return torch.cat(parts)
+
+    def _groups(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the chunks of each group of an epoch, and the row where each group begins."""
+        if self.plan is None or self.plan[0] != epoch:
+            order = _generator(self.seed, epoch).permutation(self.chunks)
+            groups = np.split(order, range(self.group_chunks, self.chunks, self.group_chunks))
+            sizes = [sum(self.store.chunk_length("training", int(c)) for c in g) for g in groups]
+            self.plan = (epoch, groups, np.cumsum([0, *sizes]))
+        return self.plan[1], self.plan[2]
+
+    def _locate(self, epoch: int, start: int, stop: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield (group, positions in the group) of rows [start, stop) of an epoch."""
+        _, begins = self._groups(epoch)
+        while start < stop:
+            group = int(np.searchsorted(begins, start, side="right")) - 1
+            first, after = int(begins[group]), int(begins[group + 1])
+            order = self._permutation(epoch, group, after - first)
+            yield group, order[start - first : min(stop, after) - first]
+            start = min(stop, after)
+
+    def _permutation(self, epoch: int, group: int, rows: int) -> Tensor:
+        key = (epoch, group)
+        if getattr(self, "_permuted", (None,))[0] != key:
+            order = torch.from_numpy(_generator(self.seed, epoch, group, 1).permutation(rows))
+            self._permuted: tuple[tuple[int, int], Tensor] = (key, order)
+        return self._permuted[1]
+
+    def _values(self, epoch: int, group: int) -> Tensor:
+        here = (epoch, group)
+        after = (epoch, group + 1) if group + 1 < self.count else (epoch + 1, 0)
+        for key in (here, after):
+            if key not in self.loaded:
+                self.loaded[key] = self.reader.submit(self._load, self._chunks(*key))
+        for key in [key for key in self.loaded if key not in (here, after)]:
+            self.loaded.pop(key).cancel()
+        return self.loaded[here].result()
+
+    def _chunks(self, epoch: int, group: int) -> list[int]:
+        if self.plan is not None and self.plan[0] == epoch:
+            return [int(c) for c in self.plan[1][group]]
+        order = _generator(self.seed, epoch).permutation(self.chunks)
+        return [int(c) for c in order[group * self.group_chunks :][: self.group_chunks]]
+
+    def _load(self, chunks: list[int]) -> Tensor:
+        lengths = [self.store.chunk_length("training", chunk) for chunk in chunks]
+        values = self.store.empty(sum(lengths))
+        start = 0
+        for chunk, length in zip(chunks, lengths, strict=True):
+            self.store.fill_chunk("training", "acts", chunk, values[start : start + length])
+            start += length
+        return self.store.view(values)

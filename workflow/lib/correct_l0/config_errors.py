@@ -1,0 +1,62 @@
+"""Validation errors of the configuration in words."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+
+def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
+    """Return one line per wrong value: where, the value, the limit and the remedy."""
+    items = {}
+    for item in error.errors():
+        # Several members of a union complain about one value: the first is the simplest.
+        items.setdefault(tuple(part for part in item["loc"] if _is_key(part)), item)
+    # A wrong element makes its list too short as well.
+    told = {location[:-1] for location in items if location}
+    return "\n".join(
+        _describe(model, location, item)
+        for location, item in items.items()
+        if not (item["type"] == "too_short" and location in told)
+    )
+
+
+def _describe(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> str:
+    where = ".".join(map(str, location)) or "configuration"
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        known = sorted(_fields_at(model, location[:-1]))
+        nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        remedy = f"did you mean '{nearest[0]}'?" if nearest else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key; {remedy}"
+    if kind == "missing":
+        return f"{where}: not set, and it has no default; add it"
+    message = item["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: {item['input']!r} is not usable: {message[0].lower()}{message[1:]}"
+
+
+def _is_key(part: Any) -> bool:
+    """Tell keys and list positions from the names pydantic gives to members of a union."""
+    return isinstance(part, int) or not any(sign in part for sign in "[(")
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for part in location:
+        models = [m for m in _models_in(current) if part in m.model_fields]
+        if models:
+            current = models[0].model_fields[part].annotation
+    return [name for m in _models_in(current) for name in m.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, dict, tuple):
+        return [m for arg in get_args(annotation) for m in _models_in(arg)]
+    return []

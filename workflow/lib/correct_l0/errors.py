@@ -1,0 +1,9 @@
+"""The one exception a person is meant to read."""
+
+
+class InputError(Exception):
+    """Input the pipeline cannot use.
+
+    The message is one line that names the wrong value, the limit it breaks and
+    the remedy. Scripts print it without a traceback and exit with status 1.
+    """

@@ -1,0 +1,63 @@
+"""What every script of the workflow needs around its work: a log, threads, readable errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from correct_l0.errors import InputError
+
+
+@contextmanager
+def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
+    """Run a script's body with its output in the log and its input errors in one line.
+
+    Parameters
+    ----------
+    log_path
+        Everything printed, by this process and by libraries in C, goes to this file; an input
+        error goes to the screen too.
+    threads
+        Threads of torch and of the linear algebra libraries; must be set before they load.
+    """
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[variable] = str(threads)
+    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    screen = os.dup(2)
+    with open(log_path, "w", buffering=1) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            os.write(screen, f"error: {error}\n".encode())
+            sys.exit(1)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.close(screen)
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device for `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    InputError
+        If `cuda` is asked for and torch finds none.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device 'cuda': torch finds no CUDA device; use 'cpu' or 'auto', "
+            "or install a CUDA build of torch"
+        )
+    return name

@@ -1,0 +1,218 @@
+"""Manifests: what a result was made from, and whether it still is what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from correct_l0 import __version__
+from correct_l0.errors import InputError
+
+PACKAGES = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr", "sae-probes")
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a torn one. The temporary name keeps the
+    suffix and carries the process id, so that two writers never share it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, content: Mapping[str, Any]) -> None:
+    """Write JSON by temporary name and rename; NaN and infinity are refused."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def code_version() -> str:
+    """Return the package's version, with the git commit where the code runs from a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+    return f"{__version__}+{commit}"
+
+
+def write_manifest(
+    path: Path | str,
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str],
+    outputs: Iterable[Path | str],
+    **facts: Any,
+) -> None:
+    """Write the manifest of a finished result; the last file a job writes.
+
+    Parameters
+    ----------
+    path
+        The manifest. Its outputs are named relative to its folder.
+    stage
+        Name of the stage, such as `train_sae`.
+    recipe
+        The stage's `RECIPE`: a whole number that changes when its numbers do.
+    parameters
+        Canonical JSON string of the settings (`config.canonical`).
+    inputs
+        Digest of each input's manifest (`digest_of`), by name.
+    outputs
+        Files whose sizes and checksums are recorded.
+    **facts
+        What else is worth keeping: seed, device, wall time, measurements.
+    """
+    folder = Path(path).parent
+    write_json(
+        path,
+        {
+            "stage": stage,
+            "recipe": recipe,
+            "parameters": parameters,
+            "inputs": dict(inputs),
+            "outputs": {
+                os.path.relpath(file, folder): {
+                    "bytes": os.path.getsize(file),
+                    "sha256": sha256_of(file),
+                }
+                for file in outputs
+            },
+            **facts,
+            "code_version": code_version(),
+            "packages": {name: _version(name) for name in PACKAGES},
+        },
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def read_manifest(path: Path | str) -> dict[str, Any]:
+    """Return a manifest.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not JSON.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; run the job that makes it again") from None
+    except ValueError:
+        raise InputError(f"{path}: damaged, not JSON; delete it and run again") from None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: damaged, not a manifest; delete it and run again")
+    return manifest
+
+
+def digest_of(path: Path | str) -> str:
+    """Return what identifies a result: the sha256 over stage, recipe, parameters, inputs, outputs.
+
+    Wall times, versions and the device are left out, so that the same bytes made twice have the
+    same digest.
+    """
+    manifest = read_manifest(path)
+    keys = ("stage", "recipe", "parameters", "inputs", "outputs")
+    identity = {key: manifest.get(key) for key in keys}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def check_manifest(
+    path: Path | str,
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str],
+    checksums: bool = True,
+) -> dict[str, Any]:
+    """Return a manifest after holding it against the configuration and its files.
+
+    Raises
+    ------
+    InputError
+        Naming the first disagreement: stage, recipe, a parameter, an input's digest, or a file
+        that is missing, of another size or of another checksum.
+    """
+    manifest = read_manifest(path)
+    remedy = f"delete {Path(path).parent} and run again"
+    for key, wanted in (("stage", stage), ("recipe", recipe)):
+        if manifest.get(key) != wanted:
+            raise InputError(f"{path}: {key} is {manifest.get(key)!r}, not {wanted!r}; {remedy}")
+    if manifest.get("parameters") != parameters:
+        changes = describe_difference(str(manifest.get("parameters")), parameters)
+        raise InputError(f"{path}: made with other settings ({changes}); {remedy}")
+    if manifest.get("inputs") != dict(inputs):
+        found = manifest.get("inputs") or {}
+        wrong = [name for name in inputs if found.get(name) != inputs[name]] or list(found)
+        raise InputError(f"{path}: made from another {', '.join(wrong)}; {remedy}")
+    for name, expected in manifest["outputs"].items():
+        file = Path(path).parent / name
+        if not file.exists():
+            raise InputError(f"{file}: missing; {remedy}")
+        if file.stat().st_size != expected["bytes"]:
+            raise InputError(
+                f"{file}: {file.stat().st_size} bytes, not {expected['bytes']}; {remedy}"
+            )
+        if checksums and sha256_of(file) != expected["sha256"]:
+            raise InputError(f"{file}: bytes differ from its manifest's checksum; {remedy}")
+    return manifest
+
+
+def describe_difference(found: str, wanted: str) -> str:
+    """Return the differing settings of two canonical strings, as `key: found -> wanted`.
+
+    Examples
+    --------
+    >>> describe_difference('{"lr":0.1,"seed":1}', '{"lr":0.2,"seed":1}')
+    'lr: 0.1 -> 0.2'
+    """
+    try:
+        old, new = _flatten(json.loads(found)), _flatten(json.loads(wanted))
+    except ValueError:
+        return "unreadable settings"
+    return ", ".join(
+        f"{key}: {json.dumps(old[key]) if key in old else 'default'} -> "
+        f"{json.dumps(new[key]) if key in new else 'default'}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    )
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        parts = (_flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items())
+        return {key: item for part in parts for key, item in part.items()}
+    return {prefix: value}

@@ -1,0 +1,32 @@
+# In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the sealed manifest of
+# the activation cache. Out: results/{study}/decoder_metrics/l0_{l0}/seed_{seed}/.
+
+from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
+
+
+rule project_decoder:
+    """s_n^dec for every n, c_dec, and the histogram of the decoder projections of one SAE."""
+    input:
+        sae=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
+        activations=f"{CACHE_FOLDER}/manifest.json",
+    output:
+        manifest=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/manifest.json",
+        s_n_dec=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/s_n_dec.csv",
+        c_dec=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/c_dec.csv",
+        histogram=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/histogram.npz",
+    log:
+        f"{RESULTS}/logs/project_decoder/l0_{{l0}}/seed_{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/project_decoder/l0_{{l0}}/seed_{{seed}}.tsv"
+    params:
+        settings=PLAN.settings_decoder_metrics(),
+        recipe=f"recipe={DECODER_METRICS_RECIPE}",
+        folder=subpath(output.manifest, parent=True),
+    threads: 1
+    resources:
+        device=DEVICE,
+        gpu=1,
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../scripts/project_decoder.py"
