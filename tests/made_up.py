@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
+from correct_l0.config import parse_config
+from correct_l0.manifest import digest_of, write_manifest
+from correct_l0.plan import Plan
+from correct_l0.probing.tasks import resolve_tasks
 
 L0 = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 192.0, 300.0)
 C_DEC = (0.0736, 0.0647, 0.0571, 0.0489, 0.0397, 0.0330, 0.0349, 0.0381)
@@ -72,3 +79,180 @@ def tables(
         ),
         "gaps": pd.DataFrame(list(gaps), columns=["l0", "seed", "room", "reason"]),
     }
+
+
+def config(**saes) -> dict:
+    """Configuration of the made-up study."""
+    return {
+        "study": "made-up",
+        "title": "A made-up study",
+        "activations": {
+            "cache": "made-up",
+            "model": {"source": "package:made_up"},
+            "hook_name": "blocks.3.hook_resid_post",
+            "d_in": 384,
+            "text": {"source": "sae-probes", "reserve_tasks": "default"},
+            "training_tokens": 1_048_576,
+            "held_out_tokens": 131_072,
+        },
+        "saes": {
+            "d_sae": 768,
+            "l0": list(L0),
+            "seeds": [0, 1],
+            "training": {"training_tokens": 2_097_152, "batch_tokens": 1024, "lr": 1e-3},
+            **saes,
+        },
+        "decoder_metrics": {"n": [48, 96, 154, 192, 230, 300, 340, 384]},
+        "probing": {"tasks": "default"},
+    }
+
+
+def plan(**saes) -> Plan:
+    """The plan of the made-up study."""
+    return Plan(parse_config(config(**saes)))
+
+
+def write_study(plan: Plan) -> None:
+    """Write every file of a study below the current folder, as its rooms would.
+
+    Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
+    """
+    cache = Path(plan.cache_folder)
+    _seal(cache, "seal_activations", plan.settings_activations(), {}, [])
+    digest = digest_of(cache / "manifest.json")
+    tasks = resolve_tasks(plan.study.probing.tasks)
+    levels = np.random.default_rng(0).uniform(0.55, 0.95, len(tasks))
+    probed = {}
+    for task in tasks:
+        path = cache / "probing" / "tasks" / f"{task}.json"
+        write_manifest(path, stage="cache_probing_activations", recipe=1, parameters=task,
+                       inputs={}, outputs=[])  # fmt: skip
+        probed[task] = digest_of(path)
+    for label, seed in plan.points:
+        rng = np.random.default_rng([seed, int(float(label) * 10)])
+        sae = _write_sae(plan, label, seed, digest, rng)
+        _write_decoder_metrics(plan, label, seed, {"sae": sae, "activations": digest}, rng)
+        folder = Path(plan.point_folder("probing", label, seed))
+        gain = np.interp(np.log(float(label)), np.log(L0), F1_GAIN)
+        rows = [
+            {
+                "task": task,
+                "probe_k": k,
+                "f1": min(0.999, levels[t] + gain * (1 if k == 1 else 0.5) + 0.05 * (k == 16)
+                          + rng.normal(0, 0.012)),
+                "accuracy": levels[t],
+                "auc": levels[t],
+                "f1_dedup": levels[t] + gain - 0.01,
+            }
+            for t, task in enumerate(tasks)
+            for k in plan.study.probing.probe_k
+        ]  # fmt: skip
+        scores = _csv(folder / "scores.csv", pd.DataFrame(rows))
+        _seal(folder, "probe_sae", plan.settings_probing(), {"sae": sae, **probed}, [scores],
+              l0=float(label), seed=seed)  # fmt: skip
+    baselines = Path(plan.results) / "probing" / "baselines"
+    table = pd.DataFrame(
+        [
+            {"baseline": name, "task": task, "f1": f1, "accuracy": f1, "auc": f1}
+            for t, task in enumerate(tasks)
+            for name, f1 in (
+                ("logistic_regression", min(1.0, levels[t] + 0.1)),
+                ("constant", 1 / 3),
+                ("coin", 0.5),
+            )
+        ]
+    )
+    _seal(baselines, "probe_baselines", plan.settings_probing(), probed, [
+        _csv(baselines / "scores.csv", table)
+    ])  # fmt: skip
+    write_benchmarks(plan)
+
+
+def write_benchmarks(plan: Plan) -> None:
+    """Write a benchmark of one second of wall time for every point of every stage."""
+    for rule in ("train_sae", "project_decoder", "probe_sae"):
+        for label, seed in plan.points:
+            path = Path(plan.results) / "benchmarks" / rule / f"l0_{label}" / f"seed_{seed}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t200.5\n")
+
+
+def _write_sae(plan: Plan, label: str, seed: int, digest: str, rng: np.random.Generator) -> str:
+    folder, l0 = Path(plan.point_folder("saes", label, seed)), float(label)
+    share = np.log(l0 / L0[0]) / np.log(L0[-1] / L0[0])
+    (folder / "sae").mkdir(parents=True, exist_ok=True)
+    (folder / "sae" / "cfg.json").write_text("{}")
+    cosines = np.clip(rng.normal(0.12 + 0.35 * share, 0.1, 768), -1, 1)
+    np.save(folder / "decoder_init_cosine.npy", cosines)
+    steps = np.arange(0, 2048)
+    fall = 40 + 300 * np.exp(-steps / 60) + (330 / (1 + 0.4 * l0)) * np.exp(-steps / 700)
+    loss = fall * (1 - 0.6 * share) * rng.normal(1, 0.01, len(steps))
+    files = [
+        folder / "sae" / "cfg.json",
+        folder / "decoder_init_cosine.npy",
+        _csv(folder / "loss.csv", pd.DataFrame({
+            "step": steps, "tokens": (steps + 1) * 1024, "mse_loss": loss, "aux_loss": 0.0,
+            "loss": loss, "l0_batch": l0,
+        })),
+    ]  # fmt: skip
+    fvu = 0.75 - 0.6 * share + rng.normal(0, 0.004)
+    _seal(
+        folder, "train_sae", plan.settings_sae(label), {"activations": digest}, files,
+        seed=seed, l0=l0, d_in=384, d_sae=768, steps=2048, tokens=2048 * 1024,
+        activation_scale=1.2, l0_measured=l0 * (1 + rng.normal(0, 0.004)), threshold=0.5, fvu=fvu,
+        mse=384 * fvu, dead_latents=int(30 * share), dead_fraction=int(30 * share) / 768,
+        evaluated_tokens=65_536, init_cosine_median=float(np.median(cosines)),
+        loss_slope=0.004 + rng.normal(0, 0.001), tokens_per_s=24_000.0, data_wait_fraction=0.01,
+        wall_s=85.0, resumed_from_step=0, device="cpu", threads=1,
+    )  # fmt: skip
+    return digest_of(folder / "manifest.json")
+
+
+def _write_decoder_metrics(
+    plan: Plan, label: str, seed: int, inputs: dict[str, str], rng: np.random.Generator
+) -> None:
+    folder, l0 = Path(plan.point_folder("decoder_metrics", label, seed)), float(label)
+    c_dec = float(np.interp(np.log(l0), np.log(L0), C_DEC) * rng.normal(1, 0.004))
+    s_48 = np.interp(np.log(l0), np.log(L0), S_N)
+    rows = [
+        {"n": n, "statistic": statistic, "value": s_48 * (48 / n) ** 0.45 * rng.normal(1, 0.004),
+         "standard_error": 0.003, "batches": 32, "tokens": 131_072}
+        for n in plan.study.n_values()
+        for statistic in ("batch_mean", "pooled")
+    ]  # fmt: skip
+    edges = np.linspace(-20, 40, 961)
+    centres = (edges[1:] + edges[:-1]) / 2
+    counts = 1e7 * np.exp(-np.abs(centres) / (0.3 + c_dec * 10)) * (centres > -9)
+    counts += 4e5 * np.exp(-((centres - 7) ** 2) / 6)
+    directions = rng.normal(size=(768, 384)) + c_dec * 8 * rng.normal(size=384)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    random = float(np.sqrt(2 / (np.pi * 384)))
+    table = {"c_dec": c_dec, "c_dec_random": random, "d_sae": 768, "d_in": 384}
+    files = [
+        _csv(folder / "s_n_dec.csv", pd.DataFrame(rows)),
+        _csv(folder / "c_dec.csv", pd.DataFrame([table])),
+        folder / "histogram.npz",
+        folder / "cosine_heatmap.npz",
+    ]
+    np.savez_compressed(files[2], counts=counts.astype(int), edges=edges)
+    np.savez_compressed(files[3], cosines=(directions @ directions.T).astype(np.float16))
+    _seal(folder, "project_decoder", plan.settings_decoder_metrics(), inputs, files,
+          l0=l0, seed=seed)  # fmt: skip
+
+
+def _csv(path: Path, table: pd.DataFrame) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return path
+
+
+def _seal(folder, stage, parameters, inputs, outputs, **facts) -> None:
+    write_manifest(
+        folder / "manifest.json",
+        stage=stage,
+        recipe=1,
+        parameters=parameters,
+        inputs=inputs,
+        outputs=outputs,
+        **facts,
+    )

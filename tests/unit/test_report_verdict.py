@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from made_up import C_DEC, F1_GAIN, L0, S_N, tables
 
 from correct_l0.report.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.study import read_study
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
+from made_up import C_DEC, F1_GAIN, L0, S_N, tables
 
 FALLING = (0.066, 0.064, 0.061, 0.056, 0.051, 0.046, 0.041, 0.036)
 RISING = tuple(reversed(FALLING))

@@ -18,15 +18,14 @@ rule project_decoder:
         f"{RESULTS}/logs/project_decoder/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/project_decoder/l0_{{l0}}/seed_{{seed}}.tsv"
-    params:
-        settings=PLAN.settings_decoder_metrics(),
-        recipe=f"recipe={DECODER_METRICS_RECIPE}",
-        folder=subpath(output.manifest, parent=True),
     threads: 1
     resources:
         device=DEVICE,
         gpu=1,
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=PLAN.settings_decoder_metrics(),
+        recipe=f"recipe={DECODER_METRICS_RECIPE}",
     script:
         "../scripts/project_decoder.py"

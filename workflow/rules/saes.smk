@@ -1,5 +1,9 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
+# Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds. Memory:
+# up to 2 GiB of cached rows, and five tensors of the encoder's and decoder's size.
+
+import math
 
 from correct_l0.saes import RECIPE as SAES_RECIPE
 
@@ -18,15 +22,15 @@ rule train_sae:
         f"{RESULTS}/logs/train_sae/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_sae/l0_{{l0}}/seed_{{seed}}.tsv"
-    params:
-        settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
-        recipe=f"recipe={SAES_RECIPE}",
     threads: 1
     resources:
         device=DEVICE,
-        checkpoint_min=STUDY.saes.checkpoint_min,
+        checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
         gpu=1,
-        mem_mb=4000,
+        mem_mb=4000 + STUDY.activations.d_in * STUDY.saes.d_sae // 25_000,
         runtime=1440,
+    params:
+        settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
+        recipe=f"recipe={SAES_RECIPE}",
     script:
         "../scripts/train_sae.py"

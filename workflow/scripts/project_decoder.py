@@ -5,6 +5,7 @@ from correct_l0.jobs import job, resolve_device
 with job(snakemake.log[0], threads=snakemake.threads):
     import json
     import time
+    from pathlib import Path
 
     from correct_l0.activations.reader import open_store
     from correct_l0.config import DecoderMetrics
@@ -27,7 +28,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         facts["activation_scale"],
         [int(n) for n in settings.n],
     )
-    folder = snakemake.params.folder
+    folder = Path(snakemake.output.manifest).parent
     outputs = write_projections(folder, statistics) + write_cosines(folder, sae.W_dec)
     write_manifest(
         snakemake.output.manifest,

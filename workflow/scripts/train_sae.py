@@ -24,7 +24,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         snakemake.params.settings,
         seed,
         device=resolve_device(snakemake.resources.device),
-        checkpoint_min=float(snakemake.resources.checkpoint_min),
+        checkpoint_s=snakemake.resources.checkpoint_s,
         metadata={
             "model_name": cache["model"]["source"],
             "hook_name": cache["hook_name"],

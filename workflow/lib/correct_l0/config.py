@@ -166,6 +166,10 @@ class Training(Section):
     engine: Literal["fused", "saelens"] = "fused"
     """`fused`: this project's training step inside SAELens' trainer. `saelens`: SAELens' own."""
 
+    precision: Literal["float32", "reduced"] = "float32"
+    """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
+    with AMX (slower on other CPUs)."""
+
 
 def _optional(field: FieldInfo) -> Any:
     limited = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
@@ -295,10 +299,14 @@ class Config(Section):
                     "training or held out; cache more or make the batch smaller"
                 )
         for n in self.decoder_metrics.n:
-            if n > self.saes.d_sae:
-                raise ValueError(f"n {n:g} is above d_sae {self.saes.d_sae}; lower it")
             if n > 1 and n != int(n):
                 raise ValueError(f"n {n:g} is neither whole nor a fraction below 1; round it")
+        for n in self.n_values():
+            if n >= self.saes.d_sae:
+                raise ValueError(
+                    f"n {n} is not below d_sae {self.saes.d_sae}: a token has only that many "
+                    "projections; lower it"
+                )
         ranks = self.n_values()
         for n in dict.fromkeys(n for n in ranks if ranks.count(n) > 1):
             raise ValueError(f"n {n} is listed more than once (after fractions of d_sae); keep one")

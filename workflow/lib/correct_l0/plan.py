@@ -36,6 +36,8 @@ class Plan:
 
         plan = cls(parse_config(raw))
         check_tasks(plan.study.probing.tasks)
+        if not isinstance(plan.study.activations.text.reserve_tasks, str):
+            check_tasks(plan.study.activations.text.reserve_tasks)
         check_inputs(plan.study.activations)
         check_cache_identity(plan.cache_folder, plan.study.activations)
         return plan

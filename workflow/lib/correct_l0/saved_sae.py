@@ -42,10 +42,10 @@ class SavedSae:
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
-    b_enc: Float[Tensor, "d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
     W_dec: Float[Tensor, "d_sae d_in"]
-    b_dec: Float[Tensor, "d_in"]
-    threshold: Float[Tensor, "d_sae"]
+    b_dec: Float[Tensor, " d_in"]
+    threshold: Float[Tensor, " d_sae"]
     apply_b_dec_to_input: bool = True
 
     @property
@@ -60,14 +60,14 @@ class SavedSae:
 
     def to(self, device: str) -> SavedSae:
         """Return the same SAE on another device."""
-        moved = {
+        moved: dict[str, Any] = {
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         return SavedSae(**moved)
 
     def encode(
-        self, x: Float[Tensor, "batch d_in"], columns: Int[Tensor, "latents"] | None = None
+        self, x: Float[Tensor, "batch d_in"], columns: Int[Tensor, " latents"] | None = None
     ) -> Float[Tensor, "batch latents"]:
         """Return latent activations, of all latents or of some.
 

@@ -25,6 +25,23 @@ def identity_settings(activations: Activations) -> str:
     return canonical(activations, "cache", "shards_per_job", "forward_batch_tokens")
 
 
+def parse_settings(
+    settings: str, cache_folder: Path | str, shards_per_job: int | None = None
+) -> Activations:
+    """Return the settings of a cache from `identity_settings` and its folder, named after it."""
+    rest = {} if shards_per_job is None else {"shards_per_job": shards_per_job}
+    return Activations.model_validate(
+        {**json.loads(settings), "cache": Path(cache_folder).name, **rest}
+    )
+
+
+def job_memory_mb(activations: Activations) -> int:
+    """Return what a caching job needs: libraries and model, and a shuffle window twice over."""
+    layout = Layout.of(activations)
+    window_bytes = layout.window_shards * layout.shard_rows * layout.row_bytes
+    return 3000 + 2 * window_bytes // 2**20
+
+
 @dataclass(frozen=True)
 class Window:
     """Rows that are shuffled together: a range of whole shards of one split."""

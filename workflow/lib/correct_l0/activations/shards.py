@@ -25,15 +25,6 @@ def shard_path(store: Path, split: str, column: str, shard: int) -> Path:
     return store.joinpath(split, column, *parts)
 
 
-def file_checksum(path: Path, block: int = 2**24) -> int:
-    """Return the crc32c of a file's bytes."""
-    checksum = 0
-    with open(path, "rb") as file:
-        while data := file.read(block):
-            checksum = google_crc32c.extend(checksum, data)
-    return checksum
-
-
 def read_index(path: Path, chunks: int) -> np.ndarray:
     """Return a shard's index.
 

@@ -31,9 +31,9 @@ class TrainingStream:
     """Batches of raw training rows, each row once per epoch.
 
     A split of at most 2 GiB is read into memory and permuted as a whole in each epoch. A larger
-    one is read in whole chunks, in an order drawn anew in each epoch, 128 at a time; the rows of
-    such a group are permuted together while a thread reads the next one. A batch may end one epoch
-    and begin the next.
+    one is read in whole chunks, in an order drawn anew in each epoch, 65 to 128 at a time; the rows
+    of such a group are permuted together while a thread reads the next one. A batch may end one
+    epoch and begin the next.
 
     Parameters
     ----------
@@ -160,8 +160,7 @@ class _Groups:
     def _groups(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the chunks of each group of an epoch, and the row where each group begins."""
         if self.plan is None or self.plan[0] != epoch:
-            order = _generator(self.seed, epoch).permutation(self.chunks)
-            groups = np.split(order, range(self.group_chunks, self.chunks, self.group_chunks))
+            groups = self._draw(epoch)
             sizes = [sum(self.store.chunk_length("training", int(c)) for c in g) for g in groups]
             self.plan = (epoch, groups, np.cumsum([0, *sizes]))
         return self.plan[1], self.plan[2]
@@ -196,8 +195,11 @@ class _Groups:
     def _chunks(self, epoch: int, group: int) -> list[int]:
         if self.plan is not None and self.plan[0] == epoch:
             return [int(c) for c in self.plan[1][group]]
-        order = _generator(self.seed, epoch).permutation(self.chunks)
-        return [int(c) for c in order[group * self.group_chunks :][: self.group_chunks]]
+        return [int(c) for c in self._draw(epoch)[group]]
+
+    def _draw(self, epoch: int) -> list[np.ndarray]:
+        """Return the chunks of each group of an epoch; groups differ by one chunk at most."""
+        return np.array_split(_generator(self.seed, epoch).permutation(self.chunks), self.count)
 
     def _load(self, chunks: list[int]) -> Tensor:
         lengths = [self.store.chunk_length("training", chunk) for chunk in chunks]

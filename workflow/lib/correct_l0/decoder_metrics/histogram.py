@@ -22,7 +22,7 @@ _BINS = (HIGH - LOW) * BINS_PER_UNIT
 _CHUNK = 2**24
 
 
-def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, "bins"]:
+def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, " bins"]:
     """Return how many projections lie in each fine bin; bin i is [LOW + i/2^14, LOW + (i+1)/2^14).
 
     Examples
@@ -41,7 +41,7 @@ def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, "bins"]
     return counts
 
 
-def bin_of_rank(counts: Int[Tensor, "bins"], rank: int) -> int:
+def bin_of_rank(counts: Int[Tensor, " bins"], rank: int) -> int:
     """Return the bin that holds the value at a 0-based rank in descending order."""
     at_or_above = counts.flip(0).cumsum(0)
     return len(counts) - 1 - int(torch.searchsorted(at_or_above, rank, right=True))
@@ -58,15 +58,15 @@ def value_of_bin(index: int) -> float:
     return LOW + (index + 0.5) / BINS_PER_UNIT
 
 
-def density_at(counts: Int[Tensor, "bins"], index: int, half_width: int = 256) -> float:
+def density_at(counts: Int[Tensor, " bins"], index: int, half_width: int = 256) -> float:
     """Return the number of projections per unit around a bin, over a window of 1/32 unit."""
     window = counts[max(0, index - half_width) : index + half_width + 1]
     return float(window.sum()) / len(window) * BINS_PER_UNIT
 
 
 def coarse_histogram(
-    counts: Int[Tensor, "bins"],
-) -> tuple[Int[np.ndarray, "coarse"], Float[np.ndarray, "coarse+1"]]:
+    counts: Int[Tensor, " bins"],
+) -> tuple[Int[np.ndarray, " coarse"], Float[np.ndarray, " coarse+1"]]:
     """Return counts in bins of 1/16 unit and their edges, for figures."""
     merged = counts.reshape(-1, BINS_PER_UNIT // COARSE_BINS_PER_UNIT).sum(dim=1).cpu().numpy()
     return merged, np.linspace(LOW, HIGH, len(merged) + 1)

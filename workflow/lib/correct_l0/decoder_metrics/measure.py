@@ -44,13 +44,13 @@ class ProjectionStatistics:
     batch_tokens: int
     per_batch: Float[np.ndarray, "batches n"]
     above: Float[np.ndarray, "batches n"]
-    counts: Int[Tensor, "bins"]
+    counts: Int[Tensor, " bins"]
 
 
 def measure_projections(
     batches: Iterable[Float[Tensor, "batch d_in"]],
     W_dec: Float[Tensor, "d_sae d_in"],
-    b_dec: Float[Tensor, "d_in"],
+    b_dec: Float[Tensor, " d_in"],
     activation_scale: float,
     n: Sequence[int],
 ) -> ProjectionStatistics:
@@ -142,7 +142,7 @@ def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def standard_error(values: Float[np.ndarray, "batches"]) -> float:
+def standard_error(values: Float[np.ndarray, " batches"]) -> float:
     """Return the standard error of the mean over batches; NaN for a single one.
 
     Examples

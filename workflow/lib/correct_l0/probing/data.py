@@ -34,7 +34,7 @@ class Task:
 
     name: str
     prompts: list[str]
-    labels: Int[np.ndarray, "rows"]
+    labels: Int[np.ndarray, " rows"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Split:
         Test rows whose prompt occurs nowhere in train.
     """
 
-    train: Int[np.ndarray, "train"]
-    test: Int[np.ndarray, "test"]
-    new: Bool[np.ndarray, "test"]
+    train: Int[np.ndarray, " train"]
+    test: Int[np.ndarray, " test"]
+    new: Bool[np.ndarray, " test"]
 
 
 def read_task(name: str) -> Task:
@@ -66,8 +66,8 @@ def read_task(name: str) -> Task:
 
 
 def split_rows(
-    labels: Int[np.ndarray, "rows"], train_rows: int, test_rows: int, seed: int = SPLIT_SEED
-) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "test"]]:
+    labels: Int[np.ndarray, " rows"], train_rows: int, test_rows: int, seed: int = SPLIT_SEED
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
     """Return train and test rows, half of each class (the odd row is of class 1), shuffled.
 
     The draws follow sae-probes' `get_train_test_indices` one by one, so that the same seed gives

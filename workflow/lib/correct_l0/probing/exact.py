@@ -68,7 +68,7 @@ def probe_task(
 
 @torch.inference_mode()
 def encode(
-    sae: SavedSae, x: Float[Tensor, "rows d_in"], columns: Int[Tensor, "latents"] | None = None
+    sae: SavedSae, x: Float[Tensor, "rows d_in"], columns: Int[Tensor, " latents"] | None = None
 ) -> Float[Tensor, "rows latents"]:
     """Return latent activations on the CPU, encoded in batches of 128 rows."""
     device = sae.W_dec.device

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -35,12 +34,12 @@ class ProbeResult:
     accuracy: float
     auc: float
     validation_auc: float
-    predictions: Int[np.ndarray, "test"]
+    predictions: Int[np.ndarray, " test"]
 
 
 def rank_latents(
-    latent_acts: Float[Tensor, "train d_sae"], labels: Int[Tensor, "train"]
-) -> Int[Tensor, "d_sae"]:
+    latent_acts: Float[Tensor, "train d_sae"], labels: Int[Tensor, " train"]
+) -> Int[Tensor, " d_sae"]:
     """Return the latents by how far apart their two class means are, furthest first.
 
     Each latent is first divided by its mean over the rows where it is not zero.
@@ -53,6 +52,7 @@ def rank_latents(
     --------
     Divided by their means 1 and 6, the latents differ by 1 and by 1/3 between the classes:
 
+    >>> import torch
     >>> latent_acts = torch.tensor([[1.0, 7.0], [0.0, 5.0]])
     >>> rank_latents(latent_acts, torch.tensor([1, 0])).tolist()
     [0, 1]
@@ -66,9 +66,9 @@ def rank_latents(
 
 def fit_probe(
     x_train: Float[np.ndarray, "train features"],
-    y_train: Int[np.ndarray, "train"],
+    y_train: Int[np.ndarray, " train"],
     x_test: Float[np.ndarray, "test features"],
-    y_test: Int[np.ndarray, "test"],
+    y_test: Int[np.ndarray, " test"],
     penalty: Penalty = "l1",
     seed: int = 42,
 ) -> ProbeResult:
@@ -125,7 +125,7 @@ def fit_probe(
 
 
 def deduplicated_f1(
-    y_test: Int[np.ndarray, "test"], predictions: Int[np.ndarray, "test"], new: np.ndarray
+    y_test: Int[np.ndarray, " test"], predictions: Int[np.ndarray, " test"], new: np.ndarray
 ) -> float | None:
     """Return the weighted F1 over test rows whose prompt is not in train; None if there is none.
 
@@ -161,7 +161,7 @@ def _regression(inverse_penalty: float, penalty: Penalty, seed: int) -> Logistic
     )
 
 
-def _attainable_auc(x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, "rows"]) -> float:
+def _attainable_auc(x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, " rows"]) -> float:
     """Return an AUC that no penalty can exceed: later fits are not needed once it is reached.
 
     A probe on one latent orders rows by that latent, forwards or backwards, so it can only have

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from correct_l0.errors import InputError
+from correct_l0.manifest import replacing
 from correct_l0.probing.data import SPLIT_SEED, activations_file
 
 
@@ -90,3 +91,18 @@ class ReferenceEngine:
 def result_file(folder: Path | str, cache: str, task: str, hook_name: str) -> Path:
     """Return where sae-probes writes the L1 probes of a task, in its normal setting."""
     return Path(folder) / f"sae_probes_{cache}" / "normal_setting" / f"{task}_{hook_name}_l1.json"
+
+
+def write_package_results(
+    folder: Path, cache: str, hook_name: str, probes: Mapping[str, list[dict[str, Any]]]
+) -> list[Path]:
+    """Write each task's entries as sae-probes' result file; files of other tasks are removed."""
+    paths = [result_file(folder, cache, task, hook_name) for task in probes]
+    for old in paths[0].parent.glob("*.json"):
+        if old not in paths:
+            old.unlink()
+    for path, task_probes in zip(paths, probes.values(), strict=True):
+        entries = [probe["entry"] for probe in task_probes]
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(entries, indent=4, ensure_ascii=False))
+    return paths

@@ -1,0 +1,70 @@
+"""Made-up probing activations for real tasks, and an SAE of random weights that reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from correct_l0.manifest import write_manifest
+from correct_l0.probing.data import activations_file, read_task
+
+CACHE, HOOK = "toy", "blocks.1.hook_resid_post"
+D_IN, D_SAE = 24, 96
+# How far apart the classes are: not at all, a little, completely.
+TASKS = {"117_us_state_FL": 0.0, "131_temp_cat_Typical Time": 0.7, "95_toxic_is": 60.0}
+
+
+def write_activations(folder: Path) -> None:
+    """Write the tasks' activations in the package's layout, equal for equal prompts."""
+    generator = torch.Generator().manual_seed(0)
+    for name, distance in TASKS.items():
+        task = read_task(name)
+        of_prompt = {p: torch.randn(D_IN, generator=generator) for p in dict.fromkeys(task.prompts)}
+        rows = 3 * torch.stack([of_prompt[prompt] for prompt in task.prompts]) + 1
+        direction = torch.nn.functional.normalize(torch.randn(D_IN, generator=generator), dim=0)
+        rows += distance * torch.from_numpy(task.labels)[:, None] * direction
+        path = activations_file(folder, CACHE, name, HOOK)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(rows, path)
+
+
+def write_sae(point: Path, threshold: float = 4.0, **changes: object) -> Path:
+    """Write an SAE in SAELens' format with its manifest, whose path is returned."""
+    generator = torch.Generator().manual_seed(1)
+    W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=generator), dim=1)
+    weights = {
+        "W_dec": W_dec,
+        "W_enc": W_dec.T + 0.1 * torch.randn(D_IN, D_SAE, generator=generator),
+        "b_enc": 0.1 * torch.randn(D_SAE, generator=generator),
+        "b_dec": torch.randn(D_IN, generator=generator),
+        "threshold": torch.full((D_SAE,), threshold),
+    }
+    cfg = {
+        "architecture": "jumprelu",
+        "d_in": D_IN,
+        "d_sae": D_SAE,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {},
+        **changes,
+    }
+    folder = point / "sae"
+    folder.mkdir(parents=True)
+    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(cfg))
+    write_manifest(
+        point / "manifest.json",
+        stage="train_sae",
+        recipe=1,
+        parameters="{}",
+        inputs={},
+        outputs=sorted(folder.iterdir()),
+        activation_scale=1.5,
+    )
+    return point / "manifest.json"

@@ -1,0 +1,69 @@
+"""A store and a stream small enough to train on in a second, and a process that trains on them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+D_IN, D_SAE, BATCH, STEPS = 16, 32, 128, 200
+TRAINING = {"training_tokens": BATCH * STEPS, "batch_tokens": BATCH, "lr": 0.01}
+
+
+class ToyStore:
+    """Sums of a few random directions, of norm about 7."""
+
+    d_in = D_IN
+    n_training = BATCH * 50
+    n_held_out = 9_000
+    digest = "toy"
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(1)
+        directions = torch.randn(D_SAE, D_IN, generator=generator)
+        rows = self.n_training + self.n_held_out
+        active = torch.rand(rows, D_SAE, generator=generator) < 4 / D_SAE
+        strength = 1 + torch.rand(rows, D_SAE, generator=generator)
+        noise = 0.1 * torch.randn(rows, D_IN, generator=generator)
+        acts = (active * strength) @ directions + noise + 0.5
+        self.training, self.rest = acts[: self.n_training], acts[self.n_training :]
+        self.mean_norm = float(self.training.norm(dim=1).mean())
+
+    def held_out(self, start, stop):
+        return self.rest[start:stop]
+
+
+class ToyBatches:
+    """Batches as a function of the step; each takes at least `delay_s` and is announced."""
+
+    def __init__(self, store, delay_s=0.0):
+        self.store, self.delay_s = store, delay_s
+
+    def batch(self, step):
+        if self.delay_s:
+            time.sleep(self.delay_s)
+            print(f"step {step}", flush=True)
+        start = step * BATCH % self.store.n_training
+        return self.store.training[start : start + BATCH]
+
+
+def settings(l0=4.5, **training):
+    return json.dumps({"d_sae": D_SAE, "l0": l0, "training": {**TRAINING, **training}})
+
+
+def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
+    """Train a toy point; returns its manifest."""
+    from correct_l0.saes.point import train_point
+
+    torch.set_num_threads(1)
+    store = ToyStore()
+    batches = batches or ToyBatches(store, delay_s)
+    train_point(store, batches, folder, text or settings(), seed, **options)
+    return json.loads((Path(folder) / "manifest.json").read_text())
+
+
+if __name__ == "__main__":
+    train_toy(sys.argv[1], sys.argv[2], delay_s=0.02, checkpoint_s=float(sys.argv[3]))

@@ -1,0 +1,205 @@
+"""Gathering: what is refused, what becomes a gap, what the tables hold."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import made_up
+from correct_l0.errors import InputError
+from correct_l0.manifest import write_json
+from correct_l0.plan import Plan
+from correct_l0.report import FIGURES, TABLES
+from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
+from correct_l0.report.partial import main
+from correct_l0.report.settings import plan_of, report_settings
+
+POINT = Path("results/made-up/saes/l0_32/seed_1")
+
+
+@pytest.fixture
+def study(made_up_study, tmp_path, monkeypatch) -> Plan:
+    """A copy of the made-up study that a test may damage."""
+    shutil.copytree(made_up_study, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return made_up.plan()
+
+
+def test_tables_hold_one_row_per_observation(study):
+    tables = gather(study)
+    assert tuple(tables) == TABLES == tuple(COLUMNS)
+    points, tasks, ns = 8 * 2, 25, 8
+    assert {name: len(tables[name]) for name in ("points", "c_dec", "s_n_dec", "probing")} == {
+        "points": points,
+        "c_dec": points,
+        "s_n_dec": points * ns * 2,
+        "probing": points * tasks * 2,
+    }
+    assert len(tables["baselines"]) == 3 * tasks
+    assert len(tables["gaps"]) == 0
+    for name in set(TABLES) - {"baselines", "gaps"}:
+        assert {"l0", "l0_measured", "seed"} <= set(tables[name])
+        assert not tables[name].duplicated().any()
+
+
+def test_numbers_arrive_unchanged(study):
+    tables = gather(study)
+    folder = study.point_folder("decoder_metrics", "32", 1)
+    row = tables["c_dec"].query("l0 == 32 and seed == 1").iloc[0]
+    assert row["value"] == pd.read_csv(f"{folder}/c_dec.csv")["c_dec"][0]
+    manifest = json.loads((POINT / "manifest.json").read_text())
+    assert row["l0_measured"] == manifest["l0_measured"]
+    fact = tables["points"].query("l0 == 32 and seed == 1").iloc[0]
+    assert fact["fvu"] == manifest["fvu"]
+
+
+def test_loss_curves_are_averaged_to_few_rows(study):
+    loss = gather(study)["loss"].query("l0 == 32 and seed == 1")
+    raw = pd.read_csv(POINT / "loss.csv")
+    assert len(loss) == 342  # 2048 steps in runs of 6
+    assert loss["loss"].iloc[0] == pytest.approx(raw["loss"][:6].mean())
+
+
+def test_tables_survive_the_disk(study, tmp_path):
+    tables = gather(study)
+    files = save_tables(tables, tmp_path / "saved")
+    assert len(files) == 2 * len(TABLES)
+    for name, table in load_tables(tmp_path / "saved").items():
+        pd.testing.assert_frame_equal(table, tables[name], check_dtype=False)
+        assert len(pd.read_csv(tmp_path / "saved" / f"{name}.csv")) == len(table)
+
+
+def edit(path: Path, **changes) -> None:
+    write_json(path, json.loads(path.read_text()) | changes)
+
+
+def test_other_settings_are_refused_with_the_difference(study):
+    changed = made_up.plan(training={"training_tokens": 2_097_152, "batch_tokens": 512, "lr": 1e-3})
+    with pytest.raises(InputError, match=r"L0 4 seed 0, saes: .*batch_tokens: 1024 -> 512"):
+        gather(changed)
+
+
+def test_an_override_refuses_only_its_point(study):
+    changed = made_up.plan(overrides={"32": {"lr": 2e-3}})
+    gaps = gather(changed, allow_gaps=True)["gaps"]
+    assert gaps[["l0", "seed", "room"]].to_numpy().tolist() == [[32, 0, "saes"], [32, 1, "saes"]]
+    assert "lr: 0.001 -> 0.002" in gaps["reason"][0]
+
+
+def test_another_recipe_is_refused(study):
+    edit(POINT / "manifest.json", recipe=0)
+    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*recipe is 0, not 1"):
+        gather(study)
+
+
+def test_a_retrained_sae_refuses_its_old_metrics(study):
+    (POINT / "sae" / "cfg.json").write_text('{"a": 1}')
+    manifest = json.loads((POINT / "manifest.json").read_text())
+    manifest["outputs"]["sae/cfg.json"] |= {"bytes": 8, "sha256": "other"}
+    write_json(POINT / "manifest.json", manifest)
+    gaps = gather(study, allow_gaps=True)["gaps"]
+    assert gaps["room"].tolist() == ["decoder_metrics", "probing"]
+    assert all("made from another sae" in reason for reason in gaps["reason"])
+
+
+def test_another_cache_is_refused_with_the_difference(study):
+    manifest = Path("results/activations/made-up/manifest.json")
+    settings = json.loads(study.settings_activations()) | {"context_size": 128}
+    edit(manifest, parameters=json.dumps(settings, sort_keys=True, separators=(",", ":")))
+    with pytest.raises(InputError, match=r"activations: .*context_size: 128 -> default"):
+        gather(study)
+
+
+def test_a_resealed_cache_refuses_everything_trained_on_the_old_one(study):
+    edit(Path("results/activations/made-up/manifest.json"), inputs={"text": "other"})
+    with pytest.raises(InputError, match=r"L0 4 seed 0, saes: .*made from another activations"):
+        gather(study)
+
+
+def test_other_probing_activations_are_refused_by_task(study):
+    path = next(Path("results/activations/made-up/probing/tasks").glob("96_*.json"))
+    edit(path, recipe=2)
+    with pytest.raises(InputError, match=r"L0 4 seed 0, probing: .*made from another 96_spam_is"):
+        gather(study)
+
+
+def test_changed_scores_are_refused(study):
+    path = Path(study.point_folder("probing", "32", 1)) / "scores.csv"
+    path.write_text(path.read_text().replace("0.", "1."))
+    with pytest.raises(InputError, match=r"L0 32 seed 1, probing: .*bytes differ"):
+        gather(study)
+
+
+def test_a_point_in_anothers_folder_is_refused(study):
+    shutil.rmtree(POINT)
+    shutil.copytree(POINT.with_name("seed_0"), POINT)
+    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*seed is 0, not 1"):
+        gather(study)
+
+
+def test_a_failed_point_is_a_gap_with_its_reason(study):
+    (POINT / "manifest.json").unlink()
+    write_json(POINT / "failure.json", {"reason": "loss is not finite at step 12"})
+    shutil.rmtree(Path(study.point_folder("probing", "8", 0)))
+    with pytest.raises(InputError, match="L0 8 seed 0, probing: not run"):
+        gather(study)
+    tables = gather(study, allow_gaps=True)
+    assert tables["gaps"].to_numpy().tolist() == [
+        [8, 0, "probing", "not run"],
+        [32, 1, "saes", "loss is not finite at step 12"],
+    ]
+    assert len(tables["points"]) == 15
+    assert len(tables["c_dec"]) == 15
+    assert len(tables["probing"]) == 14 * 50
+
+
+def test_without_a_cache_every_point_is_a_gap(study):
+    Path("results/activations/made-up/manifest.json").unlink()
+    gaps = gather(study, allow_gaps=True)["gaps"]
+    assert len(gaps) == 16
+    assert set(gaps["room"]) == {"activations"}
+
+
+def test_missing_baselines_are_a_gap(study):
+    shutil.rmtree("results/made-up/probing/baselines")
+    with pytest.raises(InputError, match=r"probing baselines: .*missing"):
+        gather(study)
+    tables = gather(study, allow_gaps=True)
+    assert len(tables["baselines"]) == 0
+    assert tables["gaps"]["room"].tolist() == ["probing baselines"]
+
+
+def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
+    (POINT / "manifest.json").unlink()
+    write_json(POINT / "failure.json", {"reason": "loss is not finite at step 12"})
+    shutil.rmtree("results/made-up/probing")
+    monkeypatch.setattr("sys.stdin", io.StringIO(study.as_json()))
+    assert main() == 0
+    report = Path("results/made-up/partial/report.html")
+    assert str(report) in capsys.readouterr().out
+    page = report.read_text()
+    assert "loss is not finite at step 12" in page
+    assert "L0 about 128" in page
+    assert "no F1 scores to compare with" in page
+    assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
+        "probing"
+    ] == 15  # fmt: skip
+    assert all(Path(f"results/made-up/partial/figures/{name}.png").exists() for name in FIGURES)
+
+
+def test_partial_report_without_any_sae_says_so(study, monkeypatch, capsys):
+    shutil.rmtree("results/made-up/saes")
+    monkeypatch.setattr("sys.stdin", io.StringIO(study.as_json()))
+    assert main() == 0
+    assert "No SAE stands yet" in capsys.readouterr().out
+
+
+def test_report_settings_forget_order_and_what_changes_no_number():
+    plan = made_up.plan()
+    shuffled = made_up.plan(l0=[300, *made_up.L0[:-1]], seeds=[1, 0], checkpoint_min=3)
+    assert report_settings(shuffled) == report_settings(plan)
+    assert report_settings(made_up.plan(seeds=[0])) != report_settings(plan)
+    assert plan_of(report_settings(plan)).study == plan.study

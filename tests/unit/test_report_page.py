@@ -1,0 +1,131 @@
+"""The figures, the page and the summary of a made-up study."""
+
+import re
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import made_up
+from correct_l0.report import FIGURES
+from correct_l0.report.captions import captions
+from correct_l0.report.data import open_study
+from correct_l0.report.figures import FIGURES as DRAWN
+from correct_l0.report.page import full_table, notation
+from correct_l0.report.summary import StageTime, render_summary, stage_times
+
+
+@pytest.fixture(scope="module")
+def results(made_up_study) -> Path:
+    return made_up_study / "results" / "made-up"
+
+
+@pytest.fixture(scope="module")
+def study(made_up_study):
+    with chdir(made_up_study):
+        plan = made_up.plan()
+        tables = Path(plan.results) / "tables"
+        return open_study(plan, tables, tables / "verdict.json", with_cosines=True)
+
+
+@pytest.fixture(scope="module")
+def page(results) -> str:
+    return (results / "report.html").read_text()
+
+
+def test_names_of_the_figures_are_those_the_workflow_declares():
+    assert tuple(DRAWN) == FIGURES
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_there_sharp_and_not_empty(results, name):
+    with Image.open(results / "figures" / f"{name}.png") as image:
+        assert min(image.info["dpi"]) >= 150
+        assert image.width >= 1500
+        assert np.asarray(image.convert("L")).std() > 5
+    wide, narrow = (
+        (results / "figures" / f"{name}{kind}.svg").read_text() for kind in ("", ".narrow")
+    )
+    widths = [float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) for svg in (wide, narrow)]
+    assert widths == [720, pytest.approx(309.6)]
+
+
+def test_histograms_and_cosines_are_those_of_the_lowest_middle_and_highest_l0(study):
+    assert study.drawn_l0 == [4, 64, 300]
+    assert sorted(study.cosines) == [4, 64, 300]
+    assert study.cosines[64].shape == (768, 768)
+
+
+def test_captions_name_axes_tokens_and_seeds(study):
+    assert tuple(captions(study)) == FIGURES
+    for caption in captions(study).values():
+        assert caption.alt
+        assert "cross" in caption.text or "both axes" in caption.text
+        assert "seed" in caption.text
+    main = captions(study)["decoder_metrics"].text
+    assert "n = 48, 96, 154, 192, 230, 300, 340, 384" in main
+    assert "131,072 held-out tokens" in main
+
+
+def test_the_page_opens_with_the_answer(page):
+    body = page.split("<main>")[1]
+    assert body.index("L0 about 128 (between 64 and 192).") < body.index("<figure")
+    figures = re.findall(r'id="figure-(\w+)"', body)
+    assert figures[:3] == ["decoder_metrics", "f1", "reconstruction"]
+    assert sorted(figures) == sorted(FIGURES)
+
+
+def test_the_page_is_one_file_of_modest_size(page):
+    assert len(page.encode()) < 8e6
+    addresses = re.findall(r'(?:src|href|srcset|action)\s*=\s*"([^"]*)"', page)
+    assert addresses
+    assert all(address.startswith("data:") for address in addresses)
+    assert "@import" not in page
+    assert not re.search(r"url\(\s*['\"]?(?!data:)", page)
+
+
+def test_the_page_has_configuration_methods_and_provenance(page):
+    assert "hook_name: blocks.3.hook_resid_post" in page
+    assert "How each number was computed" in page
+    assert "Held out by text" in page
+    assert "of the default subset" in page
+    assert "Made with correct-l0 0." in page
+    assert "misleading" in page
+    assert 'id="gaps"' not in page
+
+
+def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
+    table = full_table(study)
+    assert len(table["rows"]) == 16
+    assert table["columns"][:4] == ["target L0", "seed", "measured L0", "c_dec"]
+    assert "s_n^dec, n = 384" in table["columns"]
+    assert "F1, probe_k = 16" in table["columns"]
+    first = dict(zip(table["columns"], table["rows"][0], strict=True))
+    assert first["target L0"] == {"text": "4", "sort": "4.0"}
+    expected = study.tables["c_dec"].query("l0 == 4 and seed == 0")["value"].iloc[0]
+    assert float(first["c_dec"]["sort"]) == expected
+
+
+def test_notation_escapes_everything_else():
+    assert notation("<b>s_n^dec</b>") == "&lt;b&gt;<i>s</i><sub>n</sub><sup>dec</sup>&lt;/b&gt;"
+
+
+def test_stage_times_sum_over_jobs(made_up_study, tmp_path):
+    with chdir(made_up_study):
+        times = stage_times("results/made-up/benchmarks")
+    assert StageTime("train_sae", 16, 24.0, 1.5) in times
+    (tmp_path / "read_curves.tsv").write_text("s\th:m:s\n0.25\t0:00:00\n")
+    assert stage_times(tmp_path) == [StageTime("read_curves", 1, 0.25, 0.25)]
+    assert stage_times(tmp_path / "none") == []
+
+
+def test_summary_has_verdict_path_and_times(study):
+    text = render_summary(study.verdict, "results/x/report.html", "Title", [
+        StageTime("train_sae", 16, 1234.56, 99.5)
+    ])  # fmt: skip
+    assert text.startswith("Title\n\nL0 about 128 (between 64 and 192).\n")
+    assert "Report: results/x/report.html" in text
+    assert re.search(r"train_sae +16 +1234\.6 +99\.5", text)
+    assert max(map(len, text.splitlines())) < 250

@@ -1,0 +1,152 @@
+"""Interrupted training goes on to the same bits; a checkpoint that is not right is not used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import saes_toy
+from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from saes_toy import STEPS, settings, train_toy
+
+IDENTITY = {"settings": "a", "seed": 0}
+
+
+def weights_of(folder):
+    return (folder / "sae" / "sae_weights.safetensors").read_bytes()
+
+
+def losses_of(folder):
+    return (folder / "loss.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train_toy(folder)
+    return folder
+
+
+def start(folder, checkpoint_s):
+    """Start training in a process of its own, and return it once 20 steps are done."""
+    command = [sys.executable, saes_toy.__file__, str(folder), settings(), str(checkpoint_s)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    for line in process.stdout:
+        if line == "step 20\n":
+            return process
+    raise AssertionError(f"ended with {process.wait()} before step 20")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_training_goes_on_to_the_same_bits(tmp_path, uninterrupted, number):
+    """On SIGTERM a checkpoint is written; SIGKILL leaves that of the timer."""
+    process = start(tmp_path, checkpoint_s=3600 if number == signal.SIGTERM else 0)
+    process.send_signal(number)
+    sent = time.monotonic()
+    code = process.wait(timeout=10)
+    assert time.monotonic() - sent < 5
+    assert code == (128 + number if number == signal.SIGTERM else -number)
+    step = json.loads((tmp_path / "checkpoint" / "index.json").read_text())["step"]
+    assert 19 <= step < STEPS
+    assert not (tmp_path / "manifest.json").exists()
+    manifest = train_toy(tmp_path)
+    assert manifest["resumed_from_step"] == step
+    assert weights_of(tmp_path) == weights_of(uninterrupted)
+    assert losses_of(tmp_path) == losses_of(uninterrupted)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def stop_at(folder, text, step):
+    """Train until a step asks to stop, as a signal does."""
+
+    class Stopping(saes_toy.ToyBatches):
+        def batch(self, at):
+            if at == step:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return super().batch(at)
+
+    with pytest.raises(SystemExit) as stopped:
+        train_toy(folder, text, batches=Stopping(saes_toy.ToyStore()))
+    assert stopped.value.code == 128 + signal.SIGUSR1
+
+
+def test_stopped_twice_with_dead_latents_gives_the_same_bits(tmp_path):
+    for engine in ("saelens", "fused"):
+        text = settings(
+            l0=0.5, engine=engine, dead_feature_window=5, lr_warm_up_steps=30, lr_decay_fraction=0.2
+        )
+        train_toy(tmp_path / engine / "whole", text)
+        stop_at(tmp_path / engine / "parts", text, 60)
+        stop_at(tmp_path / engine / "parts", text, 180)
+        manifest = train_toy(tmp_path / engine / "parts", text)
+        assert manifest["resumed_from_step"] == 181
+        whole, parts = (tmp_path / engine / name for name in ("whole", "parts"))
+        assert weights_of(parts) == weights_of(whole)
+        assert losses_of(parts) == losses_of(whole)
+        aux_losses = [float(line.split(",")[3]) for line in losses_of(whole).decode().split()[1:]]
+        assert max(aux_losses) > 0
+
+
+@pytest.mark.parametrize("damage", ["state", "truncated", "index", "missing"])
+def test_a_damaged_checkpoint_is_discarded(tmp_path, uninterrupted, damage, capsys):
+    stop_at(tmp_path, settings(), 30)
+    index, state = tmp_path / "checkpoint" / "index.json", tmp_path / "checkpoint" / "step_31.pt"
+    content = state.read_bytes()
+    if damage == "state":
+        state.write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
+    elif damage == "truncated":
+        state.write_bytes(content[:-100])
+    elif damage == "index":
+        index.write_text(index.read_text()[:40])
+    else:
+        state.unlink()
+    manifest = train_toy(tmp_path)
+    assert "training starts anew" in capsys.readouterr().out
+    assert manifest["resumed_from_step"] is None
+    assert weights_of(tmp_path) == weights_of(uninterrupted)
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.02}, {"engine": "saelens"}])
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, change, capsys):
+    stop_at(tmp_path, settings(), 30)
+    manifest = train_toy(tmp_path, settings(**change))
+    assert "made with other settings, seed or activations" in capsys.readouterr().out
+    assert manifest["resumed_from_step"] is None
+
+
+def test_of_another_seed_or_store_is_not_used(tmp_path):
+    Checkpoints(tmp_path, IDENTITY).save(1, {"x": torch.ones(2)})
+    assert Checkpoints(tmp_path, {**IDENTITY, "seed": 1}).load() is None
+    assert Checkpoints(tmp_path, {**IDENTITY, "store": "b"}).load() is None
+    assert torch.equal(Checkpoints(tmp_path, IDENTITY).load()["x"], torch.ones(2))
+
+
+def test_only_the_last_checkpoint_is_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, IDENTITY)
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "step_3.pt"]
+    assert checkpoints.load() == {"step": 3}
+    checkpoints.clear()
+    assert checkpoints.load() is None
+    assert not Path(tmp_path).exists()
+
+
+def test_the_timer(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Interruption(period_s=120) as interruption:
+        now[0] = 219.0
+        assert not interruption.due()
+        now[0] = 220.0
+        assert interruption.due()
+        now[0] = 339.0
+        assert not interruption.due()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

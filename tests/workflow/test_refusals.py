@@ -1,0 +1,63 @@
+"""Bad input is refused in one line while the workflow is read, before any job starts."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from workflow_runs import ROOT, run_snakemake, tiny_config
+
+
+def refused(folder, path, value):
+    config = tiny_config()
+    section = config
+    *parents, last = path.split(".")
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    run = run_snakemake(folder, "--dry-run", config=config)
+    assert run.returncode != 0
+    lines = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in run.stderr
+    assert len(lines) == 1, run.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("saes.l00", [4], ["saes.l00", "did you mean 'l0'"]),
+        ("saes.l0", [4, 500], ["l0 500", "d_sae 128"]),
+        ("probing.tasks", ["5_hist_fig_ismal"], ["5_hist_fig_ismal", "5_hist_fig_ismale"]),
+        ("activations.model.source", "no/such/folder/here", ["no/such/folder/here"]),
+        ("activations.hook_name", "blocks.9.hook_resid_post", ["blocks.9.hook_resid_post", "6"]),
+        ("activations.text", {"source": "files", "files": ["absent.txt"]}, ["absent.txt"]),
+    ],
+)
+def test_a_wrong_value_is_one_line(tmp_path, path, value, words):
+    line = refused(tmp_path, path, value)
+    assert all(word in line for word in words), line
+
+
+def test_a_model_folder_without_weights(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"num_hidden_layers": 6}')
+    assert "weights" in refused(tmp_path, "activations.model.source", str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "empty"), (b"caf\xe9 au lait", "UTF-8")], ids=["empty", "latin-1"]
+)
+def test_a_text_file_that_cannot_be_read(tmp_path, content, words):
+    (tmp_path / "text.txt").write_bytes(content)
+    text = {"source": "files", "files": [str(tmp_path / "text.txt")]}
+    assert words in refused(tmp_path, "activations.text", text)
+
+
+@pytest.mark.parametrize("study", sorted(p.name for p in (ROOT / "config").glob("*layer*.yaml")))
+def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
+    config = yaml.safe_load((ROOT / "config" / study).read_text())
+    run = run_snakemake(tmp_path, "--dry-run", config=config)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    points = len(config["saes"]["l0"]) * len(config["saes"]["seeds"])
+    counts = [line.split()[:2] for line in run.stdout.splitlines()]
+    assert ["train_sae", str(points)] in counts

@@ -1,0 +1,21 @@
+"""The report room: tables, verdict, figures and the page that people read.
+
+Incoming: the manifests and results of the other rooms. Nothing heavy is imported here, because
+the workflow reads the names below whenever it is parsed.
+
+`RECIPE` changes when the same results give other numbers or another verdict.
+"""
+
+RECIPE = 1
+
+TABLES = (
+    "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "histograms", "init_cosines",
+    "gaps",
+)  # fmt: skip
+"""Names of the gathered tables."""
+
+FIGURES = (
+    "decoder_metrics", "f1", "s_n_dec", "reconstruction", "measured_l0", "training",
+    "probing_tasks", "histograms", "decoder_cosines",
+)  # fmt: skip
+"""Names of the figures."""

@@ -1,0 +1,66 @@
+"""The steps of the report, from results to page: what the rules run one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from correct_l0.manifest import replacing, write_json, write_manifest
+from correct_l0.plan import Plan
+from correct_l0.report import RECIPE
+from correct_l0.report.data import open_study
+from correct_l0.report.gather import (
+    gather,
+    gather_provenance,
+    gathered_inputs,
+    load_tables,
+    save_tables,
+)
+from correct_l0.report.settings import report_settings
+from correct_l0.report.study import read_study
+from correct_l0.report.summary import render_summary, stage_times
+
+
+def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
+    """Gather the tables of a study and write them with their manifest."""
+    files = save_tables(gather(plan, allow_gaps), folder)
+    write_manifest(
+        folder / "manifest.json",
+        stage="gather_tables",
+        recipe=RECIPE,
+        parameters=report_settings(plan),
+        inputs=gathered_inputs(plan),
+        outputs=files,
+        provenance=gather_provenance(plan),
+    )
+
+
+def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
+    """Read the curves of a study and write the verdict."""
+    saes = plan.study.saes
+    verdict = read_study(
+        load_tables(tables),
+        d_sae=saes.d_sae,
+        l0=sorted(saes.l0),
+        training_tokens=saes.training.training_tokens,
+    )
+    write_json(path, verdict)
+
+
+def build_figures(plan: Plan, tables: Path, verdict: Path, folder: Path) -> None:
+    """Draw every figure."""
+    from correct_l0.report.figures import draw_all
+
+    draw_all(open_study(plan, tables, verdict, with_cosines=True), folder)
+
+
+def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: Path) -> None:
+    """Write the page, and the summary for a terminal beside it."""
+    from correct_l0.report.page import render_page
+
+    study = open_study(plan, tables, verdict)
+    with replacing(report) as temporary:
+        temporary.write_text(render_page(study, figures, gather_provenance(plan)))
+    times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
+    title = plan.study.title or plan.study.study
+    with replacing(report.with_name("summary.txt")) as temporary:
+        temporary.write_text(render_summary(study.verdict, report, title, times))

@@ -1,0 +1,83 @@
+"""What figures and page are made from: a study's tables, its verdict, and a few arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from correct_l0.plan import Plan
+from correct_l0.report.gather import load_tables
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """A gathered study.
+
+    Attributes
+    ----------
+    plan
+        The study's configuration.
+    tables
+        As `gather` makes them; every table with rows per point has a column `x`, the mean measured
+        L0 of its L0 point over seeds.
+    verdict
+        The content of `verdict.json`.
+    cosines
+        Matrix of decoder cosines by target L0, of the first seed, for the points to draw.
+    """
+
+    plan: Plan
+    tables: dict[str, pd.DataFrame]
+    verdict: dict[str, Any]
+    cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
+
+    @property
+    def l0(self) -> list[float]:
+        """Target L0 of the points that stand, lowest first."""
+        return sorted(self.tables["points"]["l0"].unique())
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the points that stand."""
+        return sorted(self.tables["points"]["seed"].unique().tolist())
+
+    @property
+    def drawn_l0(self) -> list[float]:
+        """The L0 whose histograms and cosines are drawn, of those that stand."""
+        chosen = [x for x in self.plan.study.decoder_metrics.histogram_l0 if x in self.l0]
+        if chosen or not self.l0:
+            return chosen
+        return sorted({self.l0[0], self.l0[len(self.l0) // 2], self.l0[-1]})
+
+
+def open_study(
+    plan: Plan, tables: Path | str, verdict: Path | str, with_cosines: bool = False
+) -> StudyData:
+    """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for."""
+    loaded = load_tables(tables)
+    mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
+    placed = {
+        name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table
+        for name, table in loaded.items()
+    }
+    study = StudyData(plan, placed, json.loads(Path(verdict).read_text()))
+    if with_cosines:
+        study.cosines.update(_cosines(study))
+    return study
+
+
+def _cosines(study: StudyData) -> dict[float, Float[np.ndarray, "d_sae d_sae"]]:
+    found = {}
+    for label, seed in study.plan.points:
+        folder = Path(study.plan.point_folder("decoder_metrics", label, seed))
+        path = folder / "cosine_heatmap.npz"
+        if float(label) in study.drawn_l0 and float(label) not in found and path.exists():
+            with np.load(path) as file:
+                found[float(label)] = file["cosines"].astype(np.float32)
+    return found

@@ -1,0 +1,54 @@
+"""The report's figures, each drawn from a gathered study: wide, and narrow for phones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from correct_l0.manifest import replacing
+from correct_l0.report.data import StudyData
+from correct_l0.report.figures import metrics, pictures, training
+from correct_l0.report.figures.style import set_theme
+
+FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
+    "decoder_metrics": metrics.decoder_metrics,
+    "f1": metrics.f1_scores,
+    "s_n_dec": metrics.s_n_dec_by_n,
+    "reconstruction": training.reconstruction,
+    "measured_l0": training.measured_l0,
+    "training": training.training_health,
+    "probing_tasks": pictures.probing_tasks,
+    "histograms": pictures.projection_histograms,
+    "decoder_cosines": pictures.decoder_cosines,
+}
+
+
+def draw_all(study: StudyData, folder: Path | str) -> list[Path]:
+    """Draw every figure as `{name}.png`, `{name}.svg` and `{name}.narrow.svg`; return the files.
+
+    The same study gives the same bytes.
+    """
+    set_theme()
+    files = []
+    for name, draw in FIGURES.items():
+        for narrow, suffixes in ((False, ("png", "svg")), (True, ("narrow.svg",))):
+            figure = draw(study, narrow)
+            # Here, not before each file: the layout takes as long as the drawing. The second pass
+            # sees labels where the first one put them.
+            figure.get_layout_engine().execute(figure)
+            figure.get_layout_engine().execute(figure)
+            figure.set_layout_engine("none")
+            for suffix in suffixes:
+                path = Path(folder) / f"{name}.{suffix}"
+                with replacing(path) as temporary:
+                    figure.savefig(temporary, metadata=_undated(temporary.suffix))
+                files.append(path)
+            pyplot.close(figure)
+    return files
+
+
+def _undated(suffix: str) -> dict[str, str | None]:
+    return {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}

@@ -1,0 +1,172 @@
+"""The two figures of the answer: decoder metrics against L0, and F1 against L0."""
+
+from __future__ import annotations
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from correct_l0.report import words
+from correct_l0.report.data import StudyData
+from correct_l0.report.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PINK,
+    answer_band,
+    l0_axis,
+    nothing,
+    outer_labels,
+    panels,
+    seed_curve,
+)
+from correct_l0.report.reading import highest_readable_l0
+
+PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
+
+
+def decoder_metrics(study: StudyData, narrow: bool) -> Figure:
+    """c_dec on the left, s_n^dec of every n on one scale on the right."""
+    figure, (left, right) = panels(2, 2, narrow, height=3.6)
+    _draw_c_dec(left, study, narrow)
+    _draw_s_n_dec_together(right, study, narrow)
+    return figure
+
+
+def s_n_dec_by_n(study: StudyData, narrow: bool) -> Figure:
+    """s_n^dec of each n in its own panel and units."""
+    table = study.tables["s_n_dec"]
+    ns = sorted(table["n"].dropna().unique())
+    if not ns:
+        figure, axes = panels(1, 1, narrow)
+        nothing(axes[0], "no decoder metrics")
+        return figure
+    figure, axes = panels(len(ns), 3 if len(ns) < 10 else 4, narrow, height=1.9 if narrow else 2.3)
+    for ax, n in zip(axes, ns, strict=True):
+        rows = table[(table["n"] == n) & (table["statistic"] == "batch_mean")]
+        answer_band(ax, study)
+        readable = rows["x"] <= highest_readable_l0(int(n))
+        seed_curve(ax, rows, "value", GREY, linewidth=1, linestyle=":")
+        if readable.any():
+            seed_curve(ax, rows[readable], "value", BLUE)
+        _mark_reading(ax, study.verdict["s_n_dec"].get(str(int(n))), BLUE)
+        ax.set_title(f"n = {int(n)}")
+        ax.set_ylabel("$s_n^{dec}$ (training units)")
+        l0_axis(ax, study, narrow)
+    outer_labels(axes)
+    return figure
+
+
+def f1_scores(study: StudyData, narrow: bool) -> Figure:
+    """Mean F1 close up for each probe size, and on the whole scale with the baselines."""
+    readings = {k: r for k, r in study.verdict["f1"].items() if r["points"]}
+    if not readings:
+        figure, axes = panels(1, 1, narrow)
+        nothing(axes[0], "no F1 scores")
+        return figure
+    count = len(readings) + 1
+    figure, axes = panels(count, count, narrow, height=3.6, ratios=[1.0] * (count - 1) + [0.8])
+    for ax, color, (k, reading) in zip(axes, PROBE_COLORS, readings.items(), strict=False):
+        _draw_f1(ax, study, int(k), reading, color, narrow)
+    _draw_f1_whole(axes[-1], study, readings, narrow)
+    return figure
+
+
+def _draw_c_dec(ax: Axes, study: StudyData, narrow: bool) -> None:
+    table = study.tables["c_dec"]
+    if not len(table):
+        return nothing(ax, "no decoder metrics")
+    answer_band(ax, study)
+    seeds = table["seed"].nunique()
+    seed_curve(ax, table, "value", BLUE, f"mean of {seeds} seeds" if seeds > 1 else "one seed")
+    ax.axhline(table["random"].mean(), color=GREY, linestyle="--", linewidth=1.2,
+               label="random directions")  # fmt: skip
+    _mark_reading(ax, study.verdict["c_dec"], BLUE)
+    ax.set_title("$c_{dec}$: overlap of decoder directions")
+    ax.set_ylabel("$c_{dec}$ (mean |cosine|)")
+    ax.legend(loc="best")
+    l0_axis(ax, study, narrow)
+
+
+def _draw_s_n_dec_together(ax: Axes, study: StudyData, narrow: bool) -> None:
+    table = study.tables["s_n_dec"]
+    rows = table[table["statistic"] == "batch_mean"]
+    ns = sorted(rows["n"].unique())
+    if not ns:
+        return nothing(ax, "no decoder metrics")
+    answer_band(ax, study)
+    colors = sns.color_palette("viridis_r", len(ns) + 2)[1:-1]
+    for n, color in zip(ns, colors, strict=True):
+        means = rows[rows["n"] == n].groupby("x")["value"].mean()
+        readable = means.index <= highest_readable_l0(int(n))
+        spread = means.max() - means.min()
+        scale = (means - means.min()) / (spread if spread > 0 else 1.0)
+        ax.plot(scale.index, scale, color=color, linewidth=1, linestyle=":")
+        ax.plot(scale.index[readable], scale[readable], color=color, marker="o", markersize=3.5,
+                label=f"{int(n)}")  # fmt: skip
+    ax.set_title("$s_n^{dec}$: projections on the decoder")
+    ax.set_ylabel("$s_n^{dec}$, 0 = its lowest, 1 = its highest")
+    ax.set_ylim(-0.08, 1.12)
+    lines = [line for line in ax.get_lines() if not line.get_label().startswith("_")]
+    ax.legend(handles=lines, title="n", loc="best", ncols=2)
+    l0_axis(ax, study, narrow)
+
+
+def _mark_reading(ax: Axes, reading: dict | None, color: str) -> None:
+    """Mark a curve's minimum and, on the axis, its elbow interval."""
+    if not reading or reading["minimum"] is None:
+        return
+    ax.plot(reading["minimum"], reading["minimum_value"], marker="v", markersize=9, color=color,
+            markeredgecolor="white", linestyle="none", zorder=5, label="minimum")  # fmt: skip
+    if reading["elbow_low"] is not None:
+        ax.plot(
+            [reading["elbow_low"], reading["elbow_high"]], [0.012, 0.012], color=INK, linewidth=4,
+            solid_capstyle="butt", transform=ax.get_xaxis_transform(), label="elbow", zorder=5,
+        )  # fmt: skip
+
+
+def _draw_f1(ax: Axes, study: StudyData, k: int, reading: dict, color: str, narrow: bool) -> None:
+    x, means = np.array(reading["points"]), np.array(reading["means"])
+    errors = 2 * np.array(reading["paired_errors"])
+    answer_band(ax, study)
+    ax.errorbar(x, means, yerr=errors, color=color, capsize=2.5, elinewidth=1.1)
+    in_set = np.isin(x, reading["peak_set"])
+    dot = {"color": color, "linestyle": "none", "marker": "o", "markersize": 7, "zorder": 4}
+    ax.plot(x[in_set], means[in_set], label="level with the best", **dot)
+    if (~in_set).any():
+        ax.plot(x[~in_set], means[~in_set], markerfacecolor="white", label="below the best", **dot)
+    scores = study.tables["probing"]
+    scores = scores[scores["probe_k"] == k]
+    per_seed = scores.groupby(["l0_measured", "seed"])["f1"].mean().reset_index()
+    if study.tables["points"]["seed"].nunique() > 1:
+        ax.plot(per_seed["l0_measured"], per_seed["f1"], color=INK, marker="_", markersize=7,
+                linestyle="none", label="each seed", zorder=6)  # fmt: skip
+    ax.set_title(f"F1, {words.latents(k)} per probe")
+    ax.set_ylabel(f"mean F1 over {reading['tasks']} tasks")
+    ax.legend(loc="best")
+    l0_axis(ax, study, narrow)
+
+
+def _draw_f1_whole(ax: Axes, study: StudyData, readings: dict[str, dict], narrow: bool) -> None:
+    for color, (k, reading) in zip(PROBE_COLORS, readings.items(), strict=False):
+        ax.plot(reading["points"], reading["means"], color=color, label=words.latents(int(k)))
+        ax.fill_between(reading["points"], reading["lows"], reading["highs"], color=color,
+                        alpha=0.18, linewidth=0)  # fmt: skip
+    baselines = study.tables["baselines"]
+    styles = {"logistic_regression": ("raw activations", "--"), "coin": ("coin", "-."),
+              "constant": ("constant", ":")}  # fmt: skip
+    for name, (label, style) in styles.items():
+        rows = baselines[baselines["baseline"] == name]
+        if len(rows):
+            level = rows["f1"].mean()
+            ax.axhline(level, color=INK, linestyle=style, linewidth=1.2)
+            ax.annotate(label, (0.98, level), xycoords=("axes fraction", "data"), ha="right",
+                        xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
+    ax.set_ylim(0.28, 1.0)
+    ax.set_title("Whole scale")
+    ax.set_ylabel("mean F1")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
+    l0_axis(ax, study, narrow)

@@ -1,0 +1,193 @@
+"""The look of all figures: theme, colours that the colour-blind can tell apart, axes over L0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter
+
+from correct_l0.config import format_l0
+from correct_l0.report.data import StudyData
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
+INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
+DPI = 160
+WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
+INCHES_PER_LABEL = 0.3
+
+
+def set_theme() -> None:
+    """Set the look of every figure drawn afterwards."""
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        font="DejaVu Sans",
+        rc={
+            "figure.dpi": 100,
+            "savefig.dpi": DPI,
+            "svg.hashsalt": "correct-l0",
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 9,
+            "axes.edgecolor": GREY,
+            "axes.labelcolor": INK,
+            "axes.grid": True,
+            "grid.color": "#e9ebee",
+            "grid.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.color": INK,
+            "xtick.labelsize": 8.5,
+            "ytick.labelsize": 8.5,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "legend.fontsize": 8,
+            "legend.title_fontsize": 8,
+            "legend.frameon": True,
+            "legend.framealpha": 0.9,
+            "legend.edgecolor": "none",
+            "lines.linewidth": 1.8,
+        },
+    )
+
+
+def panels(
+    count: int,
+    columns: int,
+    narrow: bool,
+    height: float = 3.1,
+    ratios: Sequence[float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` panels, in one column where it is narrow.
+
+    Parameters
+    ----------
+    count, columns
+        Number of panels, and of columns in the wide version.
+    narrow
+        For a screen of a phone's width.
+    height
+        Inches per row of panels.
+    ratios
+        Widths of the columns of the wide version.
+    """
+    columns = 1 if narrow else min(columns, count)
+    rows = -(-count // columns)
+    width = NARROW_INCHES if narrow else WIDE_INCHES
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, height * rows),
+        squeeze=False,
+        layout="constrained",
+        width_ratios=ratios if ratios and not narrow and columns == len(ratios) else None,
+    )
+    figure.get_layout_engine().set(wspace=0.03, hspace=0.02)  # type: ignore[call-arg,union-attr]
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
+
+
+def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0") -> None:
+    """Make a logarithmic L0 axis with a tick at every grid point, labelled where there is room."""
+    ax.set_xscale("log")
+    targets, x = np.array(study.l0), mean_l0(study)
+    ax.set_xlim(x[0] / 1.15, x[-1] * 1.15)
+    figure = ax.get_figure()
+    columns = ax.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    inches = 0.78 * figure.get_figwidth() / columns  # type: ignore[union-attr]
+    decision = study.verdict["decision"]
+    answer = [decision[key] for key in ("l0", "low", "high") if decision[key] is not None]
+    shown = labelled(
+        x,
+        INCHES_PER_LABEL / inches * np.log(x[-1] * 1.15**2 / x[0]),
+        [int(np.argmin(np.abs(np.log(x / value)))) for value in answer],
+    )
+    ax.xaxis.set_major_locator(FixedLocator([x[i] for i in shown]))
+    ax.set_xticklabels([format_l0(targets[i]) for i in shown])
+    ax.xaxis.set_minor_locator(FixedLocator(list(x)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(f"{label} (log)")
+
+
+def labelled(x: np.ndarray, needed: float, first: Sequence[int] = ()) -> list[int]:
+    """Return which points of a grid get a label, so that labels are `needed` apart on log x.
+
+    The ends come first, then the points in `first`, then the others from the right, where grids are
+    densest.
+
+    Examples
+    --------
+    >>> grid = np.array([1.0, 10, 100, 110, 1000])
+    >>> labelled(grid, needed=1.0), labelled(grid, needed=1.0, first=[2])
+    ([0, 1, 3, 4], [0, 1, 2, 4])
+    """
+    last = len(x) - 1
+    shown = [last]
+    for i in (0, *first, *range(last - 1, 0, -1)):
+        if all(abs(np.log(x[i] / x[other])) >= needed for other in shown):
+            shown.append(i)
+    return sorted(shown)
+
+
+def outer_labels(axes: Sequence[Axes]) -> None:
+    """Keep y labels in the first column and x labels below the last panel of each column."""
+    columns = axes[0].get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    for position, ax in enumerate(axes):
+        if position % columns:
+            ax.set_ylabel("")
+        if position + columns < len(axes):
+            ax.set_xlabel("")
+
+
+def mean_l0(study: StudyData) -> np.ndarray:
+    """Return the mean measured L0 of each grid point, lowest first."""
+    return study.tables["points"].groupby("l0")["x"].first().to_numpy()
+
+
+def seed_curve(
+    ax: Axes,
+    table: pd.DataFrame,
+    y: str,
+    color: str,
+    label: str | None = None,
+    **line: object,
+) -> None:
+    """Draw the mean over seeds as a line, their range as a band, and every seed as a dot."""
+    sns.lineplot(
+        table, x="x", y=y, color=color, errorbar=("pi", 100), ax=ax, label=label, legend=False,
+        err_kws={"alpha": 0.2, "linewidth": 0}, **line,
+    )  # fmt: skip
+    sns.scatterplot(
+        table, x="l0_measured", y=y, color=color, s=16, alpha=0.75, linewidth=0, ax=ax, legend=False
+    )
+
+
+def answer_band(ax: Axes, study: StudyData) -> None:
+    """Shade the interval of the answer, where there is one."""
+    decision = study.verdict["decision"]
+    if decision["low"] is None:
+        return
+    ax.axvspan(
+        decision["low"], decision["high"], color=BAND, alpha=0.2, linewidth=0, zorder=0,
+        label="answer's interval",
+    )  # fmt: skip
+
+
+def nothing(ax: Axes, why: str) -> None:
+    """Say in an empty panel why it is empty."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, why, ha="center", va="center", wrap=True, color=GREY, transform=ax.transAxes)

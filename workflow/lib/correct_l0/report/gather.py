@@ -1,0 +1,219 @@
+"""Gathering a study's points into tidy tables, one row per observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from correct_l0.errors import InputError
+from correct_l0.manifest import digest_of, replacing
+from correct_l0.plan import Plan
+from correct_l0.report.chain import (
+    Gap,
+    PointFiles,
+    check_activations,
+    check_baselines,
+    check_point,
+    task_digests,
+)
+
+LOSS_ROWS = 400
+
+FACTS = (
+    "d_in", "d_sae", "steps", "tokens", "threshold", "fvu", "mse", "dead_latents", "dead_fraction",
+    "evaluated_tokens", "activation_scale", "init_cosine_median", "loss_slope", "tokens_per_s",
+    "data_wait_fraction", "wall_s", "resumed_from_step", "device", "threads", "code_version",
+)  # fmt: skip
+
+COLUMNS = {
+    "points": ("l0", "l0_measured", "seed", *FACTS),
+    "c_dec": ("l0", "l0_measured", "seed", "value", "random"),
+    "s_n_dec": (
+        "l0", "l0_measured", "seed", "n", "statistic", "value", "standard_error", "batches",
+        "tokens",
+    ),
+    "probing": ("l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc"),
+    "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
+    "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
+    "histograms": ("l0", "l0_measured", "seed", "low", "high", "count"),
+    "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
+    "gaps": ("l0", "seed", "room", "reason"),
+}  # fmt: skip
+"""Columns that every table has, whatever else its files bring."""
+
+
+def gather(plan: Plan, allow_gaps: bool = False) -> dict[str, pd.DataFrame]:
+    """Return a study's tables.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    allow_gaps
+        Make a row of `gaps` of every point that is missing, failed or disagrees, instead of
+        refusing: for the report after a failed run.
+
+    Raises
+    ------
+    InputError
+        Unless gaps are allowed: if a point is missing or disagrees with the configuration, naming
+        it.
+    """
+    points, gaps = _checked_points(plan)
+    baselines = None
+    try:
+        baselines = check_baselines(plan, task_digests(plan))
+    except InputError as error:
+        gaps.append(Gap("nan", 0, "probing baselines", str(error)))
+    if gaps and not allow_gaps:
+        first = gaps[0]
+        where = "" if first.l0 == "nan" else f"L0 {first.l0} seed {first.seed}, "
+        raise InputError(f"{where}{first.room}: {first.reason}")
+
+    tables = {name: _collect(points, room, read) for name, (room, read) in _READERS.items()}
+    if baselines:
+        tables["baselines"] = pd.read_csv(baselines / "scores.csv")
+    tables["gaps"] = pd.DataFrame([vars(gap) for gap in gaps]).astype({"l0": float}) if gaps else (
+        pd.DataFrame()
+    )  # fmt: skip
+    return {name: _with_columns(tables.get(name), name) for name in COLUMNS}
+
+
+def save_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> list[Path]:
+    """Write each table as Parquet and CSV; return the files."""
+    files = []
+    for name, table in tables.items():
+        for suffix, write in (
+            ("parquet", lambda path, table=table: table.to_parquet(path, index=False)),
+            ("csv", lambda path, table=table: table.to_csv(path, index=False)),
+        ):
+            path = Path(folder) / f"{name}.{suffix}"
+            with replacing(path) as temporary:
+                write(temporary)
+            files.append(path)
+    return files
+
+
+def load_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
+    """Return the tables that `save_tables` wrote."""
+    return {name: pd.read_parquet(Path(folder) / f"{name}.parquet") for name in COLUMNS}
+
+
+def provenance(points: list[PointFiles]) -> dict[str, Any]:
+    """Return the code versions and packages that the points were made with."""
+    manifests = [m for point in points for m in point.manifests.values()]
+    packages: dict[str, set[str]] = {}
+    for manifest in manifests:
+        for name, version in (manifest.get("packages") or {}).items():
+            packages.setdefault(name, set()).add(str(version))
+    return {
+        "code_versions": sorted({str(m.get("code_version")) for m in manifests}),
+        "packages": {name: sorted(found) for name, found in sorted(packages.items())},
+    }
+
+
+def gather_provenance(plan: Plan) -> dict[str, Any]:
+    """Return `provenance` of the points that stand."""
+    return provenance(_checked_points(plan)[0])
+
+
+def gathered_inputs(plan: Plan) -> dict[str, str]:
+    """Return the digest of every point's results that stand, by room and point."""
+    return {
+        f"{room}/l0_{point.l0}/seed_{point.seed}": digest_of(folder / "manifest.json")
+        for point in _checked_points(plan)[0]
+        for room, folder in point.folders.items()
+    }
+
+
+def _checked_points(plan: Plan) -> tuple[list[PointFiles], list[Gap]]:
+    try:
+        activations = check_activations(plan)
+    except InputError as error:
+        return [], [Gap(l0, seed, "activations", str(error)) for l0, seed in plan.points]
+    tasks = task_digests(plan)
+    checked = [check_point(plan, l0, seed, activations, tasks) for l0, seed in plan.points]
+    return [point for point, _ in checked], [gap for _, gaps in checked for gap in gaps]
+
+
+def _collect(
+    points: list[PointFiles], room: str, read: Callable[[PointFiles], pd.DataFrame]
+) -> pd.DataFrame:
+    frames = []
+    for point in points:
+        if room not in point.folders:
+            continue
+        frame = read(point)
+        key = {
+            "l0": float(point.l0),
+            "l0_measured": float(point.manifests["saes"]["l0_measured"]),
+            "seed": point.seed,
+        }
+        for position, (name, value) in enumerate(key.items()):
+            if name in frame:
+                frame = frame.drop(columns=name)
+            frame.insert(position, name, value)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _read_facts(point: PointFiles) -> pd.DataFrame:
+    manifest = point.manifests["saes"]
+    return pd.DataFrame([{name: manifest.get(name) for name in FACTS}])
+
+
+def _read_init_cosines(point: PointFiles) -> pd.DataFrame:
+    cosines = np.load(point.folders["saes"] / "decoder_init_cosine.npy")
+    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    return pd.DataFrame({"quantile": levels, "cosine": np.quantile(cosines, levels)})
+
+
+def _read_loss(point: PointFiles) -> pd.DataFrame:
+    """Loss curve, averaged over runs of steps so that no curve has more than LOSS_ROWS rows."""
+    loss = pd.read_csv(point.folders["saes"] / "loss.csv")
+    width = max(1, -(-len(loss) // LOSS_ROWS))
+    return loss.groupby(np.arange(len(loss)) // width).mean().reset_index(drop=True)
+
+
+def _read_s_n_dec(point: PointFiles) -> pd.DataFrame:
+    return pd.read_csv(point.folders["decoder_metrics"] / "s_n_dec.csv")
+
+
+def _read_c_dec(point: PointFiles) -> pd.DataFrame:
+    table = pd.read_csv(point.folders["decoder_metrics"] / "c_dec.csv")
+    return table[["c_dec", "c_dec_random"]].set_axis(["value", "random"], axis="columns")
+
+
+def _read_histogram(point: PointFiles) -> pd.DataFrame:
+    with np.load(point.folders["decoder_metrics"] / "histogram.npz") as file:
+        counts, edges = file["counts"], file["edges"]
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+    return table[table["count"] > 0].reset_index(drop=True)
+
+
+def _read_scores(point: PointFiles) -> pd.DataFrame:
+    return pd.read_csv(point.folders["probing"] / "scores.csv")
+
+
+_READERS: dict[str, tuple[str, Callable[[PointFiles], pd.DataFrame]]] = {
+    "points": ("saes", _read_facts),
+    "init_cosines": ("saes", _read_init_cosines),
+    "loss": ("saes", _read_loss),
+    "s_n_dec": ("decoder_metrics", _read_s_n_dec),
+    "c_dec": ("decoder_metrics", _read_c_dec),
+    "histograms": ("decoder_metrics", _read_histogram),
+    "probing": ("probing", _read_scores),
+}
+
+
+def _with_columns(table: pd.DataFrame | None, name: str) -> pd.DataFrame:
+    """Return a table that has at least its columns, those first; an empty one has just them."""
+    table = pd.DataFrame() if table is None else table
+    missing = [column for column in COLUMNS[name] if column not in table]
+    table = table.assign(**{column: np.nan for column in missing})
+    rest = [column for column in table if column not in COLUMNS[name]]
+    return table[[*COLUMNS[name], *rest]]

@@ -1,0 +1,86 @@
+"""How each number is computed, in words, for the page."""
+
+from __future__ import annotations
+
+from correct_l0.report.curve import PRIOR_WEIGHT
+from correct_l0.report.reading import (
+    FLAT_ERRORS,
+    N_ABOVE_L0,
+    SET_ERRORS,
+    TOLERANCE_OF_JUMP,
+    VALLEY_RATIO,
+)
+from correct_l0.report.verdict import COSINE_LIMIT, SLOPE_LIMIT
+
+METHODS: tuple[tuple[str, str], ...] = (
+    (
+        "L0",
+        "Mean number of active latents per token. The target is BatchTopK's k in training. After "
+        "training one global threshold is set on held-out tokens so that the SAE, now a JumpReLU "
+        "SAE, meets the target; measured L0 is what it does on other held-out tokens.",
+    ),
+    (
+        "c_dec",
+        "Mean over all pairs i < j of |cos(w_i, w_j)|, w_i being the rows of W_dec. An SAE "
+        "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
+        "Random directions in d_in dimensions have sqrt(2 / (π d_in)).",
+    ),
+    (
+        "s_n^dec",
+        "Project the centred activations of a batch of b tokens on all decoder rows, Z = (x − "
+        "b_dec) W_decᵀ, sort the b · d_sae values in descending order and take the one at "
+        "position n · b, counted from 0. The authors' statistic is its mean over batches; the "
+        "pooled one, over all tokens at once, is in the tables. n must be well above L0, so a "
+        f"curve is read where L0 is at most n / {N_ABOVE_L0:g}. Units: those of training, in which "
+        "activations have mean norm sqrt(d_in).",
+    ),
+    (
+        "F1",
+        "Sparse probing after Kantamneni et al.: per task, the probe_k latents whose class means "
+        "differ most, L1 logistic regression, weighted F1 on test; mean over tasks. A constant "
+        "scores 1/3, a coin 1/2. About 19% of the test prompts of all 113 tasks also occur in "
+        "their training rows; F1 without these is in the table, as an addition.",
+    ),
+    (
+        "Noise",
+        "Points are compared by paired differences: over seeds for the decoder metrics (plus the "
+        "standard error over batches for s_n^dec), over tasks (bootstrap) and seeds for F1. Few "
+        "seeds estimate a variance badly, so a pair's own variance, with weight (seeds − 1), is "
+        f"averaged with the curve's typical one, with weight {PRIOR_WEIGHT:g}. With one seed the "
+        "curve's raggedness stands in for the noise, and the report says that the spread over "
+        "seeds is unknown.",
+    ),
+    (
+        "Minimum and its set",
+        "The point with the lowest mean, and all points whose difference from it is within "
+        f"{SET_ERRORS:g} standard errors.",
+    ),
+    (
+        "Jump and elbow",
+        "The jump is the metric at the lowest L0 minus its minimum. Going from the minimum to "
+        f"lower L0, the elbow is where the curve leaves the band of {TOLERANCE_OF_JUMP:.0%} of the "
+        f"jump (or {SET_ERRORS:g} standard errors, if larger) above the minimum: an interval "
+        "between two grid points, and a place in it interpolated on log L0. The answer names its "
+        "upper end, the lowest L0 at the bottom of the curve; the interval reaches from its lower "
+        "end to the right neighbour of the minimum, or of the elbow where the minimum is more "
+        f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
+    ),
+    (
+        "Outcomes",
+        f"Flat: jump within {FLAT_ERRORS:g} standard errors. Falls to the grid's end: lowest at "
+        "the highest L0. Starts too high: lowest at the lowest L0. Not trained enough: at a point "
+        "the answer leans on, the median cosine of decoder rows with their initialisation is "
+        f"above {COSINE_LIMIT:g} or the loss still falls by more than {SLOPE_LIMIT:.0%} per tenth "
+        "of training. The metrics disagree: their intervals do not overlap, or F1 peaks outside.",
+    ),
+    (
+        "F1 peak",
+        "The point with the highest mean F1 and all points within 2 standard errors of it; flat "
+        "where that is every point, or where best and worst are within 3.",
+    ),
+    (
+        "Reconstruction",
+        "FVU is the squared error over the variance of held-out activations. It always improves "
+        "with L0 and is never used.",
+    ),
+)

@@ -1,0 +1,196 @@
+"""The page: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from correct_l0.config import format_l0
+from correct_l0.report.captions import captions
+from correct_l0.report.data import StudyData
+from correct_l0.report.methods import METHODS
+from correct_l0.report.reading import BOUNDED, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
+
+PATHS = {
+    READ: "answer",
+    FLAT: "open",
+    FALLS: "open",
+    TOO_HIGH: "open",
+    DISAGREE: "open",
+    NOT_TRAINED: "warning",
+    TOO_FEW: "warning",
+    BOUNDED: "warning",
+}
+"""How each outcome is coloured."""
+
+
+def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any]) -> str:
+    """Return the report as HTML with all styles, scripts and figures inside.
+
+    Parameters
+    ----------
+    study
+        The gathered study.
+    figures
+        Folder of `figures.draw_all`.
+    provenance
+        `code_versions` and `packages` of the points.
+    """
+    environment = Environment(
+        loader=PackageLoader("correct_l0.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["notation"] = notation
+    texts = captions(study)
+    config = study.plan.study
+    return environment.get_template("report.html").render(
+        title=config.title or config.study,
+        study=config,
+        verdict=study.verdict,
+        tone=PATHS[study.verdict["outcome"]],
+        figures={
+            name: {
+                "title": text.title,
+                "caption": text.text,
+                "alt": text.alt,
+                "wide": _data_uri(Path(figures) / f"{name}.svg"),
+                "narrow": _data_uri(Path(figures) / f"{name}.narrow.svg"),
+                "size": _size(Path(figures) / f"{name}.svg"),
+            }
+            for name, text in texts.items()
+        },
+        facts=_facts(study),
+        gaps=[
+            {**row, "l0": "–" if math.isnan(row["l0"]) else format_l0(row["l0"])}
+            for row in study.tables["gaps"].to_dict("records")
+        ],
+        table=full_table(study),
+        methods=METHODS,
+        config_yaml=yaml.safe_dump(
+            json.loads(config.model_dump_json(exclude_defaults=True)), sort_keys=False, width=100
+        ),
+        provenance=provenance,
+        style=_asset(environment, "report.css"),
+        script=_asset(environment, "report.js"),
+    )
+
+
+def notation(text: str) -> Markup:
+    """Return text as HTML with the metrics' names typeset.
+
+    Examples
+    --------
+    >>> notation("c_dec < s_n^dec")
+    Markup('<i>c</i><sub>dec</sub> &lt; <i>s</i><sub>n</sub><sup>dec</sup>')
+    """
+    escaped = str(escape(text)).replace("s_n^dec", "<i>s</i><sub>n</sub><sup>dec</sup>")
+    return Markup(re.sub(r"\b([cbW])_dec", r"<i>\1</i><sub>dec</sub>", escaped))
+
+
+def full_table(study: StudyData) -> dict[str, Any]:
+    """Return one row per point with every number: `columns` (name, explanation) and `rows`.
+
+    Cells are pairs of what is shown and what is sorted by; a missing value is a dash that sorts
+    last.
+    """
+    tables = study.tables
+    wide = tables["points"].set_index(["l0", "seed"])
+    parts = [wide[["l0_measured"]]]
+    columns = {
+        "l0": "target L0",
+        "seed": "seed",
+        "l0_measured": "measured L0",
+    }
+    keyed = tables["c_dec"].set_index(["l0", "seed"])
+    parts.append(keyed[["value"]].set_axis(["c_dec"], axis="columns"))
+    columns["c_dec"] = "c_dec"
+    means = tables["s_n_dec"][tables["s_n_dec"]["statistic"] == "batch_mean"]
+    s_n = means.pivot_table(index=["l0", "seed"], columns="n", values="value")
+    for n in s_n.columns:
+        columns[f"s_{int(n)}"] = f"s_n^dec, n = {int(n)}"
+    parts.append(s_n.set_axis([f"s_{int(n)}" for n in s_n.columns], axis="columns"))
+    scores = [name for name in ("f1", "f1_dedup", "auc") if name in tables["probing"]]
+    for name in scores:
+        mean = tables["probing"].pivot_table(index=["l0", "seed"], columns="probe_k", values=name)
+        labels = {"f1": "F1", "f1_dedup": "F1 without repeated prompts", "auc": "AUC"}
+        for k in mean.columns:
+            columns[f"{name}_{int(k)}"] = f"{labels[name]}, probe_k = {int(k)}"
+        parts.append(mean.set_axis([f"{name}_{int(k)}" for k in mean.columns], axis="columns"))
+    health = {
+        "fvu": "FVU",
+        "dead_fraction": "dead latents (share)",
+        "init_cosine_median": "cosine with initialisation (median)",
+        "loss_slope": "fall of the loss per tenth of training",
+        "threshold": "threshold",
+        "tokens_per_s": "training tokens / s",
+        "wall_s": "training time (s)",
+    }
+    parts.append(wide[list(health)])
+    columns |= health
+    rows = pd.concat(parts, axis="columns").reset_index().sort_values(["l0", "seed"])
+    return {
+        "columns": list(columns.values()),
+        "rows": [[_cell(row[name]) for name in columns] for row in rows.to_dict("records")],
+    }
+
+
+def _cell(value: Any) -> dict[str, str]:
+    number = float(value) if value is not None else math.nan
+    if not math.isfinite(number):
+        return {"text": "–", "sort": ""}
+    if number == int(number) and abs(number) < 1e6:
+        return {"text": str(int(number)), "sort": repr(number)}
+    return {
+        "text": f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:.4g}",
+        "sort": repr(number),
+    }
+
+
+def _facts(study: StudyData) -> list[tuple[str, str]]:
+    config, points = study.plan.study, study.tables["points"]
+    activations, training = config.activations, config.saes.training
+    tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
+    spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
+    hours = float(np.nansum(points["wall_s"].astype(float))) / 3600
+    tasks = study.tables["probing"]["task"].nunique()
+    return [
+        ("Model", f"{activations.model.source.removeprefix('package:')}, {activations.hook_name}"),
+        ("SAEs", f"{len(points)} BatchTopK, {config.saes.d_sae:,} latents on {activations.d_in:,}"),
+        ("L0", ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
+        ("Seeds", ", ".join(map(str, config.saes.seeds))),
+        ("Training", f"{spoken} tokens each, batches of {training.batch_tokens:,}"),
+        ("Measured on", f"{activations.held_out_tokens:,} held-out tokens"),
+        ("Probing", f"{tasks} tasks" if tasks else "none"),
+        ("Time in training", f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"),
+    ]
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _size(path: Path) -> tuple[float, float]:
+    """Return an SVG's width and height in points, from its root element."""
+    head = path.read_text()[:2000]
+    box = head.split('viewBox="', 1)[1].split('"', 1)[0].split()
+    return round(float(box[2])), round(float(box[3]))
+
+
+def _asset(environment: Environment, name: str) -> Markup:
+    if environment.loader is None:
+        raise RuntimeError("no template loader")
+    return Markup(environment.loader.get_source(environment, name)[0])

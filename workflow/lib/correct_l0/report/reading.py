@@ -1,0 +1,155 @@
+"""Reading one metric-against-L0 curve: minimum, jump, elbow.
+
+The reading follows the paper's later version, which takes the elbow just before the rise at low L0
+and not the bare minimum. The point it names is the lowest grid point at the bottom of the curve,
+the upper end of the elbow's interval: an SAE that was trained and measured, not an interpolation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from correct_l0.report.curve import Curve, pair_error, typical_variance
+
+TOLERANCE_OF_JUMP = 0.1
+SET_ERRORS = 2.0
+FLAT_ERRORS = 3.0
+VALLEY_RATIO = 2.0
+FEWEST_POINTS = 3
+N_ABOVE_L0 = 1.2
+
+READ = "read"
+FLAT = "flat"
+FALLS = "falls to the grid's end"
+BOUNDED = "falls as far as this n can be read"
+TOO_HIGH = "starts too high"
+TOO_FEW = "too few points"
+
+
+@dataclass(frozen=True)
+class CurveReading:
+    """What one curve says. L0 values are measured ones; `None` where there is nothing to say.
+
+    Attributes
+    ----------
+    outcome
+        One of `READ`, `FLAT`, `FALLS`, `BOUNDED`, `TOO_HIGH`, `TOO_FEW`.
+    minimum, minimum_set
+        L0 of the lowest mean, and of all points not distinguishable from it.
+    jump, jump_error
+        Rise from the minimum to the lowest L0, and its standard error.
+    tolerance
+        Height above the minimum that still counts as the bottom.
+    elbow_low, elbow, elbow_high
+        Grid points on both sides of the crossing, and its place interpolated on log L0.
+    low, best, bottom, high
+        Last grid point on the rise; first one at the bottom; last one the reading leans on (the
+        minimum, or `best` where the minimum lies far off in a shallow valley); its right
+        neighbour, which bounds the reading from above.
+    open_end
+        The minimum is the highest point of the grid, but level with the elbow.
+    not_read
+        Measured L0 of points above what this n can read.
+    noise
+        `seeds`, `roughness` (one seed) or `unknown`.
+    """
+
+    metric: str
+    outcome: str
+    seeds: int
+    noise: str
+    points: tuple[float, ...]
+    minimum: float | None = None
+    minimum_value: float | None = None
+    minimum_set: tuple[float, ...] = ()
+    jump: float | None = None
+    jump_error: float | None = None
+    tolerance: float | None = None
+    elbow_low: float | None = None
+    elbow: float | None = None
+    elbow_high: float | None = None
+    low: float | None = None
+    best: float | None = None
+    bottom: float | None = None
+    high: float | None = None
+    open_end: bool = False
+    not_read: tuple[float, ...] = ()
+
+
+def read_curve(curve: Curve, highest_l0: float = float("inf")) -> CurveReading:
+    """Read one curve.
+
+    Parameters
+    ----------
+    curve
+        The curve; lower is better.
+    highest_l0
+        The curve means nothing above this L0 (s_n^dec: n / 1.2). Points above are not read, and a
+        curve that still falls there is `BOUNDED`, which only says that the L0 is not lower.
+
+    References
+    ----------
+    Chanin & Garriga-Alonso, arXiv 2508.16560: the elbow just before the metric rises at low L0.
+    """
+    whole, curve = curve, curve.up_to(highest_l0)
+    typical = typical_variance(curve) if len(curve.l0) >= FEWEST_POINTS else float("nan")
+    cut = len(curve.l0) < len(whole.l0)
+    facts: dict = {
+        "metric": curve.metric,
+        "seeds": whole.seeds,
+        "noise": "seeds" if curve.seeds > 1 else "roughness" if np.isfinite(typical) else "unknown",
+        "points": tuple(curve.l0_measured.tolist()),
+        "not_read": tuple(whole.l0_measured[len(curve.l0) :].tolist()),
+    }
+    if len(curve.l0) < FEWEST_POINTS:
+        return CurveReading(outcome=TOO_FEW, **facts)
+    x, m = curve.l0_measured, curve.means
+    last = len(x) - 1
+    lowest = int(np.argmin(m))
+    errors = np.array([pair_error(curve, i, lowest, typical) for i in range(len(x))])
+    in_set = m - m[lowest] <= SET_ERRORS * errors
+    jump = float(m[0] - m[lowest])
+    facts |= {
+        "minimum": float(x[lowest]),
+        "minimum_value": float(m[lowest]),
+        "minimum_set": tuple(x[in_set].tolist()),
+        "jump": jump,
+        "jump_error": float(errors[0]),
+    }
+    if jump <= FLAT_ERRORS * errors[0]:
+        rises = lowest < last and m[last] - m[lowest] > FLAT_ERRORS * errors[last]
+        return CurveReading(outcome=TOO_HIGH if rises else FLAT, **facts)
+
+    height = np.maximum(TOLERANCE_OF_JUMP * jump, SET_ERRORS * errors)
+    rise = lowest - 1
+    while m[rise] - m[lowest] <= height[rise]:
+        rise -= 1
+    best = rise + 1
+    level = m[lowest] + height[rise]
+    share = float(np.clip((m[rise] - level) / (m[rise] - m[best]), 0, 1))
+    facts |= {
+        "tolerance": float(height[rise]),
+        "elbow_low": float(x[rise]),
+        "elbow": float(np.exp(np.log(x[rise]) + share * np.log(x[best] / x[rise]))),
+        "elbow_high": float(x[best]),
+        "low": float(x[rise]),
+        "best": float(x[best]),
+    }
+    if lowest == last and not (in_set[best] and best <= last - 2):
+        return CurveReading(outcome=BOUNDED if cut else FALLS, **facts)
+    bound = best if x[lowest] > VALLEY_RATIO * x[best] else lowest
+    facts |= {"bottom": float(x[bound]), "high": float(x[min(bound + 1, last)])}
+    return CurveReading(outcome=READ, open_end=lowest == last, **facts)
+
+
+def highest_readable_l0(n: int) -> float:
+    """Return the highest L0 at which s_n^dec says something: n must be well above L0.
+
+    Examples
+    --------
+    >>> highest_readable_l0(48)
+    40.0
+    """
+    return n / N_ABOVE_L0

@@ -1,0 +1,30 @@
+"""The settings a report depends on, and the plan made of them again."""
+
+from __future__ import annotations
+
+import json
+
+from correct_l0.config import canonical, parse_config
+from correct_l0.plan import Plan
+
+
+def report_settings(plan: Plan) -> str:
+    """Return the canonical settings of a study's report.
+
+    Left out is what changes no number, and the order of L0 values and seeds is lost: neither
+    rewrites a report.
+    """
+    settings = json.loads(canonical(plan.study, "device"))
+    saes = settings["saes"]
+    saes.pop("checkpoint_min", None)
+    saes["l0"] = sorted(saes["l0"])
+    if "seeds" in saes:
+        saes["seeds"] = sorted(saes["seeds"])
+    for name in ("shards_per_job", "forward_batch_tokens"):
+        settings["activations"].pop(name, None)
+    return canonical(settings)
+
+
+def plan_of(settings: str) -> Plan:
+    """Return the plan whose `report_settings` these are."""
+    return Plan(parse_config(json.loads(settings)))

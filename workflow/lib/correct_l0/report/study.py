@@ -1,0 +1,179 @@
+"""The verdict of a study: from its tables to `verdict.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from correct_l0.config import format_l0
+from correct_l0.report import words
+from correct_l0.report.curve import curve_of
+from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1
+from correct_l0.report.reading import FALLS, TOO_HIGH, CurveReading, highest_readable_l0, read_curve
+from correct_l0.report.verdict import (
+    NOT_TRAINED,
+    Decision,
+    decide,
+    weak_points,
+)
+
+
+def read_study(
+    tables: Mapping[str, pd.DataFrame], *, d_sae: int, l0: list[float], training_tokens: int
+) -> dict[str, Any]:
+    """Read a study's tables and return the verdict, ready for JSON.
+
+    Parameters
+    ----------
+    tables
+        `points`, `c_dec`, `s_n_dec`, `probing`, `gaps` as `gather` makes them.
+    d_sae
+        Number of latents.
+    l0
+        Target L0 values of the configuration.
+    training_tokens
+        Tokens each SAE was trained on.
+
+    Returns
+    -------
+    dict
+        `outcome`, `headline`, `lines` (one per metric), `agreement`, `caveats`, `next` (what to
+        add), the L0 named with its interval, and every reading with its numbers.
+    """
+    points = tables["points"]
+    measured = points.groupby("l0")["l0_measured"].mean()
+    names = words.Names({x: target for target, x in measured.items()})
+    grid = sorted(measured)
+    c_dec, s_n = _curve_readings(tables, measured)
+    scores = _at_mean_l0(tables["probing"], measured)
+    f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
+    decision = decide(c_dec, s_n, f1, points, d_sae)
+    many = [v for v in decision.voices if v.name == "s_n^dec"]
+    lines = [words.curve_line(c_dec, names)] if c_dec else []
+    lines += [words.voice_line(v, s_n, names) for v in many]
+    lines += [words.f1_line(reading, names) for reading in f1.values()]
+    return _plain(
+        {
+            "outcome": decision.outcome,
+            "headline": words.headline(decision, names, grid),
+            "lines": lines,
+            "agreement": words.agreement_line(decision, f1),
+            "caveats": _caveats(decision, c_dec, s_n, f1, tables, names),
+            "next": _next(decision, l0, training_tokens),
+            "decision": asdict(decision) | {"weak": dict(decision.weak)},
+            "c_dec": asdict(c_dec) if c_dec else None,
+            "s_n_dec": {str(n): asdict(r) for n, r in s_n.items()},
+            "s_n_dec_lines": [words.curve_line(r, names) for r in s_n.values()],
+            "f1": {str(k): asdict(r) for k, r in f1.items()},
+        }
+    )
+
+
+def _curve_readings(
+    tables: Mapping[str, pd.DataFrame], measured: pd.Series
+) -> tuple[CurveReading | None, dict[int, CurveReading]]:
+    c_table = _at_mean_l0(tables["c_dec"], measured)
+    s_table = _at_mean_l0(tables["s_n_dec"], measured)
+    c_dec = read_curve(curve_of(c_table, "c_dec")) if len(c_table) else None
+    means = s_table[s_table["statistic"] == "batch_mean"]
+    readings = {
+        int(n): read_curve(curve_of(rows, f"s_n_dec n={n}"), highest_readable_l0(int(n)))
+        for n, rows in means.groupby("n")
+    }
+    return c_dec, readings
+
+
+def _at_mean_l0(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
+    """Give every row its L0 point's measured L0, the mean over all seeds that were trained."""
+    return table.assign(l0_measured=table["l0"].map(measured))
+
+
+def _caveats(
+    decision: Decision,
+    c_dec: CurveReading | None,
+    s_n: Mapping[int, CurveReading],
+    f1: Mapping[int, F1Reading],
+    tables: Mapping[str, pd.DataFrame],
+    names: words.Names,
+) -> list[str]:
+    caveats = []
+    points, gaps = tables["points"], tables["gaps"]
+    if points["seed"].nunique() == 1:
+        caveats.append(
+            "One seed per L0: the spread over seeds is unknown. The raggedness of the curves "
+            "stands in for it."
+            if c_dec and c_dec.noise == "roughness"
+            else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
+        )
+    if len(gaps):
+        which = ", ".join(
+            f"L0 {format_l0(row.l0)} seed {row.seed} ({row.room})" for row in gaps.itertuples()
+        )
+        inside = decision.low is not None and decision.high is not None and any(
+            decision.low <= x <= decision.high for x in gaps["l0"]
+        )  # fmt: skip
+        caveats.append(
+            f"Missing, and not interpolated: {which}."
+            + (" A missing point lies inside the interval named." if inside else "")
+        )
+    if decision.outcome != NOT_TRAINED and decision.high is not None:
+        weak = weak_points(points, [decision.high])
+        if decision.high not in decision.leaning and weak.get("init_cosine"):
+            caveats.append(
+                f"The SAEs at L0 {names(decision.high)}, just above, are still close to their "
+                "random initialisation: the rise seen there may come from that, so trust the "
+                "lower bound more than the upper one."
+            )
+    if dead := decision.weak.get("dead"):
+        caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
+    off = points[(points["l0_measured"] / points["l0"] - 1).abs() > 0.02]
+    if len(off):
+        targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
+        caveats.append(
+            f"Measured L0 is off its target by more than 2% at target {targets}; "
+            "everything is read over measured L0."
+        )
+    cut = [str(n) for n, reading in s_n.items() if reading.not_read]
+    if cut:
+        caveats.append(
+            f"s_n^dec at n = {', '.join(cut)} is read only where L0 is below n / 1.2: "
+            "n has to be well above L0."
+        )
+    flat = [words.latents(k) for k, reading in f1.items() if reading.outcome == FLAT_F1]
+    if flat:
+        caveats.append(f"F1 with {words.join(flat)} is flat: it neither supports nor contradicts.")
+    return caveats
+
+
+def _next(decision: Decision, l0: list[float], training_tokens: int) -> dict[str, Any]:
+    """Return what to do next: a sentence and the line for the configuration."""
+    if decision.outcome == NOT_TRAINED:
+        return {
+            "sentence": "Train longer, for example on twice the tokens.",
+            "line": f"saes.training.training_tokens: {2 * training_tokens}",
+        }
+    if not decision.add_l0:
+        return {"sentence": "No further L0 point would narrow this answer.", "line": None}
+    added = ", ".join(format_l0(x) for x in decision.add_l0)
+    why = {FALLS: "to see where the fall ends", TOO_HIGH: "to see the rise at low L0"}
+    grid = ", ".join(format_l0(x) for x in sorted({*l0, *decision.add_l0}))
+    return {
+        "sentence": f"Add L0 {added} {why.get(decision.outcome, 'to narrow the interval')}; "
+        "only the new points are trained.",
+        "line": f"saes.l0: [{grid}]",
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Make a value fit for JSON: tuples to lists, NaN and infinity to null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,69 @@
+"""The summary that ends `make demo`: the verdict, where the report is, the time of each stage."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class StageTime(NamedTuple):
+    """Jobs of one rule, with the seconds of all of them together and of the longest."""
+
+    rule: str
+    jobs: int
+    total_s: float
+    longest_s: float
+
+
+def stage_times(*folders: Path | str) -> list[StageTime]:
+    """Return the times that Snakemake's benchmark files hold, one row per rule, in order of time.
+
+    Parameters
+    ----------
+    *folders
+        `benchmarks` folders; each rule's files are below the folder of its name.
+    """
+    files: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in sorted(Path(folder).glob("**/*.tsv")):
+            files.setdefault(path.relative_to(folder).parts[0].removesuffix(".tsv"), []).append(
+                path
+            )
+    ordered = sorted(files.items(), key=lambda item: min(p.stat().st_mtime for p in item[1]))
+    times = []
+    for rule, paths in ordered:
+        seconds = [s for path in paths if (s := _seconds(path)) is not None]
+        if seconds:
+            times.append(StageTime(rule, len(seconds), sum(seconds), max(seconds)))
+    return times
+
+
+def render_summary(
+    verdict: Mapping[str, Any], report: Path | str, title: str, times: Sequence[StageTime]
+) -> str:
+    """Return the summary as plain text."""
+    lines = [title, "", verdict["headline"], ""]
+    lines += [f"  {line}" for line in (*verdict["lines"], verdict["agreement"])]
+    lines += [f"  But: {line}" for line in verdict["caveats"]]
+    lines += ["", f"  Next: {verdict['next']['sentence']}"]
+    if verdict["next"]["line"]:
+        lines.append(f"        {verdict['next']['line']}")
+    lines += ["", f"Report: {report}"]
+    if times:
+        lines += ["", "Time of each stage, as last run (s):"]
+        width = max(len(time.rule) for time in times)
+        lines.append(f"  {'':{width}}  {'jobs':>5} {'sum':>9} {'longest':>9}")
+        lines += [
+            f"  {time.rule:{width}}  {time.jobs:5d} {time.total_s:9.1f} {time.longest_s:9.1f}"
+            for time in times
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(path: Path) -> float | None:
+    """Return the mean wall time of a benchmark file; nothing where it has none."""
+    with open(path, newline="") as file:
+        seconds = [float(row["s"]) for row in csv.DictReader(file, delimiter="\t") if row.get("s")]
+    return sum(seconds) / len(seconds) if seconds else None

@@ -1,0 +1,249 @@
+"""The answer in words: a headline, one line per metric, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from correct_l0.config import format_l0
+from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
+from correct_l0.report.reading import (
+    BOUNDED,
+    FALLS,
+    FLAT,
+    READ,
+    TOO_FEW,
+    TOO_HIGH,
+    VALLEY_RATIO,
+    CurveReading,
+)
+from correct_l0.report.verdict import (
+    COSINE_LIMIT,
+    DISAGREE,
+    NOT_TRAINED,
+    SLOPE_LIMIT,
+    SPLIT,
+    Decision,
+    Voice,
+)
+
+
+class Names:
+    """How measured L0 values are spoken: as the target, where they meet it within 2%.
+
+    Examples
+    --------
+    >>> names = Names({127.4: 128.0, 9.0: 8.0})
+    >>> names(127.4), names(9.0), names.list([9.0, 127.4])
+    ('128', '9', '9 and 128')
+    """
+
+    def __init__(self, targets: Mapping[float, float]) -> None:
+        self.targets = dict(targets)
+
+    def __call__(self, x: float) -> str:
+        """Return one L0 in words."""
+        target = self.targets.get(x)
+        if target is not None and abs(x - target) <= 0.02 * target:
+            return format_l0(target)
+        return f"{x:.3g}"
+
+    def list(self, values: Sequence[float]) -> str:
+        """Return several L0 in words."""
+        return join([self(x) for x in values])
+
+    def span(self, values: Sequence[float]) -> str:
+        """Return a run of L0 points as `64 to 192`, a single one as `64`."""
+        low, high = self(min(values)), self(max(values))
+        return low if low == high else f"{low} to {high}"
+
+
+def join(words: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name as it is written in text.
+
+    Examples
+    --------
+    >>> metric_name("s_n_dec n=48")
+    's_n^dec at n = 48'
+    """
+    return metric.replace("s_n_dec n=", "s_n^dec at n = ")
+
+
+def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
+    """Return the answer in one or two sentences; never a bare number."""
+    d = decision
+    span = names.span(grid) if grid else "no points"
+    if d.outcome == READ:
+        return _about(d, names) + "."
+    if d.outcome == FLAT:
+        return (
+            f"Flat: over L0 {span} the decoder metrics change by less than 3 standard errors. "
+            "This study cannot say which L0 is right."
+        )
+    if d.outcome == FALLS:
+        return (
+            f"L0 above {names(grid[-2])}, by how much this grid cannot say: the decoder metrics "
+            f"still fall at its highest point, {names(grid[-1])}. Extend the grid."
+        )
+    if d.outcome == TOO_HIGH:
+        return (
+            f"L0 at or below {names(grid[0])}: the decoder metrics are lowest at the lowest point "
+            "of the grid, so that the rise at low L0 is not seen. Start lower."
+        )
+    if d.outcome == NOT_TRAINED:
+        return (
+            "Not trained enough to say: "
+            + join(_untrained(d, names))
+            + f". As they stand, the curves would read: {_as_it_stands(d, names, grid)}"
+        )
+    if d.outcome == DISAGREE:
+        return "The metrics disagree: " + "; ".join(_positions(d, names)) + "."
+    if d.outcome == BOUNDED:
+        return (
+            "Not readable: s_n^dec still falls at the highest L0 that its n can read. "
+            "Use n well above the grid, at most d_sae / 2."
+        )
+    return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
+
+
+def _about(d: Decision, names: Names) -> str:
+    if d.l0 is None or d.low is None or d.high is None:
+        raise ValueError("no L0 to name")
+    return f"L0 about {names(d.l0)} (between {names(d.low)} and {names(d.high)})"
+
+
+def _as_it_stands(d: Decision, names: Names, grid: Sequence[float]) -> str:
+    before = Decision(**{**vars(d), "outcome": d.as_it_stands, "as_it_stands": None})
+    return headline(before, names, grid)
+
+
+def _untrained(d: Decision, names: Names) -> list[str]:
+    parts = []
+    if cosine := d.weak.get("init_cosine"):
+        parts.append(
+            f"at L0 {names.list(cosine)} the decoder is still close to its random initialisation "
+            f"(median cosine above {COSINE_LIMIT:g})"
+        )
+    if slope := d.weak.get("loss_slope"):
+        parts.append(
+            f"at L0 {names.list(slope)} the loss still falls by more than {SLOPE_LIMIT:.0%} per "
+            "tenth of training"
+        )
+    return parts
+
+
+def _positions(d: Decision, names: Names) -> list[str]:
+    positions = [f"{v.name} {_position(v, names)}" for v in d.voices]
+    return positions + [f"F1 with {latents(k)} does not peak there" for k in d.f1_disagrees]
+
+
+def _position(voice: Voice, names: Names) -> str:
+    if voice.outcome == READ and None not in (voice.best, voice.low, voice.high):
+        low, best, high = (names(x) for x in (voice.low, voice.best, voice.high) if x)
+        return f"says about {best} (between {low} and {high})"
+    return {
+        FALLS: "still falls at the end of the grid",
+        TOO_HIGH: "is lowest at the start of the grid",
+        FLAT: "is flat",
+        SPLIT: "says different things at different n",
+        BOUNDED: f"only says above {names(voice.low)}" if voice.low else "cannot be read",
+        TOO_FEW: "has too few points",
+    }[voice.outcome]
+
+
+def latents(probe_k: int) -> str:
+    """Return `1 latent` or `16 latents`."""
+    return f"{probe_k} latent" + ("" if probe_k == 1 else "s")
+
+
+def curve_line(reading: CurveReading, names: Names) -> str:
+    """Return what one curve says, with its numbers."""
+    r, name = reading, metric_name(reading.metric)
+    if r.minimum is None or r.jump is None or r.minimum_value is None:
+        return f"{name}: too few points to read ({len(r.points)})."
+    error = f" ± {r.jump_error:.2g}" if r.jump_error else ""
+    lowest = f"{name} is lowest at L0 {names(r.minimum)} ({r.minimum_value:.3g})"
+    others = [x for x in r.minimum_set if x != r.minimum]
+    lowest += f", not distinguishable from {names.list(others)}" if others else ""
+    if r.outcome == FLAT:
+        return (
+            f"{lowest}: flat, it rises by only {r.jump:.2g}{error} towards L0 {names(r.points[0])}."
+        )
+    if r.outcome == TOO_HIGH:
+        return f"{lowest}, the start of the grid: the rise at low L0 is not seen."
+    rise = f"it rises by {r.jump:.3g}{error} towards L0 {names(r.points[0])}"
+    elbow = (
+        f"the elbow lies between {names(r.elbow_low)} and {names(r.elbow_high)} "  # type: ignore[arg-type]
+        f"(interpolated {r.elbow:.3g})"
+    )
+    line = f"{lowest}; {rise}; {elbow}"
+    if r.outcome == FALLS:
+        return f"{lowest}, the end of the grid, and still falls there; {rise}."
+    if r.outcome == BOUNDED:
+        return (
+            f"{lowest}, the last L0 that this n can read, and still falls there: it only says "
+            f"that L0 is above {names(r.low)}."  # type: ignore[arg-type]
+        )
+    if r.best and r.minimum > VALLEY_RATIO * r.best:
+        line += f"; from {names(r.best)} to {names(r.minimum)} it is a shallow valley"
+    if r.open_end:
+        line += "; the valley reaches the end of the grid, extend it to see the rise"
+    return line + "."
+
+
+def voice_line(voice: Voice, readings: Mapping[int, CurveReading], names: Names) -> str:
+    """Return what s_n^dec says over its n, who says something else, and who cannot tell."""
+    by_name = {reading.metric: n for n, reading in readings.items()}
+
+    def ns(metrics: Sequence[str]) -> str:
+        return ", ".join(str(by_name[metric]) for metric in metrics)
+
+    line = f"s_n^dec {_position(voice, names)} at {len(voice.agreeing)} of {len(readings)} n"
+    line += f" (n = {ns(voice.agreeing)})" if voice.agreeing else ""
+    if voice.differing:
+        line += f"; something else at n = {ns(voice.differing)}"
+    if voice.silent:
+        line += f"; n = {ns(voice.silent)} cannot tell (flat, or n too close to the L0 of the grid)"
+    return line + "."
+
+
+def f1_line(reading: F1Reading, names: Names) -> str:
+    """Return what one F1 curve says."""
+    r, who = reading, f"F1 with {latents(reading.probe_k)}"
+    if r.outcome == NO_SCORES or r.peak is None or r.peak_f1 is None:
+        return f"{who}: no scores to read."
+    over = f"over {r.tasks} tasks and {r.seeds} seed" + ("" if r.seeds == 1 else "s")
+    resolved = f"differences below {r.resolution:.2g} are not resolved {over}"
+    if r.outcome == FLAT_F1:
+        return (
+            f"{who} is flat: best {r.peak_f1:.3f} at L0 {names(r.peak)}, worst lower by "
+            f"{r.spread:.2g} ± {r.spread_error:.2g}; {resolved}."
+        )
+    rest = [x for x in r.peak_set if x != r.peak]
+    tied = f", not distinguishable from {names.list(rest)}" if rest else ""
+    return f"{who} peaks at L0 {names(r.peak)} ({r.peak_f1:.3f}){tied}; {resolved}."
+
+
+def agreement_line(d: Decision, f1: Mapping[int, F1Reading]) -> str:
+    """Return whether the decoder metrics and F1 agree, and who does not."""
+    said = [v for v in d.voices if v.outcome == READ]
+    if not said:
+        return "There is no interval that F1 could confirm."
+    first = "c_dec and s_n^dec agree" if len(said) > 1 else f"Only {said[0].name} has a reading"
+    if len(said) > 1 and d.l0 is None:
+        first = "c_dec and s_n^dec do not agree"
+    parts = [first]
+    for ks, what in (
+        (d.f1_agrees, "peaks inside their interval"),
+        (d.f1_disagrees, "peaks outside it"),
+        (d.f1_silent, "is flat and cannot tell"),
+    ):
+        if ks and (d.l0 is not None or what.startswith("is")):
+            parts.append(f"F1 with {join([latents(k) for k in ks])} {what}")
+    if not any(r.outcome in (PEAK, FLAT_F1) for r in f1.values()):
+        parts.append("there are no F1 scores to compare with")
+    return "; ".join(parts) + "."

@@ -1,0 +1,74 @@
+"""What one point of the sweep is: its target L0, its width and its training parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from correct_l0.config import Training, canonical, format_l0
+from correct_l0.errors import InputError
+
+
+@dataclass(frozen=True)
+class SaeSettings:
+    """Settings of one point, without its seed."""
+
+    d_sae: int
+    """Number of latents."""
+    l0: float
+    """Target L0: mean active latents per token."""
+    training: Training
+    """Training parameters, the point's overrides applied."""
+
+    @property
+    def steps(self) -> int:
+        """Training steps; a last, incomplete batch is left out."""
+        return self.training.training_tokens // self.training.batch_tokens
+
+    @property
+    def decay_steps(self) -> int:
+        """Steps at the end over which the learning rate falls to zero."""
+        return round(self.training.lr_decay_fraction * self.steps)
+
+    def to_json(self) -> str:
+        """Return the canonical string `parse_settings` reads."""
+        training = json.loads(canonical(self.training))
+        return canonical({"d_sae": self.d_sae, "l0": self.l0, "training": training})
+
+
+def parse_settings(text: str) -> SaeSettings:
+    """Return the settings of one point from their canonical JSON string.
+
+    Raises
+    ------
+    InputError
+        If the training holds no step, the schedule does not fit into it, or the batch selects
+        no latent at all.
+
+    Examples
+    --------
+    >>> text = '{"d_sae":8,"l0":2,"training":{"lr":0.1,"training_tokens":10,"batch_tokens":4}}'
+    >>> parse_settings(text).steps
+    2
+    """
+    values = json.loads(text)
+    training = Training.model_validate(values["training"])
+    settings = SaeSettings(int(values["d_sae"]), float(values["l0"]), training)
+    label = f"l0 {format_l0(settings.l0)}"
+    if settings.steps < 1:
+        raise InputError(
+            f"{label}: training_tokens {training.training_tokens} is below one batch of "
+            f"{training.batch_tokens} tokens; raise it or make the batch smaller"
+        )
+    if training.lr_warm_up_steps + settings.decay_steps > settings.steps:
+        raise InputError(
+            f"{label}: lr_warm_up_steps {training.lr_warm_up_steps} and {settings.decay_steps} "
+            f"steps of decay exceed the {settings.steps} steps of training; shorten them"
+        )
+    if math.floor(settings.l0 * training.batch_tokens) < 1:
+        raise InputError(
+            f"{label}: a batch of {training.batch_tokens} tokens selects no latent, it must "
+            "select at least one; raise l0 or batch_tokens"
+        )
+    return settings

@@ -1,0 +1,120 @@
+# In: every point's results in results/{study}/saes, decoder_metrics and probing, the probing baselines
+# and the sealed manifest of the activation cache. Out: results/{study}/tables, figures, report.html
+# and summary.txt.
+
+from correct_l0.report import FIGURES, TABLES
+from correct_l0.report import RECIPE as REPORT_RECIPE
+from correct_l0.report.settings import report_settings
+
+REPORT_SETTINGS = report_settings(PLAN)
+
+
+def figure_in_report(name):
+    """Return a figure's file, marked for Snakemake's own report."""
+    return report(
+        f"{RESULTS}/figures/{name}.svg",
+        caption=f"../report/{name}.rst",
+        category="Figures",
+        labels={"figure": name.replace("_", " ")},
+    )
+
+
+rule gather_tables:
+    """All results in tidy tables, after every point's manifests were held against the settings."""
+    input:
+        activations=f"{CACHE_FOLDER}/manifest.json",
+        saes=PLAN.manifests("saes"),
+        decoder_metrics=PLAN.manifests("decoder_metrics"),
+        probing=PLAN.manifests("probing"),
+        baselines=f"{RESULTS}/probing/baselines/manifest.json",
+    output:
+        manifest=f"{RESULTS}/tables/manifest.json",
+        parquet=expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
+        csv=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
+    log:
+        f"{RESULTS}/logs/gather_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gather_tables.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=REPORT_SETTINGS,
+        recipe=f"recipe={REPORT_RECIPE}",
+    script:
+        "../scripts/gather_tables.py"
+
+
+rule read_curves:
+    """The verdict: minimum, elbow and F1 peak of every curve, and whether they agree."""
+    input:
+        tables=rules.gather_tables.output.parquet,
+    output:
+        verdict=f"{RESULTS}/tables/verdict.json",
+    log:
+        f"{RESULTS}/logs/read_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/read_curves.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=REPORT_SETTINGS,
+        recipe=f"recipe={REPORT_RECIPE}",
+    script:
+        "../scripts/read_curves.py"
+
+
+rule plot_figures:
+    """Every figure, wide as PNG and SVG, and narrow for phones as SVG."""
+    input:
+        tables=rules.gather_tables.output.parquet,
+        verdict=rules.read_curves.output.verdict,
+    output:
+        svg=[figure_in_report(name) for name in FIGURES],
+        png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES),
+        narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES),
+    log:
+        f"{RESULTS}/logs/plot_figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_figures.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=REPORT_SETTINGS,
+        recipe=f"recipe={REPORT_RECIPE}",
+        n=", ".join(map(str, PLAN.study.n_values())),
+        seeds=", ".join(map(str, sorted(PLAN.study.saes.seeds))),
+        tokens=f"{PLAN.study.activations.held_out_tokens:,}",
+    script:
+        "../scripts/plot_figures.py"
+
+
+rule write_report:
+    """The page that people read, and the summary that ends `make demo`."""
+    input:
+        tables=rules.gather_tables.output.parquet,
+        verdict=rules.read_curves.output.verdict,
+        figures=rules.plot_figures.output,
+    output:
+        report=report(
+            f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
+        ),
+        summary=f"{RESULTS}/summary.txt",
+    log:
+        f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=REPORT_SETTINGS,
+        recipe=f"recipe={REPORT_RECIPE}",
+    script:
+        "../scripts/write_report.py"

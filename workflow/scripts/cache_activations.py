@@ -1,0 +1,24 @@
+"""Cache the activations of one job's shards; shards that an earlier run finished are kept."""
+
+from correct_l0.jobs import job, resolve_device
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from pathlib import Path
+
+    import torch
+
+    from correct_l0.activations.cache import cache_job
+    from correct_l0.activations.layout import parse_settings
+    from correct_l0.activations.staging import load_staged_model
+
+    torch.set_num_threads(snakemake.threads)
+    cache = Path(snakemake.input.cache).parent
+    activations = parse_settings(snakemake.params.settings, cache)
+    device = resolve_device(snakemake.resources.device)
+    cache_job(
+        activations,
+        cache,
+        int(snakemake.wildcards.job),
+        lambda: load_staged_model(activations, cache, device),
+        int(snakemake.resources.forward_batch_tokens),
+    )

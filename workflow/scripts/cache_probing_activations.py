@@ -1,0 +1,24 @@
+"""Cache the activations of the probing tasks that are not there yet."""
+
+from correct_l0.jobs import job, resolve_device
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from pathlib import Path
+
+    import torch
+
+    from correct_l0.activations.layout import parse_settings
+    from correct_l0.activations.probing_cache import cache_probing
+    from correct_l0.activations.staging import load_staged_model
+
+    torch.set_num_threads(snakemake.threads)
+    cache = Path(snakemake.input.cache).parent
+    activations = parse_settings(snakemake.params.settings, cache)
+    device = resolve_device(snakemake.resources.device)
+    cache_probing(
+        activations,
+        cache,
+        [Path(task) for task in snakemake.output.tasks],
+        lambda: load_staged_model(activations, cache, device),
+        int(snakemake.resources.forward_batch_tokens),
+    )

@@ -1,0 +1,39 @@
+"""Score the raw activations, a constant and a coin on every task."""
+
+from correct_l0.jobs import job
+
+with job(snakemake.log[0], threads=1):
+    import json
+    import time
+    from pathlib import Path
+
+    from correct_l0.config import Probing
+    from correct_l0.manifest import digest_of, write_manifest
+    from correct_l0.probing import RECIPE
+    from correct_l0.probing.baselines import baselines_table, logistic_regression_engine
+    from correct_l0.probing.engines import ActivationsFolder
+    from correct_l0.probing.probe import quiet
+    from correct_l0.probing.records import Records, probe_tasks, write_scores
+    from correct_l0.probing.tasks import resolve_tasks
+
+    start = time.perf_counter()
+    settings = Probing.model_validate(json.loads(snakemake.params.settings))
+    (cache, hook), d_in = snakemake.params.names, snakemake.params.d_in
+    activations = ActivationsFolder(Path(snakemake.params.activations), cache, hook)
+    tasks = resolve_tasks(settings.tasks)
+    digests = dict(zip(tasks, map(digest_of, snakemake.input.tasks), strict=True))
+    identity = {"recipe": RECIPE, "engine": "logistic regression", "hook_name": hook}
+    records = Records(Path(snakemake.output.manifest).parent / "json", identity)
+    with quiet():
+        engine = logistic_regression_engine(activations, d_in)
+        probes = probe_tasks(engine, digests, [d_in], records, snakemake.threads)
+    write_scores(snakemake.output.scores, baselines_table(probes))
+    write_manifest(
+        snakemake.output.manifest,
+        stage="probe_baselines",
+        recipe=RECIPE,
+        parameters=snakemake.params.settings,
+        inputs=digests,
+        outputs=[snakemake.output.scores],
+        wall_s=round(time.perf_counter() - start, 3),
+    )

@@ -1,0 +1,17 @@
+"""Write the page and the summary."""
+
+from correct_l0.jobs import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from pathlib import Path
+
+    from correct_l0.report.build import build_page
+    from correct_l0.report.settings import plan_of
+
+    build_page(
+        plan_of(snakemake.params.settings),
+        Path(snakemake.input.tables[0]).parent,
+        Path(snakemake.input.verdict),
+        Path(snakemake.input.figures[0]).parent,
+        Path(snakemake.output.report),
+    )
