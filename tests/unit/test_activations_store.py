@@ -15,6 +15,7 @@ import torch
 import zarr
 
 from activations_toy import (
+    BOS,
     ToyModel,
     jobs_of,
     run_job,
@@ -25,6 +26,7 @@ from activations_toy import (
     toy_cache,
 )
 from correct_l0.activations import layout
+from correct_l0.activations.cache import shuffle_order
 from correct_l0.activations.layout import Layout, count_jobs, job_windows
 from correct_l0.activations.reader import TrainingStream, open_store
 from correct_l0.activations.seal import verify
@@ -89,15 +91,25 @@ def test_acts_belong_to_their_tokens_and_zarr_reads_the_same(manifest):
         assert np.array_equal(array["document_id"][:], store.column(split, "document_id", 0, rows))
 
 
-def test_rows_are_shuffled_within_windows_only(manifest):
-    """Each window of 128 stored rows is a permutation of 128 rows of the contexts' stream."""
-    store = open_store(manifest)
-    tokens = np.load(manifest.parent / "text" / "training_tokens.npy")[:300]
-    stored = store.column("training", "token_id", 0, 300)
-    for start in (0, 128, 256):
-        window = slice(start, start + 128)
-        assert sorted(stored[window]) == sorted(tokens[window])
-        assert not np.array_equal(stored[window], tokens[window])
+@pytest.mark.parametrize("special_tokens", ["keep", "drop"])
+def test_rows_are_those_of_the_contexts_shuffled_within_windows(tmp_path, special_tokens):
+    """Contexts of 7 tokens: windows of 128 rows begin and end inside contexts."""
+    settings, cache = stage_toy(tmp_path, context_size=7, special_tokens=special_tokens)
+    for job in jobs_of(settings):
+        run_job(settings, cache, job)
+    store = open_store(seal_toy(settings, cache))
+    tokens, documents = (
+        np.load(cache / f"text/training_{name}.npy") for name in ("tokens", "documents")
+    )
+    positions = np.arange(len(tokens)) % 7
+    kept = np.flatnonzero(tokens != BOS) if special_tokens == "drop" else np.arange(len(tokens))
+    stream = {"token_id": tokens, "document_id": documents, "position": positions}
+    for window in Layout.of(settings).windows()[:3]:
+        order = kept[window.start : window.stop][shuffle_order(settings.seed, window)]
+        for column, values in stream.items():
+            stored = store.column("training", column, window.start, window.stop)
+            assert stored.tolist() == values[order].tolist()
+    assert not np.array_equal(store.column("training", "token_id", 0, 128), tokens[kept[:128]])
 
 
 def test_partial_ranges_are_slices_of_the_whole(manifest):

@@ -9,9 +9,8 @@ from correct_l0.activations import layout
 from correct_l0.activations.reader import TrainingStream, open_store
 from correct_l0.errors import InputError
 
-MODES = pytest.mark.parametrize(
-    "mode", [{}, {"memory_bytes": 0, "group_chunks": 4}], ids=["memory", "groups"]
-)
+GROUPS = {"memory_bytes": 0, "group_chunks": 4}
+MODES = pytest.mark.parametrize("mode", [{}, GROUPS], ids=["memory", "groups"])
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +60,13 @@ def test_resuming_at_a_step_gives_the_same_batches(store, mode):
     for step, batch in zip((0, 3, 11), steps, strict=True):
         assert torch.equal(batch, uninterrupted[step])
     assert torch.equal(running.batch(2), uninterrupted[2])
+
+
+@MODES
+def test_batches_made_ahead_are_the_same(store, mode):
+    plain, ahead = (TrainingStream(store, 5, 64, prefetch=p, **mode) for p in (False, True))
+    for step in (0, 1, 2, 7, 8, 3):
+        assert torch.equal(ahead.batch(step), plain.batch(step))
 
 
 @MODES

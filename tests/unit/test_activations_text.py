@@ -44,6 +44,15 @@ def test_each_format_gives_the_same_documents(tmp_path, suffix):
     assert list(read_documents(files(path), 0)) == ["first document", "zweites, größer"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [(".jsonl.gz", gzip.compress), (".jsonl.zst", zstandard.compress)]
+)
+def test_files_packed_in_several_pieces_are_read_to_the_end(tmp_path, suffix, pack):
+    path = tmp_path / f"text{suffix}"
+    path.write_bytes(b"".join(pack(line) for line in JSONL.splitlines(keepends=True)))
+    assert list(read_documents(files(path), 0)) == ["first document", "zweites, größer"]
+
+
 def test_paragraphs_of_a_txt_file_are_documents(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("one\nstill one\n\n\n  \ntwo\n")
@@ -67,7 +76,7 @@ def test_a_dataset_is_streamed_and_shuffled(tmp_path):
     assert documents == list(read_documents(text, 0))
     assert documents != list(read_documents(text, 1))
     wrong = text.model_copy(update={"text_field": "text"})
-    with pytest.raises(InputError, match="has no field 'text', only body; set text.text_field"):
+    with pytest.raises(InputError, match=r"has no field 'text', only body; set text.text_field"):
         list(read_documents(wrong, 0))
 
 
@@ -104,7 +113,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, name, content, message):
 
 def test_a_parquet_file_without_the_column_is_refused(tmp_path):
     pd.DataFrame({"body": ["a"]}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(InputError, match="has no column 'text', only body; set text.text_field"):
+    with pytest.raises(InputError, match=r"has no column 'text', only body; set text.text_field"):
         list(read_documents(files(tmp_path / "a.parquet"), 0))
 
 
@@ -234,7 +243,7 @@ def test_concatenating_without_bos_is_refused(tmp_path):
     write_documents(tmp_path)
     tokenizer = WordTokenizer()
     tokenizer.bos_token_id = None
-    with pytest.raises(InputError, match="needs a BOS token.*has none; set packing: documents"):
+    with pytest.raises(InputError, match=r"needs a BOS token.*has none; set packing: documents"):
         stage_text(toy_settings(tmp_path), tokenizer, tmp_path / "text")
 
 

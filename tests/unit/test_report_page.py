@@ -1,19 +1,22 @@
 """The figures, the page and the summary of a made-up study."""
 
 import re
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from PIL import Image
 
 import made_up
 from correct_l0.report import FIGURES
+from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
-from correct_l0.report.page import full_table, notation
+from correct_l0.report.page import full_table, notation, render_page
 from correct_l0.report.summary import StageTime, render_summary, stage_times
 
 
@@ -27,6 +30,19 @@ def study(made_up_study):
     with chdir(made_up_study):
         plan = made_up.plan()
         tables = Path(plan.results) / "tables"
+        return open_study(plan, tables, tables / "verdict.json", with_cosines=True)
+
+
+@pytest.fixture(scope="module")
+def lonely_study(tmp_path_factory):
+    """One L0, one seed, no probing."""
+    with chdir(tmp_path_factory.mktemp("lonely")):
+        plan = made_up.plan(l0=[32], seeds=[0])
+        made_up.write_study(plan)
+        shutil.rmtree(f"{plan.results}/probing")
+        tables = Path(plan.results) / "tables"
+        build_tables(plan, tables, allow_gaps=True)
+        build_verdict(plan, tables, tables / "verdict.json")
         return open_study(plan, tables, tables / "verdict.json", with_cosines=True)
 
 
@@ -50,6 +66,21 @@ def test_every_figure_is_there_sharp_and_not_empty(results, name):
     )
     widths = [float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) for svg in (wide, narrow)]
     assert widths == [720, pytest.approx(309.6)]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_single_point_without_probing_can_be_drawn(lonely_study, name):
+    figure = DRAWN[name](lonely_study, True)
+    figure.draw_without_rendering()
+    pyplot.close(figure)
+
+
+def test_a_single_point_has_a_page(lonely_study, results):
+    page = render_page(lonely_study, results / "figures", {"code_versions": [], "packages": {}})
+    assert "Too few points to read a curve (32)" in page
+    assert 'id="gaps"' in page
+    assert '<td>32</td><td>0</td><td>probing</td><td class="text">not run</td>' in page
+    assert "<td>–</td><td>–</td><td>probing baselines</td>" in page
 
 
 def test_histograms_and_cosines_are_those_of_the_lowest_middle_and_highest_l0(study):

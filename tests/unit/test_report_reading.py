@@ -234,6 +234,18 @@ def test_f1_resolution_is_twice_the_standard_error_of_a_paired_difference():
     assert read_f1(scores(effect, tasks=400), 16).resolution == pytest.approx(0.0028, rel=0.1)
 
 
+@pytest.mark.parametrize(("below", "peak_set"), [(0.0035, (4, 8)), (0.0045, (8,))])
+def test_f1_set_ends_at_two_standard_errors(below, peak_set):
+    # 100 paired differences of below +- 0.02, half each: their mean has standard error 0.002
+    rows = [
+        (l0, float(l0), 0, f"task{t}", 16, 0.7 + (0.04 * (t % 2) - 0.02 - below) * (l0 == 4) + gain)
+        for l0, gain in ((4, 0.0), (8, 0.0), (16, -0.3))
+        for t in range(100)
+    ]
+    columns = ["l0", "l0_measured", "seed", "task", "probe_k", "f1"]
+    assert read_f1(pd.DataFrame(rows, columns=columns), 16).peak_set == peak_set
+
+
 def test_f1_that_does_not_move_is_flat():
     assert read_f1(scores({4: 0.0, 16: 0.001, 64: 0.0, 256: 0.0}), 16).outcome == FLAT_F1
 

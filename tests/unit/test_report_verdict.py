@@ -49,7 +49,7 @@ def test_the_next_points_narrow_the_interval():
 
 
 def test_a_grid_finer_than_15_percent_needs_no_more_points():
-    l0 = (100.0, 110.0, 120.0, 130.0, 140.0, 150.0, 160.0, 170.0)
+    l0 = tuple(100.0 * 1.14**i for i in range(8))
     result = verdict(l0=l0)
     assert result["outcome"] == READ
     assert result["decision"]["add_l0"] == []
@@ -146,7 +146,7 @@ def test_neighbouring_minima_agree_within_the_grid():
     result = verdict(c_dec=at_64)
     assert result["outcome"] == READ
     # both bests count: the geometric mean of 64 and 128, within the union of their intervals
-    assert result["headline"] == "L0 about 90.8 (between 32 and 192)."
+    assert result["headline"] == "L0 about 91 (between 32 and 192)."
 
 
 def test_one_metric_reads_and_the_other_falls():

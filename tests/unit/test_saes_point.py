@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -96,13 +97,19 @@ def test_loss_curve_and_initialisation(point):
     folder, manifest, _ = point
     with open(folder / "loss.csv") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "tokens", "mse_loss", "aux_loss", "loss", "l0_batch"]
+    assert list(rows[0]) == ["step", "tokens", "mse_loss", "aux_loss", "loss", "l0_batch", "c_dec"]
     assert [int(row["tokens"]) for row in rows] == [BATCH * (i + 1) for i in range(STEPS)]
     assert all(float(row["l0_batch"]) == 4.5 for row in rows)
     losses = np.array([float(row["loss"]) for row in rows])
     assert losses[-20:].mean() < 0.4 * losses[0]
     slope = 1 - losses[-20:].mean() / losses[-40:-20].mean()
     assert manifest["loss_slope"] == pytest.approx(slope, abs=1e-5)
+    measured = {int(row["step"]): float(row["c_dec"]) for row in rows if row["c_dec"]}
+    assert sorted(measured) == [math.ceil(STEPS * part / 10) for part in range(1, 11)]
+    final = SAE.load_from_disk(folder / "sae").W_dec.detach()
+    overlaps = torch.cosine_similarity(final[:, None], final[None], dim=-1).abs()
+    pairs = overlaps[torch.ones_like(overlaps).triu(1).bool()]
+    assert measured[STEPS] == pytest.approx(float(pairs.mean()), rel=1e-5)
     cosines = np.load(folder / "decoder_init_cosine.npy")
     initial = build_sae(parse_settings(settings()), D_IN, 0).W_dec.detach().numpy()
     decoder = SAE.load_from_disk(folder / "sae").W_dec.detach().numpy()

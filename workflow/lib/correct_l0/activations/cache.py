@@ -123,24 +123,31 @@ class _Run:
         """Return the records of a window's shards, computing those that are not there."""
         split = window.split
         numbers = self.layout.window_shard_range(window)
-        records = {shard: self.writer.finished(split, shard) for shard in numbers}
-        if any(record is None for record in records.values()):
-            if self.model is None:
-                self.model = self.load_model()
-            started = time.perf_counter()
-            text = StagedText(self.cache / "text", split)
-            order = shuffle_order(self.activations.seed, window)
-            columns = read_window(
-                self.model, text, window, order, self.layout, self.forward_batch_tokens
-            )
-            self.forward_s += time.perf_counter() - started
-            self.rows_computed += window.stop - window.start
-        for shard, record in records.items():
-            if record is None:
-                start, stop = self.layout.shard_range(split, shard)
-                part = slice(start - window.start, stop - window.start)
-                records[shard] = self._write(split, shard, {k: v[part] for k, v in columns.items()})
-        return [{"split": split, "shard": shard, **record} for shard, record in records.items()]
+        records = {}
+        for shard in numbers:
+            record = self.writer.finished(split, shard)
+            if record is not None:
+                records[shard] = record
+        if len(records) < len(numbers):
+            columns = self._read(window)
+        for shard in (shard for shard in numbers if shard not in records):
+            start, stop = self.layout.shard_range(split, shard)
+            part = slice(start - window.start, stop - window.start)
+            records[shard] = self._write(split, shard, {k: v[part] for k, v in columns.items()})
+        return [{"split": split, "shard": shard, **records[shard]} for shard in numbers]
+
+    def _read(self, window: Window) -> dict[str, Tensor]:
+        if self.model is None:
+            self.model = self.load_model()
+        started = time.perf_counter()
+        text = StagedText(self.cache / "text", window.split)
+        order = shuffle_order(self.activations.seed, window)
+        columns = read_window(
+            self.model, text, window, order, self.layout, self.forward_batch_tokens
+        )
+        self.forward_s += time.perf_counter() - started
+        self.rows_computed += window.stop - window.start
+        return columns
 
     def _write(self, split: str, shard: int, columns: dict[str, Tensor]) -> dict[str, Any]:
         acts = columns["acts"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import json
 from pathlib import Path
 from typing import IO, Any
 
-from correct_l0.activations.documents import open_file, undecodable
+from correct_l0.activations.documents import UNPACKING_ERRORS, open_file, undecodable
 from correct_l0.activations.layout import identity_settings
 from correct_l0.activations.model_files import (
     block_index,
@@ -96,7 +95,7 @@ def _check_beginning(path: Path, file: IO[bytes]) -> None:
         return
     try:
         data = file.read(FIRST_BYTES)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except UNPACKING_ERRORS as error:
         raise InputError(f"text file '{path}' cannot be unpacked ({error}); replace it") from None
     try:
         data.decode("utf-8")

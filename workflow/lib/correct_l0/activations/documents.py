@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+import zstandard
 
 from correct_l0.config import Text
 from correct_l0.errors import InputError
 from correct_l0.probing.tasks import data_folder, task_file
 
 FORMATS = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+UNPACKING_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
 
 
 def read_documents(text: Text, seed: int) -> Iterator[str]:
@@ -93,9 +97,10 @@ def open_file(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     if path.suffix == ".zst":
-        import zstandard
-
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb")))  # type: ignore[arg-type]
+        unpacked = zstandard.ZstdDecompressor().stream_reader(
+            path.open("rb"), read_across_frames=True, closefd=True
+        )
+        return io.BufferedReader(unpacked)  # type: ignore[arg-type]
     return path.open("rb")
 
 
@@ -116,7 +121,7 @@ def _read_lines(path: Path) -> Iterator[str]:
                 except UnicodeDecodeError as error:
                     raise undecodable(path, offset + error.start) from None
                 offset += len(line)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except UNPACKING_ERRORS as error:
         raise InputError(f"text file '{path}' cannot be unpacked ({error}); replace it") from None
 
 

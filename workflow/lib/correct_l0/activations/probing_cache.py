@@ -7,6 +7,7 @@ computed again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -153,8 +154,11 @@ def _compute(
     number = {prompt: i for i, prompt in enumerate(prompts)}
     for task in tasks:
         values = rows[[number[prompt] for prompt in task.prompts]]
+        # Given a path, torch.save would write its name into the file.
+        content = io.BytesIO()
+        torch.save(values, content)
         with full_disk_named(files[task.name].parent), replacing(files[task.name]) as temporary:
-            torch.save(values, temporary)
+            temporary.write_bytes(content.getvalue())
 
 
 def read_prompts(

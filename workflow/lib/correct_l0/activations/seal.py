@@ -16,7 +16,7 @@ import zarr
 from correct_l0.activations import RECIPE
 from correct_l0.activations.layout import COLUMNS, SPLITS, Layout, identity_settings
 from correct_l0.activations.reader import Store, open_store
-from correct_l0.activations.shards import read_index, remedy, shard_path
+from correct_l0.activations.shards import MISSING, read_index, remedy, shard_path
 from correct_l0.activations.store import check_metadata
 from correct_l0.config import Activations
 from correct_l0.errors import InputError
@@ -172,7 +172,7 @@ def verify(manifest_path: Path | str, depth: Depth) -> Store:
                 path = shard_path(store.folder, split, column, shard)
                 index = read_index(path, layout.chunks_per_shard)
                 used = index[: math.ceil((stop - start) / layout.chunk_rows)]
-                if (used == np.uint64(2**64 - 1)).any():
+                if (used == MISSING).any():
                     raise InputError(f"{path}: chunks were never written; {remedy(path)}")
                 if depth == "checksums" and sha256_of(path) != expected["sha256"]:
                     raise InputError(f"{path}: wrong checksum; {remedy(path)}")

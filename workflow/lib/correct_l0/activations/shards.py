@@ -16,7 +16,7 @@ import numpy as np
 from correct_l0.errors import InputError
 
 CHECKSUM_BYTES = 4
-MISSING = np.uint64(2**64 - 1)
+MISSING = 2**64 - 1
 
 
 def shard_path(store: Path, split: str, column: str, shard: int) -> Path:
@@ -75,25 +75,28 @@ def read_chunk(path: Path, index: np.ndarray, chunk: int, out: np.ndarray) -> No
     chunk
         Number of the inner chunk in the shard.
     out
-        Array of shape (rows,) or (rows, d_in) with at most as many rows as the chunk.
+        Contiguous array of shape (rows,) or (rows, d_in) with at most as many rows as the chunk.
 
     Raises
     ------
     InputError
         If the chunk was never written, is short, or its checksum is wrong.
     """
-    offset, length = index[chunk]
+    offset, length = (int(value) for value in index[chunk])
     if offset == MISSING:
         raise InputError(f"{path}: chunk {chunk} was never written; {remedy(path)}")
-    data = np.empty(int(length), dtype=np.uint8)
+    wanted = out.reshape(-1).view(np.uint8)
+    # The chunk at the end of an array is stored whole; what lies beyond the array is read and left.
+    beyond = np.empty(max(0, length - CHECKSUM_BYTES - len(wanted)), dtype=np.uint8)
+    stored = np.empty(CHECKSUM_BYTES, dtype=np.uint8)
     with open(path, "rb", buffering=0) as file:
-        read = os.preadv(file.fileno(), [data], int(offset))
-    if read != length or length - CHECKSUM_BYTES < out.nbytes:
+        buffers = [part.data for part in (wanted, beyond, stored)]
+        read = os.preadv(file.fileno(), buffers, offset)
+    if read != length or length < len(wanted) + CHECKSUM_BYTES:
         raise InputError(f"{path}: chunk {chunk} is too short; {remedy(path)}")
-    values, stored = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-    if google_crc32c.value(values) != int.from_bytes(stored.tobytes(), "little"):
+    checksum = google_crc32c.extend(google_crc32c.value(wanted), beyond)
+    if checksum != int.from_bytes(stored.tobytes(), "little"):
         raise InputError(f"{path}: wrong checksum of chunk {chunk}; {remedy(path)}")
-    out.view(np.uint8).reshape(-1)[:] = values[: out.nbytes]
 
 
 def remedy(path: Path) -> str:

@@ -43,6 +43,9 @@ class TrainingStream:
         Seed of the order.
     batch_tokens
         Rows per batch.
+    prefetch
+        Make the next step's batch in a thread meanwhile. Pays where the training itself runs on
+        another device; on one CPU core the work is the same.
     memory_bytes, group_chunks
         Sizes for tests; the order depends on them.
 
@@ -63,6 +66,7 @@ class TrainingStream:
         seed: int,
         batch_tokens: int,
         *,
+        prefetch: bool = False,
         memory_bytes: int = MEMORY_BYTES,
         group_chunks: int = GROUP_CHUNKS,
     ) -> None:
@@ -77,14 +81,25 @@ class TrainingStream:
         in_memory = store.n_training * store.layout.row_bytes <= memory_bytes
         order = _InMemory(store, seed) if in_memory else _Groups(store, seed, group_chunks)
         self._order: _InMemory | _Groups = order
+        # With one worker, nothing but it touches the order.
+        self._worker = ThreadPoolExecutor(max_workers=1) if prefetch else None
+        self._ahead: dict[int, Future[Tensor]] = {}
 
     def batch(self, step: int) -> Float[Tensor, "batch_tokens d_in"]:
         """Return the raw activations of a step, counted from 0, in float32."""
         started = time.perf_counter()
-        parts = [values.float() for values in self._parts(step)]
-        batch = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self._worker is None:
+            batch = self._make(step)
+        else:
+            made = self._ahead.pop(step, None) or self._worker.submit(self._make, step)
+            batch = made.result()
+            self._ahead = {step + 1: self._worker.submit(self._make, step + 1)}
         self.wait_s += time.perf_counter() - started
         return batch
+
+    def _make(self, step: int) -> Tensor:
+        parts = [values.float() for values in self._parts(step)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def row_numbers(self, step: int) -> Int[Tensor, "batch_tokens"]:
         """Return which training rows make up the batch of a step."""
@@ -138,13 +153,15 @@ class _Groups:
         self.group_chunks = group_chunks
         self.chunks = store.layout.chunks("training")
         self.count = -(-self.chunks // group_chunks)
+        self.group_rows = -(-self.chunks // self.count) * store.layout.chunk_rows
+        self.spare: list[np.ndarray] = []
         self.reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="activations")
-        self.loaded: dict[tuple[int, int], Future[Tensor]] = {}
+        self.loaded: dict[tuple[int, int], Future[np.ndarray]] = {}
         self.plan: tuple[int, list[np.ndarray], np.ndarray] | None = None
 
     def rows(self, epoch: int, start: int, stop: int) -> Iterator[Tensor]:
         for group, order in self._locate(epoch, start, stop):
-            yield self._values(epoch, group).index_select(0, order)
+            yield self.store.view(self._values(epoch, group)).index_select(0, order)
 
     def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
         parts = []
@@ -182,14 +199,16 @@ class _Groups:
             self._permuted: tuple[tuple[int, int], Tensor] = (key, order)
         return self._permuted[1]
 
-    def _values(self, epoch: int, group: int) -> Tensor:
+    def _values(self, epoch: int, group: int) -> np.ndarray:
         here = (epoch, group)
         after = (epoch, group + 1) if group + 1 < self.count else (epoch + 1, 0)
+        for key in [key for key in self.loaded if key not in (here, after)]:
+            past = self.loaded.pop(key)
+            if not past.cancel():
+                self.spare.append(past.result())
         for key in (here, after):
             if key not in self.loaded:
                 self.loaded[key] = self.reader.submit(self._load, self._chunks(*key))
-        for key in [key for key in self.loaded if key not in (here, after)]:
-            self.loaded.pop(key).cancel()
         return self.loaded[here].result()
 
     def _chunks(self, epoch: int, group: int) -> list[int]:
@@ -201,11 +220,12 @@ class _Groups:
         """Return the chunks of each group of an epoch; groups differ by one chunk at most."""
         return np.array_split(_generator(self.seed, epoch).permutation(self.chunks), self.count)
 
-    def _load(self, chunks: list[int]) -> Tensor:
+    def _load(self, chunks: list[int]) -> np.ndarray:
         lengths = [self.store.chunk_length("training", chunk) for chunk in chunks]
-        values = self.store.empty(sum(lengths))
+        # Fresh memory costs more than the reading itself.
+        values = self.spare.pop() if self.spare else self.store.empty(self.group_rows)
         start = 0
         for chunk, length in zip(chunks, lengths, strict=True):
             self.store.fill_chunk("training", "acts", chunk, values[start : start + length])
             start += length
-        return self.store.view(values)
+        return values

@@ -24,6 +24,8 @@ def captions(study: StudyData) -> dict[str, Caption]:
     tables, verdict = study.tables, study.verdict
     seeds = f"{len(study.seeds)} seed" + ("" if len(study.seeds) == 1 else "s")
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
+    if len(study.seeds) == 1:
+        spread = "one seed, so that the spread over seeds is unknown"
     across = "Across: measured L0 (mean active latents per held-out token), logarithmic."
     s_tokens, ns = _tokens(study, "s_n_dec"), sorted(tables["s_n_dec"]["n"].dropna().unique())
     n_list = ", ".join(str(int(n)) for n in ns)

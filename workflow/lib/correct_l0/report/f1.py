@@ -24,8 +24,7 @@ class F1Reading:
     Attributes
     ----------
     outcome
-        `PEAK`, `FLAT_F1` (best and worst point within 3 standard errors, or no point below the
-        best by more than 2) or `NO_SCORES`.
+        `PEAK`, `FLAT_F1` (best and worst point within 3 standard errors) or `NO_SCORES`.
     peak, peak_f1
         L0 of the highest mean over tasks and seeds, and that mean.
     peak_set
@@ -109,11 +108,12 @@ def read_f1(table: pd.DataFrame, probe_k: int) -> F1Reading:
     best = int(np.argmax(means))
     worst = int(np.argmin(means))
     resampled = bootstrap_means(scores)
-    over_tasks = (resampled - resampled[:, [best]]).std(axis=0)
+    # The bootstrap's spread is that of n tasks over sqrt(n), not over sqrt(n - 1).
+    over_tasks = (resampled - resampled[:, [best]]).std(axis=0) * np.sqrt(tasks / (tasks - 1))
     over_seeds = _errors_over_seeds(rows, by_task, x, best)
     errors = np.sqrt(over_tasks**2 + over_seeds**2)
     in_set = means[best] - means <= SET_ERRORS * errors
-    flat = in_set.all() or means[best] - means[worst] <= FLAT_ERRORS * errors[worst]
+    flat = means[best] - means[worst] <= FLAT_ERRORS * errors[worst]
     lows, highs = np.quantile(resampled, [0.025, 0.975], axis=0)
     others = [i for i in range(points) if i != best]
     return F1Reading(

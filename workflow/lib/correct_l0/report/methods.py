@@ -76,7 +76,7 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "F1 peak",
         "The point with the highest mean F1 and all points within 2 standard errors of it; flat "
-        "where that is every point, or where best and worst are within 3.",
+        f"where best and worst are within {FLAT_ERRORS:g}.",
     ),
     (
         "Reconstruction",

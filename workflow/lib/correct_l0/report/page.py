@@ -75,7 +75,8 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         },
         facts=_facts(study),
         gaps=[
-            {**row, "l0": "–" if math.isnan(row["l0"]) else format_l0(row["l0"])}
+            row
+            | ({"l0": "–", "seed": "–"} if math.isnan(row["l0"]) else {"l0": format_l0(row["l0"])})
             for row in study.tables["gaps"].to_dict("records")
         ],
         table=full_table(study),

@@ -7,6 +7,7 @@ the upper end of the elbow's interval: an SAE that was trained and measured, not
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ TOO_FEW = "too few points"
 
 @dataclass(frozen=True)
 class CurveReading:
-    """What one curve says. L0 values are measured ones; `None` where there is nothing to say.
+    """What one curve says. L0 values are measured ones; NaN where there is nothing to say.
 
     Attributes
     ----------
@@ -61,19 +62,19 @@ class CurveReading:
     seeds: int
     noise: str
     points: tuple[float, ...]
-    minimum: float | None = None
-    minimum_value: float | None = None
+    minimum: float = math.nan
+    minimum_value: float = math.nan
     minimum_set: tuple[float, ...] = ()
-    jump: float | None = None
-    jump_error: float | None = None
-    tolerance: float | None = None
-    elbow_low: float | None = None
-    elbow: float | None = None
-    elbow_high: float | None = None
-    low: float | None = None
-    best: float | None = None
-    bottom: float | None = None
-    high: float | None = None
+    jump: float = math.nan
+    jump_error: float = math.nan
+    tolerance: float = math.nan
+    elbow_low: float = math.nan
+    elbow: float = math.nan
+    elbow_high: float = math.nan
+    low: float = math.nan
+    best: float = math.nan
+    bottom: float = math.nan
+    high: float = math.nan
     open_end: bool = False
     not_read: tuple[float, ...] = ()
 

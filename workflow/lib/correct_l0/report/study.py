@@ -46,7 +46,7 @@ def read_study(
     """
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
-    names = words.Names({x: target for target, x in measured.items()})
+    names = words.Names(dict(zip(measured, measured.index, strict=True)))
     grid = sorted(measured)
     c_dec, s_n = _curve_readings(tables, measured)
     scores = _at_mean_l0(tables["probing"], measured)
@@ -81,8 +81,8 @@ def _curve_readings(
     c_dec = read_curve(curve_of(c_table, "c_dec")) if len(c_table) else None
     means = s_table[s_table["statistic"] == "batch_mean"]
     readings = {
-        int(n): read_curve(curve_of(rows, f"s_n_dec n={n}"), highest_readable_l0(int(n)))
-        for n, rows in means.groupby("n")
+        n: read_curve(curve_of(means[means["n"] == n], f"s_n_dec n={n}"), highest_readable_l0(n))
+        for n in sorted(means["n"].astype(int).unique())
     }
     return c_dec, readings
 
@@ -111,18 +111,20 @@ def _caveats(
         )
     if len(gaps):
         which = ", ".join(
-            f"L0 {format_l0(row.l0)} seed {row.seed} ({row.room})" for row in gaps.itertuples()
+            row["room"]
+            if math.isnan(row["l0"])
+            else f"L0 {format_l0(row['l0'])} seed {row['seed']} ({row['room']})"
+            for row in gaps.to_dict("records")
         )
-        inside = decision.low is not None and decision.high is not None and any(
-            decision.low <= x <= decision.high for x in gaps["l0"]
-        )  # fmt: skip
+        low, high = decision.low or math.nan, decision.high or math.nan
+        inside = any(low <= x <= high for x in gaps["l0"])
         caveats.append(
             f"Missing, and not interpolated: {which}."
             + (" A missing point lies inside the interval named." if inside else "")
         )
     if decision.outcome != NOT_TRAINED and decision.high is not None:
         weak = weak_points(points, [decision.high])
-        if decision.high not in decision.leaning and weak.get("init_cosine"):
+        if weak.get("init_cosine"):
             caveats.append(
                 f"The SAEs at L0 {names(decision.high)}, just above, are still close to their "
                 "random initialisation: the rise seen there may come from that, so trust the "

@@ -4,9 +4,8 @@ Two *voices* of the decoder, c_dec and s_n^dec, say which L0; F1 agrees, disagre
 The readings at different n of s_n^dec are one voice: what more than half of them say. Who says
 something else is named.
 
-Two voices agree where their intervals overlap, from the last grid point on the rise to the
-minimum or, where that is the first point at the bottom, to its right neighbour: on a grid, no
-curve can say more than which neighbours its bottom lies between.
+Two voices agree where their intervals overlap, from the last grid point on the rise to the minimum
+or its right neighbour: on a grid, a curve only says which neighbours its bottom lies between.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ FINE_ENOUGH = 1.15
 
 @dataclass(frozen=True)
 class Voice:
-    """What a decoder metric says; L0 values are measured ones.
+    """What a decoder metric says; L0 values are measured ones, NaN where there is none.
 
     Attributes
     ----------
@@ -50,11 +49,11 @@ class Voice:
 
     name: str
     outcome: str
-    low: float | None = None
-    best: float | None = None
-    bottom: float | None = None
-    high: float | None = None
-    reach: float | None = None
+    low: float = math.nan
+    best: float = math.nan
+    bottom: float = math.nan
+    high: float = math.nan
+    reach: float = math.nan
     agreeing: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
@@ -94,7 +93,6 @@ class Decision:
 
 def voice_of(reading: CurveReading) -> Voice:
     """Return the voice of a single curve."""
-    tops = [x for x in (reading.minimum, reading.high) if x is not None]
     return Voice(
         reading.metric,
         reading.outcome,
@@ -102,7 +100,7 @@ def voice_of(reading: CurveReading) -> Voice:
         reading.best,
         reading.bottom,
         reading.high,
-        max(tops) if reading.outcome == READ else None,
+        max(reading.minimum, reading.high) if reading.outcome == READ else math.nan,
         agreeing=(reading.metric,),
     )
 
@@ -110,9 +108,8 @@ def voice_of(reading: CurveReading) -> Voice:
 def voice_of_many(name: str, readings: Sequence[CurveReading]) -> Voice:
     """Return the common voice of the same metric at several n: what more than half of them say.
 
-    Readings with too few points or that only bound the L0 from below have no vote; flat ones win
-    where they are more than those that say something. A bound above what the voice says counts as
-    saying something else.
+    Readings that only bound the L0 from below have no vote; flat ones win where they are more than
+    those that say something. A bound above what the voice says counts as saying something else.
     """
     voices = [voice_of(reading) for reading in readings]
     groups = {what: [v for v in voices if v.outcome == what] for what in (FALLS, TOO_HIGH, FLAT)}
@@ -131,7 +128,8 @@ def voice_of_many(name: str, readings: Sequence[CurveReading]) -> Voice:
         key: _median([getattr(v, key) for v in said])
         for key in ("low", "best", "bottom", "high", "reach")
     }
-    differing, silent = [], []
+    differing: list[str] = []
+    silent: list[str] = []
     for voice in voices:
         if voice in said:
             continue
@@ -219,7 +217,7 @@ def weak_points(health: pd.DataFrame, l0: Sequence[float]) -> dict[str, tuple[fl
         "dead": ("dead_fraction", DEAD_LIMIT),
     }
     return {
-        test: tuple(x for x in l0 if means.loc[x, column] > limit)
+        test: tuple(x for x in l0 if x in means.index[means[column] > limit])
         for test, (column, limit) in limits.items()
         if column in means
     }
@@ -285,9 +283,10 @@ def _largest_overlap(voices: Sequence[Voice]) -> list[Voice]:
     return max(overlaps, key=len, default=[])
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = sorted(v for v in values if v is not None)
-    return known[(len(known) - 1) // 2] if known else None
+def _median(values: Sequence[float]) -> float:
+    """Return the middle one, the lower of two, of the values that are numbers."""
+    known = sorted(v for v in values if math.isfinite(v))
+    return known[(len(known) - 1) // 2] if known else math.nan
 
 
 def _rounded(x: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from correct_l0.config import format_l0
@@ -30,11 +31,13 @@ from correct_l0.report.verdict import (
 class Names:
     """How measured L0 values are spoken: as the target, where they meet it within 2%.
 
+    A point off its target is given with three digits, a value between points with two.
+
     Examples
     --------
-    >>> names = Names({127.4: 128.0, 9.0: 8.0})
-    >>> names(127.4), names(9.0), names.list([9.0, 127.4])
-    ('128', '9', '9 and 128')
+    >>> names = Names({127.4: 128.0, 9.01: 8.0})
+    >>> names(127.4), names(9.01), names(33.3), names.list([9.01, 127.4])
+    ('128', '9.01', '33', '9.01 and 128')
     """
 
     def __init__(self, targets: Mapping[float, float]) -> None:
@@ -42,10 +45,11 @@ class Names:
 
     def __call__(self, x: float) -> str:
         """Return one L0 in words."""
-        target = self.targets.get(x)
-        if target is not None and abs(x - target) <= 0.02 * target:
-            return format_l0(target)
-        return f"{x:.3g}"
+        for measured, target in self.targets.items():
+            if math.isclose(x, measured, rel_tol=1e-9):
+                met = abs(x - target) <= 0.02 * target
+                return format_l0(target if met else float(f"{x:.3g}"))
+        return format_l0(float(f"{x:.2g}"))
 
     def list(self, values: Sequence[float]) -> str:
         """Return several L0 in words."""
@@ -142,15 +146,16 @@ def _positions(d: Decision, names: Names) -> list[str]:
 
 
 def _position(voice: Voice, names: Names) -> str:
-    if voice.outcome == READ and None not in (voice.best, voice.low, voice.high):
-        low, best, high = (names(x) for x in (voice.low, voice.best, voice.high) if x)
-        return f"says about {best} (between {low} and {high})"
+    if voice.outcome == READ:
+        return (
+            f"says about {names(voice.best)} (between {names(voice.low)} and {names(voice.high)})"
+        )
     return {
         FALLS: "still falls at the end of the grid",
         TOO_HIGH: "is lowest at the start of the grid",
         FLAT: "is flat",
         SPLIT: "says different things at different n",
-        BOUNDED: f"only says above {names(voice.low)}" if voice.low else "cannot be read",
+        BOUNDED: f"only says above {names(voice.low)}",
         TOO_FEW: "has too few points",
     }[voice.outcome]
 
@@ -163,7 +168,7 @@ def latents(probe_k: int) -> str:
 def curve_line(reading: CurveReading, names: Names) -> str:
     """Return what one curve says, with its numbers."""
     r, name = reading, metric_name(reading.metric)
-    if r.minimum is None or r.jump is None or r.minimum_value is None:
+    if r.outcome == TOO_FEW:
         return f"{name}: too few points to read ({len(r.points)})."
     error = f" ± {r.jump_error:.2g}" if r.jump_error else ""
     lowest = f"{name} is lowest at L0 {names(r.minimum)} ({r.minimum_value:.3g})"
@@ -177,8 +182,8 @@ def curve_line(reading: CurveReading, names: Names) -> str:
         return f"{lowest}, the start of the grid: the rise at low L0 is not seen."
     rise = f"it rises by {r.jump:.3g}{error} towards L0 {names(r.points[0])}"
     elbow = (
-        f"the elbow lies between {names(r.elbow_low)} and {names(r.elbow_high)} "  # type: ignore[arg-type]
-        f"(interpolated {r.elbow:.3g})"
+        f"the elbow lies between {names(r.elbow_low)} and {names(r.elbow_high)} "
+        f"(interpolated {format_l0(float(f'{r.elbow:.3g}'))})"
     )
     line = f"{lowest}; {rise}; {elbow}"
     if r.outcome == FALLS:
@@ -186,9 +191,9 @@ def curve_line(reading: CurveReading, names: Names) -> str:
     if r.outcome == BOUNDED:
         return (
             f"{lowest}, the last L0 that this n can read, and still falls there: it only says "
-            f"that L0 is above {names(r.low)}."  # type: ignore[arg-type]
+            f"that L0 is above {names(r.low)}."
         )
-    if r.best and r.minimum > VALLEY_RATIO * r.best:
+    if r.minimum > VALLEY_RATIO * r.best:
         line += f"; from {names(r.best)} to {names(r.minimum)} it is a shallow valley"
     if r.open_end:
         line += "; the valley reaches the end of the grid, extend it to see the rise"

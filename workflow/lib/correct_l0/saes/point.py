@@ -115,7 +115,7 @@ def train_point(
     with replacing(folder / "decoder_init_cosine.npy") as path:
         np.save(path, cosines.numpy())
     history = run.history.cpu()
-    _write_losses(folder / "loss.csv", history, settings.training.batch_tokens)
+    _write_losses(folder / "loss.csv", history, run.c_dec, settings.training.batch_tokens)
     spread = evaluate.quantiles(cosines)
     tokens = settings.steps * settings.training.batch_tokens
     names = ("sae/cfg.json", "sae/sae_weights.safetensors", "loss.csv", "decoder_init_cosine.npy")
@@ -186,10 +186,16 @@ def _save(
     return {**facts, "threshold": threshold, "l0_reached": reached, "calibration_tokens": tokens}
 
 
-def _write_losses(path: Path, history: Float[Tensor, "steps column"], batch_tokens: int) -> None:
+def _write_losses(
+    path: Path,
+    history: Float[Tensor, "steps column"],
+    c_dec: Mapping[int, float],
+    batch_tokens: int,
+) -> None:
     """Write one row per step: losses in training units, per token, summed over d_in."""
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("step", "tokens", *COLUMNS))
+        writer.writerow(("step", "tokens", *COLUMNS, "c_dec"))
         for step, row in enumerate(history.tolist(), start=1):
-            writer.writerow((step, step * batch_tokens, *(f"{value:.7g}" for value in row)))
+            losses = (f"{value:.7g}" for value in row)
+            writer.writerow((step, step * batch_tokens, *losses, c_dec.get(step, "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
 from correct_l0.config import format_l0
+from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import FusedBatchTopKSAE, FusedTrainer
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
@@ -24,6 +26,8 @@ from correct_l0.saes.settings import SaeSettings
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
 """Steps between looks at the losses: each look waits for the device."""
+PARTS = 10
+"""c_dec is measured this often along the training, to show whether it still moves."""
 
 
 class Batches(Protocol):
@@ -40,6 +44,8 @@ class Run:
     trainer: SAETrainer[Any, Any]
     history: Float[Tensor, "steps column"]
     """`COLUMNS` per step, in training units, on the training device."""
+    c_dec: dict[int, float]
+    """c_dec by number of steps, at every tenth of the training so far."""
     resumed_from_step: int | None = None
     wall_s: float = 0.0
     """Seconds spent training, before a resumption too."""
@@ -83,7 +89,7 @@ def build_run(
         device=device,
     )
     trainer = (FusedTrainer if training.engine == "fused" else SAETrainer)(cfg, sae, iter(()))
-    return Run(trainer, torch.zeros(settings.steps, len(COLUMNS), device=device))
+    return Run(trainer, torch.zeros(settings.steps, len(COLUMNS), device=device), {})
 
 
 def run_state(run: Run) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "n_training_steps": trainer.n_training_steps,
         "n_training_samples": trainer.n_training_samples,
         "history": run.history,
+        "c_dec": dict(run.c_dec),
         "wall_s": run.wall_s,
         "wait_s": run.wait_s,
     }
@@ -112,6 +119,7 @@ def restore(run: Run, state: dict[str, Any]) -> None:
     trainer.n_training_steps = state["n_training_steps"]
     trainer.n_training_samples = state["n_training_samples"]
     run.history.copy_(state["history"])
+    run.c_dec = dict(state["c_dec"])
     run.wall_s, run.wait_s = state["wall_s"], state["wait_s"]
     run.resumed_from_step = trainer.n_training_steps
 
@@ -163,6 +171,7 @@ def train(
     """
     trainer, steps = run.trainer, len(run.history)
     checked = trainer.n_training_steps
+    marks = {math.ceil(part * steps / PARTS) for part in range(1, PARTS + 1)}
     while trainer.n_training_steps < steps:
         step = trainer.n_training_steps
         last = step + 1 == steps
@@ -173,11 +182,15 @@ def train(
         _record(run.history[step], output)
         trainer.n_training_steps += 1
         due = interruption.due() or last
-        if due or trainer.n_training_steps - checked >= LOOK_EVERY:
+        marked = trainer.n_training_steps in marks
+        if due or marked or trainer.n_training_steps - checked >= LOOK_EVERY:
             finite = run.history[checked : step + 1].isfinite().all(dim=1)
             if not bool(finite.all()):
                 raise fail(checked + int((~finite).nonzero()[0]))
             checked = step + 1
+        if marked:
+            W_dec = trainer.sae.W_dec.detach()
+            run.c_dec[trainer.n_training_steps] = mean_absolute_cosine(W_dec)
         run.wait_s += waited
         run.wall_s += time.perf_counter() - started
         if due:

@@ -38,8 +38,8 @@ def draw_all(study: StudyData, folder: Path | str) -> list[Path]:
             figure = draw(study, narrow)
             # Here, not before each file: the layout takes as long as the drawing. The second pass
             # sees labels where the first one put them.
-            figure.get_layout_engine().execute(figure)
-            figure.get_layout_engine().execute(figure)
+            for _ in range(2):
+                figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
             figure.set_layout_engine("none")
             for suffix in suffixes:
                 path = Path(folder) / f"{name}.{suffix}"

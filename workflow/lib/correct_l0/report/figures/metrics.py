@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -23,7 +25,7 @@ from correct_l0.report.figures.style import (
     panels,
     seed_curve,
 )
-from correct_l0.report.reading import highest_readable_l0
+from correct_l0.report.reading import READ, highest_readable_l0
 
 PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
 
@@ -110,7 +112,7 @@ def _draw_s_n_dec_together(ax: Axes, study: StudyData, narrow: bool) -> None:
     ax.set_title("$s_n^{dec}$: projections on the decoder")
     ax.set_ylabel("$s_n^{dec}$, 0 = its lowest, 1 = its highest")
     ax.set_ylim(-0.08, 1.12)
-    lines = [line for line in ax.get_lines() if not line.get_label().startswith("_")]
+    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
     ax.legend(handles=lines, title="n", loc="best", ncols=2)
     l0_axis(ax, study, narrow)
 
@@ -121,7 +123,7 @@ def _mark_reading(ax: Axes, reading: dict | None, color: str) -> None:
         return
     ax.plot(reading["minimum"], reading["minimum_value"], marker="v", markersize=9, color=color,
             markeredgecolor="white", linestyle="none", zorder=5, label="minimum")  # fmt: skip
-    if reading["elbow_low"] is not None:
+    if reading["outcome"] == READ:
         ax.plot(
             [reading["elbow_low"], reading["elbow_high"]], [0.012, 0.012], color=INK, linewidth=4,
             solid_capstyle="butt", transform=ax.get_xaxis_transform(), label="elbow", zorder=5,
@@ -134,7 +136,13 @@ def _draw_f1(ax: Axes, study: StudyData, k: int, reading: dict, color: str, narr
     answer_band(ax, study)
     ax.errorbar(x, means, yerr=errors, color=color, capsize=2.5, elinewidth=1.1)
     in_set = np.isin(x, reading["peak_set"])
-    dot = {"color": color, "linestyle": "none", "marker": "o", "markersize": 7, "zorder": 4}
+    dot: dict[str, Any] = {
+        "color": color,
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": 7,
+        "zorder": 4,
+    }
     ax.plot(x[in_set], means[in_set], label="level with the best", **dot)
     if (~in_set).any():
         ax.plot(x[~in_set], means[~in_set], markerfacecolor="white", label="below the best", **dot)

@@ -33,19 +33,22 @@ def probing_tasks(study: StudyData, narrow: bool) -> Figure:
     difference = by_task.sub(by_task.mean(axis="columns"), axis="index")
     limit = float(np.nanquantile(np.abs(difference.to_numpy()), 0.98))
     order = by_task.mean(axis="columns").groupby("task").mean().sort_values(ascending=False).index
-    height = 1.3 + INCHES_PER_TASK * len(order)
+    height = max(2.8, 1.3 + INCHES_PER_TASK * len(order))
     figure, axes = panels(len(ks), len(ks), narrow, height=height)
     for position, (ax, k) in enumerate(zip(axes, ks, strict=True)):
         rows = difference.loc[k].reindex(order)
         means = by_task.loc[k].reindex(order).mean(axis="columns")
         last = position == len(ks) - 1
         sns.heatmap(
-            rows, ax=ax, cmap="vlag", center=0, vmin=-limit, vmax=limit, cbar=last or narrow,
-            cbar_kws={"label": "F1 − task's mean over L0", "shrink": 0.6, "aspect": 30},
+            rows, ax=ax, cmap="vlag", center=0, vmin=-limit, vmax=limit, cbar=last,
+            cbar_kws={
+                "label": "F1 − task's mean over L0", "shrink": 0.6, "aspect": 30,
+                "location": "bottom" if narrow else "right",
+            },
             rasterized=True, linewidths=0.4, linecolor="white",
         )  # fmt: skip
         ax.set_xticks(np.arange(len(rows.columns)) + 0.5, [format_l0(x) for x in rows.columns],
-                      rotation=90 if len(rows.columns) > 12 else 0)  # fmt: skip
+                      rotation=90 if narrow or len(rows.columns) > 12 else 0)  # fmt: skip
         names = [_short(task) if position == 0 or narrow else "" for task in order]
         labels = [f"{name}  {mean:.2f}" for name, mean in zip(names, means, strict=True)]
         ax.set_yticks(np.arange(len(order)) + 0.5, labels, rotation=0, fontsize=7)
@@ -67,7 +70,8 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
         return figure
     figure, (linear, logarithmic) = panels(2, 2, narrow, height=3.2)
     colors = dict(zip(study.drawn_l0, _colors(len(study.drawn_l0)), strict=True))
-    for l0, rows in table.groupby("l0"):
+    for l0 in sorted(table["l0"].unique()):
+        rows = table[table["l0"] == l0]
         total = rows.groupby(["low", "high"])["count"].sum().reset_index()
         density = total["count"] / total["count"].sum() / (total["high"] - total["low"])
         for ax in (linear, logarithmic):

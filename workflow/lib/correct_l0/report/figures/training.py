@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, StrMethodFormatter
 
 from correct_l0.config import format_l0
 from correct_l0.report.data import StudyData
@@ -38,15 +38,26 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
         answer_band(ax, study)
         seed_curve(ax, table, column, PINK)
         ax.set_ylabel(label)
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ax.yaxis.set_major_formatter(FuncFormatter(percent))
         l0_axis(ax, study, narrow)
     right.set_yscale("log")
-    right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    right.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=0))
+    right.yaxis.set_major_formatter(FuncFormatter(percent))
+    right.yaxis.set_minor_formatter(FuncFormatter(percent))
     right.tick_params(axis="y", which="minor", labelsize=7.5)
     left.set_title("Misleading: more is always “better”")
     right.set_title("The same, unexplained")
     return figure
+
+
+def percent(share: float, _position: object = None) -> str:
+    """Return a share as a tick label.
+
+    Examples
+    --------
+    >>> percent(0.475), percent(0.001), percent(-0.02)
+    ('47.5%', '0.1%', '−2%')
+    """
+    return f"{100 * share:.3g}%".replace("-", "−")
 
 
 def measured_l0(study: StudyData, narrow: bool) -> Figure:
@@ -67,7 +78,7 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
     right.axhline(0, color=GREY, linewidth=1)
     furthest = max(0.03, float(distance.abs().max()) * 1.2)
     right.set_ylim(-furthest, furthest)
-    right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    right.yaxis.set_major_formatter(FuncFormatter(percent))
     right.set_ylabel("measured / target − 1")
     right.set_title("Distance from the target")
     right.legend(loc="upper left")
@@ -113,7 +124,7 @@ def _draw_slope(ax: Axes, study: StudyData, narrow: bool) -> None:
     seed_curve(ax, study.tables["points"], "loss_slope", BLUE)
     ax.axhline(SLOPE_LIMIT, color=ORANGE, linestyle="--", linewidth=1.3, label="limit, 1%")
     ax.axhline(0, color=GREY, linewidth=1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    ax.yaxis.set_major_formatter(FuncFormatter(percent))
     highest = study.tables["points"]["loss_slope"].max()
     ax.set_ylim(top=max(1.25 * SLOPE_LIMIT, 1.15 * highest))
     ax.set_title("Is the loss still falling?")
@@ -125,18 +136,19 @@ def _draw_slope(ax: Axes, study: StudyData, narrow: bool) -> None:
 def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
     losses = study.tables["loss"]
     curves = losses.groupby(["l0", "tokens"])["mse_loss"].mean()
-    norm = LogNorm(min(study.l0), max(study.l0) if len(study.l0) > 1 else min(study.l0) * 2)
+    grid = np.array(study.l0)
+    lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
+    norm = LogNorm(lowest, highest)
     colors = sns.color_palette("viridis_r", as_cmap=True)
-    for l0, curve in curves.groupby(level="l0"):
-        ax.plot(curve.index.get_level_values("tokens"), curve, color=colors(norm(l0)), linewidth=1)
+    for l0 in study.l0:
+        ax.plot(curves.loc[l0], color=colors(norm(l0)), linewidth=1)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))
     bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
     bar.outline.set_visible(False)
-    grid = np.array(study.l0)
-    shown = [grid[i] for i in labelled(grid, 0.12 * np.log(norm.vmax / norm.vmin))]
+    shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
     bar.set_ticks(shown, labels=[format_l0(l0) for l0 in shown])
     bar.minorticks_off()
     ax.set_title("Loss during training")
@@ -152,7 +164,7 @@ def _draw_dead(ax: Axes, study: StudyData, narrow: bool) -> None:
         ax.axhline(DEAD_LIMIT, color=ORANGE, linestyle="--", linewidth=1.3, label="limit, 10%")
         ax.legend(loc="best")
     ax.set_ylim(-0.03 * top, top)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    ax.yaxis.set_major_formatter(FuncFormatter(percent))
     ax.set_title("Dead latents")
     ax.set_ylabel("share of latents")
     l0_axis(ax, study, narrow)
