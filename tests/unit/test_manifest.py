@@ -59,20 +59,20 @@ def test_a_disagreement_is_named(manifest, key, value, message):
 def test_a_changed_shortened_or_missing_file_is_named(manifest):
     result = manifest.parent / "result.csv"
     result.write_text("a\n2\n")
-    with pytest.raises(InputError, match="result.csv: bytes differ"):
+    with pytest.raises(InputError, match=r"result.csv: bytes differ"):
         check_manifest(manifest, **EXPECTED)
     result.write_text("a\n")
-    with pytest.raises(InputError, match="result.csv: 2 bytes, not 4"):
+    with pytest.raises(InputError, match=r"result.csv: 2 bytes, not 4"):
         check_manifest(manifest, **EXPECTED)
     result.unlink()
-    with pytest.raises(InputError, match="result.csv: missing"):
+    with pytest.raises(InputError, match=r"result.csv: missing"):
         check_manifest(manifest, **EXPECTED)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_a_torn_manifest_is_named(manifest, text):
     manifest.write_text(text)
-    with pytest.raises(InputError, match="manifest.json: damaged"):
+    with pytest.raises(InputError, match=r"manifest.json: damaged"):
         read_manifest(manifest)
 
 

@@ -59,7 +59,8 @@ def test_metrics_agree_with_the_saved_saes(tiny_study):
     assert table.c_dec.item() == pytest.approx(cosines.mean(), rel=1e-5)
 
     scale = math.sqrt(384) / store.mean_norm
-    projections = (store.held_out(0, 32_768).double().numpy() - sae.b_dec.detach().numpy()) @ decoder.T
+    centred = store.held_out(0, 32_768).double().numpy() - sae.b_dec.detach().numpy()
+    projections = centred @ decoder.T
     pooled = np.sort(projections.ravel())[::-1] * scale
     table = pd.read_csv(folder / "decoder_metrics/l0_10.5/seed_1/s_n_dec.csv").set_index("n")
     table = table[table.statistic == "pooled"]

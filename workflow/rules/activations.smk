@@ -27,6 +27,8 @@ rule stage_text:
         f"{CACHE_FOLDER}/logs/stage_text.log",
     benchmark:
         f"{CACHE_FOLDER}/benchmarks/stage_text.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         shards_per_job=STUDY.activations.shards_per_job,
@@ -50,6 +52,8 @@ rule cache_activations:
         f"{CACHE_FOLDER}/logs/cache_activations/part_{{job}}.log",
     benchmark:
         f"{CACHE_FOLDER}/benchmarks/cache_activations/part_{{job}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         device=DEVICE,
@@ -77,6 +81,8 @@ rule seal_activations:
         f"{CACHE_FOLDER}/logs/seal_activations.log",
     benchmark:
         f"{CACHE_FOLDER}/benchmarks/seal_activations.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -101,6 +107,8 @@ rule cache_probing_activations:
         f"{CACHE_FOLDER}/logs/cache_probing_activations.log",
     benchmark:
         f"{CACHE_FOLDER}/benchmarks/cache_probing_activations.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         device=DEVICE,

@@ -18,6 +18,8 @@ rule project_decoder:
         f"{RESULTS}/logs/project_decoder/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/project_decoder/l0_{{l0}}/seed_{{seed}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         device=DEVICE,

@@ -22,6 +22,8 @@ rule probe_sae:
         f"{RESULTS}/logs/probe_sae/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/probe_sae/l0_{{l0}}/seed_{{seed}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -29,7 +31,6 @@ rule probe_sae:
     params:
         settings=PLAN.settings_probing(),
         recipe=f"recipe={PROBING_RECIPE}",
-        activations=f"{CACHE_FOLDER}/probing",
         names=[CACHE, STUDY.activations.hook_name],
     script:
         "../scripts/probe_sae.py"
@@ -46,6 +47,8 @@ rule probe_baselines:
         f"{RESULTS}/logs/probe_baselines.log",
     benchmark:
         f"{RESULTS}/benchmarks/probe_baselines.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -53,7 +56,6 @@ rule probe_baselines:
     params:
         settings=PLAN.settings_probing(),
         recipe=f"recipe={PROBING_RECIPE}",
-        activations=f"{CACHE_FOLDER}/probing",
         names=[CACHE, STUDY.activations.hook_name],
         d_in=STUDY.activations.d_in,
     script:

@@ -9,16 +9,6 @@ from correct_l0.report.settings import report_settings
 REPORT_SETTINGS = report_settings(PLAN)
 
 
-def figure_in_report(name):
-    """Return a figure's file, marked for Snakemake's own report."""
-    return report(
-        f"{RESULTS}/figures/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category="Figures",
-        labels={"figure": name.replace("_", " ")},
-    )
-
-
 rule gather_tables:
     """All results in tidy tables, after every point's manifests were held against the settings."""
     input:
@@ -35,6 +25,8 @@ rule gather_tables:
         f"{RESULTS}/logs/gather_tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/gather_tables.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -56,6 +48,8 @@ rule read_curves:
         f"{RESULTS}/logs/read_curves.log",
     benchmark:
         f"{RESULTS}/benchmarks/read_curves.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -80,6 +74,8 @@ rule plot_figures:
         f"{RESULTS}/logs/plot_figures.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_figures.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -109,6 +105,8 @@ rule write_report:
         f"{RESULTS}/logs/write_report.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_report.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=1000,

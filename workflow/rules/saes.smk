@@ -22,6 +22,8 @@ rule train_sae:
         f"{RESULTS}/logs/train_sae/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_sae/l0_{{l0}}/seed_{{seed}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         device=DEVICE,

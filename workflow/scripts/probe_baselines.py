@@ -19,7 +19,7 @@ with job(snakemake.log[0], threads=1):
     start = time.perf_counter()
     settings = Probing.model_validate(json.loads(snakemake.params.settings))
     (cache, hook), d_in = snakemake.params.names, snakemake.params.d_in
-    activations = ActivationsFolder(Path(snakemake.params.activations), cache, hook)
+    activations = ActivationsFolder(Path(snakemake.input.tasks[0]).parents[1], cache, hook)
     tasks = resolve_tasks(settings.tasks)
     digests = dict(zip(tasks, map(digest_of, snakemake.input.tasks), strict=True))
     identity = {"recipe": RECIPE, "engine": "logistic regression", "hook_name": hook}

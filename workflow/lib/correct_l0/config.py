@@ -87,7 +87,7 @@ class Text(Section):
 
 
 class Activations(Section):
-    """The activation cache. It belongs to a model, a hook and a text, and studies share it by name."""
+    """The activation cache: it belongs to a model, a hook and a text; studies share it by name."""
 
     cache: Name
     """Name of the cache: its folder is `results/activations/<cache>`."""
@@ -172,7 +172,9 @@ class Training(Section):
 
 
 def _optional(field: FieldInfo) -> Any:
-    limited = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    limited: Any = field.annotation
+    if field.metadata:
+        limited = Annotated[(limited, *field.metadata)]
     return limited | None
 
 
@@ -324,7 +326,7 @@ class Config(Section):
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
         override = self.saes.overrides.get(float(l0))
-        changed = override.model_dump(exclude_none=True) if override else {}
+        changed: dict[str, Any] = override.model_dump(exclude_none=True) if override else {}
         return self.saes.training.model_copy(update=changed)
 
     def n_values(self) -> list[int]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
     """Return one line per wrong value: where, the value, the limit and the remedy."""
-    items = {}
+    items: dict[tuple[Any, ...], Any] = {}
     for item in error.errors():
         # Several members of a union complain about one value: the first is the simplest.
         items.setdefault(tuple(part for part in item["loc"] if _is_key(part)), item)

@@ -11,6 +11,17 @@ from pathlib import Path
 from correct_l0.errors import InputError
 
 
+def prepare_environment(library: str) -> None:
+    """Set what the processes of the jobs inherit, here and on cluster nodes.
+
+    Scripts find this package at `library`; libraries that report usage to their makers do not.
+    """
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (library, others) if path)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("WANDB_MODE", "disabled")
+
+
 @contextmanager
 def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
     """Run a script's body with its output in the log and its input errors in one line.

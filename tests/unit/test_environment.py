@@ -1,0 +1,39 @@
+"""One set of versions: the lock, the conda file, the Makefile and pyproject say the same."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+    found = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", "\n".join(lines), re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text()
+    (torch,) = re.findall(r"^TORCH_VERSION := (\S+)$", makefile, re.MULTILINE)
+    return {**found, "torch": torch}
+
+
+def test_the_conda_file_mirrors_the_lock():
+    environment = yaml.safe_load((ROOT / "envs" / "environment.yaml").read_text())
+    (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    mirrored = dict(line.split("==") for line in pip)
+    assert mirrored == {name: pins().get(name) for name in mirrored}
+    assert len(mirrored) > 15
+
+
+def test_the_lock_meets_the_declared_requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"]:
+        requirement = Requirement(line)
+        assert pins()[requirement.name] in requirement.specifier, line
+
+
+def test_no_cuda_package_is_locked():
+    assert not [name for name in pins() if name.startswith(("nvidia-", "cuda-", "triton"))]
