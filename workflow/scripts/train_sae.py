@@ -15,15 +15,16 @@ with job(snakemake.log[0], threads=snakemake.threads):
     torch.set_num_threads(snakemake.threads)
     seed = int(snakemake.wildcards.seed)
     settings = parse_settings(snakemake.params.settings)
+    device = resolve_device(snakemake.resources.device)
     store = open_store(snakemake.input.activations)
     cache = json.loads(store.manifest["parameters"])
     train_point(
         store,
-        TrainingStream(store, seed, settings.training.batch_tokens),
+        TrainingStream(store, seed, settings.training.batch_tokens, prefetch=device != "cpu"),
         Path(snakemake.output.manifest).parent,
         snakemake.params.settings,
         seed,
-        device=resolve_device(snakemake.resources.device),
+        device=device,
         checkpoint_s=snakemake.resources.checkpoint_s,
         metadata={
             "model_name": cache["model"]["source"],

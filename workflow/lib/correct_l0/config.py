@@ -133,7 +133,8 @@ class Activations(Section):
     """Order of the documents and of the shuffle."""
 
     shards_per_job: Count = 4
-    """Shards written by one job; rounded up to whole shuffle windows. No effect on the numbers."""
+    """Shards written by one job; rounded up to whole shuffle windows. Fixed when the cache is
+    staged. No effect on the numbers."""
 
     forward_batch_tokens: Count = 16_384
     """Tokens per forward pass. No effect on the numbers beyond rounding."""

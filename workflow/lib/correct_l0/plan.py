@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from correct_l0.activations.layout import identity_settings
 from correct_l0.config import Config, canonical, format_l0, parse_config
 
 RESULTS = Path("results")
@@ -76,7 +77,7 @@ class Plan:
 
     def settings_activations(self) -> str:
         """Return the settings that the cache's numbers depend on."""
-        return canonical(self.study.activations, "cache", "shards_per_job", "forward_batch_tokens")
+        return identity_settings(self.study.activations)
 
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""
