@@ -18,12 +18,12 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo test env env-dev check docs clean-env
+.PHONY: demo test env env-dev browser check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
 
-test: env-dev check
+test: env-dev browser check
 	$(BIN)/python -m pytest
 
 env: .venv/.ready
@@ -46,6 +46,11 @@ endif
 .venv/.ready-dev: .venv/.ready envs/requirements-dev.lock
 	$(PIP) install --no-deps -r envs/requirements-dev.lock
 	@touch $@
+
+# Where it may not be installed, the browser tests fail with the line that installs it.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || true
 
 check: env-dev
 	$(BIN)/ruff check .
