@@ -16,6 +16,10 @@ L0 = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 192.0, 300.0)
 C_DEC = (0.0736, 0.0647, 0.0571, 0.0489, 0.0397, 0.0330, 0.0349, 0.0381)
 S_N = (3.26, 2.99, 2.60, 2.24, 1.90, 1.65, 1.68, 1.77)
 F1_GAIN = (-0.12, -0.08, -0.05, -0.03, -0.01, 0.0, 0.0, -0.02)
+FALLING = (0.066, 0.064, 0.061, 0.056, 0.051, 0.046, 0.041, 0.036)
+RISING = tuple(reversed(FALLING))
+LEVEL = (0.05,) * 8
+AT_32 = (0.0736, 0.0600, 0.0450, 0.0330, 0.0397, 0.0470, 0.0510, 0.0550)
 
 
 def _long(means, l0, seeds, spread, rng):
@@ -36,6 +40,9 @@ def tables(
     init_cosine=0.2,
     loss_slope=0.002,
     dead=0.01,
+    half=None,
+    nine_tenths=None,
+    steps=1000,
     spread=0.005,
     tasks=40,
     gaps=(),
@@ -43,7 +50,8 @@ def tables(
     """Tables of a study whose curves are the given means plus noise over seeds.
 
     `s_n` maps n to means, `f1` maps probe_k to the gain of each L0; health values may be one number
-    or one per L0.
+    or one per L0. `half` and `nine_tenths` are c_dec's means at that share of training; without
+    them c_dec stands still from there on.
     """
     rng = np.random.default_rng(0)
     s_n = {400: S_N, 500: S_N, 600: S_N} if s_n is None else s_n
@@ -70,9 +78,26 @@ def tables(
         for seed in seeds
         for t in range(tasks)
     ]
+    ends = pd.DataFrame(_long(c_dec, l0, seeds, spread, rng), columns=columns)
+    nine_tenths = c_dec if nine_tenths is None else nine_tenths
+    half = nine_tenths if half is None else half
+    known = {0: [0.04] * len(l0), 5: half, 9: nine_tenths, 10: c_dec}
+    # A seed is as far from its mean all along the training as it is at the end.
+    training = pd.concat([
+        ends.drop(columns="value").assign(
+            step=step, tokens=step * 1024,
+            c_dec=ends["value"] + np.repeat(
+                [np.interp(done, list(known), column) - end
+                 for column, end in zip(zip(*known.values(), strict=True), c_dec, strict=True)],
+                len(seeds),
+            ),
+        )
+        for step, done in {-(-i * steps // 10): i for i in range(1, 11)}.items()
+    ])  # fmt: skip
     return {
         "points": points.drop(columns="value"),
-        "c_dec": pd.DataFrame(_long(c_dec, l0, seeds, spread, rng), columns=columns),
+        "c_dec": ends,
+        "c_dec_training": training,
         "s_n_dec": pd.concat(s_frames, ignore_index=True),
         "probing": pd.DataFrame(
             probing, columns=["l0", "l0_measured", "seed", "task", "probe_k", "f1"]
@@ -130,8 +155,10 @@ def write_study(plan: Plan) -> None:
         probed[task] = digest_of(path)
     for label, seed in plan.points:
         rng = np.random.default_rng([seed, int(float(label) * 10)])
-        sae = _write_sae(plan, label, seed, digest, rng)
-        _write_decoder_metrics(plan, label, seed, {"sae": sae, "activations": digest}, rng)
+        c_dec = float(np.interp(np.log(float(label)), np.log(L0), C_DEC) * rng.normal(1, 0.004))
+        sae = _write_sae(plan, label, seed, digest, c_dec, rng)
+        inputs = {"sae": sae, "activations": digest}
+        _write_decoder_metrics(plan, label, seed, inputs, c_dec, rng)
         folder = Path(plan.point_folder("probing", label, seed))
         gain = np.interp(np.log(float(label)), np.log(L0), F1_GAIN)
         rows = [
@@ -177,22 +204,28 @@ def write_benchmarks(plan: Plan) -> None:
             path.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t200.5\n")
 
 
-def _write_sae(plan: Plan, label: str, seed: int, digest: str, rng: np.random.Generator) -> str:
+def _write_sae(
+    plan: Plan, label: str, seed: int, digest: str, c_dec: float, rng: np.random.Generator
+) -> str:
     folder, l0 = Path(plan.point_folder("saes", label, seed)), float(label)
     share = np.log(l0 / L0[0]) / np.log(L0[-1] / L0[0])
     (folder / "sae").mkdir(parents=True, exist_ok=True)
     (folder / "sae" / "cfg.json").write_text("{}")
     cosines = np.clip(rng.normal(0.12 + 0.35 * share, 0.1, 768), -1, 1)
     np.save(folder / "decoder_init_cosine.npy", cosines)
-    steps = np.arange(0, 2048)
+    steps = np.arange(1, 2049)
+    done = np.arange(1, 11) / 10
+    tenths = np.ceil(done * 2048).astype(int)
+    # The mean over pairs settles as a power law: 3.3% above its end at half, 0.4% at nine tenths.
+    settling = dict(zip(tenths, c_dec * (1 + 0.08 * (done**-0.5 - 1)), strict=True))
     fall = 40 + 300 * np.exp(-steps / 60) + (330 / (1 + 0.4 * l0)) * np.exp(-steps / 700)
     loss = fall * (1 - 0.6 * share) * rng.normal(1, 0.01, len(steps))
     files = [
         folder / "sae" / "cfg.json",
         folder / "decoder_init_cosine.npy",
         _csv(folder / "loss.csv", pd.DataFrame({
-            "step": steps, "tokens": (steps + 1) * 1024, "mse_loss": loss, "aux_loss": 0.0,
-            "loss": loss, "l0_batch": l0,
+            "step": steps, "tokens": steps * 1024, "mse_loss": loss, "aux_loss": 0.0,
+            "loss": loss, "l0_batch": l0, "c_dec": [settling.get(step) for step in steps],
         })),
     ]  # fmt: skip
     fvu = 0.75 - 0.6 * share + rng.normal(0, 0.004)
@@ -209,10 +242,14 @@ def _write_sae(plan: Plan, label: str, seed: int, digest: str, rng: np.random.Ge
 
 
 def _write_decoder_metrics(
-    plan: Plan, label: str, seed: int, inputs: dict[str, str], rng: np.random.Generator
+    plan: Plan,
+    label: str,
+    seed: int,
+    inputs: dict[str, str],
+    c_dec: float,
+    rng: np.random.Generator,
 ) -> None:
     folder, l0 = Path(plan.point_folder("decoder_metrics", label, seed)), float(label)
-    c_dec = float(np.interp(np.log(l0), np.log(L0), C_DEC) * rng.normal(1, 0.004))
     s_48 = np.interp(np.log(l0), np.log(L0), S_N)
     rows = [
         {"n": n, "statistic": statistic, "value": s_48 * (48 / n) ** 0.45 * rng.normal(1, 0.004),

@@ -63,6 +63,21 @@ def test_loss_curves_are_averaged_to_few_rows(study):
     assert loss["loss"].iloc[0] == pytest.approx(raw["loss"][:6].mean())
 
 
+def test_c_dec_along_the_training_is_kept_apart_and_unthinned(study):
+    tables = gather(study)
+    assert "c_dec" not in tables["loss"]
+    training = tables["c_dec_training"].query("l0 == 32 and seed == 1")
+    # ceil(i * 2048 / 10)
+    steps = [205, 410, 615, 820, 1024, 1229, 1434, 1639, 1844, 2048]
+    assert training["step"].tolist() == steps
+    assert training["tokens"].tolist() == [1024 * step for step in steps]
+    raw = pd.read_csv(POINT / "loss.csv").set_index("step")["c_dec"]
+    assert training["c_dec"].tolist() == raw[steps].tolist()
+    assert len(tables["c_dec_training"]) == 8 * 2 * 10
+    end = tables["c_dec"].query("l0 == 32 and seed == 1")["value"].iloc[0]
+    assert training["c_dec"].iloc[-1] == pytest.approx(end)
+
+
 def test_tables_survive_the_disk(study, tmp_path):
     tables = gather(study)
     files = save_tables(tables, tmp_path / "saved")

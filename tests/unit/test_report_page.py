@@ -127,6 +127,15 @@ def test_the_page_has_configuration_methods_and_provenance(page):
     assert 'id="gaps"' not in page
 
 
+def test_the_health_section_says_whether_c_dec_still_moved(page, study):
+    health = page.split('id="figure-training"')[1].split("<section>")[0]
+    for line in study.verdict["training_lines"]:
+        assert str(notation(line)) in health
+    assert "Stopped at half or at nine tenths of its training" in health
+    assert "Was the training long enough?" in page
+    assert study.verdict["training_lines"][1] in render_summary(study.verdict, "r", "t", [])
+
+
 def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
     table = full_table(study)
     assert len(table["rows"]) == 16
@@ -137,6 +146,9 @@ def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
     assert first["target L0"] == {"text": "4", "sort": "4.0"}
     expected = study.tables["c_dec"].query("l0 == 4 and seed == 0")["value"].iloc[0]
     assert float(first["c_dec"]["sort"]) == expected
+    training = study.tables["c_dec_training"].query("l0 == 4 and seed == 0")["c_dec"].tolist()
+    moved = first["move of c_dec in the last tenth of training"]
+    assert float(moved["sort"]) == pytest.approx(training[-2] - training[-1])
 
 
 def test_notation_escapes_everything_else():

@@ -7,12 +7,8 @@ import pytest
 from correct_l0.report.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.study import read_study
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
-from made_up import C_DEC, F1_GAIN, L0, S_N, tables
+from made_up import AT_32, C_DEC, F1_GAIN, FALLING, L0, LEVEL, RISING, S_N, tables
 
-FALLING = (0.066, 0.064, 0.061, 0.056, 0.051, 0.046, 0.041, 0.036)
-RISING = tuple(reversed(FALLING))
-LEVEL = (0.05,) * 8
-AT_32 = (0.0736, 0.0600, 0.0450, 0.0330, 0.0397, 0.0470, 0.0510, 0.0550)
 FLAT_F1 = {1: (0.0,) * 8, 16: (0.0,) * 8}
 
 
@@ -117,15 +113,6 @@ def test_an_untrained_right_neighbour_is_a_caveat():
     result = verdict(init_cosine=cosine)
     assert result["outcome"] == READ
     assert any("trust the lower bound more" in line for line in result["caveats"])
-
-
-def test_a_loss_still_falling_is_not_trained_enough():
-    slope = [0.002] * 5 + [0.011] + [0.002] * 2
-    result = verdict(loss_slope=slope)
-    assert result["outcome"] == NOT_TRAINED
-    assert "at L0 128 the loss still falls by more than 1%" in result["headline"]
-    assert "L0 about 128 (between 64 and 192)" in result["headline"]
-    assert verdict(loss_slope=0.01)["outcome"] == READ
 
 
 def test_decoder_metrics_that_disagree():

@@ -9,8 +9,8 @@ the workflow reads the names below whenever it is parsed.
 RECIPE = 1
 
 TABLES = (
-    "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "histograms", "init_cosines",
-    "gaps",
+    "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "c_dec_training",
+    "histograms", "init_cosines", "gaps",
 )  # fmt: skip
 """Names of the gathered tables."""
 

@@ -79,13 +79,18 @@ def captions(study: StudyData) -> dict[str, Caption]:
         "training": Caption(
             "Training health",
             "Cosine of each decoder row with its initialisation: near 1, the decoder has hardly "
-            "moved and c_dec is that of random directions whatever L0 is. Fall of the loss from "
-            "the last but one tenth of training to the last. Squared error per token during "
-            "training (training units, mean over seeds). Latents that never fire on held-out "
-            f"tokens. {spread[0].upper()}{spread[1:]}. Dashed: limits above which the answer is "
-            f"“not trained enough”. {across}",
-            "Four panels: cosine with the initialisation, slope of the loss, loss curves by L0, "
-            "and the share of dead latents.",
+            "moved and c_dec is that of random directions whatever L0 is. c_dec at every tenth of "
+            "training, by L0 (mean over seeds; across: share of the training done); and how far "
+            "it went in the last tenth, as a share of its jump. Fall of the loss from the last but "
+            "one tenth of training to the last. Squared error per token during training (training "
+            "units, mean over seeds). Latents that never fire on held-out tokens. "
+            f"{spread[0].upper()}{spread[1:]}. Dashed, orange: above it the answer is “not trained "
+            "enough”, where it leans on the point; grey: above it there is a caveat. The loss "
+            "alone refuses nothing, as one that falls as a power law never stops. "
+            f"{across}",
+            "Six panels: cosine with the initialisation, c_dec along the training by L0, its move "
+            "in the last tenth, slope of the loss, loss curves by L0, and the share of dead "
+            "latents. " + " ".join(verdict["training_lines"]),
         ),
         "probing_tasks": Caption(
             "Probing, task by task",

@@ -39,6 +39,7 @@ COLUMNS = {
     "probing": ("l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc"),
     "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
     "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
+    "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),
     "histograms": ("l0", "l0_measured", "seed", "low", "high", "count"),
     "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
     "gaps": ("l0", "seed", "room", "reason"),
@@ -174,9 +175,16 @@ def _read_init_cosines(point: PointFiles) -> pd.DataFrame:
 
 def _read_loss(point: PointFiles) -> pd.DataFrame:
     """Loss curve, averaged over runs of steps so that no curve has more than LOSS_ROWS rows."""
-    loss = pd.read_csv(point.folders["saes"] / "loss.csv")
+    loss = pd.read_csv(point.folders["saes"] / "loss.csv").drop(columns="c_dec")
     width = max(1, -(-len(loss) // LOSS_ROWS))
     return loss.groupby(np.arange(len(loss)) // width).mean().reset_index(drop=True)
+
+
+def _read_c_dec_training(point: PointFiles) -> pd.DataFrame:
+    """c_dec at every tenth of training: the few steps of the loss curve that have it."""
+    columns = ["step", "tokens", "c_dec"]
+    steps = pd.read_csv(point.folders["saes"] / "loss.csv", usecols=columns)[columns]
+    return steps.dropna(subset="c_dec").reset_index(drop=True)
 
 
 def _read_s_n_dec(point: PointFiles) -> pd.DataFrame:
@@ -203,6 +211,7 @@ _READERS: dict[str, tuple[str, Callable[[PointFiles], pd.DataFrame]]] = {
     "points": ("saes", _read_facts),
     "init_cosines": ("saes", _read_init_cosines),
     "loss": ("saes", _read_loss),
+    "c_dec_training": ("saes", _read_c_dec_training),
     "s_n_dec": ("decoder_metrics", _read_s_n_dec),
     "c_dec": ("decoder_metrics", _read_c_dec),
     "histograms": ("decoder_metrics", _read_histogram),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from correct_l0.report.curve import PRIOR_WEIGHT
+from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.report.reading import (
     FLAT_ERRORS,
     N_ABOVE_L0,
@@ -10,7 +11,6 @@ from correct_l0.report.reading import (
     TOLERANCE_OF_JUMP,
     VALLEY_RATIO,
 )
-from correct_l0.report.verdict import COSINE_LIMIT, SLOPE_LIMIT
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
@@ -70,8 +70,22 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"Flat: jump within {FLAT_ERRORS:g} standard errors. Falls to the grid's end: lowest at "
         "the highest L0. Starts too high: lowest at the lowest L0. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
-        f"above {COSINE_LIMIT:g} or the loss still falls by more than {SLOPE_LIMIT:.0%} per tenth "
-        "of training. The metrics disagree: their intervals do not overlap, or F1 peaks outside.",
+        f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "
+        "last tenth of training. The metrics disagree: their intervals do not overlap, or F1 peaks "
+        "outside.",
+    ),
+    (
+        "Was the training long enough?",
+        "What matters is whether the metric still moves. c_dec is measured at every tenth of the "
+        "training. Its move in the last tenth is |c_dec at the end − c_dec at nine tenths|, mean "
+        "over seeds, as a share of c_dec's jump (of its rise towards the highest L0 where it is "
+        "lowest at the lowest); where c_dec is flat there is nothing to hold it against. The "
+        f"limit, {MOVED_LIMIT:.0%}, is the tolerance that defines the elbow: a larger move may "
+        "shift it. c_dec's curves as they stood at half and at nine tenths of the training, at "
+        "the learning rate of that moment, are read like the final one. The fall of the loss is "
+        "that of its mean from the last but one tenth of training to the last; above "
+        f"{SLOPE_LIMIT:.0%} it is a caveat and no more: a loss that falls as a power law of the "
+        "training, t to the −a, falls by about 0.11 a there, however long the training is.",
     ),
     (
         "F1 peak",

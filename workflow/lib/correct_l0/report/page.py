@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from correct_l0.config import format_l0
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
+from correct_l0.report.health import last_moves
 from correct_l0.report.methods import METHODS
 from correct_l0.report.reading import BOUNDED, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
@@ -142,6 +143,8 @@ def full_table(study: StudyData) -> dict[str, Any]:
     }
     parts.append(wide[list(health)])
     columns |= health
+    parts.append(last_moves(tables["c_dec_training"]).set_index(["l0", "seed"])[["moved"]])
+    columns["moved"] = "move of c_dec in the last tenth of training"
     rows = pd.concat(parts, axis="columns").reset_index().sort_values(["l0", "seed"])
     return {
         "columns": list(columns.values()),

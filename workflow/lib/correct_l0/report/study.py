@@ -13,13 +13,10 @@ from correct_l0.config import format_l0
 from correct_l0.report import words
 from correct_l0.report.curve import curve_of
 from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1
+from correct_l0.report.health import Convergence, last_moves, read_convergence, weak_points
 from correct_l0.report.reading import FALLS, TOO_HIGH, CurveReading, highest_readable_l0, read_curve
-from correct_l0.report.verdict import (
-    NOT_TRAINED,
-    Decision,
-    decide,
-    weak_points,
-)
+from correct_l0.report.training_words import training_caveats, training_lines
+from correct_l0.report.verdict import NOT_TRAINED, Decision, decide
 
 
 def read_study(
@@ -30,7 +27,7 @@ def read_study(
     Parameters
     ----------
     tables
-        `points`, `c_dec`, `s_n_dec`, `probing`, `gaps` as `gather` makes them.
+        `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them.
     d_sae
         Number of latents.
     l0
@@ -41,8 +38,9 @@ def read_study(
     Returns
     -------
     dict
-        `outcome`, `headline`, `lines` (one per metric), `agreement`, `caveats`, `next` (what to
-        add), the L0 named with its interval, and every reading with its numbers.
+        `outcome`, `headline`, `lines` (one per metric), `agreement`, `training_lines` (what less
+        training would have said), `caveats`, `next` (what to add), the L0 named with its interval,
+        and every reading with its numbers.
     """
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
@@ -51,7 +49,12 @@ def read_study(
     c_dec, s_n = _curve_readings(tables, measured)
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
-    decision = decide(c_dec, s_n, f1, points, d_sae)
+    convergence = None
+    if c_dec:
+        c_table = _at_mean_l0(tables["c_dec"], measured)
+        convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
+    health = _health(tables, convergence)
+    decision = decide(c_dec, s_n, f1, health, d_sae)
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += [words.voice_line(v, s_n, names) for v in many]
@@ -62,10 +65,15 @@ def read_study(
             "headline": words.headline(decision, names, grid),
             "lines": lines,
             "agreement": words.agreement_line(decision, f1),
-            "caveats": _caveats(decision, c_dec, s_n, f1, tables, names),
+            "training_lines": training_lines(convergence, names) if convergence else [],
+            "caveats": [
+                *training_caveats(convergence, c_dec, decision, health, names),
+                *_caveats(decision, c_dec, s_n, f1, tables, names),
+            ],
             "next": _next(decision, l0, training_tokens),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
+            "convergence": asdict(convergence) if convergence else None,
             "s_n_dec": {str(n): asdict(r) for n, r in s_n.items()},
             "s_n_dec_lines": [words.curve_line(r, names) for r in s_n.values()],
             "f1": {str(k): asdict(r) for k, r in f1.items()},
@@ -90,6 +98,16 @@ def _curve_readings(
 def _at_mean_l0(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
     """Give every row its L0 point's measured L0, the mean over all seeds that were trained."""
     return table.assign(l0_measured=table["l0"].map(measured))
+
+
+def _health(tables: Mapping[str, pd.DataFrame], convergence: Convergence | None) -> pd.DataFrame:
+    """Return the points with `c_dec_moved`, a share of c_dec's jump where it has one."""
+    moves = last_moves(tables["c_dec_training"])
+    scale = convergence.scale if convergence else math.nan
+    moves["c_dec_moved"] = moves["moved"] / scale
+    return tables["points"].merge(
+        moves[["l0", "seed", "c_dec_moved"]], on=["l0", "seed"], how="left"
+    )
 
 
 def _caveats(

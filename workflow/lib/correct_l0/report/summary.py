@@ -45,7 +45,10 @@ def render_summary(
 ) -> str:
     """Return the summary as plain text."""
     lines = [title, "", verdict["headline"], ""]
-    lines += [f"  {line}" for line in (*verdict["lines"], verdict["agreement"])]
+    lines += [
+        f"  {line}"
+        for line in (*verdict["lines"], verdict["agreement"], *verdict["training_lines"])
+    ]
     lines += [f"  But: {line}" for line in verdict["caveats"]]
     lines += ["", f"  Next: {verdict['next']['sentence']}"]
     if verdict["next"]["line"]:

@@ -18,6 +18,7 @@ from itertools import pairwise
 import pandas as pd
 
 from correct_l0.report.f1 import FLAT_F1, PEAK, F1Reading
+from correct_l0.report.health import weak_points
 from correct_l0.report.reading import BOUNDED, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
 
 DISAGREE = "metrics disagree"
@@ -25,9 +26,6 @@ NOT_TRAINED = "not trained enough"
 SPLIT = "its n disagree"
 SPEAKING = (READ, FALLS, TOO_HIGH)
 
-COSINE_LIMIT = 0.5
-SLOPE_LIMIT = 0.01
-DEAD_LIMIT = 0.1
 FINE_ENOUGH = 1.15
 
 
@@ -75,6 +73,8 @@ class Decision:
         probe_k of the F1 curves by what they say about the answer.
     add_l0
         Points to add next.
+    weak
+        Of `leaning`, the points that fail a test of training health (`health.weak_points`).
     """
 
     outcome: str
@@ -164,7 +164,8 @@ def decide(
         Readings of F1 by probe_k.
     health
         One row per L0 and seed: `l0`, `l0_measured` and, where known, `init_cosine_median`,
-        `loss_slope`, `dead_fraction`.
+        `c_dec_moved` (in the last tenth of training, as a share of c_dec's jump), `loss_slope`,
+        `dead_fraction`.
     d_sae
         Number of latents: no L0 above half of it is proposed.
     """
@@ -196,31 +197,12 @@ def decide(
     answer["f1_silent"] = tuple(k for k, r in f1.items() if r.outcome == FLAT_F1)
     leaning = _leaning(outcome, said, grid)
     answer |= {"leaning": leaning, "weak": weak_points(health, leaning)}
-    lean_on = answer["weak"].get("init_cosine", ()) + answer["weak"].get("loss_slope", ())
+    lean_on = answer["weak"].get("init_cosine", ()) + answer["weak"].get("c_dec_moved", ())
     if len(set(lean_on)) > (len(leaning) / 2 if outcome == FLAT else 0):
         answer |= {"as_it_stands": outcome}
         outcome = NOT_TRAINED
     decision = Decision(outcome, voices, **answer)
     return Decision(**{**vars(decision), "add_l0": next_l0(decision, f1, grid, d_sae)})
-
-
-def weak_points(health: pd.DataFrame, l0: Sequence[float]) -> dict[str, tuple[float, ...]]:
-    """Return which of the L0 points fail a test of training health, by test.
-
-    Means over seeds: `init_cosine` above 0.5, `loss_slope` above 1% per tenth of training,
-    `dead` above 10% of the latents.
-    """
-    means = health.groupby("l0").mean(numeric_only=True).set_index("l0_measured")
-    limits = {
-        "init_cosine": ("init_cosine_median", COSINE_LIMIT),
-        "loss_slope": ("loss_slope", SLOPE_LIMIT),
-        "dead": ("dead_fraction", DEAD_LIMIT),
-    }
-    return {
-        test: tuple(x for x in l0 if x in means.index[means[column] > limit])
-        for test, (column, limit) in limits.items()
-        if column in means
-    }
 
 
 def next_l0(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from correct_l0.config import format_l0
 from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
+from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT
 from correct_l0.report.reading import (
     BOUNDED,
     FALLS,
@@ -18,10 +19,8 @@ from correct_l0.report.reading import (
     CurveReading,
 )
 from correct_l0.report.verdict import (
-    COSINE_LIMIT,
     DISAGREE,
     NOT_TRAINED,
-    SLOPE_LIMIT,
     SPLIT,
     Decision,
     Voice,
@@ -132,10 +131,10 @@ def _untrained(d: Decision, names: Names) -> list[str]:
             f"at L0 {names.list(cosine)} the decoder is still close to its random initialisation "
             f"(median cosine above {COSINE_LIMIT:g})"
         )
-    if slope := d.weak.get("loss_slope"):
+    if moved := d.weak.get("c_dec_moved"):
         parts.append(
-            f"at L0 {names.list(slope)} the loss still falls by more than {SLOPE_LIMIT:.0%} per "
-            "tenth of training"
+            f"at L0 {names.list(moved)} c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in "
+            "the last tenth of training"
         )
     return parts
 

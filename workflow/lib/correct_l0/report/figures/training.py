@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -21,10 +23,17 @@ from correct_l0.report.figures.style import (
     answer_band,
     l0_axis,
     labelled,
+    nothing,
     panels,
     seed_curve,
 )
-from correct_l0.report.verdict import COSINE_LIMIT, DEAD_LIMIT, SLOPE_LIMIT
+from correct_l0.report.health import (
+    COSINE_LIMIT,
+    DEAD_LIMIT,
+    MOVED_LIMIT,
+    SLOPE_LIMIT,
+    last_moves,
+)
 
 
 def reconstruction(study: StudyData, narrow: bool) -> Figure:
@@ -90,13 +99,21 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
 
 
 def training_health(study: StudyData, narrow: bool) -> Figure:
-    """Distance from the initialisation, slope and curves of the loss, dead latents."""
-    figure, axes = panels(4, 2, narrow, height=2.9)
+    """Distance from the initialisation; c_dec and the loss, whether they move; dead latents."""
+    figure, axes = panels(6, 2, narrow, height=2.8)
     _draw_init_cosines(axes[0], study, narrow)
-    _draw_slope(axes[1], study, narrow)
-    _draw_losses(axes[2], study, figure)
-    _draw_dead(axes[3], study, narrow)
+    _draw_dead(axes[1], study, narrow)
+    _draw_c_dec(axes[2], study, figure)
+    _draw_moves(axes[3], study, narrow)
+    _draw_losses(axes[4], study, figure)
+    _draw_slope(axes[5], study, narrow)
     return figure
+
+
+def _limit(ax: Axes, limit: float, label: str, refuses: bool) -> None:
+    """Draw a limit: orange where it refuses an answer, grey where it only brings a caveat."""
+    color = ORANGE if refuses else GREY
+    ax.axhline(limit, color=color, linestyle="--", linewidth=1.3, label=label)
 
 
 def _draw_init_cosines(ax: Axes, study: StudyData, narrow: bool) -> None:
@@ -111,8 +128,7 @@ def _draw_init_cosines(ax: Axes, study: StudyData, narrow: bool) -> None:
             ax.fill_between(quantiles.index, quantiles[low], quantiles[high], color=BLUE,
                             alpha=alpha, linewidth=0, label=label)  # fmt: skip
     seed_curve(ax, study.tables["points"], "init_cosine_median", BLUE, "median")
-    ax.axhline(COSINE_LIMIT, color=ORANGE, linestyle="--", linewidth=1.3,
-               label=f"limit for the median, {COSINE_LIMIT:g}")  # fmt: skip
+    _limit(ax, COSINE_LIMIT, f"limit for the median, {COSINE_LIMIT:g}", refuses=True)
     ax.set_ylim(min(-0.05, quantiles.to_numpy().min(initial=0) - 0.05), 1.02)
     ax.set_title("Distance from the initialisation")
     ax.set_ylabel("cosine with initial row")
@@ -122,7 +138,7 @@ def _draw_init_cosines(ax: Axes, study: StudyData, narrow: bool) -> None:
 
 def _draw_slope(ax: Axes, study: StudyData, narrow: bool) -> None:
     seed_curve(ax, study.tables["points"], "loss_slope", BLUE)
-    ax.axhline(SLOPE_LIMIT, color=ORANGE, linestyle="--", linewidth=1.3, label="limit, 1%")
+    _limit(ax, SLOPE_LIMIT, f"caveat above {percent(SLOPE_LIMIT)}", refuses=False)
     ax.axhline(0, color=GREY, linewidth=1)
     ax.yaxis.set_major_formatter(FuncFormatter(percent))
     highest = study.tables["points"]["loss_slope"].max()
@@ -133,27 +149,67 @@ def _draw_slope(ax: Axes, study: StudyData, narrow: bool) -> None:
     l0_axis(ax, study, narrow)
 
 
-def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
-    losses = study.tables["loss"]
-    curves = losses.groupby(["l0", "tokens"])["mse_loss"].mean()
-    grid = np.array(study.l0)
-    lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
-    norm = LogNorm(lowest, highest)
-    colors = sns.color_palette("viridis_r", as_cmap=True)
+def _draw_moves(ax: Axes, study: StudyData, narrow: bool) -> None:
+    ax.set_title("Is c_dec still moving?")
+    convergence = study.verdict["convergence"]
+    if convergence is None or convergence["scale"] is None:
+        nothing(ax, "c_dec has no jump to hold its move against")
+        return
+    moves = last_moves(study.tables["c_dec_training"])
+    moves["share"] = moves["moved"] / convergence["scale"]
+    moves["x"] = moves["l0"].map(study.tables["points"].groupby("l0")["x"].first())
+    seed_curve(ax, moves, "share", BLUE)
+    _limit(ax, MOVED_LIMIT, f"limit, {percent(MOVED_LIMIT)}", refuses=True)
+    top = max(1.25 * MOVED_LIMIT, 1.15 * float(np.nan_to_num(moves["share"].max())))
+    ax.set_ylim(-0.03 * top, top)
+    ax.yaxis.set_major_formatter(FuncFormatter(percent))
+    ax.set_ylabel("move in the last tenth / jump")
+    ax.legend(loc="best")
+    l0_axis(ax, study, narrow)
+
+
+def _draw_c_dec(ax: Axes, study: StudyData, figure: Figure) -> None:
+    table = study.tables["c_dec_training"]
+    done = table["step"] / table.groupby(["l0", "seed"])["step"].transform("max")
+    curves = table.assign(done=done).groupby(["l0", "done"])["c_dec"].mean()
+    color = _l0_colors(ax, study, figure)
     for l0 in study.l0:
-        ax.plot(curves.loc[l0], color=colors(norm(l0)), linewidth=1)
+        curve = curves.loc[l0]
+        ax.plot(curve, color=color(l0), linewidth=1.4, marker=".", markersize=4)
+    ax.set_xlim(0, 1.02)
+    ax.set_xticks([0.1, 0.5, 0.9])
+    ax.xaxis.set_major_formatter(FuncFormatter(percent))
+    ax.set_title("c_dec during training")
+    ax.set_xlabel("share of the training done")
+    ax.set_ylabel("c_dec")
+
+
+def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
+    curves = study.tables["loss"].groupby(["l0", "tokens"])["mse_loss"].mean()
+    color = _l0_colors(ax, study, figure)
+    for l0 in study.l0:
+        ax.plot(curves.loc[l0], color=color(l0), linewidth=1)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))
+    ax.set_title("Loss during training")
+    ax.set_xlabel("training tokens (log)")
+    ax.set_ylabel("squared error per token (log)")
+
+
+def _l0_colors(ax: Axes, study: StudyData, figure: Figure) -> Callable[[float], tuple[float, ...]]:
+    """Put a scale of L0 beside a panel; return the colour of each L0."""
+    grid = np.array(study.l0)
+    lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
+    norm = LogNorm(lowest, highest)
+    colors = sns.color_palette("viridis_r", as_cmap=True)
     bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
     bar.outline.set_visible(False)
     shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
     bar.set_ticks(shown, labels=[format_l0(l0) for l0 in shown])
     bar.minorticks_off()
-    ax.set_title("Loss during training")
-    ax.set_xlabel("training tokens (log)")
-    ax.set_ylabel("squared error per token (log)")
+    return lambda l0: colors(norm(l0))
 
 
 def _draw_dead(ax: Axes, study: StudyData, narrow: bool) -> None:
@@ -161,7 +217,7 @@ def _draw_dead(ax: Axes, study: StudyData, narrow: bool) -> None:
     seed_curve(ax, table, "dead_fraction", INK)
     top = max(0.02, 1.2 * float(np.nan_to_num(table["dead_fraction"].max())))
     if top > DEAD_LIMIT:
-        ax.axhline(DEAD_LIMIT, color=ORANGE, linestyle="--", linewidth=1.3, label="limit, 10%")
+        _limit(ax, DEAD_LIMIT, f"caveat above {percent(DEAD_LIMIT)}", refuses=False)
         ax.legend(loc="best")
     ax.set_ylim(-0.03 * top, top)
     ax.yaxis.set_major_formatter(FuncFormatter(percent))
