@@ -16,6 +16,7 @@ from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
+from correct_l0.report.figures.style import BLUE, GREY
 from correct_l0.report.page import full_table, notation, render_page
 from correct_l0.report.summary import StageTime, render_summary, stage_times
 
@@ -98,6 +99,21 @@ def test_captions_name_axes_tokens_and_seeds(study):
     main = captions(study)["decoder_metrics"].text
     assert "n = 48, 96, 154, 192, 230, 300, 340, 384" in main
     assert "131,072 held-out tokens" in main
+    assert "dotted where L0 is not below n" in main
+    assert "dotted where L0 is not below n" in captions(study)["s_n_dec"].text
+
+
+def test_s_n_dec_is_solid_below_its_n_and_grey_where_it_is_not_counted(study):
+    # the made-up curves name 128: not below 48 and 96
+    figure = DRAWN["s_n_dec"](study, False)
+    for ax in figure.axes[:3]:
+        n = float(ax.get_title(loc="left").removeprefix("n = "))
+        solid = [line for line in ax.get_lines() if line.get_color() == BLUE]
+        drawn = np.concatenate([line.get_xdata() for line in solid if line.get_marker() != "v"])
+        assert 32 < drawn.max() < n
+        (minimum,) = [line for line in ax.get_lines() if line.get_marker() == "v"]
+        assert minimum.get_color() == (GREY if n < 128 else BLUE)
+    pyplot.close(figure)
 
 
 def test_the_page_opens_with_the_answer(page):

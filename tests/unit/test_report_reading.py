@@ -12,15 +12,13 @@ from correct_l0.report.curve import (
     roughness,
     typical_variance,
 )
-from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, read_f1
 from correct_l0.report.reading import (
-    BOUNDED,
+    ABOVE_N,
     FALLS,
     FLAT,
     READ,
     TOO_FEW,
     TOO_HIGH,
-    highest_readable_l0,
     read_curve,
 )
 
@@ -59,12 +57,49 @@ def test_minilm_minimum_at_128_and_elbow_between_64_and_128():
     assert reading.seeds == 1
 
 
-def test_minilm_s_48_reads_the_same_where_it_can_be_read():
-    assert read_curve(curve(MINILM_S_48, MINILM_L0)).best == 128
-    short = read_curve(curve(MINILM_S_48, MINILM_L0), highest_readable_l0(48))
-    assert short.outcome == BOUNDED
-    assert short.points == (4, 8, 16, 32)
-    assert short.not_read == (64, 128, 192, 300)
+def test_minilm_s_48_names_an_l0_not_below_its_n():
+    reading = read_curve(curve(MINILM_S_48, MINILM_L0), n=48)
+    assert reading.outcome == ABOVE_N
+    assert (reading.minimum, reading.best) == (128, 128)
+    assert reading.points == tuple(MINILM_L0)
+
+
+def test_the_same_curve_at_n_200_is_read_whole():
+    reading = read_curve(curve(MINILM_S_48, MINILM_L0), n=200)
+    assert reading.outcome == READ
+    assert (reading.low, reading.best, reading.minimum, reading.high) == (64, 128, 128, 192)
+    assert reading.points == tuple(MINILM_L0)
+    # the jump is 3.26 - 1.65; 10% of it above the minimum is 1.811, crossed on log L0 at
+    share = (1.90 - 1.811) / (1.90 - 1.65)
+    assert reading.elbow == pytest.approx(64 * 2**share)
+    assert reading == read_curve(curve(MINILM_S_48, MINILM_L0))
+
+
+@pytest.mark.parametrize(("n", "outcome"), [(128, ABOVE_N), (129, READ)])
+def test_n_has_to_be_above_the_l0_named(n, outcome):
+    assert read_curve(curve(MINILM_S_48, MINILM_L0), n).outcome == outcome
+
+
+def test_a_valley_is_held_to_its_elbow_not_to_its_minimum():
+    # the minimum, 1000, lies in a shallow valley far above the elbow between 160 and 200
+    l0 = [10, 40, 80, 120, 160, 200, 240, 300, 500, 1000, 2000]
+    means = [1.0, 0.8, 0.6, 0.4, 0.2, 0.055, 0.05, 0.045, 0.03, 0.0, 0.2]
+    assert read_curve(curve(with_seeds(means, 0.001), l0), n=201).outcome == READ
+    assert read_curve(curve(with_seeds(means, 0.001), l0), n=200).outcome == ABOVE_N
+
+
+@pytest.mark.parametrize(
+    ("means", "n", "outcome"),
+    [
+        ([0.8, 0.4, 0.2, 0.1], 33, FALLS),  # it names the L0 above 16, up to 32
+        ([0.8, 0.4, 0.2, 0.1], 32, ABOVE_N),
+        ([0.1, 0.2, 0.4, 0.8], 5, TOO_HIGH),  # it names 4
+        ([0.1, 0.2, 0.4, 0.8], 4, ABOVE_N),
+        ([0.5, 0.5, 0.5, 0.5], 4, FLAT),  # it names nothing
+    ],
+)
+def test_curves_lowest_at_an_end_of_the_grid_are_held_to_that_end(means, n, outcome):
+    assert read_curve(curve(with_seeds(means, 0.001)), n).outcome == outcome
 
 
 def test_undertrained_minilm_falls_to_the_end_of_the_grid():
@@ -80,6 +115,16 @@ def test_toy_elbow_and_minimum_at_11():
     assert (reading.minimum, reading.best) == (11, 11)
     assert 10 <= reading.elbow <= 11
     assert (reading.low, reading.high) == (10, 12)
+
+
+@pytest.mark.parametrize("n", [11, 12, 18, 25])
+def test_toy_s_n_is_read_over_the_whole_sweep_as_in_the_paper(n):
+    # k = 1 to 25 and n = 12 to 25: most SAEs of the sweep have an L0 above the lowest n
+    k = np.arange(1, 26)
+    s_n = np.where(k < 11, 0.15 + 0.05 * (11 - k), 0.15 + 0.01 * (k - 11))
+    reading = read_curve(curve(with_seeds(s_n, 0.001, seeds=5), k), n)
+    assert (reading.minimum, reading.best) == (11, 11)
+    assert reading.outcome == (READ if n > 11 else ABOVE_N)
 
 
 def test_a_shallow_valley_is_read_at_its_elbow_not_at_its_minimum():
@@ -201,70 +246,3 @@ def test_curve_of_orders_by_measured_l0_and_keeps_missing_seeds_apart():
 def test_reading_uses_measured_l0():
     reading = read_curve(curve(MINILM_C_DEC, MINILM_L0, measured=np.array(MINILM_L0) * 1.5))
     assert reading.best == 192
-
-
-def scores(effect, tasks=40, seeds=1, noise=0.02, random_state=0):
-    """F1 per task: a task's own level, the L0's effect, and independent noise."""
-    rng = np.random.default_rng(random_state)
-    level = rng.uniform(0.5, 0.9, tasks)
-    return pd.DataFrame(
-        [
-            (l0, l0 * 1.0, seed, f"task{t}", 16, level[t] + gain + rng.normal(0, noise))
-            for l0, gain in effect.items()
-            for seed in range(seeds)
-            for t in range(tasks)
-        ],
-        columns=["l0", "l0_measured", "seed", "task", "probe_k", "f1"],
-    )
-
-
-def test_f1_peak_is_paired_over_tasks():
-    # tasks differ by up to 0.4, points by 0.05: only pairing resolves them
-    reading = read_f1(scores({4: -0.05, 16: 0.0, 64: 0.0, 256: -0.05}), 16)
-    assert reading.outcome == PEAK
-    assert reading.peak in (16, 64)
-    assert reading.peak_set == (16, 64)
-    assert reading.tasks == 40
-    assert reading.lows[0] < reading.means[0] < reading.highs[0]
-
-
-def test_f1_resolution_is_twice_the_standard_error_of_a_paired_difference():
-    # noise 0.02 on both sides: sqrt(2) * 0.02 / sqrt(400) = 0.00141, twice that is 0.0028
-    effect = {4: -0.1, 8: -0.1, 16: 0.0}
-    assert read_f1(scores(effect, tasks=400), 16).resolution == pytest.approx(0.0028, rel=0.1)
-
-
-@pytest.mark.parametrize(("below", "peak_set"), [(0.0035, (4, 8)), (0.0045, (8,))])
-def test_f1_set_ends_at_two_standard_errors(below, peak_set):
-    # 100 paired differences of below +- 0.02, half each: their mean has standard error 0.002
-    rows = [
-        (l0, float(l0), 0, f"task{t}", 16, 0.7 + (0.04 * (t % 2) - 0.02 - below) * (l0 == 4) + gain)
-        for l0, gain in ((4, 0.0), (8, 0.0), (16, -0.3))
-        for t in range(100)
-    ]
-    columns = ["l0", "l0_measured", "seed", "task", "probe_k", "f1"]
-    assert read_f1(pd.DataFrame(rows, columns=columns), 16).peak_set == peak_set
-
-
-def test_f1_that_does_not_move_is_flat():
-    assert read_f1(scores({4: 0.0, 16: 0.001, 64: 0.0, 256: 0.0}), 16).outcome == FLAT_F1
-
-
-def test_f1_spread_over_seeds_counts():
-    table = scores({4: -0.02, 16: 0.0, 64: -0.02}, seeds=2, noise=1e-4)
-    assert read_f1(table, 16).outcome == PEAK
-    swing = {(4, 0): 0.1, (4, 1): -0.1, (16, 0): -0.1, (16, 1): 0.1, (64, 0): 0.1, (64, 1): -0.1}
-    table["f1"] += [swing[key] for key in zip(table["l0"], table["seed"], strict=True)]
-    assert read_f1(table, 16).outcome == FLAT_F1
-
-
-def test_f1_compares_only_tasks_that_every_l0_has():
-    table = scores({4: 0.0, 16: 0.0, 64: 0.0}, noise=0)
-    table = table[~((table["task"] == "task0") & (table["l0"] == 4))]
-    reading = read_f1(table, 16)
-    assert reading.tasks == 39
-    assert reading.spread == pytest.approx(0)
-
-
-def test_f1_without_scores():
-    assert read_f1(scores({4: 0.0, 16: 0.0}), 1).outcome == NO_SCORES

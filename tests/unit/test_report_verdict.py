@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from correct_l0.report.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.report.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.study import read_study
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
 from made_up import AT_32, C_DEC, F1_GAIN, FALLING, L0, LEVEL, RISING, S_N, tables
@@ -185,19 +185,58 @@ def test_more_flat_n_than_others_are_flat():
     assert "Only c_dec has a reading" in result["agreement"]
 
 
-def test_n_too_close_to_l0_bounds_but_does_not_vote():
-    # n = 48 reads up to L0 40 and n = 160 up to 133, whose last point is the minimum
-    result = verdict(s_n={48: S_N, 160: S_N, 500: S_N})
+def test_n_that_name_an_l0_not_below_them_do_not_vote():
+    # S_N names 128: three n of five may not say so, and the two that may agree
+    result = verdict(s_n={48: S_N, 96: S_N, 128: S_N, 160: S_N, 500: S_N})
     assert result["outcome"] == READ
-    assert "at 1 of 3 n (n = 500); n = 48, 160 cannot tell" in result["lines"][1]
-    assert any("n = 48, 160 is read only where" in line for line in result["caveats"])
+    not_counted = "n = 48, 96, 128 name an L0 not below n and are not counted"
+    assert result["lines"][1].endswith(f" at 2 of 2 n (n = 160, 500); {not_counted}.")
+    assert any(f"s_n^dec: {not_counted}" in line for line in result["caveats"])
+    assert "not below n" in result["s_n_dec_lines"][0]
+    assert "elbow lies between 64 and 128" in result["s_n_dec_lines"][3]
 
 
-def test_a_bound_above_the_answer_is_named_as_differing():
-    s_n = {500: tuple(x * 30 for x in AT_32), 160: S_N}
-    result = verdict(c_dec=AT_32, s_n=s_n, f1=FLAT_F1)
+def test_n_that_name_an_l0_not_below_them_do_not_outvote_the_others():
+    at_32 = tuple(x * 30 for x in AT_32)
+    result = verdict(c_dec=AT_32, s_n={48: S_N, 96: S_N, 500: at_32}, f1=FLAT_F1)
+    assert result["headline"] == "L0 about 32 (between 16 and 64)."
+    assert "at 1 of 1 n (n = 500); n = 48, 96 name" in result["lines"][1]
+    # n = 160 may say 128: one against one
+    result = verdict(c_dec=AT_32, s_n={96: S_N, 160: S_N, 500: at_32}, f1=FLAT_F1)
+    assert result["outcome"] == DISAGREE
+    assert "; n = 96 names an L0 not below n and is not counted." in result["lines"][1]
+
+
+def test_s_n_dec_without_an_n_above_its_l0_leaves_the_answer_to_c_dec():
+    result = verdict(c_dec=AT_32, s_n={48: S_N, 96: S_N, 160: FALLING}, f1=FLAT_F1)
     assert result["outcome"] == READ
-    assert "something else at n = 160" in result["lines"][1]
+    assert result["headline"] == "L0 about 32 (between 16 and 64)."
+    assert result["decision"]["voices"][1]["outcome"] == ABOVE_N
+    assert "Only c_dec has a reading" in result["agreement"]
+    assert result["lines"][1] == (
+        "s_n^dec cannot tell: n = 48, 96, 160 name an L0 not below n and are not counted. "
+        "Raise n above the L0 in question, at most to d_sae / 2."
+    )
+
+
+def test_flat_c_dec_and_no_n_above_its_l0_are_flat_by_c_dec_alone():
+    result = verdict(c_dec=LEVEL, s_n={48: S_N}, spread=0.02)
+    assert result["outcome"] == FLAT
+    assert result["headline"].startswith("Flat: over L0 4 to 300 c_dec changes by less")
+
+
+def test_without_c_dec_and_without_an_n_above_its_l0_n_has_to_be_raised():
+    made_up = tables(s_n={48: S_N, 96: S_N})
+    made_up["c_dec"] = made_up["c_dec"].iloc[:0]
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
+    assert result["outcome"] == ABOVE_N
+    assert "at every n" in result["headline"]
+    assert "Raise n" in result["headline"]
+    assert result["decision"]["add_l0"] == []
+
+
+def test_no_caveat_about_n_where_all_count():
+    assert not any("not counted" in line for line in verdict()["caveats"] + verdict()["lines"])
 
 
 def test_a_single_seed_says_so():

@@ -348,7 +348,7 @@ class Config(Section):
             return []
         return [
             f"n {', '.join(map(str, low))} of s_n^dec not well above the largest L0 "
-            f"({max(self.saes.l0):g}): read those curves only where L0 is below n"
+            f"({max(self.saes.l0):g}): a curve that names an L0 not below its n is not counted"
         ]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from correct_l0.config import format_l0
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
-from correct_l0.report.reading import N_ABOVE_L0
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def captions(study: StudyData) -> dict[str, Caption]:
             f"Left, c_dec: mean absolute cosine between all pairs of decoder rows; {spread}. "
             f"Dashed: c_dec of random directions. Right, s_n^dec at n = {n_list}, the mean over "
             f"batches of {s_tokens} held-out tokens, each curve on its own range from 0 to 1; "
-            f"dotted where L0 is above n / {N_ABOVE_L0:g} and the curve is not read. Triangle: "
+            "dotted where L0 is not below n. Triangle: "
             f"minimum. Bar on the axis: elbow.{band} {across}",
             f"Two curves against L0: c_dec and s_n^dec at several n. {head} "
             + " ".join(verdict["lines"][:2]),
@@ -57,8 +56,9 @@ def captions(study: StudyData) -> dict[str, Caption]:
         "s_n_dec": Caption(
             "s_n^dec at every n",
             f"s_n^dec in training units (mean over batches) for each n, {s_tokens} held-out "
-            f"tokens; {spread}. Grey and dotted: L0 above n / {N_ABOVE_L0:g}, not read. Triangle: "
-            f"minimum of what is read. Bar on the axis: elbow.{band} {across}",
+            f"tokens; {spread}. Grey and dotted where L0 is not below n. Triangle: minimum (grey: "
+            "names an L0 not below n and is not counted). "
+            f"Bar on the axis: elbow.{band} {across}",
             "One curve of s_n^dec against L0 per n. " + " ".join(verdict["s_n_dec_lines"]),
         ),
         "reconstruction": Caption(

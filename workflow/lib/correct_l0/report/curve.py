@@ -57,17 +57,6 @@ class Curve:
         """Number of seeds that some point has."""
         return int(np.isfinite(self.values).any(axis=0).sum())
 
-    def up_to(self, highest_l0: float) -> Curve:
-        """Return the points whose measured L0 is at most `highest_l0`."""
-        kept = self.l0_measured <= highest_l0
-        return Curve(
-            self.metric,
-            self.l0[kept],
-            self.l0_measured[kept],
-            self.values[kept],
-            self.batch_error[kept],
-        )
-
 
 def curve_of(table: pd.DataFrame, metric: str) -> Curve:
     """Build a curve from a tidy table.

@@ -6,7 +6,6 @@ from correct_l0.report.curve import PRIOR_WEIGHT
 from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.report.reading import (
     FLAT_ERRORS,
-    N_ABOVE_L0,
     SET_ERRORS,
     TOLERANCE_OF_JUMP,
     VALLEY_RATIO,
@@ -30,9 +29,11 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Project the centred activations of a batch of b tokens on all decoder rows, Z = (x − "
         "b_dec) W_decᵀ, sort the b · d_sae values in descending order and take the one at "
         "position n · b, counted from 0. The authors' statistic is its mean over batches; the "
-        "pooled one, over all tokens at once, is in the tables. n must be well above L0, so a "
-        f"curve is read where L0 is at most n / {N_ABOVE_L0:g}. Units: those of training, in which "
-        "activations have mean norm sqrt(d_in).",
+        "pooled one, over all tokens at once, is in the tables. Units: those of training, in which "
+        "activations have mean norm sqrt(d_in). n has to be above the correct L0: only then is the "
+        "n-th projection one on a latent that should not fire. It need not be above the L0 of "
+        "every SAE, so each curve is read over the whole grid; one that names an L0 not below its "
+        "own n contradicts what it rests on and is not counted.",
     ),
     (
         "F1",
@@ -68,7 +69,8 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "Outcomes",
         f"Flat: jump within {FLAT_ERRORS:g} standard errors. Falls to the grid's end: lowest at "
-        "the highest L0. Starts too high: lowest at the lowest L0. Not trained enough: at a point "
+        "the highest L0. Starts too high: lowest at the lowest L0. Names an L0 not below its n: "
+        "s_n^dec only, not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
         f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "
         "last tenth of training. The metrics disagree: their intervals do not overlap, or F1 peaks "

@@ -20,7 +20,7 @@ from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.health import last_moves
 from correct_l0.report.methods import METHODS
-from correct_l0.report.reading import BOUNDED, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.report.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
 
 PATHS = {
@@ -31,7 +31,7 @@ PATHS = {
     DISAGREE: "open",
     NOT_TRAINED: "warning",
     TOO_FEW: "warning",
-    BOUNDED: "warning",
+    ABOVE_N: "warning",
 }
 """How each outcome is coloured."""
 

@@ -3,12 +3,19 @@
 The reading follows the paper's later version, which takes the elbow just before the rise at low L0
 and not the bare minimum. The point it names is the lowest grid point at the bottom of the curve,
 the upper end of the elbow's interval: an SAE that was trained and measured, not an interpolation.
+
+*s_n^dec and its n.* The n-th projection per token tells of latents that should not fire only if
+fewer than n should: n has to be above the correct L0. It need not be above the L0 of every SAE of
+the grid (the paper reads n = 12 over k = 1 to 25), as the projections are those on the decoder,
+whatever the SAE lets fire. The correct L0 is what is asked for, so the curve is read whole and held
+to its own answer: one that names an L0 not below its n contradicts what it rests on and is evidence
+of nothing, `ABOVE_N`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,14 +26,13 @@ SET_ERRORS = 2.0
 FLAT_ERRORS = 3.0
 VALLEY_RATIO = 2.0
 FEWEST_POINTS = 3
-N_ABOVE_L0 = 1.2
 
 READ = "read"
 FLAT = "flat"
 FALLS = "falls to the grid's end"
-BOUNDED = "falls as far as this n can be read"
 TOO_HIGH = "starts too high"
 TOO_FEW = "too few points"
+ABOVE_N = "names an L0 not below its n"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class CurveReading:
     Attributes
     ----------
     outcome
-        One of `READ`, `FLAT`, `FALLS`, `BOUNDED`, `TOO_HIGH`, `TOO_FEW`.
+        One of `READ`, `FLAT`, `FALLS`, `TOO_HIGH`, `TOO_FEW`, `ABOVE_N`.
     minimum, minimum_set
         L0 of the lowest mean, and of all points not distinguishable from it.
     jump, jump_error
@@ -51,8 +57,6 @@ class CurveReading:
         neighbour, which bounds the reading from above.
     open_end
         The minimum is the highest point of the grid, but level with the elbow.
-    not_read
-        Measured L0 of points above what this n can read.
     noise
         `seeds`, `roughness` (one seed) or `unknown`.
     """
@@ -76,33 +80,41 @@ class CurveReading:
     bottom: float = math.nan
     high: float = math.nan
     open_end: bool = False
-    not_read: tuple[float, ...] = ()
 
 
-def read_curve(curve: Curve, highest_l0: float = float("inf")) -> CurveReading:
+def read_curve(curve: Curve, n: float = math.inf) -> CurveReading:
     """Read one curve.
 
     Parameters
     ----------
     curve
         The curve; lower is better.
-    highest_l0
-        The curve means nothing above this L0 (s_n^dec: n / 1.2). Points above are not read, and a
-        curve that still falls there is `BOUNDED`, which only says that the L0 is not lower.
+    n
+        The n of s_n^dec. All points are read; a reading that names an L0 of n or more (where the
+        curve falls to the grid's end, the highest; where it starts too high, the lowest) becomes
+        `ABOVE_N`.
 
     References
     ----------
-    Chanin & Garriga-Alonso, arXiv 2508.16560: the elbow just before the metric rises at low L0.
+    Chanin & Garriga-Alonso, arXiv 2508.16560: the elbow just before the metric rises at low L0;
+    n has to be above the correct L0.
     """
-    whole, curve = curve, curve.up_to(highest_l0)
+    reading = _read_whole(curve)
+    named = {
+        READ: reading.best,
+        FALLS: max(reading.points, default=math.nan),
+        TOO_HIGH: min(reading.points, default=math.nan),
+    }.get(reading.outcome, math.nan)
+    return replace(reading, outcome=ABOVE_N) if named >= n else reading
+
+
+def _read_whole(curve: Curve) -> CurveReading:
     typical = typical_variance(curve) if len(curve.l0) >= FEWEST_POINTS else float("nan")
-    cut = len(curve.l0) < len(whole.l0)
     facts: dict = {
         "metric": curve.metric,
-        "seeds": whole.seeds,
+        "seeds": curve.seeds,
         "noise": "seeds" if curve.seeds > 1 else "roughness" if np.isfinite(typical) else "unknown",
         "points": tuple(curve.l0_measured.tolist()),
-        "not_read": tuple(whole.l0_measured[len(curve.l0) :].tolist()),
     }
     if len(curve.l0) < FEWEST_POINTS:
         return CurveReading(outcome=TOO_FEW, **facts)
@@ -139,18 +151,7 @@ def read_curve(curve: Curve, highest_l0: float = float("inf")) -> CurveReading:
         "best": float(x[best]),
     }
     if lowest == last and not (in_set[best] and best <= last - 2):
-        return CurveReading(outcome=BOUNDED if cut else FALLS, **facts)
+        return CurveReading(outcome=FALLS, **facts)
     bound = best if x[lowest] > VALLEY_RATIO * x[best] else lowest
     facts |= {"bottom": float(x[bound]), "high": float(x[min(bound + 1, last)])}
     return CurveReading(outcome=READ, open_end=lowest == last, **facts)
-
-
-def highest_readable_l0(n: int) -> float:
-    """Return the highest L0 at which s_n^dec says something: n must be well above L0.
-
-    Examples
-    --------
-    >>> highest_readable_l0(48)
-    40.0
-    """
-    return n / N_ABOVE_L0

@@ -14,7 +14,7 @@ from correct_l0.report import words
 from correct_l0.report.curve import curve_of
 from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1
 from correct_l0.report.health import Convergence, last_moves, read_convergence, weak_points
-from correct_l0.report.reading import FALLS, TOO_HIGH, CurveReading, highest_readable_l0, read_curve
+from correct_l0.report.reading import FALLS, TOO_HIGH, CurveReading, read_curve
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.verdict import NOT_TRAINED, Decision, decide
 
@@ -89,7 +89,7 @@ def _curve_readings(
     c_dec = read_curve(curve_of(c_table, "c_dec")) if len(c_table) else None
     means = s_table[s_table["statistic"] == "batch_mean"]
     readings = {
-        n: read_curve(curve_of(means[means["n"] == n], f"s_n_dec n={n}"), highest_readable_l0(n))
+        n: read_curve(curve_of(means[means["n"] == n], f"s_n_dec n={n}"), n)
         for n in sorted(means["n"].astype(int).unique())
     }
     return c_dec, readings
@@ -157,12 +157,8 @@ def _caveats(
             f"Measured L0 is off its target by more than 2% at target {targets}; "
             "everything is read over measured L0."
         )
-    cut = [str(n) for n, reading in s_n.items() if reading.not_read]
-    if cut:
-        caveats.append(
-            f"s_n^dec at n = {', '.join(cut)} is read only where L0 is below n / 1.2: "
-            "n has to be well above L0."
-        )
+    if not_counted := words.not_counted(s_n):
+        caveats.append(f"s_n^dec: {not_counted}, as n has to be above the correct L0.")
     flat = [words.latents(k) for k, reading in f1.items() if reading.outcome == FLAT_F1]
     if flat:
         caveats.append(f"F1 with {words.join(flat)} is flat: it neither supports nor contradicts.")

@@ -19,7 +19,7 @@ import pandas as pd
 
 from correct_l0.report.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.report.health import weak_points
-from correct_l0.report.reading import BOUNDED, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
+from correct_l0.report.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
 
 DISAGREE = "metrics disagree"
 NOT_TRAINED = "not trained enough"
@@ -42,7 +42,8 @@ class Voice:
     reach
         Upper end of the interval in which it agrees with others: the minimum, or `high`.
     agreeing, differing, silent
-        Names of the curves that say this, that say something else, and that cannot tell.
+        Names of the curves that say this, that say something else, and that cannot tell or are
+        not counted.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Decision:
     Attributes
     ----------
     outcome
-        `READ`, `FLAT`, `FALLS`, `TOO_HIGH`, `TOO_FEW`, `BOUNDED`, `NOT_TRAINED` or `DISAGREE`.
+        `READ`, `FLAT`, `FALLS`, `TOO_HIGH`, `TOO_FEW`, `ABOVE_N`, `NOT_TRAINED` or `DISAGREE`.
     as_it_stands
         For `NOT_TRAINED`: what the curves would say otherwise.
     leaning
@@ -108,8 +109,8 @@ def voice_of(reading: CurveReading) -> Voice:
 def voice_of_many(name: str, readings: Sequence[CurveReading]) -> Voice:
     """Return the common voice of the same metric at several n: what more than half of them say.
 
-    Readings that only bound the L0 from below have no vote; flat ones win where they are more than
-    those that say something. A bound above what the voice says counts as saying something else.
+    Readings that name an L0 not below their n have no vote, and the voice is silent where all do;
+    flat ones win where they are more than those that say something.
     """
     voices = [voice_of(reading) for reading in readings]
     groups = {what: [v for v in voices if v.outcome == what] for what in (FALLS, TOO_HIGH, FLAT)}
@@ -119,8 +120,10 @@ def voice_of_many(name: str, readings: Sequence[CurveReading]) -> Voice:
     if len(groups[FLAT]) > len(groups[outcome]):
         outcome = FLAT
     elif not voters:
-        outcome = BOUNDED if any(v.outcome == BOUNDED for v in voices) else TOO_FEW
-        groups[outcome] = [v for v in voices if v.outcome == outcome]
+        if any(v.outcome == ABOVE_N for v in voices):
+            return Voice(name, ABOVE_N, silent=tuple(v.name for v in voices))
+        outcome = TOO_FEW
+        groups[outcome] = voices
     elif 2 * len(groups[outcome]) <= voters:
         return Voice(name, SPLIT, differing=tuple(v.name for v in voices if v.outcome in SPEAKING))
     said = groups[outcome]
@@ -133,8 +136,7 @@ def voice_of_many(name: str, readings: Sequence[CurveReading]) -> Voice:
     for voice in voices:
         if voice in said:
             continue
-        bound = voice.outcome == BOUNDED and outcome == READ and voice.low >= middle["reach"]
-        (differing if voice.outcome in SPEAKING or bound else silent).append(voice.name)
+        (differing if voice.outcome in SPEAKING else silent).append(voice.name)
     return Voice(
         name,
         outcome,
@@ -213,7 +215,7 @@ def next_l0(
     Inside the interval: halfway on log L0, unless neighbours are within 15% already. Beyond the
     grid's end: one and two of its last steps further, at most to d_sae / 2.
     """
-    if not grid or decision.outcome in (NOT_TRAINED, TOO_FEW, BOUNDED):
+    if not grid or decision.outcome in (NOT_TRAINED, TOO_FEW, ABOVE_N):
         return ()
     step = grid[-1] / grid[-2] if len(grid) > 1 else 2.0
     if decision.outcome == FALLS:
@@ -236,13 +238,12 @@ def _common_outcome(voices: Sequence[Voice]) -> str:
     outcomes = {v.outcome for v in voices}
     speaking = outcomes & {*SPEAKING, SPLIT}
     if not speaking:
-        return next((what for what in (FLAT, BOUNDED) if what in outcomes), TOO_FEW)
+        return next((what for what in (FLAT, ABOVE_N) if what in outcomes), TOO_FEW)
     if len(speaking) > 1 or SPLIT in speaking:
         return DISAGREE
     if speaking == {READ}:
         said = [v for v in voices if v.outcome == READ]
-        lows = [v.low for v in voices if v.outcome in (READ, BOUNDED)]
-        if max(lows) >= min(v.reach for v in said):
+        if max(v.low for v in said) >= min(v.reach for v in said):
             return DISAGREE
     return speaking.pop()
 

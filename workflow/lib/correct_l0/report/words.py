@@ -9,7 +9,7 @@ from correct_l0.config import format_l0
 from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT
 from correct_l0.report.reading import (
-    BOUNDED,
+    ABOVE_N,
     FALLS,
     FLAT,
     READ,
@@ -25,6 +25,8 @@ from correct_l0.report.verdict import (
     Decision,
     Voice,
 )
+
+RAISE_N = "Raise n above the L0 in question, at most to d_sae / 2."
 
 
 class Names:
@@ -83,8 +85,10 @@ def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
     if d.outcome == READ:
         return _about(d, names) + "."
     if d.outcome == FLAT:
+        flat = [v.name for v in d.voices if v.outcome == FLAT]
+        who = f"{flat[0]} changes" if len(flat) == 1 else "the decoder metrics change"
         return (
-            f"Flat: over L0 {span} the decoder metrics change by less than 3 standard errors. "
+            f"Flat: over L0 {span} {who} by less than 3 standard errors. "
             "This study cannot say which L0 is right."
         )
     if d.outcome == FALLS:
@@ -105,10 +109,10 @@ def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
         )
     if d.outcome == DISAGREE:
         return "The metrics disagree: " + "; ".join(_positions(d, names)) + "."
-    if d.outcome == BOUNDED:
+    if d.outcome == ABOVE_N:
         return (
-            "Not readable: s_n^dec still falls at the highest L0 that its n can read. "
-            "Use n well above the grid, at most d_sae / 2."
+            "Not readable: s_n^dec names an L0 not below n at every n, and n has to be above the "
+            f"correct L0. {RAISE_N}"
         )
     return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
 
@@ -154,7 +158,7 @@ def _position(voice: Voice, names: Names) -> str:
         TOO_HIGH: "is lowest at the start of the grid",
         FLAT: "is flat",
         SPLIT: "says different things at different n",
-        BOUNDED: f"only says above {names(voice.low)}",
+        ABOVE_N: "is not counted, as it names an L0 not below n",
         TOO_FEW: "has too few points",
     }[voice.outcome]
 
@@ -177,6 +181,8 @@ def curve_line(reading: CurveReading, names: Names) -> str:
         return (
             f"{lowest}: flat, it rises by only {r.jump:.2g}{error} towards L0 {names(r.points[0])}."
         )
+    if r.outcome == ABOVE_N:
+        return f"{lowest}: the L0 it names is not below n, so that it is not counted."
     if r.outcome == TOO_HIGH:
         return f"{lowest}, the start of the grid: the rise at low L0 is not seen."
     rise = f"it rises by {r.jump:.3g}{error} towards L0 {names(r.points[0])}"
@@ -187,11 +193,6 @@ def curve_line(reading: CurveReading, names: Names) -> str:
     line = f"{lowest}; {rise}; {elbow}"
     if r.outcome == FALLS:
         return f"{lowest}, the end of the grid, and still falls there; {rise}."
-    if r.outcome == BOUNDED:
-        return (
-            f"{lowest}, the last L0 that this n can read, and still falls there: it only says "
-            f"that L0 is above {names(r.low)}."
-        )
     if r.minimum > VALLEY_RATIO * r.best:
         line += f"; from {names(r.best)} to {names(r.minimum)} it is a shallow valley"
     if r.open_end:
@@ -199,20 +200,32 @@ def curve_line(reading: CurveReading, names: Names) -> str:
     return line + "."
 
 
+def not_counted(readings: Mapping[int, CurveReading]) -> str:
+    """Return which n of s_n^dec name an L0 not below them; empty where none does."""
+    above = [str(n) for n, reading in readings.items() if reading.outcome == ABOVE_N]
+    if not above:
+        return ""
+    verbs = ("names", "is") if len(above) == 1 else ("name", "are")
+    return f"n = {', '.join(above)} {verbs[0]} an L0 not below n and {verbs[1]} not counted"
+
+
 def voice_line(voice: Voice, readings: Mapping[int, CurveReading], names: Names) -> str:
-    """Return what s_n^dec says over its n, who says something else, and who cannot tell."""
+    """Return what s_n^dec says over the n that count, who differs, and who cannot tell."""
+    if voice.outcome == ABOVE_N:
+        return f"s_n^dec cannot tell: {not_counted(readings)}. {RAISE_N}"
     by_name = {reading.metric: n for n, reading in readings.items()}
 
     def ns(metrics: Sequence[str]) -> str:
         return ", ".join(str(by_name[metric]) for metric in metrics)
 
-    line = f"s_n^dec {_position(voice, names)} at {len(voice.agreeing)} of {len(readings)} n"
+    counted = {r.metric for r in readings.values() if r.outcome != ABOVE_N}
+    line = f"s_n^dec {_position(voice, names)} at {len(voice.agreeing)} of {len(counted)} n"
     line += f" (n = {ns(voice.agreeing)})" if voice.agreeing else ""
     if voice.differing:
         line += f"; something else at n = {ns(voice.differing)}"
-    if voice.silent:
-        line += f"; n = {ns(voice.silent)} cannot tell (flat, or n too close to the L0 of the grid)"
-    return line + "."
+    if silent := [metric for metric in voice.silent if metric in counted]:
+        line += f"; n = {ns(silent)} cannot tell (flat, or too few points)"
+    return "; ".join(filter(None, [line, not_counted(readings)])) + "."
 
 
 def f1_line(reading: F1Reading, names: Names) -> str:

@@ -25,7 +25,7 @@ from correct_l0.report.figures.style import (
     panels,
     seed_curve,
 )
-from correct_l0.report.reading import READ, highest_readable_l0
+from correct_l0.report.reading import ABOVE_N, READ
 
 PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
 
@@ -50,11 +50,13 @@ def s_n_dec_by_n(study: StudyData, narrow: bool) -> Figure:
     for ax, n in zip(axes, ns, strict=True):
         rows = table[(table["n"] == n) & (table["statistic"] == "batch_mean")]
         answer_band(ax, study)
-        readable = rows["x"] <= highest_readable_l0(int(n))
+        below_n = rows["x"] < n
         seed_curve(ax, rows, "value", GREY, linewidth=1, linestyle=":")
-        if readable.any():
-            seed_curve(ax, rows[readable], "value", BLUE)
-        _mark_reading(ax, study.verdict["s_n_dec"].get(str(int(n))), BLUE)
+        if below_n.any():
+            seed_curve(ax, rows[below_n], "value", BLUE)
+        reading = study.verdict["s_n_dec"].get(str(int(n)))
+        counted = reading and reading["outcome"] != ABOVE_N
+        _mark_reading(ax, reading, BLUE if counted else GREY)
         ax.set_title(f"n = {int(n)}")
         ax.set_ylabel("$s_n^{dec}$ (training units)")
         l0_axis(ax, study, narrow)
@@ -103,11 +105,11 @@ def _draw_s_n_dec_together(ax: Axes, study: StudyData, narrow: bool) -> None:
     colors = sns.color_palette("viridis_r", len(ns) + 2)[1:-1]
     for n, color in zip(ns, colors, strict=True):
         means = rows[rows["n"] == n].groupby("x")["value"].mean()
-        readable = means.index <= highest_readable_l0(int(n))
+        below_n = means.index < n
         spread = means.max() - means.min()
         scale = (means - means.min()) / (spread if spread > 0 else 1.0)
         ax.plot(scale.index, scale, color=color, linewidth=1, linestyle=":")
-        ax.plot(scale.index[readable], scale[readable], color=color, marker="o", markersize=3.5,
+        ax.plot(scale.index[below_n], scale[below_n], color=color, marker="o", markersize=3.5,
                 label=f"{int(n)}")  # fmt: skip
     ax.set_title("$s_n^{dec}$: projections on the decoder")
     ax.set_ylabel("$s_n^{dec}$, 0 = its lowest, 1 = its highest")
