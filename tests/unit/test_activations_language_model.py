@@ -112,8 +112,9 @@ def test_causal_models_agree_too(tmp_path, name):
         (
             "blocks.3.hook_resid_pots",
             384,
-            r"'blocks\.3\.hook_resid_pots' does not exist in this model; it has "
-            r"blocks\.\{0\.\.5\}\.\{.*hook_resid_post.*embed\.hook_out",
+            r"'blocks\.3\.hook_resid_pots' does not exist in this model; "
+            r"did you mean 'blocks\.3\.hook_resid_post'\? "
+            r"It has blocks\.\{0\.\.5\}\.\{.*hook_resid_post.*embed\.hook_out",
         ),
         (HOOK, 300, r"d_in 300: blocks\.3\.hook_resid_post of this model is 384 wide; set d_in"),
         ("blocks.1.attn.hook_z", 384, r"its shape is \(2, 3, 12, 32\), not \(2, 3, d_in\)"),

@@ -12,6 +12,7 @@ import yaml
 
 from correct_l0 import config_docs
 from correct_l0.config import canonical, format_l0, parse_config
+from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("decoder_metrics.n", [1.5], "n 1.5 is neither whole nor a fraction below 1"),
         ("decoder_metrics.n", [500, 0.5], "configuration: n 500 is listed more than once"),
         ("activations.held_out_tokens", 4000, "batch_tokens 4096 (l0 4) is above the 4000 tokens"),
+        ("saes.training.training_tokens", 4095, "training_tokens 4095 (l0 4) is below batch"),
         ("probing.probe_k", [1, 1], "configuration: probe_k lists a value more than once"),
         ("probing.probe_k", [1001], "configuration: probe_k 1001 is above d_sae 1000; lower it"),
         ("decoder_metrics.histogram_l0", [5], "histogram_l0 5 is not in saes.l0; add it there"),
@@ -76,6 +78,15 @@ def test_a_wrong_value_is_named_with_its_limit_and_remedy(path, value, message):
         parse_config(changed(path, value))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_repeated_key_is_named_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: s\nsaes:\n  d_sae: 1\n  d_sae: 2\n")
+    with pytest.raises(InputError, match=r"study\.yaml, line 4: d_sae is set a second time"):
+        check_repeated_keys(path)
+    path.write_text("a: {d_sae: 1}\nb: [{d_sae: 2}]\n")
+    check_repeated_keys(path)
 
 
 def test_every_problem_is_listed_at_once():

@@ -10,6 +10,7 @@ import pytest
 from correct_l0.errors import InputError
 from correct_l0.manifest import (
     check_manifest,
+    checked_digest_of,
     describe_difference,
     digest_of,
     read_manifest,
@@ -67,6 +68,24 @@ def test_a_changed_shortened_or_missing_file_is_named(manifest):
     result.unlink()
     with pytest.raises(InputError, match=r"result.csv: missing"):
         check_manifest(manifest, **EXPECTED)
+
+
+def test_only_the_checksum_of_a_named_output_is_left_out(manifest):
+    result = manifest.parent / "result.csv"
+    result.write_text("a\n2\n")
+    check_manifest(manifest, **EXPECTED, without_checksum={"result.csv"})
+    result.write_text("a\n")
+    with pytest.raises(InputError, match=r"result.csv: 2 bytes, not 4"):
+        check_manifest(manifest, **EXPECTED, without_checksum={"result.csv"})
+
+
+def test_a_digest_is_not_given_for_damaged_files(manifest):
+    assert checked_digest_of(manifest) == digest_of(manifest)
+    (manifest.parent / "result.csv").write_text("a\n2\n")
+    with pytest.raises(
+        InputError, match=r"result.csv: bytes differ.*delete .*manifest.json and run"
+    ):
+        checked_digest_of(manifest)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])

@@ -52,8 +52,12 @@ def test_test_rows_whose_prompt_is_in_train_are_marked():
 
 
 def test_activations_are_checked(tmp_path):
-    task, path = Task("made up", ["a", "b", "c"], np.array([0, 1, 0])), tmp_path / "acts.pt"
-    with pytest.raises(InputError, match=r"acts\.pt: missing; run the job that makes it again"):
+    task = Task("made up", ["a", "b", "c"], np.array([0, 1, 0]))
+    path = tmp_path / "model" / "acts.pt"
+    path.parent.mkdir()
+    with pytest.raises(
+        InputError, match=r"acts\.pt: missing; delete .*tasks/made up\.json and run"
+    ):
         load_activations(path, task, 4)
     torch.save(torch.ones(3, 4), path)
     assert torch.equal(load_activations(path, task, 4), torch.ones(3, 4))

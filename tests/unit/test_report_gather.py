@@ -10,9 +10,10 @@ import pytest
 
 import made_up
 from correct_l0.errors import InputError
-from correct_l0.manifest import write_json
+from correct_l0.manifest import sha256_of, write_json, write_manifest
 from correct_l0.plan import Plan
 from correct_l0.report import FIGURES, TABLES
+from correct_l0.report.build import build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
 from correct_l0.report.settings import plan_of, report_settings
@@ -82,9 +83,28 @@ def test_tables_survive_the_disk(study, tmp_path):
     tables = gather(study)
     files = save_tables(tables, tmp_path / "saved")
     assert len(files) == 2 * len(TABLES)
+    facts = {"stage": "gather_tables", "recipe": 1, "parameters": "{}", "inputs": {}}
+    write_manifest(tmp_path / "saved" / "manifest.json", outputs=files, **facts)
     for name, table in load_tables(tmp_path / "saved").items():
         pd.testing.assert_frame_equal(table, tables[name], check_dtype=False)
         assert len(pd.read_csv(tmp_path / "saved" / f"{name}.csv")) == len(table)
+
+
+def test_a_table_changed_afterwards_is_refused(study, tmp_path):
+    build_tables(study, tmp_path)
+    points = pd.read_parquet(tmp_path / "points.parquet")
+    points.assign(fvu=0.0123).to_parquet(tmp_path / "points.parquet")
+    with pytest.raises(InputError, match=r"points\.parquet: .* delete .* and run again"):
+        load_tables(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["loss.csv", "decoder_init_cosine.npy"])
+def test_a_changed_byte_beside_an_sae_is_refused(study, name):
+    damaged = bytearray((POINT / name).read_bytes())
+    damaged[-2] ^= 1
+    (POINT / name).write_bytes(damaged)
+    with pytest.raises(InputError, match=rf"{name}: bytes differ"):
+        gather(study)
 
 
 def edit(path: Path, **changes) -> None:
@@ -113,7 +133,10 @@ def test_another_recipe_is_refused(study):
 def test_a_retrained_sae_refuses_its_old_metrics(study):
     (POINT / "sae" / "cfg.json").write_text('{"a": 1}')
     manifest = json.loads((POINT / "manifest.json").read_text())
-    manifest["outputs"]["sae/cfg.json"] |= {"bytes": 8, "sha256": "other"}
+    manifest["outputs"]["sae/cfg.json"] |= {
+        "bytes": 8,
+        "sha256": sha256_of(POINT / "sae" / "cfg.json"),
+    }
     write_json(POINT / "manifest.json", manifest)
     gaps = gather(study, allow_gaps=True)["gaps"]
     assert gaps["room"].tolist() == ["decoder_metrics", "probing"]

@@ -6,11 +6,14 @@ from pathlib import Path
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
+from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs import prepare_environment
 from correct_l0.plan import Plan
 
 try:
+    for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
+        check_repeated_keys(path)
     PLAN = Plan.from_config(config)
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))

@@ -8,7 +8,7 @@ with job(snakemake.log[0], threads=1):
     from pathlib import Path
 
     from correct_l0.config import Probing
-    from correct_l0.manifest import digest_of, write_manifest
+    from correct_l0.manifest import checked_digest_of, write_manifest
     from correct_l0.probing import RECIPE
     from correct_l0.probing.baselines import baselines_table, logistic_regression_engine
     from correct_l0.probing.engines import ActivationsFolder
@@ -21,7 +21,7 @@ with job(snakemake.log[0], threads=1):
     (cache, hook), d_in = snakemake.params.names, snakemake.params.d_in
     activations = ActivationsFolder(Path(snakemake.input.tasks[0]).parents[1], cache, hook)
     tasks = resolve_tasks(settings.tasks)
-    digests = dict(zip(tasks, map(digest_of, snakemake.input.tasks), strict=True))
+    digests = dict(zip(tasks, map(checked_digest_of, snakemake.input.tasks), strict=True))
     identity = {"recipe": RECIPE, "engine": "logistic regression", "hook_name": hook}
     records = Records(Path(snakemake.output.manifest).parent / "json", identity)
     with quiet():

@@ -9,7 +9,7 @@ with job(snakemake.log[0], threads=1):
     from pathlib import Path
 
     from correct_l0.config import Probing
-    from correct_l0.manifest import digest_of, write_manifest
+    from correct_l0.manifest import checked_digest_of, digest_of, write_manifest
     from correct_l0.probing import RECIPE
     from correct_l0.probing.engines import ActivationsFolder, exact_engine, reference_engine
     from correct_l0.probing.probe import quiet
@@ -25,7 +25,7 @@ with job(snakemake.log[0], threads=1):
     folder = Path(snakemake.output.manifest).parent / "json"
     activations = ActivationsFolder(source, cache, hook)
     tasks = resolve_tasks(settings.tasks)
-    digests = dict(zip(tasks, map(digest_of, snakemake.input.tasks), strict=True))
+    digests = dict(zip(tasks, map(checked_digest_of, snakemake.input.tasks), strict=True))
     sae_digest = digest_of(snakemake.input.sae)
     identity = {"recipe": RECIPE, "engine": settings.engine, "hook_name": hook, "sae": sae_digest}
     with quiet():

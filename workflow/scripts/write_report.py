@@ -3,6 +3,7 @@
 from correct_l0.jobs import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
+    import shutil
     from pathlib import Path
 
     from correct_l0.report.build import build_page
@@ -15,3 +16,5 @@ with job(snakemake.log[0], threads=snakemake.threads):
         Path(snakemake.input.figures[0]).parent,
         Path(snakemake.output.report),
     )
+    # A complete report takes the place of one that an earlier failure left.
+    shutil.rmtree(Path(snakemake.output.report).parent / "partial", ignore_errors=True)

@@ -221,6 +221,13 @@ class Saes(Section):
         for name, values in (("l0", self.l0), ("seeds", self.seeds)):
             for value in dict.fromkeys(v for v in values if values.count(v) > 1):
                 raise ValueError(f"{name} lists {value:g} more than once; keep one")
+        for l0 in self.l0:
+            training = self.training_of(l0)
+            if training.training_tokens < training.batch_tokens:
+                raise ValueError(
+                    f"training_tokens {training.training_tokens} (l0 {l0:g}) is below batch_tokens "
+                    f"{training.batch_tokens}: not one step; train longer or make the batch smaller"
+                )
         for l0 in self.overrides:
             if l0 not in self.l0:
                 known = ", ".join(format_l0(x) for x in self.l0)
@@ -229,6 +236,12 @@ class Saes(Section):
                     "add it there or remove the override"
                 )
         return self
+
+    def training_of(self, l0: float) -> Training:
+        """Return the training parameters of one L0 point, overrides applied."""
+        override = self.overrides.get(float(l0))
+        changed: dict[str, Any] = override.model_dump(exclude_none=True) if override else {}
+        return self.training.model_copy(update=changed)
 
 
 class DecoderMetrics(Section):
@@ -326,9 +339,7 @@ class Config(Section):
 
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
-        override = self.saes.overrides.get(float(l0))
-        changed: dict[str, Any] = override.model_dump(exclude_none=True) if override else {}
-        return self.saes.training.model_copy(update=changed)
+        return self.saes.training_of(l0)
 
     def n_values(self) -> list[int]:
         """Return the ranks n of s_n^dec as whole numbers, in the order configured."""

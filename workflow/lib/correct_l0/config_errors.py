@@ -4,9 +4,44 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ValidationError
+
+from correct_l0.errors import InputError
+
+
+def check_repeated_keys(path: Path | str) -> None:
+    """Refuse a YAML file in which a key stands twice: a reader would silently take the last.
+
+    Raises
+    ------
+    InputError
+        One line per repeated key, with its line in the file.
+    """
+    with open(path) as file:
+        repeated = [
+            f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
+            for key in _repeated_keys(yaml.compose(file))
+        ]
+    if repeated:
+        raise InputError("\n".join(repeated))
+
+
+def _repeated_keys(node: Any) -> Iterator[Any]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key
+            seen.add(key.value)
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item)
 
 
 def describe_errors(model: type[BaseModel], error: ValidationError) -> str:

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,9 +157,11 @@ def check_manifest(
     recipe: int,
     parameters: str,
     inputs: Mapping[str, str],
-    checksums: bool = True,
+    without_checksum: Container[str] = (),
 ) -> dict[str, Any]:
     """Return a manifest after holding it against the configuration and its files.
+
+    Of outputs named in `without_checksum` only the size is looked at.
 
     Raises
     ------
@@ -179,17 +181,37 @@ def check_manifest(
         found = manifest.get("inputs") or {}
         wrong = [name for name in inputs if found.get(name) != inputs[name]] or list(found)
         raise InputError(f"{path}: made from another {', '.join(wrong)}; {remedy}")
-    for name, expected in manifest["outputs"].items():
-        file = Path(path).parent / name
+    check_outputs(path, remedy, without_checksum)
+    return manifest
+
+
+def check_outputs(path: Path | str, remedy: str, without_checksum: Container[str] = ()) -> None:
+    """Hold a manifest's outputs against the sizes and checksums it gives.
+
+    Raises
+    ------
+    InputError
+        Naming the first file that is missing or differs, with the remedy.
+    """
+    for name, expected in read_manifest(path)["outputs"].items():
+        file = Path(os.path.normpath(Path(path).parent / name))
         if not file.exists():
             raise InputError(f"{file}: missing; {remedy}")
         if file.stat().st_size != expected["bytes"]:
             raise InputError(
                 f"{file}: {file.stat().st_size} bytes, not {expected['bytes']}; {remedy}"
             )
-        if checksums and sha256_of(file) != expected["sha256"]:
+        if name not in without_checksum and sha256_of(file) != expected["sha256"]:
             raise InputError(f"{file}: bytes differ from its manifest's checksum; {remedy}")
-    return manifest
+
+
+def checked_digest_of(path: Path | str) -> str:
+    """Return `digest_of` after `check_outputs`; where a file is damaged, its manifest must go.
+
+    For results whose files Snakemake does not know: it makes them again once the manifest is gone.
+    """
+    check_outputs(path, f"delete {path} and run again")
+    return digest_of(path)
 
 
 def describe_difference(found: str, wanted: str) -> str:

@@ -232,7 +232,7 @@ def check_finite(
     row = int((~finite).nonzero()[0])
     remedy = (
         "the values leave float16's range of 65504; set activations.dtype to bfloat16 or float32"
-        if activations.dtype == "float16"
+        if activations.dtype == "float16" and not acts.isnan().any()
         else "set activations.model.dtype to float32, or check the model's weights"
     )
     raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -52,9 +53,11 @@ class LanguageModel:
         self.bridge = _boot(self.folder, block_index(hook_name), getattr(torch, dtype), device)
         if hook_name not in self.bridge.hook_dict:
             layers = count_layers(read_model_config(self.folder)) or len(self.bridge.blocks)
+            near = difflib.get_close_matches(hook_name, self.bridge.hook_dict, n=1)
             raise InputError(
                 f"hook_name {hook_name!r} does not exist in this model; "
-                f"it has {describe_hooks(self.bridge.hook_dict, layers)}"
+                + (f"did you mean {near[0]!r}? " if near else "")
+                + f"It has {describe_hooks(self.bridge.hook_dict, layers)}"
             )
         self._check_width()
 

@@ -122,14 +122,14 @@ def load_activations(path: Path, task: Task, d_in: int) -> Float[Tensor, "rows d
     InputError
         If the file is missing or damaged, or has another shape than the task or the SAE needs.
     """
-    remedy = f"delete {path} and run again"
+    manifest = path.parents[1] / "tasks" / f"{task.name}.json"
+    remedy = f"delete {manifest} and run again"
     try:
         activations = torch.load(path, weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: missing; run the job that makes it again") from None
-    except Exception as error:  # torch raises several types for a torn file
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: damaged ({reason}); {remedy}") from None
+        raise InputError(f"{path}: missing; {remedy}") from None
+    except Exception:  # torch raises several types for a torn file
+        raise InputError(f"{path}: damaged, torch cannot read it; {remedy}") from None
     wanted = (len(task.prompts), d_in)
     if tuple(activations.shape) != wanted:
         raise InputError(f"{path}: shape {tuple(activations.shape)}, not {wanted}; {remedy}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of, replacing
+from correct_l0.manifest import check_outputs, digest_of, replacing
 from correct_l0.plan import Plan
 from correct_l0.report.chain import (
     Gap,
@@ -100,7 +100,14 @@ def save_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> list[
 
 
 def load_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
-    """Return the tables that `save_tables` wrote."""
+    """Return the tables that `save_tables` wrote, held against the manifest beside them.
+
+    Raises
+    ------
+    InputError
+        If a table is missing or is not as it was written.
+    """
+    check_outputs(Path(folder) / "manifest.json", f"delete {folder} and run again")
     return {name: pd.read_parquet(Path(folder) / f"{name}.parquet") for name in COLUMNS}
 
 

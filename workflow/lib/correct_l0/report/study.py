@@ -14,7 +14,7 @@ from correct_l0.report import words
 from correct_l0.report.curve import curve_of
 from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1
 from correct_l0.report.health import Convergence, last_moves, read_convergence, weak_points
-from correct_l0.report.reading import FALLS, TOO_HIGH, CurveReading, read_curve
+from correct_l0.report.reading import FALLS, TOO_FEW, TOO_HIGH, CurveReading, read_curve
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.verdict import NOT_TRAINED, Decision, decide
 
@@ -172,6 +172,8 @@ def _next(decision: Decision, l0: list[float], training_tokens: int) -> dict[str
             "sentence": "Train longer, for example on twice the tokens.",
             "line": f"saes.training.training_tokens: {2 * training_tokens}",
         }
+    if decision.outcome == TOO_FEW:
+        return {"sentence": "Add L0 points: a curve is read from three on.", "line": None}
     if not decision.add_l0:
         return {"sentence": "No further L0 point would narrow this answer.", "line": None}
     added = ", ".join(format_l0(x) for x in decision.add_l0)

@@ -232,7 +232,8 @@ def f1_line(reading: F1Reading, names: Names) -> str:
     """Return what one F1 curve says."""
     r, who = reading, f"F1 with {latents(reading.probe_k)}"
     if r.outcome == NO_SCORES or r.peak is None or r.peak_f1 is None:
-        return f"{who}: no scores to read."
+        few = "1 task is too few" if r.tasks == 1 else "too few points or tasks"
+        return f"{who}: no reading, {few if r.tasks else 'there are no scores'}."
     over = f"over {r.tasks} tasks and {r.seeds} seed" + ("" if r.seeds == 1 else "s")
     resolved = f"differences below {r.resolution:.2g} are not resolved {over}"
     if r.outcome == FLAT_F1:
