@@ -43,6 +43,9 @@ def main() -> int:
         print(f"No SAE stands yet, so there is no partial report; reasons in {gaps}")
     else:
         print(f"Report over the points that stand, with reasons for the others: {report}")
+        whole = Path(plan.results) / "report.html"
+        if whole.exists():
+            print(f"{whole} is of an earlier run.")
     return 0
 
 
