@@ -11,7 +11,7 @@ from correct_l0.activations.checks import cache_record
 from correct_l0.activations.layout import Layout, job_windows
 from correct_l0.activations.seal import seal
 from correct_l0.activations.text import stage_text
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.manifest import write_json
 
 BOS = 1

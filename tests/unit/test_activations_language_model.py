@@ -16,7 +16,7 @@ from correct_l0.activations.model_files import (
     download,
     staged_folder,
 )
-from correct_l0.config import Model
+from correct_l0.config_sections import Model
 from correct_l0.errors import InputError
 
 HOOK = "blocks.3.hook_resid_post"

@@ -18,7 +18,7 @@ from correct_l0.activations.documents import (
 )
 from correct_l0.activations.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.activations.text import StagedText, split_of, stage_text
-from correct_l0.config import Text
+from correct_l0.config_sections import Text
 from correct_l0.errors import InputError
 from correct_l0.manifest import read_manifest
 

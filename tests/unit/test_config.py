@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from correct_l0 import config_docs
-from correct_l0.config import canonical, format_l0, parse_config
+from correct_l0.config import canonical, parse_config
 from correct_l0.config_errors import check_repeated_keys
+from correct_l0.config_sections import format_l0
 from correct_l0.errors import InputError
 
 ROOT = Path(__file__).parents[2]

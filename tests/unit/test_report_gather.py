@@ -30,7 +30,7 @@ def study(made_up_study, tmp_path, monkeypatch) -> Plan:
 
 
 def test_tables_hold_one_row_per_observation(study):
-    tables = gather(study)
+    tables = gather(study).tables
     assert tuple(tables) == TABLES == tuple(COLUMNS)
     points, tasks, ns = 8 * 2, 25, 8
     assert {name: len(tables[name]) for name in ("points", "c_dec", "s_n_dec", "probing")} == {
@@ -47,7 +47,7 @@ def test_tables_hold_one_row_per_observation(study):
 
 
 def test_numbers_arrive_unchanged(study):
-    tables = gather(study)
+    tables = gather(study).tables
     folder = study.point_folder("decoder_metrics", "32", 1)
     row = tables["c_dec"].query("l0 == 32 and seed == 1").iloc[0]
     assert row["value"] == pd.read_csv(f"{folder}/c_dec.csv")["c_dec"][0]
@@ -58,14 +58,14 @@ def test_numbers_arrive_unchanged(study):
 
 
 def test_loss_curves_are_averaged_to_few_rows(study):
-    loss = gather(study)["loss"].query("l0 == 32 and seed == 1")
+    loss = gather(study).tables["loss"].query("l0 == 32 and seed == 1")
     raw = pd.read_csv(POINT / "loss.csv")
     assert len(loss) == 342  # 2048 steps in runs of 6
     assert loss["loss"].iloc[0] == pytest.approx(raw["loss"][:6].mean())
 
 
 def test_c_dec_along_the_training_is_kept_apart_and_unthinned(study):
-    tables = gather(study)
+    tables = gather(study).tables
     assert "c_dec" not in tables["loss"]
     training = tables["c_dec_training"].query("l0 == 32 and seed == 1")
     # ceil(i * 2048 / 10)
@@ -80,7 +80,7 @@ def test_c_dec_along_the_training_is_kept_apart_and_unthinned(study):
 
 
 def test_tables_survive_the_disk(study, tmp_path):
-    tables = gather(study)
+    tables = gather(study).tables
     files = save_tables(tables, tmp_path / "saved")
     assert len(files) == 2 * len(TABLES)
     facts = {"stage": "gather_tables", "recipe": 1, "parameters": "{}", "inputs": {}}
@@ -119,7 +119,7 @@ def test_other_settings_are_refused_with_the_difference(study):
 
 def test_an_override_refuses_only_its_point(study):
     changed = made_up.plan(overrides={"32": {"lr": 2e-3}})
-    gaps = gather(changed, allow_gaps=True)["gaps"]
+    gaps = gather(changed, allow_gaps=True).tables["gaps"]
     assert gaps[["l0", "seed", "room"]].to_numpy().tolist() == [[32, 0, "saes"], [32, 1, "saes"]]
     assert "lr: 0.001 -> 0.002" in gaps["reason"][0]
 
@@ -138,7 +138,7 @@ def test_a_retrained_sae_refuses_its_old_metrics(study):
         "sha256": sha256_of(POINT / "sae" / "cfg.json"),
     }
     write_json(POINT / "manifest.json", manifest)
-    gaps = gather(study, allow_gaps=True)["gaps"]
+    gaps = gather(study, allow_gaps=True).tables["gaps"]
     assert gaps["room"].tolist() == ["decoder_metrics", "probing"]
     assert all("made from another sae" in reason for reason in gaps["reason"])
 
@@ -184,7 +184,7 @@ def test_a_failed_point_is_a_gap_with_its_reason(study):
     shutil.rmtree(Path(study.point_folder("probing", "8", 0)))
     with pytest.raises(InputError, match="L0 8 seed 0, probing: not run"):
         gather(study)
-    tables = gather(study, allow_gaps=True)
+    tables = gather(study, allow_gaps=True).tables
     assert tables["gaps"].to_numpy().tolist() == [
         [8, 0, "probing", "not run"],
         [32, 1, "saes", "loss is not finite at step 12"],
@@ -196,7 +196,7 @@ def test_a_failed_point_is_a_gap_with_its_reason(study):
 
 def test_without_a_cache_every_point_is_a_gap(study):
     Path("results/activations/made-up/manifest.json").unlink()
-    gaps = gather(study, allow_gaps=True)["gaps"]
+    gaps = gather(study, allow_gaps=True).tables["gaps"]
     assert len(gaps) == 16
     assert set(gaps["room"]) == {"activations"}
 
@@ -205,7 +205,7 @@ def test_missing_baselines_are_a_gap(study):
     shutil.rmtree("results/made-up/probing/baselines")
     with pytest.raises(InputError, match=r"probing baselines: .*missing"):
         gather(study)
-    tables = gather(study, allow_gaps=True)
+    tables = gather(study, allow_gaps=True).tables
     assert len(tables["baselines"]) == 0
     assert tables["gaps"]["room"].tolist() == ["probing baselines"]
 

@@ -8,7 +8,7 @@ with job(snakemake.log[0], threads=1):
     import time
     from pathlib import Path
 
-    from correct_l0.config import Probing
+    from correct_l0.config_sections import Probing
     from correct_l0.manifest import checked_digest_of, digest_of, write_manifest
     from correct_l0.probing import RECIPE
     from correct_l0.probing.engines import ActivationsFolder, exact_engine, reference_engine

@@ -8,7 +8,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     from correct_l0.activations.reader import open_store
-    from correct_l0.config import DecoderMetrics
+    from correct_l0.config_sections import DecoderMetrics
     from correct_l0.decoder_metrics import RECIPE
     from correct_l0.decoder_metrics.files import held_out_batches, write_cosines, write_projections
     from correct_l0.decoder_metrics.histogram import RESOLUTION_BOUND

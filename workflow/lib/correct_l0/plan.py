@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.activations.layout import identity_settings
-from correct_l0.config import Config, canonical, format_l0, parse_config
+from correct_l0.config import Config, canonical, parse_config
+from correct_l0.config_sections import format_l0
 
 RESULTS = Path("results")
 

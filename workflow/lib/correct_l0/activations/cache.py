@@ -26,7 +26,7 @@ from correct_l0.activations.layout import (
 from correct_l0.activations.packing import kept_rows
 from correct_l0.activations.store import ShardWriter, ensure_store
 from correct_l0.activations.text import StagedText
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
 from correct_l0.manifest import PACKAGES, digest_of, package_version, read_manifest, write_manifest
 

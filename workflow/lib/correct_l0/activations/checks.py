@@ -17,7 +17,7 @@ from correct_l0.activations.model_files import (
     local_folder,
     read_model_config,
 )
-from correct_l0.config import Activations, Text
+from correct_l0.config_sections import Activations, Text
 from correct_l0.errors import InputError
 from correct_l0.manifest import describe_difference, read_manifest
 

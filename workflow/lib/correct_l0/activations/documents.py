@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import zstandard
 
-from correct_l0.config import Text
+from correct_l0.config_sections import Text
 from correct_l0.errors import InputError
 from correct_l0.probing.tasks import data_folder, task_file
 

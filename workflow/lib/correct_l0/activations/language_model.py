@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.activations.model_files import block_index, count_layers, read_model_config
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
 
 

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from correct_l0.config import Activations, canonical
+from correct_l0.config import canonical
+from correct_l0.config_sections import Activations
 
 SPLITS = ("training", "held_out")
 COLUMNS = ("acts", "token_id", "document_id", "position")

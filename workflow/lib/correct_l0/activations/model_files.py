@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from correct_l0.config import Model
+from correct_l0.config_sections import Model
 from correct_l0.errors import InputError
 from correct_l0.manifest import sha256_of
 

@@ -23,7 +23,8 @@ from correct_l0.activations.language_model import LanguageModel
 from correct_l0.activations.model_files import count_positions, read_model_config
 from correct_l0.activations.store import full_disk_named
 from correct_l0.activations.text import load_tokenizer, special_ids
-from correct_l0.config import Activations, canonical
+from correct_l0.config import canonical
+from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
 from correct_l0.manifest import read_manifest, replacing, sha256_of, write_manifest
 from correct_l0.probing.data import Task, activations_file, read_task

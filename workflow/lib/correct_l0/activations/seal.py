@@ -18,7 +18,7 @@ from correct_l0.activations.layout import COLUMNS, SPLITS, Layout, identity_sett
 from correct_l0.activations.reader import Store, open_store
 from correct_l0.activations.shards import MISSING, read_index, remedy, shard_path
 from correct_l0.activations.store import check_metadata
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
 from correct_l0.manifest import digest_of, read_manifest, sha256_of, write_json, write_manifest
 

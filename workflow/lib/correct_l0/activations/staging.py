@@ -16,7 +16,7 @@ from correct_l0.activations.model_files import (
 )
 from correct_l0.activations.store import full_disk_named
 from correct_l0.activations.text import load_tokenizer, stage_text
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.manifest import read_manifest, write_json
 
 # Hooks of every architecture whose blocks run attention and MLP one after the other. Any other name

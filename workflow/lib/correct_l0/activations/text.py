@@ -15,7 +15,7 @@ from correct_l0.activations import RECIPE
 from correct_l0.activations.documents import read_documents, reserved_texts
 from correct_l0.activations.layout import SPLITS, identity_settings
 from correct_l0.activations.packing import ConcatenatePacker, Contexts, DocumentPacker
-from correct_l0.config import Activations
+from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
 from correct_l0.manifest import read_manifest, replacing, write_manifest
 from correct_l0.probing.tasks import resolve_tasks

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from correct_l0.manifest import replacing, write_json, write_manifest
+from correct_l0.manifest import read_manifest, replacing, write_json, write_manifest
 from correct_l0.plan import Plan
 from correct_l0.report import RECIPE
 from correct_l0.report.data import open_study
-from correct_l0.report.gather import (
-    gather,
-    gather_provenance,
-    gathered_inputs,
-    load_tables,
-    save_tables,
-)
+from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.settings import report_settings
 from correct_l0.report.study import read_study
 from correct_l0.report.summary import render_summary, stage_times
@@ -22,15 +16,16 @@ from correct_l0.report.summary import render_summary, stage_times
 
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
     """Gather the tables of a study and write them with their manifest."""
-    files = save_tables(gather(plan, allow_gaps), folder)
+    gathered = gather(plan, allow_gaps)
+    files = save_tables(gathered.tables, folder)
     write_manifest(
         folder / "manifest.json",
         stage="gather_tables",
         recipe=RECIPE,
         parameters=report_settings(plan),
-        inputs=gathered_inputs(plan),
+        inputs=gathered.inputs,
         outputs=files,
-        provenance=gather_provenance(plan),
+        provenance=gathered.provenance,
     )
 
 
@@ -58,8 +53,9 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
     from correct_l0.report.page import render_page
 
     study = open_study(plan, tables, verdict)
+    provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
-        temporary.write_text(render_page(study, figures, gather_provenance(plan)))
+        temporary.write_text(render_page(study, figures, provenance))
     times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
     title = plan.study.title or plan.study.study
     with replacing(report.with_name("summary.txt")) as temporary:

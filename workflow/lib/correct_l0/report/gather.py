@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,27 @@ COLUMNS = {
 """Columns that every table has, whatever else its files bring."""
 
 
-def gather(plan: Plan, allow_gaps: bool = False) -> dict[str, pd.DataFrame]:
-    """Return a study's tables.
+@dataclass(frozen=True)
+class Gathered:
+    """What a study's points hold.
+
+    Attributes
+    ----------
+    tables
+        The tidy tables by name.
+    inputs
+        Digest of every point's results, by room and point.
+    provenance
+        Code versions and packages that the points were made with.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    inputs: dict[str, str]
+    provenance: dict[str, Any]
+
+
+def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
+    """Return a study's tables, and what they were made from.
 
     Parameters
     ----------
@@ -81,7 +101,8 @@ def gather(plan: Plan, allow_gaps: bool = False) -> dict[str, pd.DataFrame]:
     tables["gaps"] = pd.DataFrame([vars(gap) for gap in gaps]).astype({"l0": float}) if gaps else (
         pd.DataFrame()
     )  # fmt: skip
-    return {name: _with_columns(tables.get(name), name) for name in COLUMNS}
+    whole = {name: _with_columns(tables.get(name), name) for name in COLUMNS}
+    return Gathered(whole, _digests(points), _provenance(points))
 
 
 def save_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> list[Path]:
@@ -111,7 +132,7 @@ def load_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
     return {name: pd.read_parquet(Path(folder) / f"{name}.parquet") for name in COLUMNS}
 
 
-def provenance(points: list[PointFiles]) -> dict[str, Any]:
+def _provenance(points: list[PointFiles]) -> dict[str, Any]:
     """Return the code versions and packages that the points were made with."""
     manifests = [m for point in points for m in point.manifests.values()]
     packages: dict[str, set[str]] = {}
@@ -124,16 +145,11 @@ def provenance(points: list[PointFiles]) -> dict[str, Any]:
     }
 
 
-def gather_provenance(plan: Plan) -> dict[str, Any]:
-    """Return `provenance` of the points that stand."""
-    return provenance(_checked_points(plan)[0])
-
-
-def gathered_inputs(plan: Plan) -> dict[str, str]:
-    """Return the digest of every point's results that stand, by room and point."""
+def _digests(points: list[PointFiles]) -> dict[str, str]:
+    """Return the digest of every point's results, by room and point."""
     return {
         f"{room}/l0_{point.l0}/seed_{point.seed}": digest_of(folder / "manifest.json")
-        for point in _checked_points(plan)[0]
+        for point in points
         for room, folder in point.folders.items()
     }
 

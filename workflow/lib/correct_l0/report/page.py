@@ -15,7 +15,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from correct_l0.config import format_l0
+from correct_l0.config_sections import format_l0
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.health import last_moves

@@ -6,7 +6,8 @@ import json
 import math
 from dataclasses import dataclass
 
-from correct_l0.config import Training, canonical, format_l0
+from correct_l0.config import canonical
+from correct_l0.config_sections import Training, format_l0
 from correct_l0.errors import InputError
 
 

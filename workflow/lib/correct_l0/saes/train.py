@@ -16,7 +16,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from correct_l0.config import format_l0
+from correct_l0.config_sections import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import FusedBatchTopKSAE, FusedTrainer
