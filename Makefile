@@ -1,5 +1,6 @@
 # make demo   set up, then the embedded default study: a verdict on a real language model
 # make test   set up, then every check and test
+# make why    what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:
 #   PYTHON  the interpreter it is made from (3.11 or newer)
@@ -7,9 +8,12 @@
 #             make demo TORCH="torch==2.13.0 --index-url <an index with the build you want>"
 #           Unset: the CPU build where the package index offers one, else its standard build.
 #   CORES   cores used by `make demo`
+#   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for
 
 PYTHON ?= python3
 CORES ?= all
+CONFIG ?= config/config.yaml
+JOBS ?=
 TORCH ?=
 
 TORCH_VERSION := 2.13.0
@@ -18,13 +22,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo test env env-dev browser check docs clean-env
+.PHONY: demo test why env env-dev browser check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
 
 test: env-dev browser check
 	$(BIN)/python -m pytest
+
+why: env
+	@$(BIN)/python -m correct_l0.why --configfile $(CONFIG) $(if $(JOBS),--jobs $(JOBS))
 
 env: .venv/.ready
 env-dev: .venv/.ready-dev

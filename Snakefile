@@ -17,6 +17,7 @@ include: "workflow/rules/saes.smk"
 include: "workflow/rules/decoder_metrics.smk"
 include: "workflow/rules/probing.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/stale.smk"
 
 
 rule all:
@@ -26,5 +27,14 @@ rule all:
         summary=f"{RESULTS}/summary.txt",
 
 
+onstart:
+    note_run(RESULTS)
+
+
+onsuccess:
+    forget_run(RESULTS)
+
+
 onerror:
+    forget_run(RESULTS)
     write_partial_report()

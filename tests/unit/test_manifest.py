@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
 from correct_l0.manifest import (
     check_manifest,
     checked_digest_of,
-    describe_difference,
     digest_of,
     read_manifest,
     replacing,

@@ -194,6 +194,19 @@ def test_a_failed_point_is_a_gap_with_its_reason(study):
     assert len(tables["probing"]) == 14 * 50
 
 
+def test_the_reason_of_a_failed_measurement_is_the_error_in_its_log(study):
+    folder = Path(study.point_folder("probing", "8", 0))
+    shutil.rmtree(folder)
+    log = Path("results/made-up/logs/probe_sae/l0_8/seed_0.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("loading\nerror: scores.csv: 3 bytes, not 4; run again\nTraceback\n")
+    gaps = gather(study, allow_gaps=True).tables["gaps"]
+    assert gaps["reason"].tolist() == ["scores.csv: 3 bytes, not 4; run again"]
+    log.write_text("Killed\n")
+    gaps = gather(study, allow_gaps=True).tables["gaps"]
+    assert gaps["reason"].tolist() == [f"not made; see {log}"]
+
+
 def test_without_a_cache_every_point_is_a_gap(study):
     Path("results/activations/made-up/manifest.json").unlink()
     gaps = gather(study, allow_gaps=True).tables["gaps"]

@@ -97,7 +97,8 @@ def test_stopped_twice_with_dead_latents_gives_the_same_bits(tmp_path):
 @pytest.mark.parametrize("damage", ["state", "truncated", "index", "missing"])
 def test_a_damaged_checkpoint_is_discarded(tmp_path, uninterrupted, damage, capsys):
     stop_at(tmp_path, settings(), 30)
-    index, state = tmp_path / "checkpoint" / "index.json", tmp_path / "checkpoint" / "step_31.pt"
+    index = tmp_path / "checkpoint" / "index.json"
+    (state,) = index.parent.glob("step_31.*.pt")
     content = state.read_bytes()
     if damage == "state":
         state.write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
@@ -132,11 +133,35 @@ def test_only_the_last_checkpoint_is_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path, IDENTITY)
     for step in (1, 2, 3):
         checkpoints.save(step, {"step": step})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "step_3.pt"]
+    names = sorted(path.name.split(".")[0] for path in tmp_path.iterdir())
+    assert names == ["index", "step_3"]
     assert checkpoints.load() == {"step": 3}
     checkpoints.clear()
     assert checkpoints.load() is None
     assert not Path(tmp_path).exists()
+
+
+def test_two_writers_leave_each_other_a_checkpoint(tmp_path, monkeypatch):
+    """A job whose Snakemake was killed writes on beside the job that replaced it."""
+
+    def write(checkpoints, process, step):
+        monkeypatch.setattr(os, "getpid", lambda: process)
+        checkpoints.save(step, {"step": step})
+
+    folder = tmp_path / "checkpoint"
+    orphan = Checkpoints(folder, IDENTITY)
+    write(orphan, 1, 10)
+    (folder / "tmp_of_a_killed_job").mkdir()
+    second = Checkpoints(folder, IDENTITY)
+    assert second.load() == {"step": 10}
+    for checkpoints, process, step in ((second, 2, 20), (orphan, 1, 15), (second, 2, 30)):
+        write(checkpoints, process, step)
+        assert Checkpoints(folder, IDENTITY).load() == {"step": step}
+    orphan.clear()
+    write(second, 2, 40)
+    assert Checkpoints(folder, IDENTITY).load() == {"step": 40}
+    second.clear()
+    assert not folder.exists()
 
 
 def test_the_timer(monkeypatch):

@@ -190,3 +190,11 @@ def test_a_diverging_run_names_step_and_learning_rate(tmp_path):
     )
     with pytest.raises(InputError, match=message):
         train_toy(tmp_path, settings(lr=1e30))
+
+
+def test_the_saved_settings_have_one_spelling(tmp_path):
+    """SAELens orders them by a set, so that the same SAE had other bytes in another process."""
+    train_toy(tmp_path)
+    cfg = json.loads((tmp_path / "sae" / "cfg.json").read_text())
+    assert list(cfg) == sorted(cfg)
+    assert list(cfg["metadata"]) == sorted(cfg["metadata"])

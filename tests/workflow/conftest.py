@@ -1,10 +1,13 @@
-"""One finished tiny study, shared by the tests of the workflow."""
+"""One finished tiny study and one Slurm cluster, shared by the tests of the workflow."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slurm_cluster import Cluster, leftovers
+from slurm_runs import Run
 from workflow_runs import run_snakemake
 
 
@@ -15,3 +18,22 @@ def tiny_study(tmp_path_factory) -> Path:
     run = run_snakemake(folder)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]
     return folder
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory) -> Iterator[Cluster]:
+    """The one test cluster; it leaves nothing behind."""
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    cluster.start()
+    yield cluster
+    cluster.stop()
+    assert leftovers() == []
+
+
+@pytest.fixture
+def cluster(slurm) -> Iterator[Cluster]:
+    """The test cluster, idle and without jobs before and after a test."""
+    slurm.clear()
+    yield slurm
+    Run.kill_all()
+    slurm.clear()

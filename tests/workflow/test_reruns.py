@@ -1,26 +1,24 @@
-"""What is computed again after a change: dry runs on the finished tiny study."""
+"""What is computed again after a change of the configuration: dry runs on a finished study."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from workflow_runs import ROOT, run_snakemake, tiny_config
+from workflow_runs import planned_jobs, run_snakemake, tiny_config
 
 REPORT = {"gather_tables": 1, "read_curves": 1, "plot_figures": 1, "write_report": 1}
 
 
 def jobs(folder, config: dict[str, Any]) -> dict[str, int]:
     """Return how many jobs of each rule would run."""
-    run = run_snakemake(folder, "--dry-run", config=config)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    if "Nothing to be done" in run.stdout + run.stderr:
-        return {}
-    table = (run.stdout + run.stderr).split("Job stats:")[1].split("\n\n")[0]
-    counts = dict(line.split() for line in table.splitlines() if line[-1:].isdigit())
-    return {rule: int(n) for rule, n in counts.items() if rule not in ("all", "total")}
+    return planned_jobs(run_snakemake(folder, "--dry-run", config=config))
+
+
+def points(count: int) -> dict[str, int]:
+    """Return the jobs of so many points, from training on."""
+    return {"train_sae": count, "project_decoder": count, "probe_sae": count, **REPORT}
 
 
 def add_l0(config):
@@ -39,6 +37,15 @@ def change_override(config):
     config["saes"]["overrides"][32]["lr"] = 2e-3
 
 
+def change_shared_training(config):
+    """The two SAEs at L0 32 have a learning rate of their own."""
+    config["saes"]["training"]["lr"] = 2e-3
+
+
+def add_seed(config):
+    config["saes"]["seeds"].append(7)
+
+
 def spell_out_a_default(config):
     config["saes"]["training"]["engine"] = "fused"
 
@@ -49,6 +56,11 @@ def add_n(config):
 
 def add_probe_k(config):
     config["probing"]["probe_k"] = [1, 16, 4]
+
+
+def add_task(config):
+    """The jobs that cache and probe know which tasks are there: only the new one is computed."""
+    config["probing"]["tasks"].append("117_us_state_FL")
 
 
 def change_title(config):
@@ -64,32 +76,32 @@ def change_what_divides_the_work(config):
     ("change", "expected"),
     [
         (lambda config: None, {}),
-        (add_l0, {"train_sae": 2, "project_decoder": 2, "probe_sae": 2, **REPORT}),
+        (add_l0, points(2)),
         (reorder_l0, {}),
         (remove_l0, REPORT),
-        (change_override, {"train_sae": 2, "project_decoder": 2, "probe_sae": 2, **REPORT}),
+        (change_override, points(2)),
+        (change_shared_training, points(4)),
+        (add_seed, points(3)),
         (spell_out_a_default, {}),
         (add_n, {"project_decoder": 6, **REPORT}),
         (add_probe_k, {"probe_sae": 6, "probe_baselines": 1, **REPORT}),
+        (
+            add_task,
+            {"cache_probing_activations": 1, "probe_sae": 6, "probe_baselines": 1, **REPORT},
+        ),
         (change_title, REPORT),
         (change_what_divides_the_work, {}),
     ],
     ids=[
         "nothing", "add an L0", "reorder L0", "remove an L0", "change an override",
-        "spell out a default", "add an n", "add a probe_k", "change the title", "divide the work",
+        "change shared training", "add a seed", "spell out a default", "add an n",
+        "add a probe_k", "add a task", "change the title", "divide the work",
     ],
 )  # fmt: skip
 def test_only_what_a_change_concerns(tiny_study, change: Callable[[dict], None], expected):
     config = tiny_config()
     change(config)
     assert jobs(tiny_study, config) == expected
-
-
-def test_a_touch_of_the_code_computes_nothing(tiny_study):
-    for folder in ("workflow/scripts", "workflow/rules", "workflow/lib"):
-        for file in (ROOT / folder).rglob("*.*"):
-            os.utime(file)
-    assert jobs(tiny_study, tiny_config()) == {}
 
 
 def test_a_cache_is_shared_or_refused(tiny_study):

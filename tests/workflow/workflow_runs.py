@@ -22,13 +22,33 @@ def tiny_config() -> dict[str, Any]:
 
 
 def run_snakemake(
-    folder: Path, *arguments: str, config: dict[str, Any] | None = None
+    folder: Path, *arguments: str, config: dict[str, Any] | None = None, code: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in a folder on a configuration (default: the tiny study)."""
+    """Run the workflow in a folder on a configuration (default: the tiny study).
+
+    `code` holds the Snakefile, where it is not the repository's.
+    """
     configfile = folder / "study.yaml"
     configfile.write_text(yaml.safe_dump(config or tiny_config()))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(configfile)]
     command += ["--cores", "2", *arguments]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+def planned_jobs(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run lists."""
+    said = run.stdout + run.stderr
+    assert run.returncode == 0, said[-6000:]
+    if "Nothing to be done" in said:
+        return {}
+    table = said.split("Job stats:")[1].split("\n\n")[0]
+    counts = dict(line.split() for line in table.splitlines() if line[-1:].isdigit())
+    return {rule: int(n) for rule, n in counts.items() if rule not in ("all", "total")}
+
+
+def stale_lines(run: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what a run says of results that do not stand."""
+    said = (run.stdout + run.stderr).splitlines()
+    return sorted(line.removeprefix("Stale: ") for line in said if line.startswith("Stale: "))

@@ -3,7 +3,7 @@
 
 from correct_l0.activations import PROBING_RECIPE as PROBING_CACHE_RECIPE
 from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
-from correct_l0.activations.layout import count_jobs, job_memory_mb
+from correct_l0.activations.layout import count_jobs
 from correct_l0.probing.tasks import resolve_tasks
 
 SHARD_JOBS = count_jobs(CACHE_FOLDER, STUDY.activations)
@@ -32,8 +32,8 @@ rule stage_text:
     threads: 1
     resources:
         shards_per_job=STUDY.activations.shards_per_job,
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory("stage_text"),
+        runtime=runtime("stage_text"),
     params:
         settings=PLAN.settings_activations(),
         recipe=f"recipe={ACTIVATIONS_RECIPE}",
@@ -59,8 +59,8 @@ rule cache_activations:
         device=DEVICE,
         forward_batch_tokens=STUDY.activations.forward_batch_tokens,
         gpu=1,
-        mem_mb=job_memory_mb(STUDY.activations),
-        runtime=720,
+        mem_mb=memory("cache_activations"),
+        runtime=runtime("cache_activations"),
     params:
         settings=PLAN.settings_activations(),
         recipe=f"recipe={ACTIVATIONS_RECIPE}",
@@ -85,8 +85,8 @@ rule seal_activations:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("seal_activations"),
+        runtime=runtime("seal_activations"),
     params:
         settings=PLAN.settings_activations(),
         recipe=f"recipe={ACTIVATIONS_RECIPE}",
@@ -114,8 +114,8 @@ rule cache_probing_activations:
         device=DEVICE,
         forward_batch_tokens=STUDY.activations.forward_batch_tokens,
         gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("cache_probing_activations"),
+        runtime=runtime("cache_probing_activations"),
     params:
         settings=PLAN.settings_activations(),
         recipe=f"recipe={PROBING_CACHE_RECIPE}",

@@ -6,10 +6,13 @@ from pathlib import Path
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
+from correct_l0 import costs
 from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs import prepare_environment
 from correct_l0.plan import Plan
+from correct_l0.report.source_digest import report_source_digest
+from correct_l0.running import describe_run, forget_run, note_run
 
 try:
     for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
@@ -28,11 +31,30 @@ DEVICE = STUDY.device
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
+if workflow.is_main_process and (other := describe_run(RESULTS)):
+    logger.warning(f"warning: study {STUDY.study} {other}")
 
 
 wildcard_constraints:
     l0=r"[0-9.e+-]+",
     seed=r"\d+",
+
+
+def memory(name):
+    """Return the memory of a rule's jobs, in MB: more with each attempt."""
+    return lambda wildcards, attempt: costs.mem_mb(name, STUDY, attempt)
+
+
+def runtime(name):
+    """Return the time limit of a rule's jobs, in minutes: longer with each attempt."""
+    return lambda wildcards, attempt: costs.runtime_min(
+        name, STUDY, attempt, wildcards.get("l0")
+    )
+
+
+def report_code(wildcards):
+    """Return what changes with a caption, a colour or a sentence, and not with a comment."""
+    return f"code={report_source_digest()}"
 
 
 def write_partial_report():

@@ -24,8 +24,8 @@ rule project_decoder:
     resources:
         device=DEVICE,
         gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("project_decoder"),
+        runtime=runtime("project_decoder"),
     params:
         settings=PLAN.settings_decoder_metrics(),
         recipe=f"recipe={DECODER_METRICS_RECIPE}",

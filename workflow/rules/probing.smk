@@ -26,8 +26,8 @@ rule probe_sae:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("probe_sae"),
+        runtime=runtime("probe_sae"),
     params:
         settings=PLAN.settings_probing(),
         recipe=f"recipe={PROBING_RECIPE}",
@@ -51,8 +51,8 @@ rule probe_baselines:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("probe_baselines"),
+        runtime=runtime("probe_baselines"),
     params:
         settings=PLAN.settings_probing(),
         recipe=f"recipe={PROBING_RECIPE}",

@@ -29,8 +29,8 @@ rule gather_tables:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("gather_tables"),
+        runtime=runtime("gather_tables"),
     params:
         settings=REPORT_SETTINGS,
         recipe=f"recipe={REPORT_RECIPE}",
@@ -44,6 +44,7 @@ rule read_curves:
         tables=rules.gather_tables.output.parquet,
     output:
         verdict=f"{RESULTS}/tables/verdict.json",
+        manifest=f"{RESULTS}/tables/verdict.manifest.json",
     log:
         f"{RESULTS}/logs/read_curves.log",
     benchmark:
@@ -52,11 +53,12 @@ rule read_curves:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("read_curves"),
+        runtime=runtime("read_curves"),
     params:
         settings=REPORT_SETTINGS,
         recipe=f"recipe={REPORT_RECIPE}",
+        code=report_code,
     script:
         "../scripts/read_curves.py"
 
@@ -78,14 +80,15 @@ rule plot_figures:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("plot_figures"),
+        runtime=runtime("plot_figures"),
     params:
         settings=REPORT_SETTINGS,
         recipe=f"recipe={REPORT_RECIPE}",
         n=", ".join(map(str, PLAN.study.n_values())),
         seeds=", ".join(map(str, sorted(PLAN.study.saes.seeds))),
         tokens=f"{PLAN.study.activations.held_out_tokens:,}",
+        code=report_code,
     script:
         "../scripts/plot_figures.py"
 
@@ -109,10 +112,11 @@ rule write_report:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("write_report"),
+        runtime=runtime("write_report"),
     params:
         settings=REPORT_SETTINGS,
         recipe=f"recipe={REPORT_RECIPE}",
+        code=report_code,
     script:
         "../scripts/write_report.py"

@@ -1,7 +1,6 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
-# Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds. Memory:
-# up to 2 GiB of cached rows, and five tensors of the encoder's and decoder's size.
+# Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
 
@@ -29,8 +28,8 @@ rule train_sae:
         device=DEVICE,
         checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
         gpu=1,
-        mem_mb=4000 + STUDY.activations.d_in * STUDY.saes.d_sae // 25_000,
-        runtime=1440,
+        mem_mb=memory("train_sae"),
+        runtime=runtime("train_sae"),
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
         recipe=f"recipe={SAES_RECIPE}",

@@ -1,5 +1,10 @@
 """The one exception a person is meant to read."""
 
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system answers where a disk or a quota has no room."""
+
 
 class InputError(Exception):
     """Input the pipeline cannot use.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from correct_l0.errors import InputError
+from correct_l0.errors import DISK_FULL, InputError
 
 
 def prepare_environment(library: str) -> None:
@@ -30,7 +30,7 @@ def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
     ----------
     log_path
         Everything printed, by this process and by libraries in C, goes to this file; an input
-        error goes to the screen too.
+        error goes to the screen too, and so does a full disk.
     threads
         Threads of torch and of the linear algebra libraries; must be set before they load.
     """
@@ -45,13 +45,25 @@ def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
         try:
             yield
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            os.write(screen, f"error: {error}\n".encode())
-            sys.exit(1)
+            _leave(screen, str(error))
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            file = error.filename or f"{log_path} or a file beside it"
+            _leave(screen, f"{file}: disk full or over quota; free space and run again")
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    stream.flush()
             os.close(screen)
+
+
+def _leave(screen: int, words: str) -> None:
+    """Exit with one line on the screen and in the log, which may lie on a disk that is full."""
+    os.write(screen, f"error: {words}\n".encode())
+    with suppress(OSError):
+        print(f"error: {words}", file=sys.stderr)
+    sys.exit(1)
 
 
 def resolve_device(name: str) -> str:

@@ -6,13 +6,15 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from correct_l0 import __version__
+from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
 
 PACKAGES = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr", "sae-probes")
@@ -29,11 +31,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never a torn one. The temporary name keeps the
-    suffix and carries the process id, so that two writers never share it.
+    suffix and carries machine and process id, so that two writers never share it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    writer = f"{socket.gethostname()}.{os.getpid()}"
+    temporary = path.with_name(f".{path.stem}.{writer}{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -144,10 +147,52 @@ def digest_of(path: Path | str) -> str:
     Wall times, versions and the device are left out, so that the same bytes made twice have the
     same digest.
     """
-    manifest = read_manifest(path)
+    return digest_of_content(read_manifest(path))
+
+
+def digest_of_content(manifest: Mapping[str, Any]) -> str:
+    """Return `digest_of` of a manifest that is already read."""
     keys = ("stage", "recipe", "parameters", "inputs", "outputs")
     identity = {key: manifest.get(key) for key in keys}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+class Disagreement(NamedTuple):
+    """Why a result does not stand: the manifest or the file concerned, and what is wrong."""
+
+    path: Path
+    words: str
+    settings: tuple[str, str] | None = None
+    """Where the settings differ, those found and those wanted."""
+
+
+def disagreement(
+    path: Path | str,
+    manifest: Mapping[str, Any],
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str | None],
+    without_checksum: Container[str] = (),
+) -> Disagreement | None:
+    """Return the first way in which a manifest is not what the configuration asks for, if any.
+
+    The arguments are those of `check_manifest`; an input whose digest is None is not compared.
+    """
+    path = Path(path)
+    for key, wanted in (("stage", stage), ("recipe", recipe)):
+        if manifest.get(key) != wanted:
+            return Disagreement(path, f"{key} is {manifest.get(key)!r}, not {wanted!r}")
+    if manifest.get("parameters") != parameters:
+        settings = str(manifest.get("parameters")), parameters
+        words = f"made with other settings ({describe_difference(*settings)})"
+        return Disagreement(path, words, settings)
+    found = manifest.get("inputs") or {}
+    wrong = [name for name, wanted in inputs.items() if wanted not in (None, found.get(name))]
+    if wrong := wrong or sorted(found.keys() ^ inputs.keys()):
+        return Disagreement(path, f"made from another {', '.join(wrong)}")
+    return _wrong_output(path, manifest, without_checksum)
 
 
 def check_manifest(
@@ -170,22 +215,21 @@ def check_manifest(
         that is missing, of another size or of another checksum.
     """
     manifest = read_manifest(path)
-    remedy = f"delete {Path(path).parent} and run again"
-    for key, wanted in (("stage", stage), ("recipe", recipe)):
-        if manifest.get(key) != wanted:
-            raise InputError(f"{path}: {key} is {manifest.get(key)!r}, not {wanted!r}; {remedy}")
-    if manifest.get("parameters") != parameters:
-        changes = describe_difference(str(manifest.get("parameters")), parameters)
-        raise InputError(f"{path}: made with other settings ({changes}); {remedy}")
-    if manifest.get("inputs") != dict(inputs):
-        found = manifest.get("inputs") or {}
-        wrong = [name for name in inputs if found.get(name) != inputs[name]] or list(found)
-        raise InputError(f"{path}: made from another {', '.join(wrong)}; {remedy}")
-    check_outputs(path, remedy, without_checksum)
+    wrong = disagreement(
+        path,
+        manifest,
+        stage=stage,
+        recipe=recipe,
+        parameters=parameters,
+        inputs=inputs,
+        without_checksum=without_checksum,
+    )
+    if wrong:
+        raise InputError(f"{wrong.path}: {wrong.words}; delete {Path(path).parent} and run again")
     return manifest
 
 
-def check_outputs(path: Path | str, remedy: str, without_checksum: Container[str] = ()) -> None:
+def check_outputs(path: Path | str, remedy: str) -> None:
     """Hold a manifest's outputs against the sizes and checksums it gives.
 
     Raises
@@ -193,16 +237,24 @@ def check_outputs(path: Path | str, remedy: str, without_checksum: Container[str
     InputError
         Naming the first file that is missing or differs, with the remedy.
     """
-    for name, expected in read_manifest(path)["outputs"].items():
-        file = Path(os.path.normpath(Path(path).parent / name))
-        if not file.exists():
-            raise InputError(f"{file}: missing; {remedy}")
-        if file.stat().st_size != expected["bytes"]:
-            raise InputError(
-                f"{file}: {file.stat().st_size} bytes, not {expected['bytes']}; {remedy}"
-            )
+    if wrong := _wrong_output(Path(path), read_manifest(path)):
+        raise InputError(f"{wrong.path}: {wrong.words}; {remedy}")
+
+
+def _wrong_output(
+    path: Path, manifest: Mapping[str, Any], without_checksum: Container[str] = ()
+) -> Disagreement | None:
+    for name, expected in manifest["outputs"].items():
+        file = os.path.normpath(path.parent / name)
+        try:
+            size = os.stat(file).st_size
+        except OSError:
+            return Disagreement(Path(file), "missing")
+        if size != expected["bytes"]:
+            return Disagreement(Path(file), f"{size} bytes, not {expected['bytes']}")
         if name not in without_checksum and sha256_of(file) != expected["sha256"]:
-            raise InputError(f"{file}: bytes differ from its manifest's checksum; {remedy}")
+            return Disagreement(Path(file), "bytes differ from its manifest's checksum")
+    return None
 
 
 def checked_digest_of(path: Path | str) -> str:
@@ -212,30 +264,3 @@ def checked_digest_of(path: Path | str) -> str:
     """
     check_outputs(path, f"delete {path} and run again")
     return digest_of(path)
-
-
-def describe_difference(found: str, wanted: str) -> str:
-    """Return the differing settings of two canonical strings, as `key: found -> wanted`.
-
-    Examples
-    --------
-    >>> describe_difference('{"lr":0.1,"seed":1}', '{"lr":0.2,"seed":1}')
-    'lr: 0.1 -> 0.2'
-    """
-    try:
-        old, new = _flatten(json.loads(found)), _flatten(json.loads(wanted))
-    except ValueError:
-        return "unreadable settings"
-    return ", ".join(
-        f"{key}: {json.dumps(old[key]) if key in old else 'default'} -> "
-        f"{json.dumps(new[key]) if key in new else 'default'}"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    )
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        parts = (_flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items())
-        return {key: item for part in parts for key, item in part.items()}
-    return {prefix: value}

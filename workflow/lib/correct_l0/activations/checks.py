@@ -18,8 +18,9 @@ from correct_l0.activations.model_files import (
     read_model_config,
 )
 from correct_l0.config_sections import Activations, Text
+from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
-from correct_l0.manifest import describe_difference, read_manifest
+from correct_l0.manifest import read_manifest
 
 FIRST_BYTES = 2**20
 

@@ -36,13 +36,6 @@ def parse_settings(
     )
 
 
-def job_memory_mb(activations: Activations) -> int:
-    """Return what a caching job needs: libraries and model, and a shuffle window twice over."""
-    layout = Layout.of(activations)
-    window_bytes = layout.window_shards * layout.shard_rows * layout.row_bytes
-    return 3000 + 2 * window_bytes // 2**20
-
-
 @dataclass(frozen=True)
 class Window:
     """Rows that are shuffled together: a range of whole shards of one split."""

@@ -9,7 +9,6 @@ is built under another name and renamed into place.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 
 from correct_l0.activations.layout import COLUMNS, SPLITS, Layout
 from correct_l0.activations.shards import shard_path
-from correct_l0.errors import InputError
+from correct_l0.errors import DISK_FULL, InputError
 from correct_l0.manifest import read_manifest, sha256_of, write_json
 
 # bfloat16's NaN as the unsigned integer that holds its bits.
@@ -219,7 +218,7 @@ def full_disk_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
         free = shutil.disk_usage(folder).free if folder.exists() else 0
         raise InputError(

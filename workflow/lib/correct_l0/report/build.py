@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from correct_l0.manifest import read_manifest, replacing, write_json, write_manifest
+from correct_l0.manifest import digest_of, read_manifest, replacing, write_json, write_manifest
 from correct_l0.plan import Plan
 from correct_l0.report import RECIPE
-from correct_l0.report.data import open_study
+from correct_l0.report.data import open_study, verdict_manifest
 from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.settings import report_settings
+from correct_l0.report.source_digest import report_source_digest
 from correct_l0.report.study import read_study
 from correct_l0.report.summary import render_summary, stage_times
 
@@ -30,7 +31,7 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
 
 
 def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
-    """Read the curves of a study and write the verdict."""
+    """Read the curves of a study; write the verdict, and its manifest beside it."""
     saes = plan.study.saes
     verdict = read_study(
         load_tables(tables),
@@ -39,6 +40,15 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
         training_tokens=saes.training.training_tokens,
     )
     write_json(path, verdict)
+    write_manifest(
+        verdict_manifest(path),
+        stage="read_curves",
+        recipe=RECIPE,
+        parameters=report_settings(plan),
+        inputs={"tables": digest_of(tables / "manifest.json")},
+        outputs=[path],
+        code=report_source_digest(),
+    )
 
 
 def build_figures(plan: Plan, tables: Path, verdict: Path, folder: Path) -> None:

@@ -1,18 +1,42 @@
-"""Holding every point's manifests against the configuration and against each other."""
+"""Holding a study's manifests against the configuration and against each other.
+
+Gathering and `correct_l0.stale` judge by the same findings. Nothing heavy is imported here, because
+the workflow asks for them whenever its jobs are worked out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from correct_l0 import decoder_metrics, probing, saes
+from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, describe_difference, digest_of, read_manifest
+from correct_l0.manifest import (
+    Disagreement,
+    digest_of,
+    digest_of_content,
+    disagreement,
+    read_manifest,
+)
 from correct_l0.plan import Plan
 from correct_l0.probing.tasks import resolve_tasks
 
 ROOMS = ("saes", "decoder_metrics", "probing")
+BASELINES = "probing baselines"
+
+STAGES = {
+    "saes": ("train_sae", saes.RECIPE),
+    "decoder_metrics": ("project_decoder", decoder_metrics.RECIPE),
+    "probing": ("probe_sae", probing.RECIPE),
+    BASELINES: ("probe_baselines", probing.RECIPE),
+}
+"""Stage and recipe of each room's manifests."""
+
+LARGE_BYTES = 2**20
+"""Files of this size on are looked at by their size alone where time is short."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,32 @@ class PointFiles:
     manifests: dict[str, dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one result.
+
+    Attributes
+    ----------
+    room
+        One of `STAGES`, or what else has a manifest.
+    path
+        Its manifest.
+    manifest
+        Its content; None where it is missing or unreadable.
+    wrong
+        Why it does not stand; None where it does.
+    l0, seed
+        The point, where it is a point's.
+    """
+
+    room: str
+    path: Path
+    manifest: dict[str, Any] | None
+    wrong: Disagreement | None
+    l0: str | None = None
+    seed: int | None = None
+
+
 def check_activations(plan: Plan) -> str:
     """Return the digest of the activation cache that the configuration names.
 
@@ -53,19 +103,88 @@ def check_activations(plan: Plan) -> str:
     return digest_of(path)
 
 
+def task_manifests(plan: Plan) -> dict[str, Path]:
+    """Return the manifest of each task's activations."""
+    folder = Path(plan.cache_folder) / "probing" / "tasks"
+    return {task: folder / f"{task}.json" for task in resolve_tasks(plan.study.probing.tasks)}
+
+
 def task_digests(plan: Plan) -> dict[str, str]:
     """Return the digest of each task's activations, empty where they are missing."""
-    paths = {
-        task: Path(plan.cache_folder) / "probing" / "tasks" / f"{task}.json"
-        for task in resolve_tasks(plan.study.probing.tasks)
+    return {
+        task: digest_of(path) if path.exists() else ""
+        for task, path in task_manifests(plan).items()
     }
-    return {task: digest_of(path) if path.exists() else "" for task, path in paths.items()}
 
 
-def check_point(
-    plan: Plan, l0: str, seed: int, activations: str, tasks: dict[str, str]
-) -> tuple[PointFiles, list[Gap]]:
-    """Check one point's chain: cache, SAE, decoder metrics, probing.
+class _Large:
+    """The outputs of a manifest whose checksum takes long: large ones, and those of every task."""
+
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        self._manifest = manifest
+
+    def __contains__(self, name: object) -> bool:
+        size = self._manifest["outputs"][name]["bytes"]
+        return size >= LARGE_BYTES or str(name).startswith("json/")
+
+
+def examine(
+    room: str,
+    path: Path,
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str | None],
+    l0: str | None = None,
+    seed: int | None = None,
+    quick: bool = False,
+) -> Finding:
+    """Return what is found of one result.
+
+    Parameters
+    ----------
+    room, path, l0, seed
+        The result.
+    stage, recipe, parameters, inputs
+        What its manifest should say; an input whose digest is None is not compared.
+    quick
+        Look at sizes alone of files from `LARGE_BYTES` on and of sae-probes' result files, of
+        which there is one per task. Otherwise only the SAE's weights are spared, which can be
+        gigabytes: the jobs that read them check them.
+    """
+    try:
+        manifest = read_manifest(path)
+    except InputError as error:
+        words = str(error).removeprefix(f"{path}: ").partition(";")[0]
+        return Finding(room, path, None, Disagreement(path, words), l0, seed)
+    wrong = disagreement(
+        path,
+        manifest,
+        stage=stage,
+        recipe=recipe,
+        parameters=parameters,
+        inputs=inputs,
+        without_checksum=_Large(manifest) if quick else {"sae/sae_weights.safetensors"},
+    )
+    wanted = {} if l0 is None else {"seed": seed, "l0": float(l0)}
+    for fact, value in wanted.items() if wrong is None else ():
+        if manifest.get(fact, value) != value:
+            wrong = Disagreement(path, f"{fact} is {manifest[fact]}, not {value}")
+    return Finding(room, path, manifest, wrong, l0, seed)
+
+
+def examine_point(
+    plan: Plan,
+    l0: str,
+    seed: int,
+    activations: str | None,
+    tasks: Mapping[str, str | None],
+    quick: bool = False,
+) -> list[Finding]:
+    """Return what is found of one point's chain: SAE, decoder metrics, probing.
+
+    Behind an SAE that does not stand nothing is looked at.
 
     Parameters
     ----------
@@ -77,36 +196,72 @@ def check_point(
         Digest of the activation cache.
     tasks
         Digest of each task's activations.
-
-    Returns
-    -------
-    PointFiles
-        What stands.
-    list of Gap
-        Why the rest does not. Behind a missing SAE, only the SAE is named.
+    quick
+        As in `examine`.
     """
+    parameters = {
+        "saes": lambda: plan.settings_sae(l0),
+        "decoder_metrics": plan.settings_decoder_metrics,
+        "probing": plan.settings_probing,
+    }
+    inputs: dict[str, dict[str, str | None]] = {"saes": {"activations": activations}}
+    findings: list[Finding] = []
+    for room in ROOMS:
+        stage, recipe = STAGES[room]
+        path = Path(plan.point_folder(room, l0, seed)) / "manifest.json"
+        finding = examine(
+            room,
+            path,
+            stage=stage,
+            recipe=recipe,
+            parameters=parameters[room](),
+            inputs=inputs[room],
+            l0=l0,
+            seed=seed,
+            quick=quick,
+        )
+        findings.append(finding)
+        if room == "saes":
+            if finding.wrong:
+                break
+            sae = digest_of_content(finding.manifest or {})
+            inputs["decoder_metrics"] = {"sae": sae, "activations": activations}
+            inputs["probing"] = {"sae": sae, **tasks}
+    return findings
+
+
+def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
+    """Return what is found of the probing baselines."""
+    stage, recipe = STAGES[BASELINES]
+    return examine(
+        BASELINES,
+        Path(plan.results) / "probing" / "baselines" / "manifest.json",
+        stage=stage,
+        recipe=recipe,
+        parameters=plan.settings_probing(),
+        inputs=tasks,
+        quick=quick,
+    )
+
+
+def check_point(
+    plan: Plan, l0: str, seed: int, activations: str, tasks: Mapping[str, str | None]
+) -> tuple[PointFiles, list[Gap]]:
+    """Return what stands of one point, and why the rest does not; see `examine_point`."""
     point = PointFiles(l0, seed, {}, {})
     gaps: list[Gap] = []
-    needed = {"saes": {"activations": activations}}
-    for room in ROOMS:
-        folder = Path(plan.point_folder(room, l0, seed))
-        try:
-            manifest = _check_room(plan, room, l0, seed, folder, needed[room])
-        except InputError as error:
-            gaps.append(Gap(l0, seed, room, _reason(folder, str(error))))
-            if room == "saes":
-                break
-            continue
-        point.folders[room] = folder
-        point.manifests[room] = manifest
-        if room == "saes":
-            sae = digest_of(folder / "manifest.json")
-            needed["decoder_metrics"] = {"sae": sae, "activations": activations}
-            needed["probing"] = {"sae": sae, **tasks}
+    for finding in examine_point(plan, l0, seed, activations, tasks):
+        folder = finding.path.parent
+        if finding.wrong:
+            log = Path(plan.results) / "logs" / STAGES[finding.room][0] / f"l0_{l0}/seed_{seed}.log"
+            gaps.append(Gap(l0, seed, finding.room, _reason(folder, finding.wrong, log)))
+        elif finding.manifest is not None:
+            point.folders[finding.room] = folder
+            point.manifests[finding.room] = finding.manifest
     return point, gaps
 
 
-def check_baselines(plan: Plan, tasks: dict[str, str]) -> Path:
+def check_baselines(plan: Plan, tasks: Mapping[str, str | None]) -> Path:
     """Return the folder of the probing baselines.
 
     Raises
@@ -114,52 +269,30 @@ def check_baselines(plan: Plan, tasks: dict[str, str]) -> Path:
     InputError
         If they are missing or were made with other settings.
     """
-    folder = Path(plan.results) / "probing" / "baselines"
-    check_manifest(
-        folder / "manifest.json",
-        stage="probe_baselines",
-        recipe=probing.RECIPE,
-        parameters=plan.settings_probing(),
-        inputs=tasks,
-    )
-    return folder
+    finding = examine_baselines(plan, tasks)
+    if finding.wrong:
+        raise InputError(_refusal(finding.path.parent, finding.wrong))
+    return finding.path.parent
 
 
-def _check_room(
-    plan: Plan, room: str, l0: str, seed: int, folder: Path, needed: dict[str, str]
-) -> dict[str, Any]:
-    stage, recipe, parameters = {
-        "saes": ("train_sae", saes.RECIPE, plan.settings_sae(l0)),
-        "decoder_metrics": (
-            "project_decoder",
-            decoder_metrics.RECIPE,
-            plan.settings_decoder_metrics(),
-        ),
-        "probing": ("probe_sae", probing.RECIPE, plan.settings_probing()),
-    }[room]
-    path = folder / "manifest.json"
-    manifest = check_manifest(
-        path,
-        stage=stage,
-        recipe=recipe,
-        parameters=parameters,
-        inputs=needed,
-        # They can be gigabytes, and were checked by the jobs that read them.
-        without_checksum={"sae/sae_weights.safetensors"},
-    )
-    for fact, value in (("seed", seed), ("l0", float(l0))):
-        if manifest.get(fact, value) != value:
-            raise InputError(
-                f"{path}: {fact} is {manifest[fact]}, not {value}; delete {folder} and run again"
-            )
-    return manifest
+def result_key(room: str, l0: str, seed: int) -> str:
+    """Return the name of one point's result among the inputs of the tables."""
+    return f"{room}/l0_{l0}/seed_{seed}"
 
 
-def _reason(folder: Path, error: str) -> str:
+def _refusal(folder: Path, wrong: Disagreement) -> str:
+    return f"{wrong.path}: {wrong.words}; delete {folder} and run again"
+
+
+def _reason(folder: Path, wrong: Disagreement, log: Path) -> str:
     """Return why a point is missing: the failure it left behind, else what is wrong with it."""
     failure = folder / "failure.json"
     if failure.exists():
         return str(read_manifest(failure).get("reason", "failed without a reason"))
-    if not (folder / "manifest.json").exists():
-        return "not made; see its log" if folder.exists() else "not run"
-    return error
+    if (folder / "manifest.json").exists():
+        return _refusal(folder, wrong)
+    if not log.exists():
+        return "not run"
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else f"not made; see {log}"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from correct_l0.manifest import check_outputs
 from correct_l0.plan import Plan
 from correct_l0.report.gather import load_tables
 
@@ -56,10 +57,22 @@ class StudyData:
         return sorted({self.l0[0], self.l0[len(self.l0) // 2], self.l0[-1]})
 
 
+def verdict_manifest(verdict: Path | str) -> Path:
+    """Return the manifest of a verdict: `verdict.manifest.json` beside `verdict.json`."""
+    return Path(verdict).with_suffix(".manifest.json")
+
+
 def open_study(
     plan: Plan, tables: Path | str, verdict: Path | str, with_cosines: bool = False
 ) -> StudyData:
-    """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for."""
+    """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for.
+
+    Raises
+    ------
+    InputError
+        If a table or the verdict is missing or is not as it was written.
+    """
+    check_outputs(verdict_manifest(verdict), f"delete {verdict} and run again")
     loaded = load_tables(tables)
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {

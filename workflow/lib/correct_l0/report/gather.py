@@ -14,11 +14,13 @@ from correct_l0.errors import InputError
 from correct_l0.manifest import check_outputs, digest_of, replacing
 from correct_l0.plan import Plan
 from correct_l0.report.chain import (
+    BASELINES,
     Gap,
     PointFiles,
     check_activations,
     check_baselines,
     check_point,
+    result_key,
     task_digests,
 )
 
@@ -89,7 +91,7 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
     try:
         baselines = check_baselines(plan, task_digests(plan))
     except InputError as error:
-        gaps.append(Gap("nan", 0, "probing baselines", str(error)))
+        gaps.append(Gap("nan", 0, BASELINES, str(error)))
     if gaps and not allow_gaps:
         first = gaps[0]
         where = "" if first.l0 == "nan" else f"L0 {first.l0} seed {first.seed}, "
@@ -102,7 +104,7 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
         pd.DataFrame()
     )  # fmt: skip
     whole = {name: _with_columns(tables.get(name), name) for name in COLUMNS}
-    return Gathered(whole, _digests(points), _provenance(points))
+    return Gathered(whole, _digests(points, baselines), _provenance(points))
 
 
 def save_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> list[Path]:
@@ -145,13 +147,16 @@ def _provenance(points: list[PointFiles]) -> dict[str, Any]:
     }
 
 
-def _digests(points: list[PointFiles]) -> dict[str, str]:
-    """Return the digest of every point's results, by room and point."""
-    return {
-        f"{room}/l0_{point.l0}/seed_{point.seed}": digest_of(folder / "manifest.json")
+def _digests(points: list[PointFiles], baselines: Path | None) -> dict[str, str]:
+    """Return the digest of every result that stands, by room and point."""
+    folders = {
+        result_key(room, point.l0, point.seed): folder
         for point in points
         for room, folder in point.folders.items()
     }
+    if baselines:
+        folders[BASELINES] = baselines
+    return {key: digest_of(folder / "manifest.json") for key, folder in folders.items()}
 
 
 def _checked_points(plan: Plan) -> tuple[list[PointFiles], list[Gap]]:

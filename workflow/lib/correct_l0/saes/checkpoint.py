@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +27,8 @@ class Checkpoints:
 
     The index is replaced in one step once the state is on disk. A state is used only if the index
     is whole, belongs to the same settings, seed and store, and the state's checksum is right;
-    anything else counts as no checkpoint.
+    anything else counts as no checkpoint. A writer deletes what it found and what it wrote itself:
+    a job whose Snakemake was killed may still write beside the one that replaced it.
 
     Parameters
     ----------
@@ -37,6 +41,8 @@ class Checkpoints:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
         self.identity = dict(identity)
+        self._found = set(folder.iterdir()) if folder.exists() else set()
+        self._states = set(folder.glob("step_*.pt"))
 
     @property
     def _index(self) -> Path:
@@ -44,14 +50,14 @@ class Checkpoints:
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Write the state after `step` steps, then forget the one before it."""
-        path = self.folder / f"step_{step}.pt"
+        path = self.folder / f"step_{step}.{socket.gethostname()}.{os.getpid()}.pt"
         with replacing(path) as temporary:
             torch.save(dict(state), temporary)
+            digest = sha256_of(temporary)
         index = {"identity": self.identity, "step": step, "file": path.name}
-        write_json(self._index, {**index, "sha256": sha256_of(path)})
-        for other in self.folder.glob("step_*.pt"):
-            if other != path:
-                other.unlink()
+        write_json(self._index, {**index, "sha256": digest})
+        self._delete(self._states - {path})
+        self._states = {path}
 
     def load(self) -> dict[str, Any] | None:
         """Return the last state, on the CPU, or None with a line on why there is none."""
@@ -73,8 +79,18 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Delete the checkpoint."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the checkpoint, and the folder if nobody else writes there."""
+        self._delete({*self._found, *self._states, self._index})
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    @staticmethod
+    def _delete(paths: Iterable[Path]) -> None:
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 class Interruption:

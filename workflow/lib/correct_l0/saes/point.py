@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ from correct_l0.errors import InputError
 from correct_l0.manifest import replacing, write_json, write_manifest
 from correct_l0.saes import RECIPE, evaluate
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.finished import bring_back, keep_finished
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.threshold import count_bits, threshold_for
 from correct_l0.saes.train import (
@@ -59,8 +62,8 @@ def train_point(
 ) -> None:
     """Train one SAE and write its folder: `sae/`, loss.csv, decoder_init_cosine.npy, manifest.json.
 
-    A checkpoint of the same settings, seed and store is taken up. Where the input cannot be used,
-    failure.json says why.
+    An SAE finished earlier with the same settings, seed and store is brought back, a checkpoint of
+    theirs taken up. Where the input cannot be used, failure.json says why.
 
     Parameters
     ----------
@@ -90,6 +93,10 @@ def train_point(
     """
     folder = Path(folder)
     (folder / "failure.json").unlink(missing_ok=True)
+    inputs = {"activations": store.digest}
+    if bring_back(folder, recipe=RECIPE, parameters=settings_json, inputs=inputs, seed=seed):
+        print("finished earlier with the same settings, seed and activations; brought back")
+        return
     try:
         settings = parse_settings(settings_json)
         identity = {"recipe": RECIPE, "settings": settings.to_json()}
@@ -124,7 +131,7 @@ def train_point(
         stage="train_sae",
         recipe=RECIPE,
         parameters=settings_json,
-        inputs={"activations": store.digest},
+        inputs=inputs,
         outputs=[folder / name for name in names],
         seed=seed,
         l0=settings.l0,
@@ -144,6 +151,7 @@ def train_point(
         device=device,
         threads=torch.get_num_threads(),
     )
+    keep_finished(folder)
     checkpoints.clear()
     print(
         f"{settings.steps} steps, {1000 * run.wall_s / settings.steps:.1f} ms each; l0 measured "
@@ -169,14 +177,18 @@ def _save(
     threshold = threshold_for(counts, tokens, l0)
     sae.topk_threshold.fill_(threshold)
     sae.to("cpu")
-    temporary = folder / "checkpoint" / "sae"
-    sae.save_inference_model(temporary)
-    saved = SAE.load_from_disk(temporary, device=device)
-    facts = evaluate.measure(saved, evaluate.held_out_chunks(store, 1, device), scale)
-    for file in temporary.iterdir():
-        with replacing(folder / "sae" / file.name) as path:
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=checkpoint, ignore_cleanup_errors=True) as temporary:
+        sae.save_inference_model(temporary)
+        saved = SAE.load_from_disk(temporary, device=device)
+        facts = evaluate.measure(saved, evaluate.held_out_chunks(store, 1, device), scale)
+        # SAELens writes the keys in an order that differs from process to process.
+        cfg = json.loads((Path(temporary) / "cfg.json").read_text())
+        write_json(folder / "sae/cfg.json", json.loads(json.dumps(cfg, sort_keys=True)))
+        with replacing(folder / "sae/sae_weights.safetensors") as path:
             # A copy, as safetensors makes files that only their owner can read.
-            shutil.copyfile(file, path)
+            shutil.copyfile(Path(temporary) / "sae_weights.safetensors", path)
     reached = abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
     if not reached:
         print(

@@ -1,0 +1,64 @@
+"""Every stage computes the numbers of its RECIPE; whoever changes them is told what to bump."""
+
+import json
+import re
+
+import pytest
+
+import golden
+from golden import check, golden_file, renew
+from golden_numbers import STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_numbers_are_those_of_the_recipe(stage):
+    check(stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "constant", "value", "message"),
+    [
+        ("activations", "correct_l0.activations.cache.SPLITS", ("held_out", "training"),
+         "set RECIPE = 2 in workflow/lib/correct_l0/activations/__init__.py"),
+        ("probing_cache", "correct_l0.activations.probing_cache.PROMPT_TOKENS", 3,
+         "set PROBING_RECIPE = 2 in workflow/lib/correct_l0/activations/__init__.py"),
+        ("saes", "correct_l0.saes.train.PARTS", 9,
+         "set RECIPE = 2 in workflow/lib/correct_l0/saes/__init__.py"),
+        ("decoder_metrics", "correct_l0.decoder_metrics.histogram.COARSE_BINS_PER_UNIT", 2**5,
+         "set RECIPE = 2 in workflow/lib/correct_l0/decoder_metrics/__init__.py"),
+        ("probing", "correct_l0.probing.data.MAX_TRAIN_ROWS", 900,
+         "set RECIPE = 2 in workflow/lib/correct_l0/probing/__init__.py"),
+        ("report", "correct_l0.report.curve.PRIOR_WEIGHT", 20.0,
+         "set RECIPE = 2 in workflow/lib/correct_l0/report/__init__.py"),
+    ],
+)  # fmt: skip
+def test_a_changed_constant_is_found(stage, constant, value, message, monkeypatch):
+    monkeypatch.setattr(constant, value)
+    message = re.sub(r"= 2 ", f"= {STAGES[stage].recipe + 1} ", message)
+    expected = rf"{stage} computes other numbers .* -> .*{re.escape(message)}.*renew\.py {stage}`"
+    with pytest.raises(AssertionError, match=expected):
+        check(stage)
+
+
+def recorded(monkeypatch, tmp_path, recipe):
+    """Let decoder_metrics' record, in a copy, be of another recipe."""
+    content = json.loads(golden_file("decoder_metrics").read_text())
+    monkeypatch.setattr(golden, "FOLDER", tmp_path)
+    golden_file("decoder_metrics").write_text(json.dumps(content | {"recipe": recipe}))
+
+
+def test_numbers_of_another_recipe_have_to_be_recorded(monkeypatch, tmp_path, capsys):
+    recorded(monkeypatch, tmp_path, 0)
+    with pytest.raises(AssertionError, match=r"RECIPE 0, .*/decoder_metrics/__init__.py says"):
+        check("decoder_metrics")
+    assert renew(["decoder_metrics"]) == 0
+    check("decoder_metrics")
+
+
+def test_nothing_is_recorded_without_another_recipe(monkeypatch, tmp_path, capsys):
+    recorded(monkeypatch, tmp_path, STAGES["decoder_metrics"].recipe)
+    before = golden_file("decoder_metrics").read_text()
+    assert renew(["decoder_metrics"]) == 1
+    assert re.search(r"set RECIPE = \d+ in .* first", capsys.readouterr().err)
+    assert golden_file("decoder_metrics").read_text() == before
+    assert renew(["sae"]) == 2

@@ -1,0 +1,258 @@
+"""What `make why` reads, and the words it finds; the dry run read is a real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_runs import TINY, run_snakemake, tiny_config
+
+from correct_l0 import costs
+from correct_l0.config import parse_config
+from correct_l0.errors import InputError
+from correct_l0.plan import Plan
+from correct_l0.saes import RECIPE
+from correct_l0.stale import Stale
+from correct_l0.why import dry_run, preflight, rates, words
+from correct_l0.why.__main__ import main
+from correct_l0.why.dry_run import Job, parse_jobs
+from correct_l0.why.reasons import explain
+
+POINTS = [(l0, seed) for l0 in ("4", "10.5", "32") for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory) -> str:
+    """What a real dry run prints, where nothing was made yet."""
+    run = run_snakemake(tmp_path_factory.mktemp("dry"), "--dry-run")
+    assert run.returncode == 0, run.stderr
+    return run.stdout + run.stderr
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch) -> Plan:
+    monkeypatch.chdir(tmp_path)
+    return Plan(parse_config({**tiny_config(), "device": "cpu"}))
+
+
+def write(path: str | Path, content: dict) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content))
+
+
+def train(l0: str, seed: int) -> Job:
+    return Job("train_sae", {"l0": l0, "seed": str(seed)}, "Missing output files: x")
+
+
+def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[str]:
+    return [why.reason for why in explain(plan, jobs, stale or [])]
+
+
+class TestParser:
+    def test_a_real_dry_run(self, dry):
+        jobs = parse_jobs(dry)
+        assert jobs is not None
+        for rule in ("train_sae", "project_decoder", "probe_sae"):
+            found = [job for job in jobs if job.rule == rule]
+            assert sorted(job.point for job in found) == sorted(POINTS)
+            assert all(job.reason.startswith("Missing output files: ") for job in found)
+        # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
+        parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
+        assert parts == ["0", "1", "2", "3", "4", "5"]
+        assert {job.rule for job in jobs} == set(costs.SECONDS)
+
+    def test_a_job_too_few_is_noticed(self, dry):
+        block = dry.index("rule train_sae:")
+        assert (
+            parse_jobs(dry[:block] + dry[block:].replace("rule train_sae:", "rule x:", 1)) is None
+        )
+
+    def test_a_block_without_a_reason_is_noticed(self, dry):
+        assert parse_jobs(dry.replace("    reason: ", "    because: ", 1)) is None
+
+    def test_another_form_of_the_table_is_noticed(self, dry):
+        assert parse_jobs(dry.replace("Job stats:", "Jobs:")) is None
+        assert parse_jobs("") is None
+
+    def test_a_reason_over_several_lines(self, dry):
+        start = dry.index("    reason: ", dry.index("rule probe_sae:")) + len("    reason: ")
+        changed = parse_jobs(f"{dry[:start]}first\n      second{dry[dry.index(chr(10), start) :]}")
+        assert changed is not None
+        assert "first second" in [job.reason for job in changed]
+
+    def test_nothing_to_do(self):
+        text = "Building DAG of jobs...\nNothing to be done (all requested files are present)."
+        assert parse_jobs(text) == []
+
+    def test_what_snakemake_refuses_is_an_error(self, tmp_path):
+        config = tiny_config()
+        config["saes"]["l0"] = [4, 4]
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+        with pytest.raises(InputError, match="lists 4 more than once"):
+            dry_run.run_dry(tmp_path / "study.yaml", tmp_path)
+
+
+class TestReasons:
+    def test_nothing_was_made(self, plan):
+        jobs = [Job("stage_text"), Job("cache_activations", {"job": "0"}), train("4", 0)]
+        measures = Job("probe_sae", {"l0": "4", "seed": "0"})
+        assert reasons(plan, *jobs, measures) == ["not made yet"] * 4
+
+    def test_a_changed_setting_and_what_follows(self, plan):
+        for room in ("saes", "decoder_metrics"):
+            write(f"{plan.point_folder(room, '4', 1)}/manifest.json", {})
+        stale = [Stale("saes", "4", 1, "manifest.json", "lr 0.003 -> 0.001")]
+        project = Job("project_decoder", {"l0": "4", "seed": "1"})
+        found = reasons(plan, train("4", 1), project, Job("gather_tables"), stale=stale)
+        wanted = ["lr 0.003 -> 0.001", "follows from the SAE", "follows from the results above"]
+        assert found == wanted
+
+    def test_a_report_alone_says_why_itself(self, plan):
+        stale = [Stale("tables", None, None, "tables/manifest.json", 'title "a" -> "b"')]
+        assert reasons(plan, Job("gather_tables"), stale=stale) == ['title "a" -> "b"']
+
+    def test_a_cache_made_by_another_recipe(self, plan):
+        path = f"{plan.cache_folder}/text/manifest.json"
+        write(path, {})
+        stale = [Stale("activations", None, None, path, "recipe 1 -> 2")]
+        assert reasons(plan, Job("stage_text"), stale=stale) == ["recipe 1 -> 2"]
+
+    def test_a_checkpoint(self, plan):
+        folder = plan.point_folder("saes", "4", 0)
+        identity = {"recipe": RECIPE, "settings": plan.settings_sae("4"), "seed": 0, "store": "x"}
+        write(f"{folder}/checkpoint/index.json", {"identity": identity, "step": 96, "file": "x"})
+        (why,) = explain(plan, [train("4", 0)], [])
+        # 65,536 tokens in batches of 512.
+        assert why.reason == "going on from step 96 of 128 (checkpoint)"
+        assert why.left == 0.25
+        identity["settings"] = plan.settings_sae("32")
+        write(f"{folder}/checkpoint/index.json", {"identity": identity, "step": 96, "file": "x"})
+        (why,) = explain(plan, [train("4", 0)], [])
+        assert (why.reason, why.left) == ("not made yet", 1.0)
+
+    def test_a_failure(self, plan):
+        write(f"{plan.point_folder('saes', '32', 1)}/failure.json", {"reason": "the loss is nan"})
+        assert reasons(plan, train("32", 1)) == ["failed before: the loss is nan"]
+
+    def test_a_finished_sae_is_put_back(self, plan):
+        kept = {"recipe": RECIPE, "parameters": plan.settings_sae("4"), "seed": 0}
+        path = f"{plan.point_folder('saes', '4', 0)}/finished/manifest.json"
+        write(path, {**kept, "inputs": {"activations": None}})
+        (why,) = explain(plan, [train("4", 0)], [])
+        assert "put back from finished/" in why.reason
+        assert why.left == 0
+        # Not where the activations are made again, or with another seed's.
+        (why, _) = explain(plan, [train("4", 0), Job("seal_activations")], [])
+        assert why.left == 1
+        write(path, {**kept, "seed": 1, "inputs": {"activations": None}})
+        assert explain(plan, [train("4", 0)], [])[0].left == 1
+
+    def test_otherwise_snakemakes_own(self, plan):
+        write(f"{plan.point_folder('probing', '4', 0)}/manifest.json", {})
+        job = Job("probe_sae", {"l0": "4", "seed": "0"}, "Forced execution")
+        assert reasons(plan, job) == ["Snakemake: Forced execution"]
+        job = Job("probe_sae", {"l0": "4", "seed": "0"}, "Updated input files: " + 99 * "path, ")
+        assert len(reasons(plan, job)[0]) <= 400
+
+
+class TestWords:
+    def test_points_with_one_reason_stand_together(self, plan):
+        jobs = [
+            Job(rule, {"l0": l0, "seed": str(seed)})
+            for rule in ("train_sae", "project_decoder", "probe_sae")
+            for l0, seed in POINTS
+            if l0 != "4"
+        ]
+        stale = [Stale("saes", "32", seed, "x", "lr 0.001 -> 0.002") for seed in (0, 1)]
+        assert words.reasons_in_words(plan, explain(plan, jobs, stale)) == [
+            "WHY",
+            "  SAEs",
+            "    l0 10.5 (seeds 0, 1): not made yet",
+            "    l0 32 (seeds 0, 1): lr 0.001 -> 0.002",
+            "  decoder metrics, probing",
+            "    l0 10.5, 32 (seeds 0, 1): not made yet",
+        ]
+
+    def test_lines_fit_a_terminal(self):
+        raw = yaml.safe_load((TINY.parents[2] / "config/gemma-2-2b-layer-12.yaml").read_text())
+        plan = Plan(parse_config(raw))
+        jobs = [train(*point) for point in plan.points[:-1]]
+        whys = explain(plan, jobs, [])
+        cost = preflight.estimate(plan, whys, {}, 8)
+        lines = [
+            *words.reasons_in_words(plan, whys),
+            *words.costs_in_words(plan.study, cost, {}, free=10**9),
+        ]
+        assert max(map(len, lines)) <= 80
+        assert any("WARNING: it does not fit" in line for line in lines)
+        assert "none was measured on a GPU" in " ".join(line.strip() for line in lines)
+        plenty = words.costs_in_words(plan.study, cost, {}, free=10**14)
+        assert not any("WARNING" in line for line in plenty)
+
+
+class TestPreflight:
+    def test_time_disk_and_limits(self, plan):
+        jobs = [train("4", 0), train("4", 1), Job("read_curves")]
+        cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=2)
+        once = costs.seconds("train_sae", plan.study, "4")
+        by_rule = {rule.rule: rule for rule in cost.rules}
+        assert by_rule["train_sae"].jobs == 2
+        assert by_rule["train_sae"].seconds == pytest.approx(2 * once)
+        assert by_rule["train_sae"].limit_min == 30
+        # Two at once take as long as one; the verdict comes after them.
+        assert cost.wall_s == pytest.approx(once + costs.seconds("read_curves", plan.study))
+        assert cost.disk == {"SAEs": costs.disk_bytes(plan.study)["SAEs"] * 2 / 6}
+        assert cost.checkpoints == 2 * costs.disk_bytes(plan.study)["one checkpoint"]
+
+    def test_gpus_are_what_there_are_few_of(self, plan):
+        study = plan.study.model_copy(update={"device": "cuda"})
+        point = {"l0": "4", "seed": "0"}
+        jobs = [train("4", 0), train("4", 1), Job("probe_sae", point), Job("probe_baselines")]
+        plan = Plan(study)
+        cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=1)
+        assert [rule.on_gpu for rule in cost.rules] == [True, False, False]
+        probe = max(costs.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
+        assert cost.wall_s == pytest.approx(2 * costs.seconds("train_sae", study, "4") + probe)
+
+    def test_measured_rates_correct_the_estimate(self, plan):
+        study, parameters = plan.study, plan.settings_sae("4")
+        estimated = costs.training_s(384, 128, 4, study.training(4), "cpu")
+        for seed, (factor, device) in enumerate([(3, "cpu"), (5, "cpu"), (100, "cuda")]):
+            manifest = {"device": device, "parameters": parameters, "d_in": 384, "d_sae": 128}
+            manifest |= {"l0": 4.0, "tokens": 65_536, "tokens_per_s": 65_536 / estimated / factor}
+            write(f"{plan.point_folder('saes', '4', seed)}/manifest.json", manifest)
+        write(f"{plan.point_folder('saes', '8', 0)}/manifest.json", {"device": "cpu"})
+        found = rates.measured_rates(plan)
+        assert found == {"train_sae": rates.Rate(pytest.approx(4), 2)}
+        start = costs.start_s("train_sae", study)
+        work = costs.seconds("train_sae", study, "4") - start
+        left = rates.seconds("train_sae", study, "4", found["train_sae"], left=0.5)
+        assert left == pytest.approx(start + 4 * work / 2)
+
+    def test_free_space_of_a_folder_to_be(self, tmp_path):
+        assert preflight.free_bytes(tmp_path / "not" / "yet") > 0
+
+
+class TestRefusals:
+    def test_no_such_configuration(self, tmp_path, capsys):
+        assert main(["--configfile", str(tmp_path / "x.yaml")]) == 1
+        assert "x.yaml: no such file" in capsys.readouterr().err
+
+    def test_a_wrong_value(self, tmp_path, capsys):
+        config = tiny_config()
+        config["saes"]["d_sae"] = -1
+        (tmp_path / "x.yaml").write_text(yaml.safe_dump(config))
+        assert main(["--configfile", str(tmp_path / "x.yaml")]) == 1
+        assert capsys.readouterr().err.startswith("error: ")
+
+    def test_what_cannot_be_read_is_shown_whole(self, tmp_path, capsys, monkeypatch):
+        (tmp_path / "x.yaml").write_text(TINY.read_text())
+        text = "Job stats:\nanother form\n"
+        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: text)
+        arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert "could not be read" in printed
+        assert text in printed

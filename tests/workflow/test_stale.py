@@ -1,0 +1,141 @@
+"""Results that are lost or damaged, or that Snakemake has no record of: manifests decide."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
+
+from correct_l0.activations.reader import open_store
+from correct_l0.errors import InputError
+
+RESULTS = Path("results/tiny")
+REPORT = {"gather_tables": 1, "read_curves": 1, "plot_figures": 1, "write_report": 1}
+
+
+@pytest.fixture
+def study(tiny_study, tmp_path) -> Path:
+    """A copy of the finished study that a test may damage."""
+    return Path(shutil.copytree(tiny_study, tmp_path / "study"))
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-10])
+
+
+def forget(study: Path) -> None:
+    shutil.rmtree(study / ".snakemake" / "metadata")
+
+
+def test_without_a_record_exactly_what_changed_is_made_again(study):
+    forget(study)
+    assert planned_jobs(run_snakemake(study, "--dry-run")) == {}
+    config = tiny_config()
+    config["saes"]["overrides"][32]["lr"] = 2e-3
+    run = run_snakemake(study, "--dry-run", config=config)
+    points = {"train_sae": 2, "project_decoder": 2, "probe_sae": 2}
+    assert planned_jobs(run) == {**points, **REPORT}
+    assert stale_lines(run) == [
+        "saes l0 32 seed 0, l0 32 seed 1: lr 0.001 -> 0.002",
+        "tables: saes.overrides.32.0.lr 0.001 -> 0.002",
+    ]
+    # Of a file asked for by name, only what leads to it.
+    wanted = f"{RESULTS}/decoder_metrics/l0_32/seed_0/manifest.json"
+    run = run_snakemake(study, "--dry-run", wanted, config=config)
+    assert planned_jobs(run) == {"train_sae": 1, "project_decoder": 1}
+    wanted = f"{RESULTS}/probing/l0_4/seed_0/manifest.json"
+    assert planned_jobs(run_snakemake(study, "--dry-run", wanted, config=config)) == {}
+
+
+def test_damaged_results_of_points_are_made_again_with_what_follows(study):
+    saes = study / RESULTS / "saes"
+    truncate(saes / "l0_4/seed_0/sae/sae_weights.safetensors")
+    change_a_byte(saes / "l0_4/seed_1/sae/sae_weights.safetensors")
+    (saes / "l0_10.5/seed_0/loss.csv").unlink()
+    shutil.rmtree(saes / "l0_10.5/seed_1")
+    (study / RESULTS / "decoder_metrics/l0_32/seed_0/manifest.json").unlink()
+    change_a_byte(study / RESULTS / "probing/l0_32/seed_1/scores.csv")
+    (study / RESULTS / "probing/baselines/scores.csv").unlink()
+    run = run_snakemake(study, "--dry-run")
+    assert planned_jobs(run) == {
+        "train_sae": 4, "project_decoder": 5, "probe_sae": 5, "probe_baselines": 1, **REPORT,
+    }  # fmt: skip
+    changed = "bytes differ from its manifest's checksum"
+    lost = "lost, though later results were made from it"
+    said = [re.sub(r"\d+ bytes, not \d+", "too short", line) for line in stale_lines(run)]
+    assert said == sorted(
+        [
+            "saes l0 4 seed 0: sae/sae_weights.safetensors too short",
+            f"saes l0 4 seed 1: sae/sae_weights.safetensors {changed}",
+            "saes l0 10.5 seed 0: loss.csv missing",
+            f"saes l0 10.5 seed 1: {lost}",
+            f"decoder_metrics l0 32 seed 0: {lost}",
+            f"probing l0 32 seed 1: scores.csv {changed}",
+            "probing baselines: scores.csv missing",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "expected"),
+    [
+        (change_a_byte, "tables/points.parquet", list(REPORT)),
+        (Path.unlink, "tables/manifest.json", list(REPORT)),
+        (truncate, "tables/verdict.json", list(REPORT)[1:]),
+        (Path.unlink, "figures/f1.svg", list(REPORT)[2:]),
+    ],
+)
+def test_a_damaged_table_is_made_again_with_what_follows(study, damage, file, expected):
+    damage(study / RESULTS / file)
+    assert planned_jobs(run_snakemake(study, "--dry-run")) == dict.fromkeys(expected, 1)
+
+
+def test_another_recipe_without_a_record(study):
+    """A result of another recipe, as an older version of the code would have left it."""
+    forget(study)
+    for path, wanted in (
+        (RESULTS / "probing/baselines/manifest.json", {"probe_baselines": 1, **REPORT}),
+        (Path("results/activations/tiny/text/manifest.json"), {"stage_text": 1}),
+    ):
+        manifest = study / path
+        text = manifest.read_text()
+        manifest.write_text(re.sub(r'"recipe": \d+', '"recipe": 0', text))
+        found = planned_jobs(run_snakemake(study, "--dry-run"))
+        assert wanted.items() <= found.items()
+    assert found["train_sae"] == found["cache_activations"] == 6
+
+
+@pytest.mark.parametrize("damage", [change_a_byte, truncate, Path.unlink])
+def test_a_damaged_shard_is_refused_and_no_reason_to_cache_again(study, damage):
+    cache = study / "results/activations/tiny"
+    damage(cache / "store/training/acts/c/1/0")
+    assert planned_jobs(run_snakemake(study, "--dry-run")) == {}
+    with pytest.raises(InputError, match=r"acts/c/1/0: .*(delete|again)"):
+        store = open_store(cache / "manifest.json")
+        store.rows("training", 0, store.n_training)
+
+
+def test_what_was_made_again_stands(study):
+    """An SAE whose file is damaged and whose record is lost: the same numbers, then nothing."""
+    before = {
+        name: (study / RESULTS / name).read_bytes()
+        for name in ("saes/l0_4/seed_0/sae/sae_weights.safetensors", "tables/points.csv")
+    }
+    forget(study)
+    truncate(study / RESULTS / next(iter(before)))
+    run = run_snakemake(study)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    assert {name: (study / RESULTS / name).read_bytes() for name in before} == before
+    assert planned_jobs(run_snakemake(study, "--dry-run")) == {}

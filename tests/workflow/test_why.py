@@ -1,0 +1,59 @@
+"""`make why` on the finished tiny study."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from workflow_runs import ROOT, tiny_config
+
+
+def why(folder: Path, config: dict, *arguments: str) -> str:
+    """Return what it prints about a configuration in a folder."""
+    (folder / "why.yaml").write_text(yaml.safe_dump(config))
+    run = subprocess.run(
+        [sys.executable, "-m", "correct_l0.why", "--configfile", "why.yaml", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "lib"), "HF_HUB_OFFLINE": "1"},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_nothing_to_do(tiny_study):
+    printed = why(tiny_study, tiny_config())
+    assert "nothing would run" in printed
+    assert "COST" not in printed
+
+
+def test_a_changed_override_names_its_points(tiny_study):
+    config = tiny_config()
+    config["saes"]["overrides"][32]["lr"] = 2e-3
+    config["saes"]["l0"].append(16)
+    manifest = tiny_study / "results" / "tiny" / "saes" / "l0_4" / "seed_0" / "manifest.json"
+    config["device"] = json.loads(manifest.read_text())["device"]
+    printed = why(tiny_study, config, "--jobs", "3")
+    reasons, costs = printed.split("COST")
+    assert reasons.splitlines()[2:] == [
+        "WHY",
+        "  SAEs",
+        "    l0 32 (seeds 0, 1): lr 0.001 -> 0.002",
+        "  SAEs, decoder metrics, probing",
+        "    l0 16 (seeds 0, 1): not made yet",
+        "  decoder metrics, probing",
+        "    l0 32 (seeds 0, 1): follows from the SAE",
+        "  tables, verdict, figures, report: follows from the results above",
+        "",
+    ]
+    assert "16 jobs would run" in reasons
+    costs = " ".join(costs.split())
+    assert re.search(r"corrected by measured rates: train_sae times \S+ \(6 points done\)", costs)
+    assert "3 cores at once" in costs or "3 GPUs at once" in costs
+    assert max(map(len, printed.splitlines())) <= 80

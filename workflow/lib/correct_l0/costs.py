@@ -1,0 +1,247 @@
+"""What a study costs: seconds, memory and disk of its jobs, from its sizes and stated throughputs.
+
+Estimates before anything has run, for the limits given to a cluster (`mem_mb`, `runtime_min`) and
+for `make why`. Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
+What they rest on, measured or assumed, stands in `throughputs`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+
+from correct_l0 import throughputs as stated
+from correct_l0.activations.layout import ITEM_BYTES, Layout, job_windows
+from correct_l0.activations.model_files import block_index
+from correct_l0.config import Config
+from correct_l0.config_sections import Training
+from correct_l0.probing.tasks import default_tasks, resolve_tasks
+from correct_l0.throughputs import THROUGHPUT
+
+MIB = 2**20
+FLOAT = 4
+LONG = ("stage_text", "cache_activations", "cache_probing_activations", "train_sae")
+"""Rules whose time grows with the study; `throughputs.FLOOR_MIN` is for them."""
+GPU_RULES = ("cache_activations", "cache_probing_activations", "train_sae", "project_decoder")
+"""Rules whose jobs run on the study's device."""
+
+
+def device_of(study: Config) -> str:
+    """Return the device the estimates are for; `auto` is a GPU where this machine has one."""
+    if study.device != "auto":
+        return study.device
+    return "cuda" if shutil.which("nvidia-smi") else "cpu"
+
+
+def sae_parameters(study: Config) -> int:
+    """Return the parameters of one SAE: encoder, decoder, their biases and the threshold."""
+    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    return 2 * d_in * d_sae + 2 * d_sae + d_in
+
+
+def training_s(d_in: int, d_sae: int, l0: float, training: Training, device: str) -> float:
+    """Return the seconds of training one SAE, without start and evaluation.
+
+    A step is some products of the encoder's size, and passes over memory; reading the data costs
+    more only where the disk is slower.
+
+    Examples
+    --------
+    2,048 steps of 512 tokens at 384 x 768 on a core: measured 14.7 s at L0 16, 23 to 26 at L0 300.
+
+    >>> training = Training(training_tokens=2**20, batch_tokens=512)
+    >>> [round(training_s(384, 768, l0, training, "cpu"), 1) for l0 in (16, 300)]
+    [15.6, 28.1]
+    """
+    speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
+    steps, batch = training.training_tokens // training.batch_tokens, training.batch_tokens
+    if training.engine == "saelens":
+        products = stated.SAELENS
+    elif device == "cuda":
+        products = stated.FUSED_CUDA
+    else:
+        products = min(
+            stated.FUSED_DENSE, stated.FUSED_SPARSE + stated.FUSED_PER_DENSITY * l0 / d_sae
+        )
+    flops = products * batch * weights
+    passes = stated.WEIGHT_PASSES * weights
+    if device == "cuda":
+        passes += stated.ACT_PASSES * batch * d_sae
+    step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
+    return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ)
+
+
+def _train(study: Config, l0: float) -> float:
+    speed, training = THROUGHPUT[device_of(study)], study.training(l0)
+    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    # Threshold and measures: encoder and decoder on the held-out tokens.
+    evaluation = 3 * study.activations.held_out_tokens * 2 * d_in * d_sae / speed.float32
+    return training_s(d_in, d_sae, l0, training, device_of(study)) + evaluation
+
+
+def _forward_s(study: Config, tokens: float) -> float:
+    a, device = study.activations, device_of(study)
+    blocks = (block_index(a.hook_name) or 0) + 1
+    slow = device == "cuda" and a.model.dtype == "float32"
+    speed = stated.MODEL_FLOAT32_CUDA if slow else THROUGHPUT[device].model
+    return tokens * 2 * stated.BLOCK_PARAMETERS * a.d_in**2 * blocks / speed
+
+
+def _cache(study: Config) -> float:
+    """Return the seconds of all caching jobs together."""
+    tokens = study.activations.training_tokens + study.activations.held_out_tokens
+    written = tokens * Layout.of(study.activations).row_bytes
+    return _forward_s(study, tokens) + written / stated.DISK_WRITE
+
+
+def caching_jobs(study: Config) -> int:
+    """Return into how many jobs an activation cache that is not begun would be divided."""
+    a = study.activations
+    return len(job_windows(Layout.of(a), a.shards_per_job))
+
+
+def _over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+    cheap = set(default_tasks())
+    return sum(per_task[task not in cheap] for task in resolve_tasks(study.probing.tasks))
+
+
+def _project(study: Config) -> float:
+    d, speed = study.decoder_metrics, THROUGHPUT[device_of(study)]
+    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    tokens = min(d.batches * d.batch_tokens, study.activations.held_out_tokens)
+    # Projections, their counts and order statistics (measured 2.5 products); every pair of rows.
+    return (3 * tokens + d_sae) * 2 * d_in * d_sae / speed.float32
+
+
+def _probe(study: Config) -> float:
+    p, tasks = study.probing, len(resolve_tasks(study.probing.tasks))
+    encoded = tasks * stated.ENCODED_ROWS * 2 * study.activations.d_in * study.saes.d_sae
+    seconds = tasks * len(p.probe_k) * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
+    return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
+
+
+def _stage(study: Config) -> float:
+    tokens = study.activations.training_tokens + study.activations.held_out_tokens
+    return 10 + tokens / stated.STAGED_TOKENS
+
+
+SECONDS: dict[str, Callable[[Config, float], float]] = {
+    "stage_text": lambda study, _: _stage(study),
+    "cache_activations": lambda study, _: _cache(study) / caching_jobs(study),
+    "seal_activations": lambda study, _: 1 + 0.05 * Layout.of(study.activations).shards("training"),
+    "cache_probing_activations": lambda study, _: _forward_s(
+        study, _over_tasks(study, stated.TASK_TOKENS)
+    ),
+    "train_sae": _train,
+    "project_decoder": lambda study, _: _project(study),
+    "probe_sae": lambda study, _: _probe(study),
+    "probe_baselines": lambda study, _: (
+        len(resolve_tasks(study.probing.tasks)) * study.activations.d_in * stated.BASELINE_S
+    ),
+    "gather_tables": lambda study, _: 1 + 0.2 * len(study.points()),
+    "read_curves": lambda study, _: 2.0,
+    "plot_figures": lambda study, _: 12.0,
+    "write_report": lambda study, _: 2.0,
+}
+
+
+def start_s(rule: str, study: Config) -> float:
+    """Return the seconds until a job begins its work."""
+    return THROUGHPUT[device_of(study) if rule in GPU_RULES else "cpu"].start_s
+
+
+def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
+    """Return the estimated seconds of one job, its start included.
+
+    Parameters
+    ----------
+    rule
+        Name of the Snakemake rule.
+    study
+        The configuration.
+    l0
+        Target L0 of the point, for `train_sae`; unset: the one that takes longest.
+    """
+    if rule == "train_sae" and l0 is None:
+        return max(seconds(rule, study, each) for each in study.saes.l0)
+    return start_s(rule, study) + SECONDS[rule](study, float(l0 or 0))
+
+
+def runtime_min(rule: str, study: Config, attempt: int = 1, l0: float | str | None = None) -> int:
+    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor."""
+    floor = stated.FLOOR_MIN if rule in LONG else stated.SMALL_FLOOR_MIN
+    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * seconds(rule, study, l0) / 60))
+
+
+def _host_bytes(rule: str, study: Config) -> float:
+    """Return the peak of what a job holds in the host's memory, besides the libraries."""
+    a, d_in = study.activations, study.activations.d_in
+    layout, on_gpu = Layout.of(a), device_of(study) == "cuda"
+    sae = FLOAT * sae_parameters(study)
+    model = stated.MODEL_PARAMETERS * d_in**2 * ITEM_BYTES[a.model.dtype]
+    if rule == "stage_text":
+        # Token and document of each row, int32, in pieces and as the whole.
+        return 16.0 * (a.training_tokens + a.held_out_tokens)
+    if rule == "cache_activations":
+        # A shuffle window, and the same once more while it is written.
+        return model + 2 * layout.window_shards * layout.shard_rows * layout.row_bytes
+    if rule == "cache_probing_activations":
+        return model + 2 * FLOAT * d_in * _over_tasks(study, stated.TASK_ROWS)
+    if rule == "train_sae":
+        # Rows: the split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
+        rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+        if on_gpu:  # The initial SAE, the saved one twice, a checkpoint while it is read.
+            return rows + 6 * sae
+        # Weights, gradients, Adam; a temporary copy of each; latent activations and their masks.
+        batch = max(study.training(l0).batch_tokens for l0 in study.saes.l0)
+        return rows + 8 * sae + 6 * FLOAT * batch * study.saes.d_sae
+    if rule == "project_decoder":
+        return 2 * sae + 4 * FLOAT * study.decoder_metrics.batch_tokens * study.saes.d_sae
+    if rule == "probe_sae":
+        return 2 * sae + 6 * FLOAT * stated.ENCODED_ROWS * study.saes.d_sae
+    return 0.0
+
+
+def mem_mb(rule: str, study: Config, attempt: int = 1) -> int:
+    """Return the host memory of a job in MB; it grows by half with each attempt."""
+    libraries = stated.LIBRARIES_MB[device_of(study) if rule in GPU_RULES else "cpu"]
+    return math.ceil(
+        (libraries + _host_bytes(rule, study) / MIB) * stated.MEMORY_GROWTH ** (attempt - 1)
+    )
+
+
+def gpu_mem_mb(study: Config) -> int:
+    """Return what a GPU must hold while training, in MB: six tensors of each shape, and CUDA's own.
+
+    Weights, gradients, Adam's two moments and two temporaries; latent activations and their masks.
+    """
+    batch = max(study.training(l0).batch_tokens for l0 in study.saes.l0)
+    acts = FLOAT * batch * study.saes.d_sae
+    return math.ceil((6 * FLOAT * sae_parameters(study) + 6 * acts) / MIB) + 1000
+
+
+def disk_bytes(study: Config) -> dict[str, int]:
+    """Return the bytes of each part of a finished study, and of the checkpoint of one training.
+
+    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
+    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
+    while one replaces the other.
+    """
+    a, points = study.activations, len(study.points())
+    layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
+    rows = a.training_tokens + a.held_out_tokens
+    steps = max(
+        study.training(l0).training_tokens // study.training(l0).batch_tokens
+        for l0 in study.saes.l0
+    )
+    tasks = len(resolve_tasks(study.probing.tasks))
+    return {
+        "activations": rows * (layout.row_bytes + 12),
+        "text": rows * 10,
+        "probing activations": _over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
+        "SAEs": points * (sae + 40 * steps),
+        "measurements": points * (1_200_000 + 10_000 * tasks),
+        "report": 20_000_000,
+        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
+    }

@@ -1,0 +1,86 @@
+"""`python -m correct_l0.why --configfile FILE [--directory FOLDER] [--jobs N] [-- ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+import yaml
+
+from correct_l0 import stale
+from correct_l0.config_errors import check_repeated_keys
+from correct_l0.errors import InputError
+from correct_l0.plan import Plan
+from correct_l0.why.dry_run import parse_jobs, run_dry
+from correct_l0.why.preflight import estimate, free_bytes
+from correct_l0.why.rates import measured_rates
+from correct_l0.why.reasons import explain
+from correct_l0.why.words import costs_in_words, reasons_in_words, wrap
+
+UNREADABLE = (
+    "The jobs could not be read from Snakemake's dry run, perhaps because of another version of "
+    "it; this is what it printed."
+)
+
+
+def describe(configfile: Path, directory: Path, at_once: int | None, more: list[str]) -> str:
+    """Return the whole text.
+
+    Raises
+    ------
+    InputError
+        If the configuration cannot be used, or Snakemake refuses.
+    """
+    try:
+        raw = yaml.safe_load(configfile.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{configfile}: no such file; name a study's configuration") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{configfile}: not YAML ({str(error).splitlines()[0]})") from None
+    check_repeated_keys(configfile)
+    shown, configfile = configfile, configfile.absolute()
+    with chdir(directory):
+        plan = Plan.from_config(raw)
+        text = run_dry(configfile, Path.cwd(), more)
+        jobs = parse_jobs(text)
+        if jobs is None:
+            return f"{UNREADABLE}\n\n{text}"
+        heading = f"Study {plan.study.study} ({shown})"
+        if not jobs:
+            nothing = f"{heading}: nothing would run. Every result is there and stands."
+            return "\n".join(wrap(nothing, ""))
+        whys = explain(plan, jobs, stale.find(plan))
+        rates = measured_rates(plan)
+        preflight = estimate(plan, whys, rates, at_once)
+        words = costs_in_words(plan.study, preflight, rates, free_bytes(plan.results))
+        heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
+        lines = [*wrap(heading, ""), "", *reasons_in_words(plan, whys), "", *words]
+        return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the text for the arguments; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m correct_l0.why",
+        description="What would run and why, and what it would cost. Nothing is run.",
+    )
+    parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--directory", type=Path, default=Path(), help="where results/ is")
+    parser.add_argument("--jobs", type=int, help="GPUs, or cores without them, at once")
+    parser.add_argument("snakemake", nargs="*", help="after --: more arguments for snakemake")
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: at least 1")
+    try:
+        print(describe(options.configfile, options.directory, options.jobs, options.snakemake))
+    except InputError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What the jobs that would run cost: time on GPUs or cores, memory, time limits, disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from correct_l0 import costs
+from correct_l0.plan import Plan
+from correct_l0.why.rates import Rate, seconds
+from correct_l0.why.reasons import Why
+
+GPUS = 8
+"""GPUs at once, where `--jobs` says nothing else."""
+PHASES = (
+    ("stage_text",),
+    ("cache_activations", "cache_probing_activations"),
+    ("seal_activations",),
+    ("train_sae", "project_decoder", "probe_sae", "probe_baselines"),
+    ("gather_tables",),
+    ("read_curves",),
+    ("plot_figures",),
+    ("write_report",),
+)
+"""Rules that run at the same time; a point's jobs follow one another."""
+
+
+@dataclass(frozen=True)
+class RuleCost:
+    """The jobs of one rule."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    mem_mb: int
+    limit_min: int
+    on_gpu: bool
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a set of jobs costs.
+
+    Attributes
+    ----------
+    wall_s
+        Seconds with `at_once` jobs at once, without waiting in a queue.
+    disk
+        Bytes written, by part; checkpoints apart, which go when training ends.
+    """
+
+    rules: list[RuleCost]
+    at_once: int
+    wall_s: float
+    disk: dict[str, float]
+    checkpoints: float
+
+
+def estimate(
+    plan: Plan, whys: Sequence[Why], rates: Mapping[str, Rate], at_once: int | None = None
+) -> Preflight:
+    """Return what jobs cost, by the stated throughputs corrected by measured rates.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    whys
+        The jobs that would run.
+    rates
+        Measured rates by rule.
+    at_once
+        GPUs, or cores without them, at work at once.
+    """
+    study, on_gpu = plan.study, costs.device_of(plan.study) == "cuda"
+    at_once = at_once or (GPUS if on_gpu else os.cpu_count() or 1)
+    took = [_seconds(plan, why, rates) for why in whys]
+    rules = []
+    for rule in costs.SECONDS:
+        of_rule = [s for s, why in zip(took, whys, strict=True) if why.job.rule == rule]
+        if of_rule:
+            limits = [
+                costs.runtime_min(rule, study, l0=why.job.point and why.job.point[0])
+                for why in whys
+                if why.job.rule == rule
+            ]
+            memory = costs.mem_mb(rule, study)
+            gpu = on_gpu and rule in costs.GPU_RULES
+            rules.append(RuleCost(rule, len(of_rule), sum(of_rule), memory, max(limits), gpu))
+    disk = _disk(plan, {cost.rule: cost.jobs for cost in rules})
+    trained = sum(why.job.rule == "train_sae" for why in whys)
+    checkpoints = min(trained, at_once) * costs.disk_bytes(study)["one checkpoint"]
+    wall_s = _wall_s(whys, took, at_once, costs.GPU_RULES if on_gpu else tuple(costs.SECONDS))
+    return Preflight(rules, at_once, wall_s, disk, float(checkpoints))
+
+
+def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
+    rate = rates.get(why.job.rule, Rate())
+    l0 = why.job.point[0] if why.job.point else None
+    return seconds(why.job.rule, plan.study, l0, rate, why.left)
+
+
+def _wall_s(
+    whys: Sequence[Why], took: Sequence[float], at_once: int, scarce: Sequence[str]
+) -> float:
+    """Return the wall time where `at_once` jobs of the `scarce` rules run at once.
+
+    Of the others there is room for all: the last begins once the scarce ones are through.
+    """
+    total = 0.0
+    for phase in PHASES:
+        chains: dict[object, float] = {}
+        after = 0.0
+        for number, (why, s) in enumerate(zip(whys, took, strict=True)):
+            if why.job.rule in phase and why.job.rule in scarce:
+                key = why.job.point or number
+                chains[key] = chains.get(key, 0.0) + s
+            elif why.job.rule in phase:
+                after = max(after, s)
+        total += makespan(list(chains.values()), at_once) + after
+    return total
+
+
+def makespan(seconds: Sequence[float], at_once: int) -> float:
+    """Return when the last of some jobs ends, the longest begun first.
+
+    Examples
+    --------
+    >>> makespan([3, 3, 2, 2, 2], 2), makespan([], 2)
+    (7.0, 0.0)
+    """
+    busy = [0.0] * at_once
+    for each in sorted(seconds, reverse=True):
+        first = busy.index(min(busy))
+        busy[first] += each
+    return max(busy)
+
+
+def _disk(plan: Plan, jobs: Mapping[str, int]) -> dict[str, float]:
+    """Return the bytes that jobs write, by part."""
+    parts, points = costs.disk_bytes(plan.study), len(plan.points)
+    share = {
+        "activations": jobs.get("cache_activations", 0) / costs.caching_jobs(plan.study),
+        "text": float("stage_text" in jobs),
+        "probing activations": float("cache_probing_activations" in jobs),
+        "SAEs": jobs.get("train_sae", 0) / points,
+        "measurements": max(jobs.get("project_decoder", 0), jobs.get("probe_sae", 0)) / points,
+        "report": float("write_report" in jobs),
+    }
+    return {part: parts[part] * min(1.0, of_it) for part, of_it in share.items() if of_it}
+
+
+def free_bytes(folder: Path | str) -> int:
+    """Return the free bytes of the disk that a folder is on, or will be."""
+    path = Path(folder).absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

@@ -1,0 +1,84 @@
+"""What finished points took, against the estimates."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from correct_l0 import costs
+from correct_l0.config import Config
+from correct_l0.config_sections import Training
+from correct_l0.errors import InputError
+from correct_l0.manifest import read_manifest
+from correct_l0.plan import Plan
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How finished jobs of a rule compare with the estimate.
+
+    Attributes
+    ----------
+    factor
+        Median of measured over estimated seconds, without the start.
+    points
+        Finished points it rests on.
+    """
+
+    factor: float = 1.0
+    points: int = 0
+
+
+def measured_rates(plan: Plan) -> dict[str, Rate]:
+    """Return the rates of the rules whose manifests tell time and device, on the study's device.
+
+    Points of other settings count too: each is compared with the estimate for its own.
+    """
+    study, device = plan.study, costs.device_of(plan.study)
+    ratios: dict[str, list[float]] = {"train_sae": [], "project_decoder": []}
+    for manifest in _manifests(plan, "saes"):
+        if manifest.get("device") == device and (ratio := _training_ratio(manifest, device)):
+            ratios["train_sae"].append(ratio)
+    for manifest in _manifests(plan, "decoder_metrics"):
+        if manifest.get("device") == device and manifest.get("parameters") == (
+            plan.settings_decoder_metrics()
+        ):
+            work = costs.SECONDS["project_decoder"](study, 0.0)
+            ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
+    return {
+        rule: Rate(statistics.median(values), len(values))
+        for rule, values in ratios.items()
+        if values
+    }
+
+
+def _manifests(plan: Plan, room: str) -> Iterator[dict[str, Any]]:
+    for path in sorted(Path(plan.results, room).glob("l0_*/seed_*/manifest.json")):
+        try:
+            yield read_manifest(path)
+        except InputError:
+            continue
+
+
+def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
+    """Return measured over estimated seconds of one training; None where its manifest is old."""
+    try:
+        training = Training.model_validate(json.loads(manifest["parameters"])["training"])
+        sizes = manifest["d_in"], manifest["d_sae"], manifest["l0"]
+        return (
+            manifest["tokens"]
+            / manifest["tokens_per_s"]
+            / costs.training_s(*sizes, training, device)
+        )
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+
+
+def seconds(rule: str, study: Config, l0: str | None, rate: Rate, left: float = 1.0) -> float:
+    """Return the estimate for what is left of one job's work, corrected by a measured rate."""
+    start = costs.start_s(rule, study)
+    return start + (costs.seconds(rule, study, l0) - start) * rate.factor * left

@@ -1,0 +1,208 @@
+"""Why each job would run, in the study's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from correct_l0.errors import InputError
+from correct_l0.manifest import digest_of, read_manifest
+from correct_l0.plan import Plan
+from correct_l0.saes import RECIPE as SAES_RECIPE
+from correct_l0.saes.finished import FOLDER as FINISHED
+from correct_l0.stale import Stale
+from correct_l0.why.dry_run import Job
+
+ROOM_OF_RULE = {
+    "train_sae": "saes",
+    "project_decoder": "decoder_metrics",
+    "probe_sae": "probing",
+    "probe_baselines": "probing baselines",
+    "gather_tables": "tables",
+    "read_curves": "verdict",
+    "plot_figures": "figures",
+}
+CACHE_RULES = {
+    "text/manifest.json": "stage_text",
+    "manifest.json": "seal_activations",
+    "probing/tasks": "cache_probing_activations",
+}
+BEFORE = {
+    "cache_activations": (("stage_text", "the text"),),
+    "seal_activations": (("cache_activations", "the activations"), ("stage_text", "the text")),
+    "cache_probing_activations": (("stage_text", "the model and text"),),
+    "train_sae": (("seal_activations", "the activations"),),
+    "project_decoder": (("train_sae", "the SAE"), ("seal_activations", "the activations")),
+    "probe_sae": (
+        ("train_sae", "the SAE"),
+        ("cache_probing_activations", "the probing activations"),
+    ),
+    "probe_baselines": (("cache_probing_activations", "the probing activations"),),
+    "read_curves": (("gather_tables", "the tables"),),
+    "plot_figures": (("read_curves", "the verdict"), ("gather_tables", "the tables")),
+    "write_report": (("plot_figures", "the figures"), ("gather_tables", "the tables")),
+}
+"""Jobs that a job follows, and what to call them."""
+REPORT_RULES = ("gather_tables", "read_curves", "plot_figures", "write_report")
+NOT_MADE = "not made yet"
+LONGEST_VERBATIM = 400
+
+
+@dataclass(frozen=True)
+class Why:
+    """A job, why it would run, and what part of its work is left."""
+
+    job: Job
+    reason: str
+    left: float = 1.0
+
+
+def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why]:
+    """Return why each job would run.
+
+    Parameters
+    ----------
+    plan
+        The study; its folders are below the current one.
+    jobs
+        The jobs of Snakemake's dry run.
+    stale
+        What `stale.find` says has to be made again.
+
+    Returns
+    -------
+    list of Why
+        The study's reason where manifests, checkpoints or other jobs give one, else Snakemake's.
+    """
+    changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
+    running = {(job.rule, job.point) for job in jobs}
+    return [_explain(plan, job, changed, running) for job in jobs]
+
+
+def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None]:
+    if entry.l0 is not None and entry.seed is not None:
+        return entry.room, (entry.l0, entry.seed)
+    if entry.room != "activations":
+        return entry.room, None
+    inside = Path(entry.path).relative_to(plan.cache_folder).as_posix()
+    part = "probing/tasks" if inside.startswith("probing/") else inside
+    return CACHE_RULES.get(part, entry.room), None
+
+
+def _explain(
+    plan: Plan,
+    job: Job,
+    changed: dict[tuple[str, tuple[str, int] | None], str],
+    running: set[tuple[str, tuple[str, int] | None]],
+) -> Why:
+    if job.rule in REPORT_RULES and any(rule not in REPORT_RULES for rule, _ in running):
+        return Why(job, "follows from the results above")
+    reason = changed.get((ROOM_OF_RULE.get(job.rule, job.rule), job.point))
+    made = _result(plan, job)
+    if job.rule == "train_sae" and job.point and ("seal_activations", None) not in running:
+        kept = _kept(plan, job, reason, *job.point, there=made.exists())
+        if kept is not None:
+            return kept
+    if reason is not None:
+        return Why(job, reason)
+    if not made.exists():
+        return Why(job, NOT_MADE)
+    for rule, name in BEFORE.get(job.rule, ()):
+        point = job.point if rule == "train_sae" else None
+        if (rule, point) in running:
+            return Why(job, f"follows from {name}")
+    return Why(job, verbatim(job.reason))
+
+
+def _result(plan: Plan, job: Job) -> Path:
+    """Return the file that is there where a job has run to its end."""
+    cache, results = Path(plan.cache_folder), Path(plan.results)
+    if job.point is not None:
+        return Path(plan.point_folder(ROOM_OF_RULE[job.rule], *job.point)) / "manifest.json"
+    if job.rule == "cache_activations":
+        return cache / "parts" / f"part_{job.wildcards['job']}.json"
+    return {
+        "stage_text": cache / "text" / "manifest.json",
+        "seal_activations": cache / "manifest.json",
+        "cache_probing_activations": cache / "probing" / "tasks",
+        "probe_baselines": results / "probing" / "baselines" / "manifest.json",
+        "gather_tables": results / "tables" / "manifest.json",
+        "read_curves": results / "tables" / "verdict.json",
+        "plot_figures": results / "figures",
+        "write_report": results / "report.html",
+    }.get(job.rule, results)
+
+
+def _kept(
+    plan: Plan, job: Job, reason: str | None, l0: str, seed: int, *, there: bool
+) -> Why | None:
+    """Return what a training goes on from, or why it failed; None where there is nothing of it."""
+    folder, wanted = Path(plan.point_folder("saes", l0, seed)), plan.settings_sae(l0)
+    finished = _read(folder / FINISHED / "manifest.json")
+    identity = [finished.get(key) for key in ("recipe", "parameters", "seed", "inputs")]
+    sealed = Path(plan.cache_folder) / "manifest.json"
+    store = {"activations": digest_of(sealed) if sealed.exists() else None}
+    if identity == [SAES_RECIPE, wanted, seed, store]:
+        told = f"{reason}; " if reason else ""
+        return Why(job, f"{told}trained before, put back from {FINISHED}/ after a check", 0.0)
+    if there:
+        return None
+    training = plan.study.training(float(l0))
+    steps = training.training_tokens // training.batch_tokens
+    step = _checkpointed(folder / "checkpoint" / "index.json", wanted, seed)
+    failure = _read(folder / "failure.json")
+    words = [f"failed before: {failure.get('reason', 'no reason given')}"] if failure else []
+    if step:
+        words.append(f"going on from step {step:,} of {steps:,} (checkpoint)")
+    return Why(job, "; ".join(words), 1 - step / steps) if words else None
+
+
+def _checkpointed(index: Path, settings: str, seed: int) -> int:
+    """Return the step of a checkpoint of these settings and seed, 0 where there is none."""
+    found = _read(index)
+    identity = found.get("identity", {})
+    theirs = [identity.get(key) for key in ("recipe", "settings", "seed")]
+    return int(found["step"]) if theirs == [SAES_RECIPE, settings, seed] else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_manifest(path)
+    except InputError:
+        return {}
+
+
+def verbatim(reason: str) -> str:
+    """Return Snakemake's reason, cut where it is very long."""
+    text = f"Snakemake: {reason or 'no reason given'}"
+    return text if len(text) <= LONGEST_VERBATIM else f"{text[: LONGEST_VERBATIM - 4]} ..."
+
+
+def fold_points(points: Iterable[tuple[str, int]], everything: Sequence[tuple[str, int]]) -> str:
+    """Return points in few words: L0 values of the same seeds together, lowest first.
+
+    Examples
+    --------
+    >>> sweep = [(l0, seed) for l0 in ("4", "8", "16") for seed in (0, 1)]
+    >>> fold_points([("8", 1)], sweep), fold_points(sweep, sweep)
+    ('l0 8 seed 1', 'all 6 points')
+    >>> fold_points([("16", 0), ("4", 0), ("8", 0), ("8", 1)], sweep)
+    'l0 4, 16 (seed 0); l0 8 (seeds 0, 1)'
+    """
+    points = sorted(set(points), key=lambda point: (float(point[0]), point[1]))
+    if len(points) == len(everything) > 1:
+        return f"all {len(points)} points"
+    if len(points) == 1:
+        return f"l0 {points[0][0]} seed {points[0][1]}"
+    seeds: dict[str, tuple[int, ...]] = {}
+    for l0, seed in points:
+        seeds[l0] = (*seeds.get(l0, ()), seed)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for l0, of_this in seeds.items():
+        groups.setdefault(of_this, []).append(l0)
+    return "; ".join(
+        f"l0 {', '.join(labels)} (seed{'s' * (len(group) > 1)} {', '.join(map(str, group))})"
+        for group, labels in groups.items()
+    )

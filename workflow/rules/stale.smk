@@ -1,0 +1,26 @@
+# In: every rule, and the manifests of the results that are there. Out: forced jobs, for results that
+# do not stand any more (correct_l0.stale); Snakemake's own record may be lost or say nothing of them.
+
+from functools import cache
+
+from correct_l0.stale import describe, find
+
+
+def mark_stale(wildcards):
+    """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
+    if workflow.is_main_process:
+        workflow.dag.forcefiles.update(stale_files())
+    return []
+
+
+@cache
+def stale_files():
+    """Return a file of every stale result, having said why it is."""
+    found = find(PLAN)
+    for line in describe(found):
+        logger.info(f"Stale: {line}")
+    return [result.path for result in found]
+
+
+for each in workflow.rules:
+    each.set_input(mark_stale)
