@@ -43,10 +43,10 @@ def test_a_changed_override_names_its_points(tiny_study):
     reasons, costs = printed.split("COST")
     assert reasons.splitlines()[2:] == [
         "WHY",
-        "  SAEs",
-        "    l0 32 (seeds 0, 1): lr 0.001 -> 0.002",
         "  SAEs, decoder metrics, probing",
         "    l0 16 (seeds 0, 1): not made yet",
+        "  SAEs",
+        "    l0 32 (seeds 0, 1): lr 0.001 -> 0.002",
         "  decoder metrics, probing",
         "    l0 32 (seeds 0, 1): follows from the SAE",
         "  tables, verdict, figures, report: follows from the results above",

@@ -34,7 +34,10 @@ TITLES = {
 def reasons_in_words(plan: Plan, whys: Sequence[Why]) -> list[str]:
     """Return what would run and why; what has the same reason stands together."""
     lines, above = ["WHY"], ""
-    for rules, reason, jobs in _folded(whys):
+    order: dict[tuple[str, int] | None, int] = {p: i for i, p in enumerate(plan.points)}
+    # Snakemake lists jobs in another order every time.
+    sweep = sorted(whys, key=lambda why: order.get(why.job.point, -1))
+    for rules, reason, jobs in _folded(sweep):
         points = [why.job.point for why in jobs if why.job.point is not None]
         names = [_name(rule, [why for why in jobs if why.job.rule == rule]) for rule in rules]
         title = ", ".join(names)
