@@ -10,21 +10,21 @@ from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs import prepare_environment
 from correct_l0.plan import Plan
+from correct_l0.toy_model.plan import ToyPlan
+
+TOY_STUDY = "toy_model" in config
 
 try:
     for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
         check_repeated_keys(path)
-    PLAN = Plan.from_config(config)
+    PLAN = (ToyPlan if TOY_STUDY else Plan).from_config(config)
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
-CACHE = STUDY.activations.cache
-CACHE_FOLDER = PLAN.cache_folder
 RESULTS = PLAN.results
-DEVICE = STUDY.device
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
