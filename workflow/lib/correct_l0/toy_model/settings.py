@@ -72,9 +72,9 @@ class ToyModel(Section):
     firing: Literal["code", "text"] | Annotated[tuple[Probability, ...], Field(min_length=2)] = (
         "code"
     )
-    """Firing probabilities. `code`: from 0.388 falling linearly to 0.05, as in the paper's code; for
-    50 features their sum, the true L0, is 10.9525. `text`: from 0.345 to 0.05, as in its text; their
-    sum is 9.875. Or a list, one for each feature."""
+    """Firing probabilities. `code`: from 0.388 falling linearly to 0.05, as in the paper's code;
+    the sum of 50, the true L0, is 10.9525. `text`: from 0.345 to 0.05, as in its text; their sum is
+    9.875. Or a list, one for each feature."""
 
     correlation: Correlation | None = Correlation()
     """Correlation of the features' Gaussians; a feature fires where its Gaussian is above the
