@@ -1,13 +1,15 @@
-# make demo   set up, then the embedded default study: a verdict on a real language model
-# make test   set up, then every check and test
-# make why    what would run and why, and what it would cost; nothing is run
+# make demo      set up, then the embedded default study: a verdict on a real language model
+# make toy       set up, then the paper's toy model in minutes: the same metrics, the truth known
+# make toy-full  the same with the paper's points, seeds and samples
+# make test      set up, then every check and test
+# make why       what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:
 #   PYTHON  the interpreter it is made from (3.11 or newer)
 #   TORCH   what pip installs torch from, for example
 #             make demo TORCH="torch==2.13.0 --index-url <an index with the build you want>"
 #           Unset: the CPU build where the package index offers one, else its standard build.
-#   CORES   cores used by `make demo`
+#   CORES   cores used by `make demo`, `make toy` and `make toy-full`
 #   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for
 
 PYTHON ?= python3
@@ -22,10 +24,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo test why env env-dev browser check docs clean-env
+.PHONY: demo toy toy-full test why env env-dev browser check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
+
+toy: env
+	@$(BIN)/python -m correct_l0.demo --cores $(CORES) --configfile config/toy-model-quick.yaml
+
+toy-full: env
+	@$(BIN)/python -m correct_l0.demo --cores $(CORES) --configfile config/toy-model.yaml
 
 test: env-dev browser check
 	$(BIN)/python -m pytest

@@ -1,4 +1,7 @@
-"""Which L0 should a sparse autoencoder have? The study, from text to report."""
+"""Which L0 should a sparse autoencoder have? The study, from text to report.
+
+A configuration with a `toy_model` section is studied on samples whose features are known.
+"""
 
 from snakemake.utils import min_version
 
@@ -12,12 +15,21 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/activations.smk"
-include: "workflow/rules/saes.smk"
-include: "workflow/rules/decoder_metrics.smk"
-include: "workflow/rules/probing.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/stale.smk"
+
+
+if TOY_STUDY:
+
+    include: "workflow/rules/toy_model.smk"
+    include: "workflow/rules/toy_report.smk"
+
+else:
+
+    include: "workflow/rules/activations.smk"
+    include: "workflow/rules/saes.smk"
+    include: "workflow/rules/decoder_metrics.smk"
+    include: "workflow/rules/probing.smk"
+    include: "workflow/rules/report.smk"
+    include: "workflow/rules/stale.smk"
 
 
 rule all:
@@ -37,4 +49,5 @@ onsuccess:
 
 onerror:
     forget_run(RESULTS)
-    write_partial_report()
+    if not TOY_STUDY:
+        write_partial_report()

@@ -21,6 +21,16 @@ FLAGS = (
     "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 
+SIZES = """JSON.stringify([...document.querySelectorAll("figure img")].map(i => ({
+  id: i.closest("figure").id, loaded: i.complete && i.naturalWidth > 0,
+  width: i.clientWidth, height: i.clientHeight, alt: i.alt,
+  narrow: i.currentSrc === i.parentElement.querySelector("source").srcset})))"""
+"""Every figure: whether it is loaded, its size, what is read out, whether it is the narrow one."""
+OVERFLOWING = """JSON.stringify([...document.querySelectorAll("body *")].filter(e =>
+  e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+  && !e.closest(".scroll, pre")).map(e => e.outerHTML.slice(0, 80)))"""
+"""What reaches beyond the window and cannot be scrolled."""
+
 
 class Page:
     """One tab: sends commands, keeps the events that came in."""

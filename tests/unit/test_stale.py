@@ -128,7 +128,7 @@ def test_a_damaged_manifest_is_stale_and_no_traceback(study, content):
 
 
 def test_another_code_of_the_report_makes_the_verdict_stale(study, monkeypatch):
-    monkeypatch.setattr(stale, "report_source_digest", lambda: "other")
+    monkeypatch.setattr(stale, "report_source_digest", lambda *_: "other")
     assert describe(find(study)) == ["verdict: the report's code or text changed"]
 
 
@@ -137,11 +137,11 @@ def test_the_digest_follows_texts_and_code_but_not_their_form(tmp_path, monkeypa
     (room / "templates").mkdir(parents=True)
     (room / "words.py").write_text("COLOUR = 'red'\n\n\ndef f():\n    return 'text'\n")
     (room / "templates" / "report.css").write_text("a { color: red; }")
-    monkeypatch.setattr(source_digest, "ROOM", room)
+    monkeypatch.setattr(source_digest, "PACKAGE", tmp_path)
 
     def digest():
         source_digest.report_source_digest.cache_clear()
-        return source_digest.report_source_digest()
+        return source_digest.report_source_digest("report")
 
     seen = {digest()}
     (room / "words.py").write_text(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chromium import INSTALL, open_chromium
+from chromium import INSTALL, OVERFLOWING, SIZES, open_chromium
 from correct_l0.report import FIGURES
 
 
@@ -19,16 +19,6 @@ def browser():
 @pytest.fixture(scope="module")
 def url(made_up_study) -> str:
     return (made_up_study / "results" / "made-up" / "report.html").as_uri()
-
-
-SIZES = """JSON.stringify([...document.querySelectorAll("figure img")].map(i => ({
-  id: i.closest("figure").id, loaded: i.complete && i.naturalWidth > 0,
-  width: i.clientWidth, height: i.clientHeight, alt: i.alt,
-  narrow: i.currentSrc === i.parentElement.querySelector("source").srcset})))"""
-
-OVERFLOWING = """JSON.stringify([...document.querySelectorAll("body *")].filter(e =>
-  e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
-  && !e.closest(".scroll, pre")).map(e => e.outerHTML.slice(0, 80)))"""
 
 
 @pytest.mark.parametrize("width", [1280, 390])

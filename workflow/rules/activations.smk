@@ -6,6 +6,9 @@ from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
 from correct_l0.activations.layout import count_jobs
 from correct_l0.probing.tasks import resolve_tasks
 
+CACHE = STUDY.activations.cache
+CACHE_FOLDER = PLAN.cache_folder
+DEVICE = STUDY.device
 SHARD_JOBS = count_jobs(CACHE_FOLDER, STUDY.activations)
 
 

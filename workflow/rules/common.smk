@@ -13,21 +13,21 @@ from correct_l0.jobs import prepare_environment
 from correct_l0.plan import Plan
 from correct_l0.report.source_digest import report_source_digest
 from correct_l0.running import describe_run, forget_run, note_run
+from correct_l0.toy_model.plan import ToyPlan
+
+TOY_STUDY = "toy_model" in config
 
 try:
     for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
         check_repeated_keys(path)
-    PLAN = Plan.from_config(config)
+    PLAN = (ToyPlan if TOY_STUDY else Plan).from_config(config)
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
-CACHE = STUDY.activations.cache
-CACHE_FOLDER = PLAN.cache_folder
 RESULTS = PLAN.results
-DEVICE = STUDY.device
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
@@ -54,7 +54,8 @@ def runtime(name):
 
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
-    return f"code={report_source_digest()}"
+    rooms = ["report", "toy_model/report"] if TOY_STUDY else ["report"]
+    return f"code={report_source_digest(*rooms)}"
 
 
 def write_partial_report():

@@ -50,12 +50,12 @@ def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
     for item in error.errors():
         # Several members of a union complain about one value: the first is the simplest.
         items.setdefault(tuple(part for part in item["loc"] if _is_key(part)), item)
-    # A wrong element makes its list too short as well.
-    told = {location[:-1] for location in items if location}
+    # A wrong element makes its list too short as well, and unlike a literal that may stand there.
+    told = {location[:end] for location in items for end in range(len(location))}
     return "\n".join(
         _describe(model, location, item)
         for location, item in items.items()
-        if not (item["type"] == "too_short" and location in told)
+        if not (item["type"] in ("too_short", "literal_error") and location in told)
     )
 
 

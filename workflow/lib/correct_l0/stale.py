@@ -170,7 +170,11 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
         if reason := _reason(finding, page.exists()):
             yield Stale(finding.room, None, None, str(finding.path), reason)
             break
-    if read.manifest and not read.wrong and read.manifest.get("code") != report_source_digest():
+    if (
+        read.manifest
+        and not read.wrong
+        and read.manifest.get("code") != report_source_digest("report")
+    ):
         yield Stale("verdict", None, None, str(verdict), "the report's code or text changed")
     for name in FIGURES if page.exists() else ():
         for suffix in ("svg", "png", "narrow.svg"):

@@ -47,7 +47,7 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
         parameters=report_settings(plan),
         inputs={"tables": digest_of(tables / "manifest.json")},
         outputs=[path],
-        code=report_source_digest(),
+        code=report_source_digest("report"),
     )
 
 

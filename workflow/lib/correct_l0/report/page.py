@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from correct_l0.config_sections import format_l0
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.health import last_moves
+from correct_l0.report.html import asset, cell, figure_entry, notation, page_environment
 from correct_l0.report.methods import METHODS
 from correct_l0.report.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
+
+__all__ = ["full_table", "notation", "render_page"]
 
 PATHS = {
     READ: "answer",
@@ -48,14 +47,7 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
     provenance
         `code_versions` and `packages` of the points.
     """
-    environment = Environment(
-        loader=PackageLoader("correct_l0.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["notation"] = notation
+    environment = page_environment("correct_l0.report")
     texts = captions(study)
     config = study.plan.study
     return environment.get_template("report.html").render(
@@ -63,17 +55,7 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         study=config,
         verdict=study.verdict,
         tone=PATHS[study.verdict["outcome"]],
-        figures={
-            name: {
-                "title": text.title,
-                "caption": text.text,
-                "alt": text.alt,
-                "wide": _data_uri(Path(figures) / f"{name}.svg"),
-                "narrow": _data_uri(Path(figures) / f"{name}.narrow.svg"),
-                "size": _size(Path(figures) / f"{name}.svg"),
-            }
-            for name, text in texts.items()
-        },
+        figures={name: figure_entry(figures, name, text) for name, text in texts.items()},
         facts=_facts(study),
         gaps=[
             row
@@ -86,21 +68,9 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
             json.loads(config.model_dump_json(exclude_defaults=True)), sort_keys=False, width=100
         ),
         provenance=provenance,
-        style=_asset(environment, "report.css"),
-        script=_asset(environment, "report.js"),
+        style=asset(environment, "report.css"),
+        script=asset(environment, "report.js"),
     )
-
-
-def notation(text: str) -> Markup:
-    """Return text as HTML with the metrics' names typeset.
-
-    Examples
-    --------
-    >>> notation("c_dec < s_n^dec")
-    Markup('<i>c</i><sub>dec</sub> &lt; <i>s</i><sub>n</sub><sup>dec</sup>')
-    """
-    escaped = str(escape(text)).replace("s_n^dec", "<i>s</i><sub>n</sub><sup>dec</sup>")
-    return Markup(re.sub(r"\b([cbW])_dec", r"<i>\1</i><sub>dec</sub>", escaped))
 
 
 def full_table(study: StudyData) -> dict[str, Any]:
@@ -148,19 +118,7 @@ def full_table(study: StudyData) -> dict[str, Any]:
     rows = pd.concat(parts, axis="columns").reset_index().sort_values(["l0", "seed"])
     return {
         "columns": list(columns.values()),
-        "rows": [[_cell(row[name]) for name in columns] for row in rows.to_dict("records")],
-    }
-
-
-def _cell(value: Any) -> dict[str, str]:
-    number = float(value) if value is not None else math.nan
-    if not math.isfinite(number):
-        return {"text": "–", "sort": ""}
-    if number == int(number) and abs(number) < 1e6:
-        return {"text": str(int(number)), "sort": repr(number)}
-    return {
-        "text": f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:.4g}",
-        "sort": repr(number),
+        "rows": [[cell(row[name]) for name in columns] for row in rows.to_dict("records")],
     }
 
 
@@ -181,20 +139,3 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
         ("Probing", f"{tasks} tasks" if tasks else "none"),
         ("Time in training", f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"),
     ]
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _size(path: Path) -> tuple[float, float]:
-    """Return an SVG's width and height in points, from its root element."""
-    head = path.read_text()[:2000]
-    box = head.split('viewBox="', 1)[1].split('"', 1)[0].split()
-    return round(float(box[2])), round(float(box[3]))
-
-
-def _asset(environment: Environment, name: str) -> Markup:
-    if environment.loader is None:
-        raise RuntimeError("no template loader")
-    return Markup(environment.loader.get_source(environment, name)[0])

@@ -11,25 +11,30 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-ROOM = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 @cache
-def report_source_digest() -> str:
-    """Return the digest of the report room: its code without comments and docstrings, its texts.
+def report_source_digest(*rooms: str) -> str:
+    """Return the digest of the code, without comments and docstrings, and texts of some rooms.
 
     Code is compared by its syntax tree, templates and styles by their bytes. Another version of
     Python may give another digest.
+
+    Parameters
+    ----------
+    *rooms
+        Folders of the package, such as `report`.
     """
     digest = hashlib.sha256()
-    for path in sorted(ROOM.rglob("*")):
+    for path in (path for room in rooms for path in sorted((PACKAGE / room).rglob("*"))):
         if path.suffix == ".py":
             content = code_without_comments(path.read_text()).encode()
         elif path.suffix in (".html", ".css", ".js"):
             content = path.read_bytes()
         else:
             continue
-        digest.update(f"{path.relative_to(ROOM)} {len(content)} ".encode() + content)
+        digest.update(f"{path.relative_to(PACKAGE)} {len(content)} ".encode() + content)
     return digest.hexdigest()[:16]
 
 

@@ -59,7 +59,7 @@ def read_study(
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
-    return _plain(
+    return plain(
         {
             "outcome": decision.outcome,
             "headline": words.headline(decision, names, grid),
@@ -186,12 +186,12 @@ def _next(decision: Decision, l0: list[float], training_tokens: int) -> dict[str
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Make a value fit for JSON: tuples to lists, NaN and infinity to null."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

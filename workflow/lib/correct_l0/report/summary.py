@@ -54,15 +54,23 @@ def render_summary(
     if verdict["next"]["line"]:
         lines.append(f"        {verdict['next']['line']}")
     lines += ["", f"Report: {report}"]
-    if times:
-        lines += ["", "Time of each stage, as last run (s):"]
-        width = max(len(time.rule) for time in times)
-        lines.append(f"  {'':{width}}  {'jobs':>5} {'sum':>9} {'longest':>9}")
-        lines += [
+    return "\n".join([*lines, *times_table(times)]) + "\n"
+
+
+def times_table(times: Sequence[StageTime]) -> list[str]:
+    """Return the lines of a table of the stages' times; none where there are no times."""
+    if not times:
+        return []
+    width = max(len(time.rule) for time in times)
+    return [
+        "",
+        "Time of each stage, as last run (s):",
+        f"  {'':{width}}  {'jobs':>5} {'sum':>9} {'longest':>9}",
+        *(
             f"  {time.rule:{width}}  {time.jobs:5d} {time.total_s:9.1f} {time.longest_s:9.1f}"
             for time in times
-        ]
-    return "\n".join(lines) + "\n"
+        ),
+    ]
 
 
 def _seconds(path: Path) -> float | None:

@@ -39,6 +39,11 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
         raise InputError(f"{configfile}: no such file; name a study's configuration") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{configfile}: not YAML ({str(error).splitlines()[0]})") from None
+    if isinstance(raw, dict) and "toy_model" in raw:
+        raise InputError(
+            f"{configfile}: a toy study has no estimate; `snakemake --dry-run --configfile "
+            f"{configfile}` lists its jobs"
+        )
     check_repeated_keys(configfile)
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):

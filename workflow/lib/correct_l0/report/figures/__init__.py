@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ from correct_l0.manifest import replacing
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures import metrics, pictures, training
 from correct_l0.report.figures.style import set_theme
+
+Study = TypeVar("Study")
 
 FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "decoder_metrics": metrics.decoder_metrics,
@@ -27,13 +30,29 @@ FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
 
 
 def draw_all(study: StudyData, folder: Path | str) -> list[Path]:
-    """Draw every figure as `{name}.png`, `{name}.svg` and `{name}.narrow.svg`; return the files.
+    """Draw every figure of a study; see `draw_figures`."""
+    return draw_figures(FIGURES, study, folder)
+
+
+def draw_figures(
+    figures: Mapping[str, Callable[[Study, bool], Figure]], study: Study, folder: Path | str
+) -> list[Path]:
+    """Draw figures as `{name}.png`, `{name}.svg` and `{name}.narrow.svg`; return the files.
 
     The same study gives the same bytes.
+
+    Parameters
+    ----------
+    figures
+        What draws each, by name, from a study and whether it is for a phone.
+    study
+        What they are drawn from.
+    folder
+        Where the files go.
     """
     set_theme()
     files = []
-    for name, draw in FIGURES.items():
+    for name, draw in figures.items():
         for narrow, suffixes in ((False, ("png", "svg")), (True, ("narrow.svg",))):
             figure = draw(study, narrow)
             # Here, not before each file: the layout takes as long as the drawing. The second pass

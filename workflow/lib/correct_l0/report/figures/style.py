@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import matplotlib
 
@@ -24,6 +25,15 @@ INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
 DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3
+
+
+class HasVerdict(Protocol):
+    """A study whose curves were read."""
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """The content of `verdict.json`."""
+        ...
 
 
 def set_theme() -> None:
@@ -176,7 +186,7 @@ def seed_curve(
     )
 
 
-def answer_band(ax: Axes, study: StudyData) -> None:
+def answer_band(ax: Axes, study: HasVerdict) -> None:
     """Shade the interval of the answer, where there is one."""
     decision = study.verdict["decision"]
     if decision["low"] is None:

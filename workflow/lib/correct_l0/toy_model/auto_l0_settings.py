@@ -1,0 +1,68 @@
+"""The constants of the rules that find L0 during the training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from correct_l0.config_sections import Count, PositiveFloat, Section
+
+
+class PaperRule(Section):
+    """The paper's rule: Adam on L0, fed with the slope of s_n^dec (appendix A.4, later A.11)."""
+
+    lr: PositiveFloat = 0.3
+    """Learning rate of Adam on L0: its step in L0. The paper gives none."""
+
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Adam's decay of the mean slope."""
+
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Adam's decay of the mean squared slope."""
+
+    bias: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the slope's size by which it is pushed."""
+
+    clip: PositiveFloat = 1.0
+    """Largest size of a slope."""
+
+    delta_min: PositiveFloat = 0.1
+    """Smallest size of a change of L0."""
+
+    delta_max: PositiveFloat = 1.0
+    """Largest size of a change of L0."""
+
+
+class DescentRule(Section):
+    """The rule that stands beside the paper's: climb, come down, stop where c_dec rises."""
+
+    wait_periods: Count = 10
+    """Periods of `every_steps` before L0 is changed at all."""
+
+    climb: Annotated[float, Field(gt=1)] = 1.25
+    """Factor by which L0 goes up at first, as long as that lowers c_dec."""
+
+    climb_periods: Count = 3
+    """Periods after each step up."""
+
+    ceiling_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Highest L0 of the climb, as a share of d_sae."""
+
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Share of L0 taken off each period on the way down; halved each time the edge is met."""
+
+    speed_up: Annotated[float, Field(ge=1)] = 1.05
+    """Factor by which a lowered rate grows again each period without an edge, up to `rate`."""
+
+    rate_min: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    """Rate below which L0 stays where it is."""
+
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Rise of c_dec above its lowest that counts as the edge, as a share of its range so far."""
+
+    step_back: PositiveFloat = 3.0
+    """Rates by which L0 goes back up at the edge."""
+
+    patience_periods: Count = 5
+    """Periods in which c_dec must fall again after that; if it does not, the rise was no edge."""

@@ -1,0 +1,1 @@
+"""The ledger: what the paper says of its toy model, and what the study's tables say of that."""
