@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo toy toy-full test why env env-dev browser check docs clean-env
+.PHONY: demo toy toy-full test why env env-dev browser slurm check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
@@ -35,7 +35,7 @@ toy: env
 toy-full: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES) --configfile config/toy-model.yaml
 
-test: env-dev browser check
+test: env-dev browser slurm check
 	$(BIN)/python -m pytest
 
 why: env
@@ -66,6 +66,13 @@ endif
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || true
+
+# A Slurm for the tests, which start and stop it; where it may not be installed, they fail likewise.
+SLURM := slurmctld slurmd slurm-client munge
+slurm:
+	@dpkg --status $(SLURM) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && \
+	  command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } || true
 
 check: env-dev
 	$(BIN)/ruff check .

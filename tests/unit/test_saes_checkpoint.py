@@ -1,17 +1,20 @@
 """Interrupted training goes on to the same bits; a checkpoint that is not right is not used."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 import saes_toy
+from correct_l0.saes import checkpoint
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from saes_toy import STEPS, settings, train_toy
 
@@ -162,6 +165,17 @@ def test_two_writers_leave_each_other_a_checkpoint(tmp_path, monkeypatch):
     assert Checkpoints(folder, IDENTITY).load() == {"step": 40}
     second.clear()
     assert not folder.exists()
+
+
+def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch):
+    @contextmanager
+    def on_a_full_disk(_path):
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(checkpoint, "replacing", on_a_full_disk)
+    with pytest.raises(OSError, match="No space left") as error:
+        Checkpoints(tmp_path, IDENTITY).save(1, {"x": torch.ones(1_000_000)})
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_the_timer(monkeypatch):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import Cluster, leftovers
+from slurm_cluster import Cluster
 from slurm_runs import Run
 from workflow_runs import run_snakemake
 
@@ -26,13 +26,15 @@ def slurm(tmp_path_factory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
     cluster.start()
     yield cluster
+    Run.kill_all()
     cluster.stop()
-    assert leftovers() == []
+    assert cluster.leftovers() == []
 
 
 @pytest.fixture
 def cluster(slurm) -> Iterator[Cluster]:
     """The test cluster, idle and without jobs before and after a test."""
+    Run.kill_all()
     slurm.clear()
     yield slurm
     Run.kill_all()

@@ -16,15 +16,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+
+from processes import alive, kill, named, pids, strings_of, wait
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 INSTALL = f"apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
-DAEMONS = ("munged", "slurmctld", "slurmd", "slurmstepd")
 NODE = "n1"
+SLURMD, SLURMCTLD, MUNGED = f"run/slurmd.{NODE}.pid", "run/slurmctld.pid", "munge/pid"
 NAME = "correct-l0-test"
 PORT = 16817
 ETC = Path("/etc/slurm")
@@ -121,9 +120,8 @@ class Cluster:
 
     def lose_node(self) -> None:
         """Kill all that runs on the node, as when its power fails."""
-        _kill(_pid(self.folder / "run" / f"slurmd.{NODE}.pid"), signal.SIGKILL)
-        for pid in [*_named("slurmstepd"), *self.job_processes()]:
-            _kill(pid, signal.SIGKILL)
+        kill(self._daemon(SLURMD), signal.SIGKILL)
+        self._kill_jobs()
 
     def wait_for_node(self, *states: str, seconds: float = 90) -> None:
         """Wait until the node is in one of the states.
@@ -133,7 +131,7 @@ class Cluster:
         RuntimeError
             If it is not within the time.
         """
-        if not _wait(lambda: self.node_state() in states, seconds):
+        if not wait(lambda: self.node_state() in states, seconds):
             log = (self.folder / "log" / "slurmctld.log").read_text()[-2000:]
             state = self.node_state()
             raise RuntimeError(f"node {NODE} is {state}, not {' or '.join(states)}\n{log}")
@@ -149,7 +147,7 @@ class Cluster:
 
     def history(self, folder: Path) -> list[dict[str, str]]:
         """Return the jobs submitted from a folder, first one first, those that ended too."""
-        keys = {"id": "%i", "state": "%T", "start": "%S", "end": "%e", "gres": "%b", "name": "%k"}
+        keys = {"id": "%i", "state": "%T", "start": "%S", "end": "%e", "queue": "%P", "name": "%k"}
         lines = _ask("squeue", "-h", "-t", "all", "-S", "i", "-o", "|".join(["%Z", *keys.values()]))
         jobs = [line.split("|") for line in lines.splitlines()]
         return [dict(zip(keys, job, strict=True)) for at, *job in jobs if at == str(folder)]
@@ -157,34 +155,37 @@ class Cluster:
     def job_processes(self, job: str | None = None) -> list[int]:
         """Return the processes of a job, or of all jobs."""
         wanted = {f"SLURM_CLUSTER_NAME={NAME}", *([f"SLURM_JOB_ID={job}"] if job else [])}
-        return [pid for pid in _pids() if wanted <= set(_proc(pid, "environ"))]
+        return [pid for pid in pids() if wanted <= set(strings_of(pid, "environ"))]
 
     def clear(self) -> None:
         """Bring the node back, cancel all jobs and wait until none is left."""
-        if not _alive(_pid(self.folder / "run" / f"slurmd.{NODE}.pid")):
+        if self._daemon(SLURMD) is None:
             self.start_node()
         _ask("scontrol", "update", f"nodename={NODE}", "state=resume")
         for pid in self.job_processes():
-            _kill(pid, signal.SIGCONT)
+            kill(pid, signal.SIGCONT)
         self._cancel_all()
         self.wait_for_node("idle")
 
     def stop(self) -> None:
         """Cancel all jobs, wait for an empty queue, stop the daemons, remove the links."""
-        if _alive(_pid(self.folder / "run" / "slurmctld.pid")):
+        if self._daemon(SLURMCTLD):
             self._cancel_all()
-        for name in (f"run/slurmd.{NODE}.pid", "run/slurmctld.pid", "munge/pid"):
-            pid = _pid(self.folder / name)
-            _kill(pid, signal.SIGTERM)
-            if not _wait(lambda pid=pid: not _alive(pid), 20):
-                _kill(pid, signal.SIGKILL)
-            (self.folder / name).unlink(missing_ok=True)
-        for pid in [*_named("slurmstepd"), *self.job_processes()]:
-            _kill(pid, signal.SIGKILL)
+        for name in (SLURMD, SLURMCTLD, MUNGED):
+            kill(self._daemon(name), signal.SIGTERM)
+            if not wait(lambda name=name: self._daemon(name) is None, 20):
+                kill(self._daemon(name), signal.SIGKILL)
+        self._kill_jobs()
         for name in ("slurm", "gres", "cgroup"):
             link = ETC / f"{name}.conf"
-            if link.is_symlink() and link.readlink().parent == self.folder:
+            if self._is_ours(link):
                 link.unlink()
+
+    def leftovers(self) -> list[str]:
+        """Return what a stopped cluster must not leave: processes, and links in /etc/slurm."""
+        left = [name for name in (SLURMD, SLURMCTLD, MUNGED) if self._daemon(name)]
+        left += [f"{pid} of a job" for pid in [*self._steps(), *self.job_processes()]]
+        return left + [str(link) for link in ETC.glob("*.conf") if self._is_ours(link)]
 
     @property
     def _conf(self) -> str:
@@ -223,63 +224,34 @@ class Cluster:
             link.unlink(missing_ok=True)
             link.symlink_to(path)
 
+    def _is_ours(self, link: Path) -> bool:
+        return link.is_symlink() and link.readlink().parent == self.folder
+
+    def _daemon(self, file: str) -> int | None:
+        """Return the daemon that wrote a file with its number, if it runs."""
+        try:
+            pid = int((self.folder / file).read_text())
+        except (OSError, ValueError):
+            return None
+        runs = alive(pid) and str(self.folder) in " ".join(strings_of(pid, "cmdline"))
+        return pid if runs else None
+
+    def _steps(self) -> list[int]:
+        """Return the processes that watch over jobs; they outlive the node's daemon."""
+        return [
+            pid
+            for pid in named("slurmstepd")
+            if f"SLURM_CONF={self._conf}" in strings_of(pid, "environ")
+        ]
+
+    def _kill_jobs(self) -> None:
+        for pid in [*self._steps(), *self.job_processes()]:
+            kill(pid, signal.SIGKILL)
+
     def _cancel_all(self) -> None:
         if jobs := self.jobs():
             _ask("scancel", *jobs)
-            _wait(lambda: not self.jobs(), 30)
-
-
-def leftovers() -> list[str]:
-    """Return what a stopped cluster must not leave: daemons, and links in /etc/slurm."""
-    processes = [f"{name} ({pid})" for name in DAEMONS for pid in _named(name)]
-    return processes + [str(path) for path in ETC.glob("*.conf") if path.is_symlink()]
-
-
-def _pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _proc(pid: int, name: str) -> list[str]:
-    """Return the strings in a process's `cmdline` or `environ`; none if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _named(program: str) -> list[int]:
-    """Return the processes of a program, such as slurmstepd."""
-    # A step calls itself "slurmstepd: [12.batch]".
-    first = {pid: "".join(_proc(pid, "cmdline")[:1]).partition(":")[0] for pid in _pids()}
-    return [pid for pid, name in first.items() if Path(name).name == program]
-
-
-def _pid(file: Path) -> int | None:
-    return int(file.read_text()) if file.exists() else None
-
-
-def _alive(pid: int | None) -> bool:
-    """Return whether a process runs; one that only waits for its parent's notice does not."""
-    try:
-        return pid is not None and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
-    except OSError:
-        return False
-
-
-def _kill(pid: int | None, number: int) -> None:
-    if pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether a condition came true within the time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
+            wait(lambda: not self.jobs(), 30)
 
 
 def _which(program: str) -> str | None:

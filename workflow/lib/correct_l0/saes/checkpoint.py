@@ -52,7 +52,9 @@ class Checkpoints:
         """Write the state after `step` steps, then forget the one before it."""
         path = self.folder / f"step_{step}.{socket.gethostname()}.{os.getpid()}.pt"
         with replacing(path) as temporary:
-            torch.save(dict(state), temporary)
+            # Given a path, torch hides that the disk is full behind an error of its own.
+            with open(temporary, "wb") as file:
+                torch.save(dict(state), file)
             digest = sha256_of(temporary)
         index = {"identity": self.identity, "step": step, "file": path.name}
         write_json(self._index, {**index, "sha256": digest})

@@ -1,0 +1,88 @@
+"""The tiny study through `snakemake --profile slurm` on a real Slurm, and that Slurm itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import slurm_cluster
+from slurm_cluster import INSTALL, Cluster
+from slurm_runs import Run, prepare
+from workflow_runs import TINY_L0, tiny_config
+
+from correct_l0.manifest import digest_of
+from correct_l0.report.chain import ROOMS
+
+SEED = 0
+
+
+@pytest.fixture(scope="module")
+def study(slurm, tiny_study, tmp_path_factory) -> Path:
+    """The folder in which one seed of the tiny study has run to its end through Slurm."""
+    slurm.clear()
+    config = tiny_config()
+    config["saes"]["seeds"] = [SEED]
+    folder = prepare(tmp_path_factory.mktemp("slurm") / "study", config, tiny_study)
+    Run(folder).succeed()
+    return folder
+
+
+def test_the_study_ends_in_its_report(study):
+    assert (study / "results/tiny/report.html").stat().st_size > 0
+    points = pd.read_csv(study / "results/tiny/tables/points.csv")
+    assert sorted(points.l0) == sorted(TINY_L0)
+    assert pd.read_csv(study / "results/tiny/tables/gaps.csv").empty
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_numbers_are_those_of_a_run_on_one_machine(study, tiny_study, room):
+    for l0 in TINY_L0:
+        manifest = f"results/tiny/{room}/l0_{l0:g}/seed_{SEED}/manifest.json"
+        assert digest_of(study / manifest) == digest_of(tiny_study / manifest)
+
+
+def test_nothing_is_left_to_do(study):
+    assert "Nothing to be done" in Run(study, "--dry-run", quick=False).succeed()
+
+
+def test_a_point_waits_once_for_a_gpu(study, slurm):
+    names = [job["name"] for job in slurm.history(study) if job["queue"] == "gpu"]
+    assert len(names) == len(TINY_L0)
+    assert all("train_sae" in name and "project_decoder" in name for name in names)
+
+
+def test_both_gpus_work_at_once_and_no_third_job_beside_them(study, slurm):
+    jobs = [job for job in slurm.history(study) if job["queue"] == "gpu"]
+    at_once = [sum(j["start"] <= job["start"] < j["end"] for j in jobs) for job in jobs]
+    assert max(at_once) == 2, jobs
+
+
+def test_a_cluster_stops_and_starts_again(slurm):
+    with pytest.raises(RuntimeError, match=rf"{slurm.folder}.*stop it: .* stop {slurm.folder}"):
+        Cluster(slurm.folder.parent / "another").start()
+    assert slurm.node_state() == "idle"
+    assert len(slurm.leftovers()) == 6  # three daemons and three links
+    slurm.stop()
+    assert slurm.leftovers() == []
+    slurm.start()
+    assert slurm.node_state() == "idle"
+
+
+def test_a_start_that_fails_leaves_nothing(slurm, monkeypatch, tmp_path):
+    slurm.stop()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(slurm_cluster, "SLURM_CONF", slurm_cluster.SLURM_CONF + "NoSuchKey=1\n")
+            with pytest.raises(RuntimeError, match="NoSuchKey"):
+                Cluster(tmp_path).start()
+        assert Cluster(tmp_path).leftovers() == []
+    finally:
+        slurm.start()
+
+
+def test_missing_packages_fail_with_the_install_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(slurm_cluster, "_which", lambda program: None)
+    with pytest.raises(RuntimeError, match=f"slurmctld, slurmd, sbatch not found; .*{INSTALL}"):
+        Cluster(tmp_path).start()
+    assert "slurmd" in INSTALL
