@@ -39,7 +39,7 @@ test: env-dev browser slurm check
 	$(BIN)/python -m pytest
 
 why: env
-	@$(BIN)/python -m correct_l0.why --configfile $(CONFIG) $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)')
 
 env: .venv/.ready
 env-dev: .venv/.ready-dev

@@ -123,7 +123,7 @@ def test_a_cache_of_other_settings_is_refused_with_the_difference(tmp_path):
     with pytest.raises(
         InputError,
         match=r"cache 'toy' was made with other settings \(context_size: 8 -> 16, "
-        r"seed: default -> 3\); name another cache, or delete .*toy to make it anew",
+        r"seed: 0 -> 3\); name another cache, or delete .*toy to make it anew",
     ):
         check_cache_identity(cache, other)
 

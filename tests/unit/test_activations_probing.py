@@ -110,6 +110,25 @@ def test_a_further_task_is_computed_alone_and_the_others_keep_their_bytes(cache)
     assert run(cache, "first", "second") == []
 
 
+def test_another_version_of_the_code_leaves_manifests_of_what_is_there(cache, monkeypatch):
+    run(cache, "first")
+    before = (cache / "probing/tasks/first.json").read_bytes()
+    monkeypatch.setattr("correct_l0.manifest.code_version", lambda: "another")
+    monkeypatch.setattr("correct_l0.manifest.package_version", lambda name: "another")
+    run(cache, "first", "second")
+    assert (cache / "probing/tasks/first.json").read_bytes() == before
+    second = json.loads((cache / "probing/tasks/second.json").read_text())
+    assert second["code_version"] == "another"
+    assert set(second["packages"].values()) == {"another"}
+
+
+def test_a_record_without_outputs_is_computed_again(cache):
+    run(cache, "first")
+    (record,) = (cache / "probing").glob("model_activations_toy/first_*.json")
+    write_json(record, json.loads(record.read_text()) | {"outputs": None})
+    assert run(cache, "first") == ["a", "bb", "ccc"]
+
+
 def test_a_changed_file_setting_or_prompt_is_computed_again(cache, monkeypatch):
     run(cache, "first", "second")
     folder = cache / "probing" / "model_activations_toy"

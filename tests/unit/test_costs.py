@@ -42,7 +42,8 @@ def test_the_papers_sizes():
 
 
 def test_every_rule_with_a_limit_has_an_estimate():
-    text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    files = (ROOT / "workflow" / "rules").glob("*.smk")
+    text = "".join(path.read_text() for path in files if not path.name.startswith("toy_"))
     rules = {line[5:-1] for line in text.splitlines() if line.startswith("rule ")}
     assert rules == RULES
     for name in RULES:

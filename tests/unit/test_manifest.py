@@ -95,6 +95,19 @@ def test_a_torn_manifest_is_named(manifest, text):
         read_manifest(manifest)
 
 
+def test_a_manifest_that_is_a_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=rf"{tmp_path}: cannot be read \(Is a directory\); "):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("outputs", [None, 3, {"result.csv": 4}, {"result.csv": {"bytes": 4}}])
+def test_a_manifest_without_its_outputs_is_damaged(manifest, outputs):
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"outputs": outputs}))
+    for check in (checked_digest_of, lambda path: check_manifest(path, **EXPECTED)):
+        with pytest.raises(InputError, match=r"manifest.json: damaged, .*; delete .* run again"):
+            check(manifest)
+
+
 def test_the_digest_is_of_the_numbers_not_of_the_run(manifest):
     before = digest_of(manifest)
     content = json.loads(manifest.read_text())
@@ -117,3 +130,37 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_differences_name_nested_keys_and_defaults():
     found, wanted = '{"a":{"b":1}}', '{"a":{"b":2},"c":true}'
     assert describe_difference(found, wanted) == "a.b: 1 -> 2, c: default -> true"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "words"),
+    [
+        # A report's settings.
+        (
+            '{"study":"a","saes":{"seeds":[0,1]}}',
+            '{"study":"a","saes":{}}',
+            "saes.seeds: [0, 1] -> [0]",
+        ),
+        # An override falls back to what all points have, or to its default.
+        (
+            '{"study":"a","saes":{"training":{"lr":0.003},"overrides":{"32.0":{"lr":0.001}}}}',
+            '{"study":"a","saes":{"training":{"lr":0.003}}}',
+            "saes.overrides.32.0.lr: 0.001 -> 0.003",
+        ),
+        (
+            '{"study":"a","saes":{"overrides":{"32.0":{"lr":0.001}}}}',
+            '{"study":"a","saes":{}}',
+            "saes.overrides.32.0.lr: 0.001 -> 0.0003",
+        ),
+        # An SAE's, a cache's and probing's.
+        ('{"d_sae":4,"training":{"lr":0.1}}', '{"d_sae":4}', "training.lr: 0.1 -> 0.0003"),
+        ('{"hook_name":"x"}', '{"hook_name":"x","seed":3}', "seed: 0 -> 3"),
+        ('{"tasks":["a"]}', "{}", 'tasks: ["a"] -> "all"'),
+        # A toy study's, whose defaults are others; a setting without one.
+        ('{"toy_model":{},"training":{"lr":1}}', '{"toy_model":{}}', "training.lr: 1 -> default"),
+        ('{"n":[4]}', "{}", "n: [4] -> default"),
+        ('{"d_sae":4}', "{}", "d_sae: 4 -> default"),
+    ],
+)
+def test_differences_name_the_default(found, wanted, words):
+    assert describe_difference(found, wanted) == words

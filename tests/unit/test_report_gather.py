@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from correct_l0.errors import InputError
 from correct_l0.manifest import sha256_of, write_json, write_manifest
 from correct_l0.plan import Plan
 from correct_l0.report import FIGURES, TABLES
-from correct_l0.report.build import build_tables
+from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
 from correct_l0.report.settings import plan_of, report_settings
@@ -98,6 +99,32 @@ def test_a_table_changed_afterwards_is_refused(study, tmp_path):
         load_tables(tmp_path)
 
 
+def test_weights_written_after_their_manifest_are_read(study):
+    path = POINT / "sae" / "sae_weights.safetensors"
+    path.write_bytes(b"whole")
+    weights = {"bytes": 5, "sha256": sha256_of(path)}
+    outputs = json.loads((POINT / "manifest.json").read_text())["outputs"]
+    edit(POINT / "manifest.json", outputs=outputs | {"sae/sae_weights.safetensors": weights})
+    path.write_bytes(b"other")
+    written = (POINT / "manifest.json").stat().st_mtime
+    os.utime(path, (written, written))
+    assert len(gather(study, allow_gaps=True).tables["points"]) == 16
+    os.utime(path, (written + 60, written + 60))
+    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*sae_weights.* bytes differ"):
+        gather(study)
+
+
+def test_a_torn_figure_is_not_put_into_a_page(study):
+    results = Path(study.results)
+    figure = results / "figures" / "f1.svg"
+    figure.write_bytes(figure.read_bytes()[:500])
+    tables, page = results / "tables", results / "report.html"
+    before = page.read_bytes()
+    with pytest.raises(InputError, match=r"f1\.svg: 500 bytes, not .*; delete .*figures and run"):
+        build_page(study, tables, tables / "verdict.json", results / "figures", page)
+    assert page.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["loss.csv", "decoder_init_cosine.npy"])
 def test_a_changed_byte_beside_an_sae_is_refused(study, name):
     damaged = bytearray((POINT / name).read_bytes())
@@ -147,7 +174,7 @@ def test_another_cache_is_refused_with_the_difference(study):
     manifest = Path("results/activations/made-up/manifest.json")
     settings = json.loads(study.settings_activations()) | {"context_size": 128}
     edit(manifest, parameters=json.dumps(settings, sort_keys=True, separators=(",", ":")))
-    with pytest.raises(InputError, match=r"activations: .*context_size: 128 -> default"):
+    with pytest.raises(InputError, match=r"activations: .*context_size: 128 -> 1024"):
         gather(study)
 
 
@@ -161,6 +188,16 @@ def test_other_probing_activations_are_refused_by_task(study):
     path = next(Path("results/activations/made-up/probing/tasks").glob("96_*.json"))
     edit(path, recipe=2)
     with pytest.raises(InputError, match=r"L0 4 seed 0, probing: .*made from another 96_spam_is"):
+        gather(study)
+
+
+def test_missing_probing_activations_are_named_and_nothing_is_to_be_deleted(study):
+    path = next(Path("results/activations/made-up/probing/tasks").glob("96_*.json"))
+    path.unlink()
+    with pytest.raises(InputError, match=rf"L0 4 seed 0, probing: {path}: missing; run again$"):
+        gather(study)
+    shutil.rmtree("results/made-up/probing/l0_4/seed_0")
+    with pytest.raises(InputError, match=r"L0 4 seed 0, probing: not run$"):
         gather(study)
 
 

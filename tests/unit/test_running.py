@@ -1,4 +1,4 @@
-"""Who runs a study: a live process is named, a dead one is not, another machine's is said to be."""
+"""Who runs a study: a live process, a killed one, one on another machine."""
 
 import json
 import os
@@ -50,15 +50,16 @@ def test_a_live_process_is_named_and_its_note_stays(tmp_path, other):
     assert (tmp_path / NOTE).exists()
 
 
-def test_a_process_that_ended_is_nobody(tmp_path, other):
+def test_a_killed_process_is_said_to_be(tmp_path, other):
     other.kill()
     other.wait()
-    assert describe_run(tmp_path) is None
+    assert f"was run by alice on {socket.gethostname()}" in describe_run(tmp_path)
+    assert "killed" in describe_run(tmp_path)
 
 
-def test_a_number_used_again_is_nobody(tmp_path, other):
+def test_a_process_number_used_again_is_not_the_run(tmp_path, other):
     change(tmp_path, started=1.0)
-    assert describe_run(tmp_path) is None
+    assert "killed" in describe_run(tmp_path)
 
 
 def test_another_machine(tmp_path, other):

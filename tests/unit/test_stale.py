@@ -1,6 +1,7 @@
 """What does not stand of a study, and why; no Snakemake."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -106,13 +107,18 @@ def test_results_that_are_gone_are_lost_only_where_others_were_made_from_them(st
     assert describe(find(study)) == [f"saes l0 4 seed 0: {LOST}"]
 
 
-def test_large_files_are_looked_at_by_size(study, monkeypatch):
+def test_large_files_are_looked_at_by_size_unless_written_after_their_manifest(study, monkeypatch):
     path = RESULTS / "saes/l0_32/seed_1/loss.csv"
     content = bytearray(path.read_bytes())
     content[-2] ^= 1
     path.write_bytes(content)
-    assert [s.reason for s in find(study)] == ["loss.csv bytes differ from its manifest's checksum"]
-    monkeypatch.setattr("correct_l0.report.chain.LARGE_BYTES", len(content))
+    differs = ["loss.csv bytes differ from its manifest's checksum"]
+    assert [s.reason for s in find(study)] == differs
+    monkeypatch.setattr("correct_l0.report.findings.LARGE_BYTES", len(content))
+    written = (path.parent / "manifest.json").stat().st_mtime
+    os.utime(path, (written + 60, written + 60))
+    assert [s.reason for s in find(study)] == differs
+    os.utime(path, (written, written))
     assert find(study) == []
     path.write_bytes(content[1:])
     assert [s.reason for s in find(study)] == [
@@ -120,11 +126,74 @@ def test_large_files_are_looked_at_by_size(study, monkeypatch):
     ]
 
 
+MANIFEST = RESULTS / "probing/l0_4/seed_0/manifest.json"
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"outputs": 3}'])
 def test_a_damaged_manifest_is_stale_and_no_traceback(study, content):
-    (RESULTS / "probing/l0_4/seed_0/manifest.json").write_text(content)
+    MANIFEST.write_text(content)
     (found,) = find(study)
     assert (found.room, found.l0) == ("probing", "4")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outputs": None}, {"outputs": 3}, {"inputs": [1]}, {"outputs": {"scores.csv": {"bytes": 1}}}],
+)
+def test_a_manifest_without_its_inputs_or_outputs_is_damaged(study, changes):
+    edit(MANIFEST, **changes)
+    damaged = "damaged, without its inputs or outputs"
+    assert describe(find(study)) == [f"probing l0 4 seed 0: {damaged}"]
+    cache = Path("results/activations/made-up/manifest.json")
+    edit(cache, outputs=None)
+    assert describe(find(study))[0] == "activations: manifest.json damaged"
+
+
+def test_a_manifest_that_cannot_be_read_is_named(study):
+    MANIFEST.unlink()
+    MANIFEST.mkdir()
+    assert describe(find(study)) == ["probing l0 4 seed 0: cannot be read (Is a directory)"]
+
+
+def test_missing_activations_of_tasks_are_lost_where_scores_were_made_from_them(study):
+    cache = Path("results/activations/made-up")
+    write_json(cache / "cache.json", {})
+    missing = sorted((cache / "probing" / "tasks").glob("9*.json"))[:2]
+    for path in missing:
+        path.unlink()
+    assert [s.path for s in find(study)] == [str(path) for path in missing]
+    assert describe(find(study)) == [f"activations: probing/tasks {LOST}"]
+    shutil.rmtree(RESULTS / "probing")
+    assert all(Path(s.path) not in missing for s in find(study))
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "reason"),
+    [
+        ("figures/f1.svg", "figures", "f1.svg bytes differ from its manifest's checksum"),
+        ("figures/manifest.json", "figures", LOST),
+        ("report.html", "page", "report.html bytes differ from its manifest's checksum"),
+        ("summary.txt", "page", "summary.txt bytes differ from its manifest's checksum"),
+        ("report.manifest.json", "page", LOST),
+    ],
+)
+def test_damaged_figures_and_pages_are_stale(study, name, room, reason):
+    path = RESULTS / name
+    if path.suffix == ".json":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:-9] + b"torn here")
+    assert [(s.room, s.reason) for s in find(study)] == [(room, reason)]
+
+
+def test_a_page_of_other_figures_is_stale(study):
+    manifest = RESULTS / "figures/manifest.json"
+    outputs = json.loads(manifest.read_text())["outputs"]
+    path = RESULTS / "figures/f1.svg"
+    shutil.copy(RESULTS / "figures/training.svg", path)
+    edit(manifest, outputs=outputs | {"f1.svg": outputs["training.svg"]})
+    assert describe(find(study)) == ["page: made from another figures"]
 
 
 def test_another_code_of_the_report_makes_the_verdict_stale(study, monkeypatch):

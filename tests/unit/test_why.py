@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,9 @@ import yaml
 from workflow_runs import TINY, run_snakemake, tiny_config
 
 from correct_l0 import costs
-from correct_l0.config import parse_config
+from correct_l0.config import canonical, parse_config
 from correct_l0.errors import InputError
+from correct_l0.manifest import write_manifest
 from correct_l0.plan import Plan
 from correct_l0.saes import RECIPE
 from correct_l0.stale import Stale
@@ -44,6 +48,23 @@ def write(path: str | Path, content: dict) -> None:
 
 def train(l0: str, seed: int) -> Job:
     return Job("train_sae", {"l0": l0, "seed": str(seed)}, "Missing output files: x")
+
+
+def finish(plan: Plan, l0: str, seed: int) -> Path:
+    """Write a finished SAE of one file, and return its manifest."""
+    folder = Path(plan.point_folder("saes", l0, seed)) / "finished"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"12345")
+    write_manifest(
+        folder / "manifest.json",
+        stage="train_sae",
+        recipe=RECIPE,
+        parameters=plan.settings_sae(l0),
+        inputs={"activations": "x"},
+        outputs=[folder / "weights"],
+        seed=seed,
+    )
+    return folder / "manifest.json"
 
 
 def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[str]:
@@ -137,17 +158,68 @@ class TestReasons:
         assert reasons(plan, train("32", 1)) == ["failed before: the loss is nan"]
 
     def test_a_finished_sae_is_put_back(self, plan):
-        kept = {"recipe": RECIPE, "parameters": plan.settings_sae("4"), "seed": 0}
-        path = f"{plan.point_folder('saes', '4', 0)}/finished/manifest.json"
-        write(path, {**kept, "inputs": {"activations": None}})
+        path = finish(plan, "4", 0)
         (why,) = explain(plan, [train("4", 0)], [])
+        assert why.reason == "trained before, put back from finished/ after a check"
+        assert why.left == 0
+        manifest = json.loads(path.read_text())
+        write(path, {**manifest, "seed": 1})
+        assert explain(plan, [train("4", 0)], [])[0].left == 1
+
+    def test_a_finished_sae_without_its_files_is_not(self, plan):
+        path = finish(plan, "4", 0)
+        path.with_name("weights").write_bytes(b"1234")
+        assert reasons(plan, train("4", 0)) == ["not made yet"]
+        path.with_name("weights").unlink()
+        assert reasons(plan, train("4", 0)) == ["not made yet"]
+
+    def test_a_file_damaged_in_place_is_damaged_in_finished_too(self, plan):
+        path, folder = finish(plan, "4", 0), Path(plan.point_folder("saes", "4", 0))
+        os.link(path.with_name("weights"), folder / "weights")
+        words = "weights bytes differ from its manifest's checksum"
+        stale = [Stale("saes", "4", 0, "manifest.json", words)]
+        (why,) = explain(plan, [train("4", 0)], stale)
+        assert (why.reason, why.left) == (words, 1)
+        # Another file of that name, as a copy over it leaves: the finished one is whole.
+        (folder / "weights").unlink()
+        (folder / "weights").write_bytes(b"12346")
+        (why,) = explain(plan, [train("4", 0)], stale)
         assert "put back from finished/" in why.reason
         assert why.left == 0
-        # Not where the activations are made again, or with another seed's.
-        (why, _) = explain(plan, [train("4", 0), Job("seal_activations")], [])
-        assert why.left == 1
-        write(path, {**kept, "seed": 1, "inputs": {"activations": None}})
-        assert explain(plan, [train("4", 0)], [])[0].left == 1
+
+    def test_a_finished_sae_may_be_put_back_after_the_activations(self, plan):
+        finish(plan, "4", 0)
+        write(f"{plan.point_folder('saes', '4', 0)}/manifest.json", {})
+        write(f"{plan.point_folder('saes', '4', 1)}/manifest.json", {})
+        jobs = [train("4", 0), train("4", 1), Job("seal_activations")]
+        whys = explain(plan, jobs, [])
+        assert [why.reason for why in whys[:2]] == [
+            "follows from the activations; put back from finished/ if they come out the same",
+            "follows from the activations",
+        ]
+        assert [why.left for why in whys] == [1, 1, 1]
+        (why, *_) = explain(plan, jobs, [Stale("saes", "4", 0, "x", "weights missing")])
+        assert why.reason == (
+            "weights missing; put back from finished/ if the activations come out the same"
+        )
+        cost = preflight.estimate(plan, whys, {}, 2)
+        printed = " ".join(" ".join(words.costs_in_words(plan.study, cost, {}, 10**12)).split())
+        assert "All this is at most: less where the SAE is put back." in printed
+        assert "Wall time: at most about" in printed
+        # Activations of another recipe are others.
+        sealed = f"{plan.cache_folder}/manifest.json"
+        stale = [Stale("activations", None, None, sealed, "manifest.json recipe 1 -> 2")]
+        assert explain(plan, jobs, stale)[0].reason == "follows from the activations"
+
+    def test_tasks_that_were_added(self, plan):
+        first, second = plan.study.probing.tasks
+        job = Job("cache_probing_activations", {}, "Missing output files: x")
+        write(f"{plan.cache_folder}/probing/tasks/{first}.json", {})
+        (why,) = explain(plan, [job], [])
+        assert (why.reason, why.left) == (f"task {second}: not made yet", 0.5)
+        cost = preflight.estimate(plan, [why], {}, 2)
+        whole = costs.disk_bytes(plan.study)["probing activations"]
+        assert cost.disk == {"probing activations": whole / 2}
 
     def test_otherwise_snakemakes_own(self, plan):
         write(f"{plan.point_folder('probing', '4', 0)}/manifest.json", {})
@@ -216,14 +288,42 @@ class TestPreflight:
         probe = max(costs.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
         assert cost.wall_s == pytest.approx(2 * costs.seconds("train_sae", study, "4") + probe)
 
+    def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
+        jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]
+        whole = costs.disk_bytes(plan.study)["activations"]
+        cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
+        assert cost.disk == {"activations": pytest.approx(whole)}
+        # 4 training and 8 held-out shards of 4,096 rows, in windows of two.
+        for shard in range(3):
+            write(f"{plan.cache_folder}/records/training_{shard:06d}.json", {})
+        cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
+        assert cost.disk == {"activations": pytest.approx(whole * 9 / 12)}
+
+    def test_an_sae_put_back_takes_no_more_disk(self, plan):
+        finish(plan, "4", 0)
+        cost = preflight.estimate(plan, explain(plan, [train("4", 0)], []), {}, 2)
+        assert (sum(cost.disk.values()), cost.checkpoints) == (0, 0)
+
     def test_measured_rates_correct_the_estimate(self, plan):
-        study, parameters = plan.study, plan.settings_sae("4")
-        estimated = costs.training_s(384, 128, 4, study.training(4), "cpu")
-        for seed, (factor, device) in enumerate([(3, "cpu"), (5, "cpu"), (100, "cuda")]):
-            manifest = {"device": device, "parameters": parameters, "d_in": 384, "d_sae": 128}
-            manifest |= {"l0": 4.0, "tokens": 65_536, "tokens_per_s": 65_536 / estimated / factor}
-            write(f"{plan.point_folder('saes', '4', seed)}/manifest.json", manifest)
-        write(f"{plan.point_folder('saes', '8', 0)}/manifest.json", {"device": "cpu"})
+        study = plan.study
+        training = study.training(4).model_copy(update={"training_tokens": 2**24})
+        parameters = canonical({"training": json.loads(canonical(training))})
+        estimated = costs.training_s(384, 128, 4, training, "cpu")
+        assert estimated > 5
+        manifest = {"device": "cpu", "parameters": parameters, "d_in": 384, "d_sae": 128}
+        manifest |= {"l0": 4.0, "tokens": 2**24}
+        took = [("4", 0, 3, "cpu"), ("4", 1, 5, "cpu"), ("32", 0, 100, "cuda")]
+        # Not in the study; a seed that is not in it any more.
+        took += [("8", 0, 100, "cpu"), ("4", 2, 100, "cpu")]
+        for l0, seed, factor, device in took:
+            speed = {"device": device, "tokens_per_s": 2**24 / estimated / factor}
+            write(f"{plan.point_folder('saes', l0, seed)}/manifest.json", {**manifest, **speed})
+        write(f"{plan.point_folder('saes', '10.5', 0)}/manifest.json", {"device": "cpu"})
+        # So short that its time says nothing of the rate.
+        short = {"parameters": plan.settings_sae("10.5"), "tokens": 65_536, "tokens_per_s": 1}
+        write(f"{plan.point_folder('saes', '10.5', 1)}/manifest.json", {**manifest, **short})
+        project = {"device": "cpu", "parameters": plan.settings_decoder_metrics(), "wall_s": 99}
+        write(f"{plan.point_folder('decoder_metrics', '4', 0)}/manifest.json", project)
         found = rates.measured_rates(plan)
         assert found == {"train_sae": rates.Rate(pytest.approx(4), 2)}
         start = costs.start_s("train_sae", study)
@@ -239,6 +339,47 @@ class TestRefusals:
     def test_no_such_configuration(self, tmp_path, capsys):
         assert main(["--configfile", str(tmp_path / "x.yaml")]) == 1
         assert "x.yaml: no such file" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ("", "study.yaml: empty; name a study's configuration"),
+            ("- 1\n", "study.yaml: no settings in it; name a study's configuration"),
+            ("a: 1\nb: [2\nc: 3\n", "study.yaml, line 3: not YAML ("),
+            ("a: 2024-13-45\n", "study.yaml: not YAML (month must be in 1..12"),
+        ],
+    )
+    def test_what_holds_no_settings(self, tmp_path, capsys, content, words):
+        path = tmp_path / "study.yaml"
+        path.write_text(content)
+        assert main(["--configfile", str(path)]) == 1
+        printed = capsys.readouterr().err
+        assert words in printed
+        assert printed.count("\n") == 1
+
+    def test_a_folder(self, tmp_path, capsys):
+        assert main(["--configfile", str(tmp_path)]) == 1
+        wanted = f"error: {tmp_path}: is a directory; name a study's configuration\n"
+        assert capsys.readouterr().err == wanted
+
+    @pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+    def test_no_number_of_jobs(self, capsys, jobs):
+        assert main([f"--jobs={jobs}"]) == 1
+        wanted = f"error: --jobs {jobs}: not a number of GPUs or cores; give 1 or more\n"
+        assert capsys.readouterr().err == wanted
+
+    def test_a_reader_that_has_enough(self):
+        """As in `make why | head`: no traceback."""
+        code = (
+            "import sys; from correct_l0.why import __main__ as why; "
+            "why.describe = lambda *arguments: 'x'; sys.exit(why.main([]))"
+        )
+        ours, theirs = os.pipe()
+        os.close(ours)
+        command = [sys.executable, "-c", code]
+        run = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(theirs)
+        assert (run.returncode, run.stderr) == (0, "")
 
     def test_a_wrong_value(self, tmp_path, capsys):
         config = tiny_config()
@@ -256,3 +397,16 @@ class TestRefusals:
         printed = capsys.readouterr().out
         assert "could not be read" in printed
         assert text in printed
+
+
+def test_a_study_that_is_being_run(tmp_path, capsys, monkeypatch):
+    (tmp_path / "x.yaml").write_text(TINY.read_text())
+    nothing = "Nothing to be done (all requested files are present)."
+    monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: nothing)
+    monkeypatch.setattr(
+        "correct_l0.why.__main__.describe_run", lambda results: f"is being run by Ada in {results}"
+    )
+    arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "Study tiny is being run by Ada in results/tiny."

@@ -61,3 +61,10 @@ def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
     points = len(config["saes"]["l0"]) * len(config["saes"]["seeds"])
     counts = [line.split()[:2] for line in run.stdout.splitlines()]
     assert ["train_sae", str(points)] in counts
+
+
+@pytest.mark.parametrize("point", ["l0_99/seed_0", "l0_04/seed_0", "l0_4/seed_7"])
+def test_a_target_that_is_no_point_of_the_study(tmp_path, point):
+    run = run_snakemake(tmp_path, "--dry-run", f"results/tiny/saes/{point}/manifest.json")
+    assert run.returncode != 0
+    assert "MissingRuleException" in run.stdout + run.stderr

@@ -73,7 +73,7 @@ def test_damaged_results_of_points_are_made_again_with_what_follows(study):
         "train_sae": 4, "project_decoder": 5, "probe_sae": 5, "probe_baselines": 1, **REPORT,
     }  # fmt: skip
     changed = "bytes differ from its manifest's checksum"
-    lost = "lost, though later results were made from it"
+    lost = "not there (interrupted, failed or deleted)"
     said = [re.sub(r"\d+ bytes, not \d+", "too short", line) for line in stale_lines(run)]
     assert said == sorted(
         [
@@ -94,10 +94,11 @@ def test_damaged_results_of_points_are_made_again_with_what_follows(study):
         (change_a_byte, "tables/points.parquet", list(REPORT)),
         (Path.unlink, "tables/manifest.json", list(REPORT)),
         (truncate, "tables/verdict.json", list(REPORT)[1:]),
-        (Path.unlink, "figures/f1.svg", list(REPORT)[2:]),
+        (truncate, "figures/f1.svg", list(REPORT)[2:]),
+        (change_a_byte, "report.html", list(REPORT)[3:]),
     ],
 )
-def test_a_damaged_table_is_made_again_with_what_follows(study, damage, file, expected):
+def test_a_damaged_part_of_a_report_is_made_again_with_the_rest(study, damage, file, expected):
     damage(study / RESULTS / file)
     assert planned_jobs(run_snakemake(study, "--dry-run")) == dict.fromkeys(expected, 1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +53,7 @@ def test_a_changed_override_names_its_points(tiny_study):
     ]
     assert "16 jobs would run" in reasons
     costs = " ".join(costs.split())
-    assert re.search(r"corrected by measured rates: train_sae times \S+ \(6 points done\)", costs)
+    # Trainings of a fraction of a second say nothing of the rate.
+    assert "corrected by measured rates" not in costs
     assert "3 cores at once" in costs or "3 GPUs at once" in costs
     assert max(map(len, printed.splitlines())) <= 80

@@ -1,5 +1,6 @@
 # In: the configuration. Out: names that every other .smk uses; nothing is computed here.
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,9 +36,18 @@ if workflow.is_main_process and (other := describe_run(RESULTS)):
     logger.warning(f"warning: study {STUDY.study} {other}")
 
 
-wildcard_constraints:
-    l0=r"[0-9.e+-]+",
-    seed=r"\d+",
+if TOY_STUDY:
+
+    # Its experiments have seeds of their own.
+    wildcard_constraints:
+        seed=r"\d+",
+
+else:
+
+    # A target on the command line that is no point of the study is refused, not trained.
+    wildcard_constraints:
+        l0="|".join(re.escape(label) for label in PLAN.labels),
+        seed="|".join(str(seed) for seed in STUDY.saes.seeds),
 
 
 def memory(name):

@@ -1,6 +1,6 @@
 # In: every point's results in results/{study}/saes, decoder_metrics and probing, the probing baselines
-# and the sealed manifest of the activation cache. Out: results/{study}/tables, figures, report.html
-# and summary.txt.
+# and the manifests of the activation cache and of its probing tasks. Out: results/{study}/tables,
+# figures, report.html and summary.txt.
 
 from correct_l0.report import FIGURES, TABLES
 from correct_l0.report import RECIPE as REPORT_RECIPE
@@ -17,6 +17,7 @@ rule gather_tables:
         decoder_metrics=PLAN.manifests("decoder_metrics"),
         probing=PLAN.manifests("probing"),
         baselines=f"{RESULTS}/probing/baselines/manifest.json",
+        tasks=TASK_MANIFESTS,
     output:
         manifest=f"{RESULTS}/tables/manifest.json",
         parquet=expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
@@ -72,6 +73,7 @@ rule plot_figures:
         svg=[figure_in_report(name) for name in FIGURES],
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES),
         narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES),
+        manifest=f"{RESULTS}/figures/manifest.json",
     log:
         f"{RESULTS}/logs/plot_figures.log",
     benchmark:
@@ -104,6 +106,7 @@ rule write_report:
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
         ),
         summary=f"{RESULTS}/summary.txt",
+        manifest=f"{RESULTS}/report.manifest.json",
     log:
         f"{RESULTS}/logs/write_report.log",
     benchmark:

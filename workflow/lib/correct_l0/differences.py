@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+from pydantic import BaseModel
+
+from correct_l0.config import Config
+from correct_l0.config_sections import Activations, DecoderMetrics, Probing, Saes
+
+SECTIONS: tuple[type[BaseModel], ...] = (Config, Activations, Saes, DecoderMetrics, Probing)
+"""What a settings string can be made of."""
+OVERRIDE = re.compile(r"(.*\b)overrides\.[0-9.e+-]+\.(\w+)")
+UNKNOWN = "default"
 
 
 def describe_difference(found: str, wanted: str) -> str:
@@ -24,6 +35,8 @@ def describe_difference(found: str, wanted: str) -> str:
 def differences(found: str, wanted: str) -> list[tuple[str, str, str]]:
     """Return the differing settings of two canonical strings: key, found and wanted, as JSON.
 
+    A setting that is left out of one has its default there, an override that of all points.
+
     Raises
     ------
     ValueError
@@ -31,19 +44,43 @@ def differences(found: str, wanted: str) -> list[tuple[str, str, str]]:
 
     Examples
     --------
-    >>> differences('{"training":{"lr":0.1}}', '{"training":{"lr":0.2,"steps":3}}')
-    [('training.lr', '0.1', '0.2'), ('training.steps', 'default', '3')]
+    >>> differences('{"training":{"lr":0.1}}', '{"training":{"lr":0.2,"lr_warm_up_steps":3}}')
+    [('training.lr', '0.1', '0.2'), ('training.lr_warm_up_steps', '0', '3')]
     """
-    old, new = _flatten(json.loads(found)), _flatten(json.loads(wanted))
+    before, after = json.loads(found), json.loads(wanted)
+    old, new = _flatten(before), _flatten(after)
+    names = {str(name) for side in (before, after) if isinstance(side, dict) for name in side}
+    sections = [section for section in SECTIONS if names <= section.model_fields.keys()]
     return [
-        (
-            key,
-            json.dumps(old[key]) if key in old else "default",
-            json.dumps(new[key]) if key in new else "default",
-        )
+        (key, _value(key, old, sections), _value(key, new, sections))
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
+
+
+def _value(key: str, settings: dict[str, Any], sections: list[type[BaseModel]]) -> str:
+    """Return a setting as JSON, its default where it is left out; `default` where none is known."""
+    if key in settings:
+        return json.dumps(settings[key])
+    if override := OVERRIDE.fullmatch(key):
+        return _value(f"{override[1]}training.{override[2]}", settings, sections)
+    defaults = {_default(section, key) for section in sections}
+    return defaults.pop() if len(defaults) == 1 else UNKNOWN
+
+
+def _default(section: type[BaseModel], key: str) -> str:
+    if section is DecoderMetrics and key == "n":
+        # A toy study's section looks the same and has other defaults.
+        return UNKNOWN
+    name, _, inner = key.partition(".")
+    field = section.model_fields.get(name)
+    if field is None:
+        return UNKNOWN
+    if not inner:
+        return UNKNOWN if field.is_required() else json.dumps(field.default)
+    kind: Any = field.annotation
+    is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return _default(kind, inner) if is_section else UNKNOWN
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from correct_l0 import __version__
 from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
 
+DAMAGED = "damaged, without its inputs or outputs"
 PACKAGES = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr", "sae-probes")
 
 
@@ -71,6 +72,7 @@ def write_manifest(
     parameters: str,
     inputs: Mapping[str, str],
     outputs: Iterable[Path | str],
+    made_by: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> None:
     """Write the manifest of a finished result; the last file a job writes.
@@ -89,10 +91,15 @@ def write_manifest(
         Digest of each input's manifest (`digest_of`), by name.
     outputs
         Files whose sizes and checksums are recorded.
+    made_by
+        `code_version` and `packages` where the outputs were made before; else those of now.
     **facts
         What else is worth keeping: seed, device, wall time, measurements.
     """
     folder = Path(path).parent
+    if made_by is None:
+        versions = {name: package_version(name) for name in PACKAGES}
+        made_by = {"code_version": code_version(), "packages": versions}
     write_json(
         path,
         {
@@ -108,8 +115,7 @@ def write_manifest(
                 for file in outputs
             },
             **facts,
-            "code_version": code_version(),
-            "packages": {name: package_version(name) for name in PACKAGES},
+            **made_by,
         },
     )
 
@@ -128,12 +134,16 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is missing or not JSON.
+        If it is missing, cannot be read or is not JSON.
     """
     try:
         manifest = json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: missing; run the job that makes it again") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); let it be read, or delete it and run again"
+        ) from None
     except ValueError:
         raise InputError(f"{path}: damaged, not JSON; delete it and run again") from None
     if not isinstance(manifest, dict):
@@ -155,6 +165,16 @@ def digest_of_content(manifest: Mapping[str, Any]) -> str:
     keys = ("stage", "recipe", "parameters", "inputs", "outputs")
     identity = {key: manifest.get(key) for key in keys}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest names its inputs, and its outputs with size and checksum."""
+    inputs, outputs = manifest.get("inputs"), manifest.get("outputs")
+    return (
+        isinstance(inputs, dict)
+        and isinstance(outputs, dict)
+        and all(isinstance(x, dict) and {"bytes", "sha256"} <= x.keys() for x in outputs.values())
+    )
 
 
 class Disagreement(NamedTuple):
@@ -188,7 +208,9 @@ def disagreement(
         settings = str(manifest.get("parameters")), parameters
         words = f"made with other settings ({describe_difference(*settings)})"
         return Disagreement(path, words, settings)
-    found = manifest.get("inputs") or {}
+    if not is_whole(manifest):
+        return Disagreement(path, DAMAGED)
+    found = manifest["inputs"]
     wrong = [name for name, wanted in inputs.items() if wanted not in (None, found.get(name))]
     if wrong := wrong or sorted(found.keys() ^ inputs.keys()):
         return Disagreement(path, f"made from another {', '.join(wrong)}")
@@ -244,6 +266,8 @@ def check_outputs(path: Path | str, remedy: str) -> None:
 def _wrong_output(
     path: Path, manifest: Mapping[str, Any], without_checksum: Container[str] = ()
 ) -> Disagreement | None:
+    if not is_whole(manifest):
+        return Disagreement(path, DAMAGED)
     for name, expected in manifest["outputs"].items():
         file = os.path.normpath(path.parent / name)
         try:

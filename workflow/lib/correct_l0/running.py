@@ -40,8 +40,9 @@ def forget_run(results: Path | str) -> None:
 def describe_run(results: Path | str) -> str | None:
     """Return who else runs the study, None where nobody is known to.
 
-    A process that has ended on this machine is nobody. Whether one on another machine has ended
-    cannot be seen from here, which the text says.
+    A run that ends takes its note along, also when it fails or is stopped: the note of a process
+    that is gone is that of a killed one. Whether one on another machine has ended cannot be seen
+    from here, which the text says.
     """
     note = _read(Path(results) / NOTE)
     if not note or note["process"] == os.getpid():
@@ -53,8 +54,13 @@ def describe_run(results: Path | str) -> str | None:
     try:
         alive = abs(psutil.Process(note["process"]).create_time() - note["started"]) < 1
     except psutil.Error:
-        return None
-    return f"is being run by {who}" if alive else None
+        alive = False
+    if alive:
+        return f"is being run by {who}"
+    return (
+        f"was run by {who}, which was killed; where the folder is locked, see that its jobs have "
+        "ended too, then --unlock"
+    )
 
 
 def _user() -> str:

@@ -21,24 +21,22 @@ from correct_l0.activations import PROBING_RECIPE
 from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
 from correct_l0.differences import differences
 from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of_content, read_manifest
+from correct_l0.manifest import digest_of_content, is_whole, read_manifest
 from correct_l0.plan import Plan
-from correct_l0.report import FIGURES
 from correct_l0.report import RECIPE as REPORT_RECIPE
 from correct_l0.report.chain import (
     BASELINES,
     ROOMS,
-    Finding,
-    examine,
     examine_baselines,
     examine_point,
     result_key,
     task_manifests,
 )
+from correct_l0.report.findings import Finding, examine
 from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
 
-LOST = "lost, though later results were made from it"
+LOST = "not there (interrupted, failed or deleted)"
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
 LONGEST_WORDS = 100
@@ -52,7 +50,7 @@ class Stale:
     ----------
     room
         `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `tables`,
-        `verdict` or `figures`.
+        `verdict`, `figures` or `page`.
     l0, seed
         The point, where it is a point's.
     path
@@ -97,7 +95,8 @@ def find(plan: Plan) -> list[Stale]:
         for f in findings.values()
         if (reason := _reason(f, _key(f) in gathered or _has_followers(plan, f)))
     ]
-    return [*cache, *results, *_stale_report(plan, tables, findings)]
+    lost = _lost_tasks(plan, findings.values())
+    return [*cache, *lost, *results, *_stale_report(plan, tables, findings)]
 
 
 def describe(found: Iterable[Stale]) -> list[str]:
@@ -141,46 +140,59 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     }
     stale = []
     for path, recipe in recipes.items():
-        if path.exists() and (found := _read(path).get("recipe")) != recipe:
-            words = "damaged" if found is None else f"recipe {found} -> {recipe}"
-            reason = f"{path.relative_to(folder)} {words}"
-            stale.append(Stale("activations", None, None, str(path), reason))
+        found = _read(path) if path.exists() else None
+        if found is None or (is_whole(found) and found.get("recipe") == recipe):
+            continue
+        words = f"recipe {found.get('recipe')} -> {recipe}" if is_whole(found) else "damaged"
+        reason = f"{path.relative_to(folder)} {words}"
+        stale.append(Stale("activations", None, None, str(path), reason))
     return stale
 
 
+def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
+    """Yield the manifests of tasks that are missing and that scores were made from.
+
+    A cache that was deleted whole is not looked at: nothing needs it as long as results stand.
+    """
+    if not (Path(plan.cache_folder) / "cache.json").exists():
+        return
+    manifests = [f.manifest for f in findings if f.room in ("probing", BASELINES) and f.manifest]
+    used = {name for manifest in manifests if is_whole(manifest) for name in manifest["inputs"]}
+    for task, path in task_manifests(plan).items():
+        if task in used and not path.exists():
+            yield Stale("activations", None, None, str(path), f"probing/tasks {LOST}")
+
+
 def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
-    """Yield tables, verdict and figures that do not stand, given what they were made from."""
+    """Yield what does not stand first of tables, verdict, figures and page, if anything."""
     page = Path(plan.results) / "report.html"
-    verdict = tables.with_name("verdict.manifest.json")
-    expected: dict[str, Any] = {"recipe": REPORT_RECIPE, "parameters": report_settings(plan)}
     keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
-    inputs = {key: _digest(findings.get(key)) for key in (*keys, BASELINES)}
-    gathered = examine(
-        "tables", tables, stage="gather_tables", inputs=inputs, quick=True, **expected
-    )
-    read = examine(
-        "verdict",
-        verdict,
-        stage="read_curves",
-        inputs={"tables": _digest(gathered)},
-        quick=True,
-        **expected,
-    )
-    for finding in (gathered, read):
-        if reason := _reason(finding, page.exists()):
-            yield Stale(finding.room, None, None, str(finding.path), reason)
-            break
-    if (
-        read.manifest
-        and not read.wrong
-        and read.manifest.get("code") != report_source_digest("report")
+    made_from = {key: _digest(findings.get(key)) for key in (*keys, BASELINES)}
+    digests: dict[str, str | None] = {}
+    for room, stage, path, inputs in (
+        ("tables", "gather_tables", tables, made_from),
+        ("verdict", "read_curves", tables.with_name("verdict.manifest.json"), digests),
+        ("figures", "plot_figures", page.parent / "figures" / "manifest.json", digests),
+        ("page", "write_report", page.with_suffix(".manifest.json"), digests),
     ):
-        yield Stale("verdict", None, None, str(verdict), "the report's code or text changed")
-    for name in FIGURES if page.exists() else ():
-        for suffix in ("svg", "png", "narrow.svg"):
-            path = Path(plan.results) / "figures" / f"{name}.{suffix}"
-            if not path.exists():
-                yield Stale("figures", None, None, str(path), f"{path.name} missing")
+        finding = examine(
+            room,
+            path,
+            stage=stage,
+            recipe=REPORT_RECIPE,
+            parameters=report_settings(plan),
+            inputs=inputs,
+            quick=True,
+        )
+        reason = _reason(finding, page.exists())
+        if finding.wrong is None and room != "tables":
+            changed = (finding.manifest or {}).get("code") != report_source_digest("report")
+            reason = "the report's code or text changed" if changed else ""
+        if reason:
+            yield Stale(room, None, None, str(path), reason)
+        if reason or finding.wrong:
+            return
+        digests[room] = _digest(finding)
 
 
 def _digest(finding: Finding | None) -> str | None:

@@ -26,7 +26,7 @@ from correct_l0.activations.text import load_tokenizer, special_ids
 from correct_l0.config import canonical
 from correct_l0.config_sections import Activations
 from correct_l0.errors import InputError
-from correct_l0.manifest import read_manifest, replacing, sha256_of, write_manifest
+from correct_l0.manifest import check_manifest, read_manifest, replacing, write_manifest
 from correct_l0.probing.data import Task, activations_file, read_task
 
 PROMPT_TOKENS = 1024
@@ -89,6 +89,8 @@ def cache_probing(
         for task in missing:
             _write_record(files[task.name], settings, expected[task.name])
     for task, manifest in zip(tasks, manifests, strict=True):
+        # The same bytes as before where nothing was computed: other studies were made from them.
+        record = read_manifest(_record(files[task.name]))
         write_manifest(
             manifest,
             stage="cache_probing_activations",
@@ -96,6 +98,7 @@ def cache_probing(
             parameters=settings,
             inputs=expected[task.name],
             outputs=[files[task.name]],
+            made_by={key: record.get(key) for key in ("code_version", "packages")},
             task=task.name,
             rows=len(task.prompts),
             different_prompts=len(set(task.prompts)),
@@ -123,16 +126,17 @@ def _write_record(file: Path, settings: str, inputs: dict[str, str]) -> None:
 
 def _is_there(file: Path, settings: str, inputs: dict[str, str]) -> bool:
     """Tell whether a task's file is there and is what its record says."""
-    if not file.exists() or not _record(file).exists():
-        return False
     try:
-        record = read_manifest(_record(file))
+        check_manifest(
+            _record(file),
+            stage="cache_probing_activations",
+            recipe=PROBING_RECIPE,
+            parameters=settings,
+            inputs=inputs,
+        )
     except InputError:
         return False
-    wanted = {"recipe": PROBING_RECIPE, "parameters": settings, "inputs": inputs}
-    if any(record.get(key) != value for key, value in wanted.items()):
-        return False
-    return record["outputs"][file.name]["sha256"] == sha256_of(file)
+    return True
 
 
 def _compute(

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from correct_l0.manifest import digest_of, read_manifest, replacing, write_json, write_manifest
+from correct_l0.manifest import (
+    check_manifest,
+    digest_of,
+    read_manifest,
+    replacing,
+    write_json,
+    write_manifest,
+)
 from correct_l0.plan import Plan
 from correct_l0.report import RECIPE
-from correct_l0.report.data import open_study, verdict_manifest
+from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
@@ -41,7 +49,7 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
     )
     write_json(path, verdict)
     write_manifest(
-        verdict_manifest(path),
+        manifest_beside(path),
         stage="read_curves",
         recipe=RECIPE,
         parameters=report_settings(plan),
@@ -52,21 +60,54 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
 
 
 def build_figures(plan: Plan, tables: Path, verdict: Path, folder: Path) -> None:
-    """Draw every figure."""
+    """Draw every figure, and write their manifest."""
     from correct_l0.report.figures import draw_all
 
-    draw_all(open_study(plan, tables, verdict, with_cosines=True), folder)
+    files = draw_all(open_study(plan, tables, verdict, with_cosines=True), folder)
+    write_manifest(
+        folder / "manifest.json",
+        **_drawn_from(plan, tables, verdict),
+        outputs=files,
+        code=report_source_digest("report"),
+    )
+
+
+def _drawn_from(plan: Plan, tables: Path, verdict: Path) -> dict[str, Any]:
+    """Return what the manifest of the figures has to say."""
+    digests = {"tables": tables / "manifest.json", "verdict": manifest_beside(verdict)}
+    return {
+        "stage": "plot_figures",
+        "recipe": RECIPE,
+        "parameters": report_settings(plan),
+        "inputs": {name: digest_of(path) for name, path in digests.items()},
+    }
 
 
 def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: Path) -> None:
-    """Write the page, and the summary for a terminal beside it."""
+    """Write the page, the summary for a terminal and their manifest beside it.
+
+    Raises
+    ------
+    InputError
+        If a table, the verdict or a figure is missing or is not as it was written.
+    """
     from correct_l0.report.page import render_page
 
+    drawn_from = _drawn_from(plan, tables, verdict)
+    check_manifest(figures / "manifest.json", **drawn_from)
     study = open_study(plan, tables, verdict)
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))
     times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
     title = plan.study.title or plan.study.study
-    with replacing(report.with_name("summary.txt")) as temporary:
+    summary = report.with_name("summary.txt")
+    with replacing(summary) as temporary:
         temporary.write_text(render_summary(study.verdict, report, title, times))
+    drawn = {"figures": digest_of(figures / "manifest.json")}
+    write_manifest(
+        manifest_beside(report),
+        **drawn_from | {"stage": "write_report", "inputs": drawn_from["inputs"] | drawn},
+        outputs=[report, summary],
+        code=report_source_digest("report"),
+    )

@@ -7,22 +7,17 @@ the workflow asks for them whenever its jobs are worked out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from correct_l0 import decoder_metrics, probing, saes
 from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
-from correct_l0.manifest import (
-    Disagreement,
-    digest_of,
-    digest_of_content,
-    disagreement,
-    read_manifest,
-)
+from correct_l0.manifest import Disagreement, digest_of, digest_of_content, read_manifest
 from correct_l0.plan import Plan
 from correct_l0.probing.tasks import resolve_tasks
+from correct_l0.report.findings import Finding, examine
 
 ROOMS = ("saes", "decoder_metrics", "probing")
 BASELINES = "probing baselines"
@@ -34,9 +29,6 @@ STAGES = {
     BASELINES: ("probe_baselines", probing.RECIPE),
 }
 """Stage and recipe of each room's manifests."""
-
-LARGE_BYTES = 2**20
-"""Files of this size on are looked at by their size alone where time is short."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +49,6 @@ class PointFiles:
     seed: int
     folders: dict[str, Path]
     manifests: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found of one result.
-
-    Attributes
-    ----------
-    room
-        One of `STAGES`, or what else has a manifest.
-    path
-        Its manifest.
-    manifest
-        Its content; None where it is missing or unreadable.
-    wrong
-        Why it does not stand; None where it does.
-    l0, seed
-        The point, where it is a point's.
-    """
-
-    room: str
-    path: Path
-    manifest: dict[str, Any] | None
-    wrong: Disagreement | None
-    l0: str | None = None
-    seed: int | None = None
 
 
 def check_activations(plan: Plan) -> str:
@@ -117,63 +83,6 @@ def task_digests(plan: Plan) -> dict[str, str]:
     }
 
 
-class _Large:
-    """The outputs of a manifest whose checksum takes long: large ones, and those of every task."""
-
-    def __init__(self, manifest: Mapping[str, Any]) -> None:
-        self._manifest = manifest
-
-    def __contains__(self, name: object) -> bool:
-        size = self._manifest["outputs"][name]["bytes"]
-        return size >= LARGE_BYTES or str(name).startswith("json/")
-
-
-def examine(
-    room: str,
-    path: Path,
-    *,
-    stage: str,
-    recipe: int,
-    parameters: str,
-    inputs: Mapping[str, str | None],
-    l0: str | None = None,
-    seed: int | None = None,
-    quick: bool = False,
-) -> Finding:
-    """Return what is found of one result.
-
-    Parameters
-    ----------
-    room, path, l0, seed
-        The result.
-    stage, recipe, parameters, inputs
-        What its manifest should say; an input whose digest is None is not compared.
-    quick
-        Look at sizes alone of files from `LARGE_BYTES` on and of sae-probes' result files, of
-        which there is one per task. Otherwise only the SAE's weights are spared, which can be
-        gigabytes: the jobs that read them check them.
-    """
-    try:
-        manifest = read_manifest(path)
-    except InputError as error:
-        words = str(error).removeprefix(f"{path}: ").partition(";")[0]
-        return Finding(room, path, None, Disagreement(path, words), l0, seed)
-    wrong = disagreement(
-        path,
-        manifest,
-        stage=stage,
-        recipe=recipe,
-        parameters=parameters,
-        inputs=inputs,
-        without_checksum=_Large(manifest) if quick else {"sae/sae_weights.safetensors"},
-    )
-    wanted = {} if l0 is None else {"seed": seed, "l0": float(l0)}
-    for fact, value in wanted.items() if wrong is None else ():
-        if manifest.get(fact, value) != value:
-            wrong = Disagreement(path, f"{fact} is {manifest[fact]}, not {value}")
-    return Finding(room, path, manifest, wrong, l0, seed)
-
-
 def examine_point(
     plan: Plan,
     l0: str,
@@ -195,7 +104,7 @@ def examine_point(
     activations
         Digest of the activation cache.
     tasks
-        Digest of each task's activations.
+        Digest of each task's activations; empty where they are missing, None not to compare.
     quick
         As in `examine`.
     """
@@ -226,22 +135,38 @@ def examine_point(
                 break
             sae = digest_of_content(finding.manifest or {})
             inputs["decoder_metrics"] = {"sae": sae, "activations": activations}
-            inputs["probing"] = {"sae": sae, **tasks}
+            inputs["probing"] = {"sae": sae, **_known(tasks)}
+        if room == "probing":
+            findings[-1] = _with_lost_task(plan, finding, tasks)
     return findings
 
 
 def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
     """Return what is found of the probing baselines."""
     stage, recipe = STAGES[BASELINES]
-    return examine(
+    finding = examine(
         BASELINES,
         Path(plan.results) / "probing" / "baselines" / "manifest.json",
         stage=stage,
         recipe=recipe,
         parameters=plan.settings_probing(),
-        inputs=tasks,
+        inputs=_known(tasks),
         quick=quick,
     )
+    return _with_lost_task(plan, finding, tasks)
+
+
+def _known(tasks: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the digests to compare: not those of activations that are missing."""
+    return {task: digest or None for task, digest in tasks.items()}
+
+
+def _with_lost_task(plan: Plan, finding: Finding, tasks: Mapping[str, str | None]) -> Finding:
+    """Return a finding that does not stand where activations that it was made from are missing."""
+    missing = [path for task, path in task_manifests(plan).items() if tasks.get(task) == ""]
+    if finding.wrong or not missing:
+        return finding
+    return replace(finding, wrong=Disagreement(missing[0], "missing"))
 
 
 def check_point(
@@ -281,6 +206,8 @@ def result_key(room: str, l0: str, seed: int) -> str:
 
 
 def _refusal(folder: Path, wrong: Disagreement) -> str:
+    if not wrong.path.is_relative_to(folder):
+        return f"{wrong.path}: {wrong.words}; run again"
     return f"{wrong.path}: {wrong.words}; delete {folder} and run again"
 
 

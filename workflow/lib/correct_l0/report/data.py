@@ -57,9 +57,9 @@ class StudyData:
         return sorted({self.l0[0], self.l0[len(self.l0) // 2], self.l0[-1]})
 
 
-def verdict_manifest(verdict: Path | str) -> Path:
-    """Return the manifest of a verdict: `verdict.manifest.json` beside `verdict.json`."""
-    return Path(verdict).with_suffix(".manifest.json")
+def manifest_beside(file: Path | str) -> Path:
+    """Return the manifest of a file: `verdict.manifest.json` beside `verdict.json`."""
+    return Path(file).with_suffix(".manifest.json")
 
 
 def open_study(
@@ -72,7 +72,7 @@ def open_study(
     InputError
         If a table or the verdict is missing or is not as it was written.
     """
-    check_outputs(verdict_manifest(verdict), f"delete {verdict} and run again")
+    check_outputs(manifest_beside(verdict), f"delete {verdict} and run again")
     loaded = load_tables(tables)
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {

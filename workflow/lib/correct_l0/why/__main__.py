@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,6 +15,7 @@ from correct_l0 import stale
 from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.plan import Plan
+from correct_l0.running import describe_run
 from correct_l0.why.dry_run import parse_jobs, run_dry
 from correct_l0.why.preflight import estimate, free_bytes
 from correct_l0.why.rates import measured_rates
@@ -25,6 +28,42 @@ UNREADABLE = (
 )
 
 
+def _read(configfile: Path) -> dict[str, Any]:
+    """Return what a file of settings holds.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no YAML, has no settings or a toy study's, or repeats a key.
+    """
+    try:
+        raw = yaml.safe_load(configfile.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{configfile}: no such file; name a study's configuration") from None
+    except OSError as error:
+        words = f"{error.strerror}; name a study's configuration"
+        raise InputError(f"{configfile}: {words[0].lower()}{words[1:]}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        words = " ".join((error.problem or error.context or "unreadable").split())
+        raise InputError(f"{configfile}{line}: not YAML ({words}); correct it") from None
+    except (yaml.YAMLError, ValueError) as error:
+        words = str(error).splitlines()[0]
+        raise InputError(f"{configfile}: not YAML ({words}); correct it") from None
+    if not isinstance(raw, dict):
+        words = "empty" if raw is None else "no settings in it"
+        raise InputError(
+            f"{configfile}: {words}; name a study's configuration, such as config/config.yaml"
+        )
+    if "toy_model" in raw:
+        raise InputError(
+            f"{configfile}: a toy study has no estimate; `snakemake --dry-run --configfile "
+            f"{configfile}` lists its jobs"
+        )
+    check_repeated_keys(configfile)
+    return raw
+
+
 def describe(configfile: Path, directory: Path, at_once: int | None, more: list[str]) -> str:
     """Return the whole text.
 
@@ -33,18 +72,7 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
     InputError
         If the configuration cannot be used, or Snakemake refuses.
     """
-    try:
-        raw = yaml.safe_load(configfile.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{configfile}: no such file; name a study's configuration") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{configfile}: not YAML ({str(error).splitlines()[0]})") from None
-    if isinstance(raw, dict) and "toy_model" in raw:
-        raise InputError(
-            f"{configfile}: a toy study has no estimate; `snakemake --dry-run --configfile "
-            f"{configfile}` lists its jobs"
-        )
-    check_repeated_keys(configfile)
+    raw = _read(configfile)
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
         plan = Plan.from_config(raw)
@@ -53,16 +81,26 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
         if jobs is None:
             return f"{UNREADABLE}\n\n{text}"
         heading = f"Study {plan.study.study} ({shown})"
+        other = describe_run(plan.results)
+        at_work = wrap(f"Study {plan.study.study} {other}.", "") if other else []
         if not jobs:
             nothing = f"{heading}: nothing would run. Every result is there and stands."
-            return "\n".join(wrap(nothing, ""))
+            return "\n".join([*wrap(nothing, ""), *at_work])
         whys = explain(plan, jobs, stale.find(plan))
         rates = measured_rates(plan)
         preflight = estimate(plan, whys, rates, at_once)
         words = costs_in_words(plan.study, preflight, rates, free_bytes(plan.results))
         heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
-        lines = [*wrap(heading, ""), "", *reasons_in_words(plan, whys), "", *words]
+        lines = [*wrap(heading, ""), *at_work, "", *reasons_in_words(plan, whys), "", *words]
         return "\n".join(lines)
+
+
+def _at_once(jobs: str | None) -> int | None:
+    if jobs is None:
+        return None
+    if not jobs.strip().isdecimal() or int(jobs) < 1:
+        raise InputError(f"--jobs {jobs}: not a number of GPUs or cores; give 1 or more")
+    return int(jobs)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,13 +111,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--directory", type=Path, default=Path(), help="where results/ is")
-    parser.add_argument("--jobs", type=int, help="GPUs, or cores without them, at once")
+    parser.add_argument("--jobs", help="GPUs, or cores without them, at once")
     parser.add_argument("snakemake", nargs="*", help="after --: more arguments for snakemake")
     options = parser.parse_args(arguments)
-    if options.jobs is not None and options.jobs < 1:
-        parser.error(f"--jobs {options.jobs}: at least 1")
     try:
-        print(describe(options.configfile, options.directory, options.jobs, options.snakemake))
+        at_once = _at_once(options.jobs)
+        text = describe(options.configfile, options.directory, at_once, options.snakemake)
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whoever reads has enough, as in `make why | head`; Python would flush once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from correct_l0 import costs
+from correct_l0.activations.layout import Layout, job_windows
+from correct_l0.manifest import read_manifest
 from correct_l0.plan import Plan
 from correct_l0.why.rates import Rate, seconds
 from correct_l0.why.reasons import Why
@@ -50,6 +52,8 @@ class Preflight:
         Seconds with `at_once` jobs at once, without waiting in a queue.
     disk
         Bytes written, by part; checkpoints apart, which go when training ends.
+    perhaps_less
+        Jobs of which less may turn out to be left.
     """
 
     rules: list[RuleCost]
@@ -57,6 +61,7 @@ class Preflight:
     wall_s: float
     disk: dict[str, float]
     checkpoints: float
+    perhaps_less: int = 0
 
 
 def estimate(
@@ -90,11 +95,12 @@ def estimate(
             memory = costs.mem_mb(rule, study)
             gpu = on_gpu and rule in costs.GPU_RULES
             rules.append(RuleCost(rule, len(of_rule), sum(of_rule), memory, max(limits), gpu))
-    disk = _disk(plan, {cost.rule: cost.jobs for cost in rules})
-    trained = sum(why.job.rule == "train_sae" for why in whys)
+    disk = _disk(plan, _writing(plan, whys))
+    trained = sum(why.job.rule == "train_sae" and why.left > 0 for why in whys)
     checkpoints = min(trained, at_once) * costs.disk_bytes(study)["one checkpoint"]
     wall_s = _wall_s(whys, took, at_once, costs.GPU_RULES if on_gpu else tuple(costs.SECONDS))
-    return Preflight(rules, at_once, wall_s, disk, float(checkpoints))
+    perhaps_less = sum(why.perhaps_less for why in whys)
+    return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less)
 
 
 def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
@@ -139,16 +145,48 @@ def makespan(seconds: Sequence[float], at_once: int) -> float:
     return max(busy)
 
 
-def _disk(plan: Plan, jobs: Mapping[str, int]) -> dict[str, float]:
+def _writing(plan: Plan, whys: Sequence[Why]) -> dict[str, float]:
+    """Return how many jobs of each rule write; a job that finds part of its work counts in part."""
+    jobs: dict[str, float] = {}
+    for why in whys:
+        rule = why.job.rule
+        share = 1.0
+        if rule == "cache_activations":
+            share = _shards_left(plan, int(why.job.wildcards["job"]))
+        elif rule == "cache_probing_activations":
+            share = why.left
+        elif rule == "train_sae":
+            share = float(why.left > 0)
+        jobs[rule] = jobs.get(rule, 0.0) + share
+    return jobs
+
+
+def _shards_left(plan: Plan, job: int) -> float:
+    """Return the part of a caching job's shards that have no record yet."""
+    a, cache = plan.study.activations, Path(plan.cache_folder)
+    staged = cache / "cache.json"
+    per_job = a.shards_per_job
+    if staged.exists():
+        per_job = int(read_manifest(staged)["shards_per_job"])
+    layout = Layout.of(a)
+    shards = [
+        f"{window.split}_{shard:06d}.json"
+        for window in job_windows(layout, per_job)[job]
+        for shard in layout.window_shard_range(window)
+    ]
+    return sum(not (cache / "records" / name).exists() for name in shards) / len(shards)
+
+
+def _disk(plan: Plan, jobs: Mapping[str, float]) -> dict[str, float]:
     """Return the bytes that jobs write, by part."""
     parts, points = costs.disk_bytes(plan.study), len(plan.points)
     share = {
         "activations": jobs.get("cache_activations", 0) / costs.caching_jobs(plan.study),
-        "text": float("stage_text" in jobs),
-        "probing activations": float("cache_probing_activations" in jobs),
+        "text": jobs.get("stage_text", 0),
+        "probing activations": jobs.get("cache_probing_activations", 0),
         "SAEs": jobs.get("train_sae", 0) / points,
         "measurements": max(jobs.get("project_decoder", 0), jobs.get("probe_sae", 0)) / points,
-        "report": float("write_report" in jobs),
+        "report": jobs.get("write_report", 0),
     }
     return {part: parts[part] * min(1.0, of_it) for part, of_it in share.items() if of_it}
 

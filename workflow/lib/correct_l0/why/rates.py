@@ -6,7 +6,6 @@ import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from correct_l0 import costs
@@ -15,6 +14,10 @@ from correct_l0.config_sections import Training
 from correct_l0.errors import InputError
 from correct_l0.manifest import read_manifest
 from correct_l0.plan import Plan
+
+SMALLEST_S = 5.0
+"""Seconds of estimated work from which on a point says something of the rate: what less takes is
+mostly what every job takes."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Rate:
 def measured_rates(plan: Plan) -> dict[str, Rate]:
     """Return the rates of the rules whose manifests tell time and device, on the study's device.
 
-    Points of other settings count too: each is compared with the estimate for its own.
+    Points of the study that were made with other settings count too: each is compared with the
+    estimate for its own.
     """
     study, device = plan.study, costs.device_of(plan.study)
     ratios: dict[str, list[float]] = {"train_sae": [], "project_decoder": []}
@@ -48,7 +52,8 @@ def measured_rates(plan: Plan) -> dict[str, Rate]:
             plan.settings_decoder_metrics()
         ):
             work = costs.SECONDS["project_decoder"](study, 0.0)
-            ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
+            if work >= SMALLEST_S:
+                ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
     return {
         rule: Rate(statistics.median(values), len(values))
         for rule, values in ratios.items()
@@ -57,7 +62,7 @@ def measured_rates(plan: Plan) -> dict[str, Rate]:
 
 
 def _manifests(plan: Plan, room: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(Path(plan.results, room).glob("l0_*/seed_*/manifest.json")):
+    for path in plan.manifests(room):
         try:
             yield read_manifest(path)
         except InputError:
@@ -65,17 +70,15 @@ def _manifests(plan: Plan, room: str) -> Iterator[dict[str, Any]]:
 
 
 def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
-    """Return measured over estimated seconds of one training; None where its manifest is old."""
+    """Return measured over estimated seconds of one training; None where that says nothing."""
     try:
         training = Training.model_validate(json.loads(manifest["parameters"])["training"])
         sizes = manifest["d_in"], manifest["d_sae"], manifest["l0"]
-        return (
-            manifest["tokens"]
-            / manifest["tokens_per_s"]
-            / costs.training_s(*sizes, training, device)
-        )
+        work = costs.training_s(*sizes, training, device)
+        took = manifest["tokens"] / manifest["tokens_per_s"]
     except (KeyError, ValueError, ZeroDivisionError):
         return None
+    return took / work if work >= SMALLEST_S else None
 
 
 def seconds(rule: str, study: Config, l0: str | None, rate: Rate, left: float = 1.0) -> float:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of, read_manifest
 from correct_l0.plan import Plan
-from correct_l0.saes import RECIPE as SAES_RECIPE
-from correct_l0.saes.finished import FOLDER as FINISHED
+from correct_l0.report.chain import task_manifests
 from correct_l0.stale import Stale
 from correct_l0.why.dry_run import Job
+from correct_l0.why.kept import Kept, kept
 
 ROOM_OF_RULE = {
     "train_sae": "saes",
@@ -23,6 +20,7 @@ ROOM_OF_RULE = {
     "gather_tables": "tables",
     "read_curves": "verdict",
     "plot_figures": "figures",
+    "write_report": "page",
 }
 CACHE_RULES = {
     "text/manifest.json": "stage_text",
@@ -48,15 +46,23 @@ BEFORE = {
 REPORT_RULES = ("gather_tables", "read_curves", "plot_figures", "write_report")
 NOT_MADE = "not made yet"
 LONGEST_VERBATIM = 400
+NAMED_TASKS = 5
 
 
 @dataclass(frozen=True)
 class Why:
-    """A job, why it would run, and what part of its work is left."""
+    """A job, why it would run, and what part of its work is left.
+
+    Attributes
+    ----------
+    perhaps_less
+        Whether less of it may turn out to be left.
+    """
 
     job: Job
     reason: str
     left: float = 1.0
+    perhaps_less: bool = False
 
 
 def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why]:
@@ -101,10 +107,11 @@ def _explain(
         return Why(job, "follows from the results above")
     reason = changed.get((ROOM_OF_RULE.get(job.rule, job.rule), job.point))
     made = _result(plan, job)
-    if job.rule == "train_sae" and job.point and ("seal_activations", None) not in running:
-        kept = _kept(plan, job, reason, *job.point, there=made.exists())
-        if kept is not None:
-            return kept
+    goes_on = _kept(plan, job, reason, changed, running, there=made.exists())
+    if goes_on is not None:
+        told = reason or ("follows from the activations" if goes_on.perhaps else "")
+        words = "; ".join(filter(None, (told, goes_on.words)))
+        return Why(job, words, goes_on.left, goes_on.perhaps)
     if reason is not None:
         return Why(job, reason)
     if not made.exists():
@@ -113,7 +120,40 @@ def _explain(
         point = job.point if rule == "train_sae" else None
         if (rule, point) in running:
             return Why(job, f"follows from {name}")
-    return Why(job, verbatim(job.reason))
+    return _missing_tasks(plan, job) or Why(job, verbatim(job.reason))
+
+
+def _kept(
+    plan: Plan,
+    job: Job,
+    reason: str | None,
+    changed: Container[tuple[str, tuple[str, int] | None]],
+    running: Container[tuple[str, tuple[str, int] | None]],
+    *,
+    there: bool,
+) -> Kept | None:
+    """Return what a training goes on from, None for other jobs."""
+    if job.rule != "train_sae" or job.point is None:
+        return None
+    same = ("seal_activations", None) not in running
+    if any((rule, None) in changed for rule in ("stage_text", "seal_activations")):
+        # Made by another recipe, or damaged.
+        return None
+    return kept(plan, *job.point, reason, there=there, same_activations=same)
+
+
+def _missing_tasks(plan: Plan, job: Job) -> Why | None:
+    """Return which probing tasks' activations are not there, where others' are."""
+    if job.rule != "cache_probing_activations":
+        return None
+    tasks = task_manifests(plan)
+    missing = [task for task, path in tasks.items() if not path.exists()]
+    if not missing or len(missing) == len(tasks):
+        return Why(job, NOT_MADE) if missing else None
+    named = ", ".join(missing[:NAMED_TASKS])
+    more = f" and {len(missing) - NAMED_TASKS} more" if len(missing) > NAMED_TASKS else ""
+    words = f"task{'s' * (len(missing) > 1)} {named}{more}: {NOT_MADE}"
+    return Why(job, words, len(missing) / len(tasks))
 
 
 def _result(plan: Plan, job: Job) -> Path:
@@ -133,45 +173,6 @@ def _result(plan: Plan, job: Job) -> Path:
         "plot_figures": results / "figures",
         "write_report": results / "report.html",
     }.get(job.rule, results)
-
-
-def _kept(
-    plan: Plan, job: Job, reason: str | None, l0: str, seed: int, *, there: bool
-) -> Why | None:
-    """Return what a training goes on from, or why it failed; None where there is nothing of it."""
-    folder, wanted = Path(plan.point_folder("saes", l0, seed)), plan.settings_sae(l0)
-    finished = _read(folder / FINISHED / "manifest.json")
-    identity = [finished.get(key) for key in ("recipe", "parameters", "seed", "inputs")]
-    sealed = Path(plan.cache_folder) / "manifest.json"
-    store = {"activations": digest_of(sealed) if sealed.exists() else None}
-    if identity == [SAES_RECIPE, wanted, seed, store]:
-        told = f"{reason}; " if reason else ""
-        return Why(job, f"{told}trained before, put back from {FINISHED}/ after a check", 0.0)
-    if there:
-        return None
-    training = plan.study.training(float(l0))
-    steps = training.training_tokens // training.batch_tokens
-    step = _checkpointed(folder / "checkpoint" / "index.json", wanted, seed)
-    failure = _read(folder / "failure.json")
-    words = [f"failed before: {failure.get('reason', 'no reason given')}"] if failure else []
-    if step:
-        words.append(f"going on from step {step:,} of {steps:,} (checkpoint)")
-    return Why(job, "; ".join(words), 1 - step / steps) if words else None
-
-
-def _checkpointed(index: Path, settings: str, seed: int) -> int:
-    """Return the step of a checkpoint of these settings and seed, 0 where there is none."""
-    found = _read(index)
-    identity = found.get("identity", {})
-    theirs = [identity.get(key) for key in ("recipe", "settings", "seed")]
-    return int(found["step"]) if theirs == [SAES_RECIPE, settings, seed] else 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_manifest(path)
-    except InputError:
-        return {}
 
 
 def verbatim(reason: str) -> str:

@@ -94,11 +94,17 @@ def costs_in_words(
     study: Config, preflight: Preflight, rates: Mapping[str, Rate], free: int
 ) -> list[str]:
     """Return what the jobs cost: a table, wall time, disk, and where the figures come from."""
-    lines = ["COST", *_table(preflight.rules), ""]
+    lines = ["COST", *_table(preflight.rules)]
+    if preflight.perhaps_less:
+        count = preflight.perhaps_less
+        saes = "the SAE is" if count == 1 else f"some of {count} SAEs are"
+        lines += wrap(f"All this is at most: less where {saes} put back.")
+    lines += [""]
     gpu = any(cost.on_gpu for cost in preflight.rules)
     at_once = preflight.at_once
     what = ("GPU" if gpu else "core") + "s" * (at_once > 1)
-    wall = f"about {duration(preflight.wall_s)} with {at_once} {what} at once (--jobs)"
+    about = "at most about" if preflight.perhaps_less else "about"
+    wall = f"{about} {duration(preflight.wall_s)} with {at_once} {what} at once (--jobs)"
     lines += wrap(f"Wall time: {wall}, without any queue.")
     if gpu and any(cost.rule == "train_sae" for cost in preflight.rules):
         lines += wrap(f"Training needs about {size(costs.gpu_mem_mb(study) * 2**20)} of a GPU.")
