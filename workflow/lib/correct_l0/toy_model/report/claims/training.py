@@ -98,7 +98,7 @@ def published_upward_schedule(tables: Tables) -> Finding:
 
 
 def automatic(tables: Tables, start_l0: float) -> Finding:
-    """The automatic L0 ends at the true one, by both readings of the paper's rule."""
+    """The automatic L0 ends at the true one, by every reading of the paper's rule that was run."""
     truth = truth_of(tables)
 
     def found(row: dict[Any, Any]) -> bool:
@@ -120,7 +120,11 @@ def automatic_overall(tables: Tables) -> Finding:
     if not found:
         return not_run("no automatic L0 from above in this study")
     held = sum(finding.verdict == REPRODUCED for finding in found)
-    ours = f"finds the true L0 from {held} of {len(found)} starts above it, by both readings"
+    readings = [reading for rule, reading in PAPERS_RULES.items() if (runs["rule"] == rule).any()]
+    ours = (
+        f"finds the true L0 from {held} of {len(found)} starts above it, by the rule read "
+        f"{' and '.join(readings)}"
+    )
     verdict = all_of([finding.verdict for finding in found])
     return Finding(verdict, ours, f"ends at L0 {spread_of(runs['l0_end'])}", found[0].seeds)
 
