@@ -12,7 +12,7 @@ import pytest
 import made_up
 from correct_l0 import stale
 from correct_l0.config import parse_config
-from correct_l0.manifest import write_json
+from correct_l0.manifest import read_manifest, write_json
 from correct_l0.plan import Plan
 from correct_l0.report import source_digest
 from correct_l0.stale import LOST, describe, find
@@ -73,7 +73,7 @@ def test_another_sae_makes_its_metrics_stale(study):
     outputs = json.loads(manifest.read_text())["outputs"]
     path = manifest.parent / "decoder_init_cosine.npy"
     shutil.copy(RESULTS / "saes/l0_8/seed_1/decoder_init_cosine.npy", path)
-    outputs[path.name]["sha256"] = stale.read_manifest(RESULTS / "saes/l0_8/seed_1/manifest.json")[
+    outputs[path.name]["sha256"] = read_manifest(RESULTS / "saes/l0_8/seed_1/manifest.json")[
         "outputs"
     ][path.name]["sha256"]
     edit(manifest, outputs=outputs)

@@ -151,6 +151,14 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     return manifest
 
 
+def read_or_empty(path: Path | str) -> dict[str, Any]:
+    """Return a manifest, empty where it is missing or damaged."""
+    try:
+        return read_manifest(path)
+    except InputError:
+        return {}
+
+
 def digest_of(path: Path | str) -> str:
     """Return what identifies a result: the sha256 over stage, recipe, parameters, inputs, outputs.
 

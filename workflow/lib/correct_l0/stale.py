@@ -15,13 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from correct_l0.activations import PROBING_RECIPE
 from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
 from correct_l0.differences import differences
-from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of_content, is_whole, read_manifest
+from correct_l0.manifest import digest_of_content, is_whole, read_or_empty
 from correct_l0.plan import Plan
 from correct_l0.report import RECIPE as REPORT_RECIPE
 from correct_l0.report.chain import (
@@ -75,7 +73,7 @@ def find(plan: Plan) -> list[Stale]:
     unfit = {stale.path for stale in cache}
 
     def digest(path: Path) -> str | None:
-        manifest = {} if str(path) in unfit else _read(path)
+        manifest = {} if str(path) in unfit else read_or_empty(path)
         return digest_of_content(manifest) if manifest else None
 
     sealed = digest(Path(plan.cache_folder) / "manifest.json")
@@ -89,7 +87,7 @@ def find(plan: Plan) -> list[Stale]:
         findings = {_key(finding): finding for point in points for finding in point}
     findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
     tables = Path(plan.results) / "tables" / "manifest.json"
-    gathered = set(_read(tables).get("inputs") or ())
+    gathered = set(read_or_empty(tables).get("inputs") or ())
     results = [
         Stale(f.room, f.l0, f.seed, str(f.path), reason)
         for f in findings.values()
@@ -140,7 +138,7 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     }
     stale = []
     for path, recipe in recipes.items():
-        found = _read(path) if path.exists() else None
+        found = read_or_empty(path) if path.exists() else None
         if found is None or (is_whole(found) and found.get("recipe") == recipe):
             continue
         words = f"recipe {found.get('recipe')} -> {recipe}" if is_whole(found) else "damaged"
@@ -253,11 +251,3 @@ def _change(key: str, old: str, new: str) -> str:
         if values
     ]
     return f"{key} {', '.join(parts) or 'in another order'}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a manifest, empty where it is missing or damaged."""
-    try:
-        return read_manifest(path)
-    except InputError:
-        return {}

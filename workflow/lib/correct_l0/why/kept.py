@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of, read_manifest
+from correct_l0.manifest import digest_of, read_or_empty
 from correct_l0.plan import Plan
 from correct_l0.report.chain import STAGES
 from correct_l0.report.findings import examine
@@ -104,11 +103,3 @@ def _checkpointed(index: Path, settings: str, seed: int) -> int:
     identity = found.get("identity", {})
     theirs = [identity.get(key) for key in ("recipe", "settings", "seed")]
     return int(found["step"]) if theirs == [RECIPE, settings, seed] else 0
-
-
-def read_or_empty(path: Path) -> dict[str, Any]:
-    """Return a manifest, empty where it is missing or damaged."""
-    try:
-        return read_manifest(path)
-    except InputError:
-        return {}
