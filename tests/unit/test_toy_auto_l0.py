@@ -96,8 +96,8 @@ def test_l0_stays_between_one_and_the_highest():
 
 
 def c_dec_at(l0: float, true_l0: float = 11.0) -> float:
-    """A curve as the toy model's: flat above the true L0, rising below."""
-    return 0.002 + 0.013 * max(0.0, true_l0 - l0)
+    """A curve as the toy model's: rising below the true L0, flat for a while above it."""
+    return 0.002 + 0.013 * max(0.0, true_l0 - l0) + 0.006 * max(0.0, l0 - true_l0 - 2)
 
 
 def follow(rule: DescentAutoL0, periods: int, noise=lambda period: 0.0) -> list[float]:
@@ -111,23 +111,29 @@ def follow(rule: DescentAutoL0, periods: int, noise=lambda period: 0.0) -> list[
 
 @pytest.mark.parametrize("start", [25, 20, 15, 5, 2])
 def test_the_descent_ends_at_the_edge_from_any_start(start):
-    rule = DescentAutoL0(DescentRule(), start=start, **SHARED)
-    path = follow(rule, 150)
+    rule = DescentAutoL0(DescentRule(rate=0.02), start=start, **SHARED)
+    path = follow(rule, 200)
     assert path[-1] == pytest.approx(11, abs=0.75)
     assert max(path[-30:]) - min(path[-30:]) < 0.3
 
 
-def test_the_descent_climbs_first_and_only_as_long_as_it_helps():
-    rule = DescentAutoL0(DescentRule(), start=5, **SHARED)
-    path = follow(rule, 40)
-    assert path[:10] == [5] * 10
-    assert 11 < max(path) <= 25
+def test_the_descent_goes_up_to_its_ceiling_and_waits_there():
+    rule = DescentAutoL0(DescentRule(climb=2, wait_periods=6), start=5, **SHARED)
+    assert follow(rule, 8) == [5, 10, 20, 25, 25, 25, 25, pytest.approx(25 * (1 - 0.009))]
 
 
-def test_a_rise_that_is_noise_does_not_stop_the_descent():
-    """One bump at a high L0, which stays when L0 goes back up."""
+def test_a_rise_before_c_dec_has_fallen_is_no_edge():
+    """c_dec rises for a while at a high L0, as the SAE still learns: L0 comes down all the same."""
     rule = DescentAutoL0(DescentRule(), start=25, **SHARED)
-    path = follow(rule, 200, noise=lambda period: 0.01 if period > 18 else 0.0)
+    path = follow(rule, 200, noise=lambda period: 0.03 if 20 < period < 40 else 0.0)
+    assert path[40] < path[20] * (1 - 0.009) ** 19
+    assert path[-1] == pytest.approx(11, abs=0.75)
+
+
+def test_a_rise_that_stays_when_l0_goes_back_is_no_edge():
+    rule = DescentAutoL0(DescentRule(), start=25, **SHARED)
+    path = follow(rule, 250, noise=lambda period: 0.01 if period > 75 else 0.0)
+    assert path[90] > path[76]
     assert path[-1] == pytest.approx(11, abs=0.75)
 
 

@@ -142,28 +142,28 @@ class PaperAutoL0(AutoL0):
 
 
 class DescentAutoL0(AutoL0):
-    """Climb as long as that lowers c_dec, come down slowly, stop at the edge where c_dec rises.
+    """Go up first, come down slowly, stop at the edge where c_dec rises.
 
-    Three observations on models whose truth is known lead here. Above the true L0 an SAE that has
-    found its features keeps them: s_n^dec and c_dec are flat there, so that a slope says nothing
-    and Adam drifts; but both rise at once below it. c_dec falls all the way up to the true L0,
-    where s_n^dec has a second low at an L0 of 1. And an SAE that has been too low recovers if L0
-    first goes well above.
+    Three observations on models whose truth is known lead here. Above the true L0 s_n^dec is flat,
+    so that a slope says nothing and Adam drifts; but c_dec falls all the way down to the true L0
+    and rises at once below it. It falls all the way up to the true L0 as well, where s_n^dec has a
+    second low at an L0 of 1. And an SAE that has been too low recovers if L0 first goes well above.
 
     At the edge, L0 goes back up a few rates. If c_dec falls again the edge was real, and L0 comes
     down at half the rate; if it does not, the rise was the noise of training, and the descent goes
-    on from there.
+    on from there. As long as c_dec has not fallen by much since the top, no rise is an edge: there
+    it moves because the SAE is still learning.
     """
 
-    STATE = ("_phase", "_periods", "_rate", "_lowest", "_highest_metric", "_before", "_at_edge")
+    STATE = ("_phase", "_periods", "_rate", "_top", "_lowest", "_highest_metric", "_at_edge")
 
     def __init__(self, rule: DescentRule, **shared: Any) -> None:
         super().__init__(**shared)
         self._rule, self._rate = rule, rule.rate
         self._ceiling = max(self.current, rule.ceiling_share * self.highest)
-        self._phase, self._periods = "wait", 0
-        self._lowest, self._highest_metric = float("inf"), 0.0
-        self._before = self._at_edge = float("inf")
+        self._phase, self._periods = "climb", 0
+        self._lowest = self._top = self._at_edge = float("inf")
+        self._highest_metric = 0.0
 
     def change(self, metric: float) -> float:
         """Return the change of L0; `metric` is not used, c_dec is."""
@@ -177,31 +177,18 @@ class DescentAutoL0(AutoL0):
     def _enter(self, phase: str) -> None:
         self._phase, self._periods = phase, 0
 
-    def _wait(self, c_dec: float, margin: float) -> float:
-        if self._periods >= self._rule.wait_periods:
-            self._enter("climb")
-            return self._step_up()
-        return 0.0
-
-    def _step_up(self) -> float:
-        return min(self.current * self._rule.climb, self._ceiling) - self.current
-
     def _climb(self, c_dec: float, margin: float) -> float:
-        if self._periods < self._rule.climb_periods:
-            return 0.0
-        if c_dec < self._before - margin and self.current < self._ceiling:
-            self._before = c_dec
-            self._periods = 0
-            return self._step_up()
-        self._enter("descend")
-        self._lowest = c_dec
+        if self.current < self._ceiling:
+            return min(self.current * self._rule.climb, self._ceiling) - self.current
+        if self._periods >= self._rule.wait_periods:
+            self._enter("descend")
+            self._top = self._lowest = c_dec
         return 0.0
 
     def _descend(self, c_dec: float, margin: float) -> float:
         if self._rate < self._rule.rate_min:
             return 0.0
-        if c_dec <= self._lowest + margin:
-            self._rate = min(self._rate * self._rule.speed_up, self._rule.rate)
+        if c_dec <= self._lowest + margin or self._lowest > self._rule.fall * self._top:
             return -self._rate * self.current
         self._enter("go_back")
         self._at_edge = c_dec

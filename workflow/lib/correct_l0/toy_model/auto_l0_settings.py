@@ -35,34 +35,32 @@ class PaperRule(Section):
 
 
 class DescentRule(Section):
-    """The rule that stands beside the paper's: climb, come down, stop where c_dec rises."""
-
-    wait_periods: Count = 10
-    """Periods of `every_steps` before L0 is changed at all."""
+    """The rule that stands beside the paper's: go up, come down, stop where c_dec rises."""
 
     climb: Annotated[float, Field(gt=1)] = 1.25
-    """Factor by which L0 goes up at first, as long as that lowers c_dec."""
-
-    climb_periods: Count = 3
-    """Periods after each step up."""
+    """Factor by which L0 goes up each period of `every_steps` at first."""
 
     ceiling_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Highest L0 of the climb, as a share of d_sae."""
+    """L0 up to which it goes, as a share of d_sae; a start above it stays where it is."""
 
-    rate: Annotated[float, Field(gt=0, lt=1)] = 0.03
-    """Share of L0 taken off each period on the way down; halved each time the edge is met."""
+    wait_periods: Count = 10
+    """Periods from the start, the climb included, before L0 comes down."""
 
-    speed_up: Annotated[float, Field(ge=1)] = 1.05
-    """Factor by which a lowered rate grows again each period without an edge, up to `rate`."""
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.009
+    """Share of L0 taken off each period on the way down; halved each time the edge is met. It has
+    to suit the learning rate: where L0 falls faster than the SAE learns, there is no edge."""
 
-    rate_min: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    rate_min: Annotated[float, Field(gt=0, lt=1)] = 0.001
     """Rate below which L0 stays where it is."""
+
+    fall: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of its value at the top to which c_dec must have fallen before a rise is an edge."""
 
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """Rise of c_dec above its lowest that counts as the edge, as a share of its range so far."""
 
-    step_back: PositiveFloat = 3.0
+    step_back: PositiveFloat = 10.0
     """Rates by which L0 goes back up at the edge."""
 
-    patience_periods: Count = 5
+    patience_periods: Count = 8
     """Periods in which c_dec must fall again after that; if it does not, the rise was no edge."""
