@@ -29,7 +29,9 @@ else:
     include: "workflow/rules/decoder_metrics.smk"
     include: "workflow/rules/probing.smk"
     include: "workflow/rules/report.smk"
-    include: "workflow/rules/stale.smk"
+
+
+include: "workflow/rules/stale.smk"
 
 
 rule all:

@@ -282,7 +282,7 @@ def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
         table.to_parquet(folder / f"{name}.parquet", index=False)
     write_manifest(
         folder / "manifest.json", stage="gather_toy_tables", recipe=1, parameters="{}", inputs={},
-        outputs=[],
+        outputs=sorted(folder.glob("*.parquet")),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from correct_l0.plan import Plan
 from correct_l0.report.source_digest import report_source_digest
 from correct_l0.running import describe_run, forget_run, note_run
 from correct_l0.toy_model.plan import ToyPlan
+from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
 
 TOY_STUDY = "toy_model" in config
 
@@ -64,7 +65,7 @@ def runtime(name):
 
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
-    rooms = ["report", "toy_model/report"] if TOY_STUDY else ["report"]
+    rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["report"]
     return f"code={report_source_digest(*rooms)}"
 
 

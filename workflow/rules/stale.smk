@@ -4,6 +4,7 @@
 from functools import cache
 
 from correct_l0.stale import describe, find
+from correct_l0.toy_model.stale import find_toy
 
 
 def mark_stale(wildcards):
@@ -16,7 +17,7 @@ def mark_stale(wildcards):
 @cache
 def stale_files():
     """Return a file of every stale result, having said why it is."""
-    found = find(PLAN)
+    found = (find_toy if TOY_STUDY else find)(PLAN)
     for line in describe(found):
         logger.info(f"Stale: {line}")
     return [result.path for result in found]

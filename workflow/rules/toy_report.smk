@@ -12,6 +12,7 @@ rule read_toy_curves:
     output:
         verdict=f"{RESULTS}/tables/verdict.json",
         claims=expand(f"{RESULTS}/tables/claims.{{kind}}", kind=["parquet", "csv"]),
+        manifest=f"{RESULTS}/tables/verdict.manifest.json",
     log:
         f"{RESULTS}/logs/read_toy_curves.log",
     benchmark:
@@ -39,6 +40,7 @@ rule plot_toy_figures:
         svg=[figure_in_report(name) for name in TOY_FIGURES],
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=TOY_FIGURES),
         narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=TOY_FIGURES),
+        manifest=f"{RESULTS}/figures/manifest.json",
     log:
         f"{RESULTS}/logs/plot_toy_figures.log",
     benchmark:
@@ -73,6 +75,7 @@ rule write_toy_report:
             f"{RESULTS}/report.html", caption="../report/toy.rst", category="Report"
         ),
         summary=f"{RESULTS}/summary.txt",
+        manifest=f"{RESULTS}/report.manifest.json",
     log:
         f"{RESULTS}/logs/write_toy_report.log",
     benchmark:

@@ -8,7 +8,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     import torch
 
     from correct_l0.manifest import digest_of, write_manifest
-    from correct_l0.toy_model import RECIPE
+    from correct_l0.toy_model import PART_STAGE, RECIPE
     from correct_l0.toy_model.point import train_part
 
     torch.set_num_threads(snakemake.threads)
@@ -22,7 +22,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     )
     write_manifest(
         part,
-        stage="train_toy_saes",
+        stage=PART_STAGE,
         recipe=RECIPE,
         parameters=snakemake.params.settings,
         inputs={path.parents[1].name: digest_of(path) for path in manifests},

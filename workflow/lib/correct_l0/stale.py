@@ -91,7 +91,7 @@ def find(plan: Plan) -> list[Stale]:
     results = [
         Stale(f.room, f.l0, f.seed, str(f.path), reason)
         for f in findings.values()
-        if (reason := _reason(f, _key(f) in gathered or _has_followers(plan, f)))
+        if (reason := reason_of(f, _key(f) in gathered or _has_followers(plan, f)))
     ]
     lost = _lost_tasks(plan, findings.values())
     return [*cache, *lost, *results, *_stale_report(plan, tables, findings)]
@@ -165,7 +165,7 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
     """Yield what does not stand first of tables, verdict, figures and page, if anything."""
     page = Path(plan.results) / "report.html"
     keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
-    made_from = {key: _digest(findings.get(key)) for key in (*keys, BASELINES)}
+    made_from = {key: standing_digest(findings.get(key)) for key in (*keys, BASELINES)}
     digests: dict[str, str | None] = {}
     for room, stage, path, inputs in (
         ("tables", "gather_tables", tables, made_from),
@@ -182,7 +182,7 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
             inputs=inputs,
             quick=True,
         )
-        reason = _reason(finding, page.exists())
+        reason = reason_of(finding, page.exists())
         if finding.wrong is None and room != "tables":
             changed = (finding.manifest or {}).get("code") != report_source_digest("report")
             reason = "the report's code or text changed" if changed else ""
@@ -190,10 +190,10 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
             yield Stale(room, None, None, str(path), reason)
         if reason or finding.wrong:
             return
-        digests[room] = _digest(finding)
+        digests[room] = standing_digest(finding)
 
 
-def _digest(finding: Finding | None) -> str | None:
+def standing_digest(finding: Finding | None) -> str | None:
     """Return the digest of a result that stands."""
     if finding is None or finding.wrong or finding.manifest is None:
         return None
@@ -208,7 +208,7 @@ def _has_followers(plan: Plan, finding: Finding) -> bool:
     return any((Path(folder) / "manifest.json").exists() for folder in others)
 
 
-def _reason(finding: Finding, has_followers: bool) -> str:
+def reason_of(finding: Finding, has_followers: bool) -> str:
     """Return why a result has to be made again; empty where it stands or was never made."""
     wrong, folder = finding.wrong, finding.path.parent
     if wrong is None:

@@ -7,3 +7,9 @@ same decoder metrics as in a language model, and experiments that only a known t
 """
 
 RECIPE = 1
+
+SAE_STAGE = "train_toy_sae"
+PART_STAGE = "train_toy_saes"
+METRICS_STAGE = "project_toy_decoders"
+EXPERIMENT_STAGE = "run_toy_experiment"
+TABLES_STAGE = "gather_toy_tables"

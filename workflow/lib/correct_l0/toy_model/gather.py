@@ -12,9 +12,8 @@ from correct_l0.config_sections import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest, digest_of, replacing, write_manifest
-from correct_l0.toy_model import RECIPE
+from correct_l0.toy_model import EXPERIMENT_STAGE, METRICS_STAGE, RECIPE, TABLES_STAGE
 from correct_l0.toy_model.experiments import RECIPE as EXPERIMENTS_RECIPE
-from correct_l0.toy_model.experiments import run
 from correct_l0.toy_model.features import build_features, firing_correlation
 from correct_l0.toy_model.generator import Stream
 from correct_l0.toy_model.ground_truth import ground_truth_sae
@@ -22,7 +21,6 @@ from correct_l0.toy_model.measure import MeasureSamples, cosine_columns, measure
 from correct_l0.toy_model.plan import ToyPlan
 from correct_l0.toy_model.point import check_point, point_parameters
 from correct_l0.toy_model.sweep_metrics import RECIPE as METRICS_RECIPE
-from correct_l0.toy_model.sweep_metrics import STAGE as METRICS_STAGE
 from correct_l0.toy_model.tables import COLUMNS
 
 Frames = dict[str, list[pd.DataFrame]]
@@ -58,7 +56,7 @@ def gather(plan: ToyPlan, folder: Path | str) -> None:
         outputs += [folder / f"{name}.parquet", folder / f"{name}.csv"]
     write_manifest(
         folder / "manifest.json",
-        stage="gather_toy_tables",
+        stage=TABLES_STAGE,
         recipe=RECIPE,
         parameters=plan.settings_saes(),
         inputs=inputs,
@@ -112,7 +110,7 @@ def _checked_experiments(plan: ToyPlan) -> list[Path]:
         path = Path(name)
         check_manifest(
             path,
-            stage=run.STAGE,
+            stage=EXPERIMENT_STAGE,
             recipe=EXPERIMENTS_RECIPE,
             parameters=plan.settings_experiment(path.parents[1].name),
             inputs={},

@@ -76,14 +76,16 @@ class ToyPlan:
 
     def settings_saes(self) -> str:
         """Return the settings that every SAE of the sweep depends on."""
+        return canonical(self.settings_of_saes())
+
+    def settings_of_saes(self) -> dict[str, Any]:
+        """Return the same, not as a string; those of a point have its `l0` as well."""
         saes = self.study.saes
-        return canonical(
-            {
-                "toy_model": _plain(self.study.toy_model),
-                "d_sae": saes.d_sae,
-                "training": _plain(saes.training),
-            }
-        )
+        return {
+            "toy_model": _plain(self.study.toy_model),
+            "d_sae": saes.d_sae,
+            "training": _plain(saes.training),
+        }
 
     def settings_decoder_metrics(self) -> str:
         """Return the settings of what is measured on the SAEs of the sweep."""

@@ -18,7 +18,7 @@ from correct_l0.manifest import check_manifest, replacing, write_json, write_man
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.group import train_group
 from correct_l0.saved_sae import SavedSae
-from correct_l0.toy_model import RECIPE
+from correct_l0.toy_model import RECIPE, SAE_STAGE
 from correct_l0.toy_model.experiment_settings import ToyTraining
 from correct_l0.toy_model.features import Features, build_features
 from correct_l0.toy_model.generator import Stream
@@ -27,8 +27,6 @@ from correct_l0.toy_model.sae import ToySae, random_weights
 from correct_l0.toy_model.schedules import Fixed
 from correct_l0.toy_model.settings import ToyModel
 from correct_l0.toy_model.step import Workspace
-
-STAGE = "train_toy_sae"
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def check_point(path: Path | str, parameters: str) -> dict[str, Any]:
     InputError
         Naming the first disagreement.
     """
-    return check_manifest(path, stage=STAGE, recipe=RECIPE, parameters=parameters, inputs={})
+    return check_manifest(path, stage=SAE_STAGE, recipe=RECIPE, parameters=parameters, inputs={})
 
 
 def _is_there(path: Path, parameters: str) -> bool:
@@ -152,7 +150,7 @@ def _train(
         np.save(path.parent / "decoder_norms.npy", member.weights.W_dec.norm(dim=1).numpy())
         write_manifest(
             path,
-            stage=STAGE,
+            stage=SAE_STAGE,
             recipe=RECIPE,
             parameters=point_parameters(settings_json, l0),
             inputs={},

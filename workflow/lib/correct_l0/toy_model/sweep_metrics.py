@@ -13,6 +13,7 @@ from correct_l0.config_sections import format_l0
 from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
 from correct_l0.manifest import digest_of, write_manifest
 from correct_l0.saved_sae import load_saved_sae
+from correct_l0.toy_model import METRICS_STAGE
 from correct_l0.toy_model.experiments.training import Tables
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.measure import (
@@ -25,7 +26,6 @@ from correct_l0.toy_model.point import PointSettings, check_point, point_paramet
 from correct_l0.toy_model.settings import ToyDecoderMetrics
 
 RECIPE = DECODER_METRICS_RECIPE
-STAGE = "project_toy_decoders"
 NORMS = ("unit", "raw")
 """Rows of the decoder at unit norm, as in the paper, or as they were trained."""
 
@@ -62,7 +62,7 @@ def measure_part(
     outputs = tables.write(target.with_suffix(""))
     write_manifest(
         target,
-        stage=STAGE,
+        stage=METRICS_STAGE,
         recipe=RECIPE,
         parameters=settings_metrics,
         inputs={format_l0(l0): digest_of(path) for l0, path in points},

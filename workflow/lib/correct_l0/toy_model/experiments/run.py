@@ -10,10 +10,9 @@ from pathlib import Path
 
 from correct_l0.manifest import write_manifest
 from correct_l0.saes.checkpoint import Interruption
+from correct_l0.toy_model import EXPERIMENT_STAGE
 from correct_l0.toy_model.experiments import RECIPE
 from correct_l0.toy_model.experiments.training import Experiment
-
-STAGE = "run_toy_experiment"
 
 
 def run_experiment(settings_json: str, seed: int, folder: Path | str, checkpoint_s: float) -> None:
@@ -36,7 +35,7 @@ def run_experiment(settings_json: str, seed: int, folder: Path | str, checkpoint
     outputs = tables.write(folder)
     write_manifest(
         folder / "manifest.json",
-        stage=STAGE,
+        stage=EXPERIMENT_STAGE,
         recipe=RECIPE,
         parameters=settings_json,
         inputs={},

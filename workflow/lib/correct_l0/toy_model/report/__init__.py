@@ -8,6 +8,9 @@ below whenever it is parsed.
 
 RECIPE = 1
 
+ROOMS = ("report", "toy_model/report")
+"""Folders of the package whose code and text the report is made by."""
+
 FIGURES = (
     "toy_decoder_metrics", "toy_cosines", "toy_recovery", "toy_reconstruction", "toy_cosines_low",
     "toy_s_n_dec", "toy_transitions", "toy_transition_cosines", "toy_auto_l0", "toy_small_model",

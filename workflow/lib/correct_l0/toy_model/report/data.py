@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from correct_l0.manifest import check_outputs
+from correct_l0.report.data import manifest_beside
 from correct_l0.toy_model.settings import ToyStudy
 from correct_l0.toy_model.tables import COLUMNS
 
@@ -49,7 +51,14 @@ class ToyData:
 
 
 def open_toy_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
-    """Load the tables of a toy study; an experiment that was not run has a table without rows."""
+    """Load the tables of a toy study; an experiment that was not run has a table without rows.
+
+    Raises
+    ------
+    InputError
+        If a table is missing or is not as it was written.
+    """
+    check_outputs(Path(folder) / "manifest.json", "run again")
     return {
         name: typed(pd.read_parquet(Path(folder) / f"{name}.parquet"), columns)
         for name, columns in COLUMNS.items()
@@ -67,7 +76,14 @@ def typed(table: pd.DataFrame, columns: tuple[str, ...] = ()) -> pd.DataFrame:
 
 
 def open_toy_study(study: ToyStudy, tables: Path | str, verdict: Path | str) -> ToyData:
-    """Load what `gather_toy_tables` and `read_toy_curves` wrote."""
+    """Load what `gather_toy_tables` and `read_toy_curves` wrote.
+
+    Raises
+    ------
+    InputError
+        If a table or the verdict is missing or is not as it was written.
+    """
+    check_outputs(manifest_beside(verdict), "run again")
     loaded = open_toy_tables(tables)
     measured = loaded["points"].groupby("l0")["l0_measured"].mean()
     for name in ("points", "c_dec", "s_n_dec"):
