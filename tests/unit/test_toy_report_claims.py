@@ -124,6 +124,16 @@ def test_recovery_at_the_true_l0(tables, cosines, verdict):
     points = tables["points"]
     for seed, cosine in enumerate(cosines):
         points = at(points, "mean_best_cosine", cosine, l0=11, seed=seed)
+    points = points.assign(min_best_cosine=points["min_best_cosine"].clip(lower=0.95))
+    assert judge(tables, "recovers", points=points).verdict == verdict
+
+
+@pytest.mark.parametrize(("worst", "verdict"), [(0.95, REPRODUCED), (0.94, PARTLY), (0.6, PARTLY)])
+def test_one_lost_feature_is_no_exact_recovery(tables, worst, verdict):
+    points = tables["points"]
+    for seed in (0, 1, 2):
+        points = at(points, "mean_best_cosine", 0.995, l0=11, seed=seed)
+        points = at(points, "min_best_cosine", 0.99 if seed else worst, l0=11, seed=seed)
     assert judge(tables, "recovers", points=points).verdict == verdict
 
 
@@ -159,7 +169,7 @@ def test_frequent_features_are_broken_most(tables):
     assert judge(tables, "low_breaks_frequent", features=turned).verdict == NOT
 
 
-@pytest.mark.parametrize(("cosine", "verdict"), [(0.98, REPRODUCED), (0.99, NOT)])
+@pytest.mark.parametrize(("cosine", "verdict"), [(0.94, REPRODUCED), (0.95, PARTLY), (0.99, NOT)])
 def test_too_high_is_degenerate(tables, cosine, verdict):
     points = at(tables["points"], "mean_best_cosine", cosine, l0=18)
     assert judge(tables, "high_mixes", points=points).verdict == verdict
@@ -328,7 +338,7 @@ def test_shallower_with_n(tables, falls, verdict):
 
 
 @pytest.mark.parametrize(("cosine", "down", "up"), [
-    (0.99, REPRODUCED, NOT), (0.98, PARTLY, REPRODUCED), (0.94, NOT, REPRODUCED),
+    (0.99, REPRODUCED, NOT), (0.98, PARTLY, PARTLY), (0.94, NOT, REPRODUCED),
 ])  # fmt: skip
 def test_transitions_that_reach_their_end(tables, cosine, down, up):
     transitions = tables["transitions"].assign(mean_best_cosine=cosine)
@@ -396,7 +406,7 @@ def test_the_rule_beside_the_papers_does_not_count_for_it(tables):
     assert judge(tables, "auto_25", auto_l0=beside).verdict == NOT_RUN
 
 
-@pytest.mark.parametrize(("cosine", "verdict"), [(0.98, REPRODUCED), (0.99, NOT)])
+@pytest.mark.parametrize(("cosine", "verdict"), [(0.94, REPRODUCED), (0.95, NOT)])
 def test_automatic_l0_from_too_low(tables, cosine, verdict):
     auto = at(tables["auto_l0"], "mean_best_cosine", cosine, start_l0=5)
     assert judge(tables, "auto_5", auto_l0=auto).verdict == verdict

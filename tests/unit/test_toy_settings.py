@@ -42,6 +42,40 @@ CONFIG = Path(__file__).parents[2] / "config"
         ({"experiments": {"transition": {}}}, "unknown key; did you mean 'transitions'?"),
         ({"saes": {"d_sae": 8, "l0": [1], "training": {"samples": 5}}}, "not one step"),
         ({"activations": {}}, "activations: unknown key"),
+        (
+            {"saes": {"d_sae": 8, "l0": [0.01], "training": {"samples": 64, "batch_size": 64}}},
+            "l0 0.01 keeps no activation of a batch of 64 samples",
+        ),
+        (
+            {"saes": {"d_sae": 8, "l0": [2.5, 2.5000000000001], "training": {}}},
+            "l0 lists 2.5 more than once",
+        ),
+        ({"decoder_metrics": {"n": [4], "samples": 1}}, "samples: 1 is not usable"),
+        ({"decoder_metrics": {"n": [4], "samples": 10**12}}, "samples: 1000000000000 is not"),
+        ({"toy_model": {"features": 2, "firing": [1e-12, 0.5]}}, "1e-12 is not usable"),
+        ({"experiments": {"small_model": {"correlation": [float("nan")]}}}, "nan is not usable"),
+        ({"experiments": {"small_model": {"low_l0": 3}}}, "low_l0 3 is not below the true L0 of 2"),
+        (
+            {"experiments": {"transitions": {"start_l0": [2.5], "end_l0": 2.5, "schedules": [
+                {"run": "a", "batch_size": 8, "ramp_steps": 1, "steps": 2}]}}},
+            "start_l0 lists end_l0 2.5",
+        ),
+        (
+            {"experiments": {"auto_l0": {"start_l0": [2], "n": 4, "every_steps": 15_000}}},
+            "every_steps 15000 is not below the 14648 steps of training",
+        ),
+        (
+            {"experiments": {"auto_l0": {"start_l0": [2], "n": 4, "paper": {"delta_min": 2}}}},
+            "delta_min 2 is above delta_max 1",
+        ),
+        (
+            {"experiments": {"auto_l0": {"start_l0": [2], "n": 4, "descent": {"rate_min": 0.5}}}},
+            "rate_min 0.5 is not below rate 0.009",
+        ),
+        (
+            {"experiments": {"auto_l0": {"start_l0": [2], "n": 4, "rules": ["paper", "paper"]}}},
+            "rules lists a rule more than once",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line_with_limit_and_remedy(sections, message):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from workflow_runs import ROOT, run_snakemake
+from workflow_runs import ROOT, planned_jobs, run_snakemake, stale_lines
 
 from correct_l0.toy_model.tables import COLUMNS, TABLES
 
@@ -96,6 +97,45 @@ def test_only_what_a_change_concerns(toy_study, change, expected):
     config = copy.deepcopy(tiny_toy())
     change(config)
     assert jobs(toy_study, config) == expected
+
+
+DAMAGE = {
+    "tables/points.parquet": "tables",
+    "tables/claims.csv": "verdict",
+    "figures/toy_model.svg": "figures",
+    "report.html": "page",
+    "saes/l0_2.5/seed_1/sae/sae_weights.safetensors": "saes l0 2.5 seed 1",
+    "toy_model/transitions/seed_0/transitions.parquet": "toy_model transitions seed_0",
+}
+
+
+@pytest.mark.parametrize("how", ["cut", "deleted"])
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_or_deleted_file_is_made_again(toy_study, tmp_path, name, how):
+    """By dry run, on the finished study; Snakemake alone sees nothing to do in most of them."""
+    results = tmp_path / "results" / "tiny-toy"
+    shutil.copytree(toy_study / "results" / "tiny-toy", results)
+    shutil.copytree(toy_study / ".snakemake" / "metadata", tmp_path / ".snakemake" / "metadata")
+    if how == "cut":
+        (results / name).write_bytes((results / name).read_bytes()[:100])
+    else:
+        (results / name).unlink()
+    run = run_snakemake(tmp_path, "--dry-run", config=tiny_toy())
+    lines = stale_lines(run)
+    assert len(lines) == 1
+    assert lines[0].startswith(DAMAGE[name]), lines
+    assert "write_toy_report" in planned_jobs(run)
+
+
+def test_a_damaged_sae_is_trained_again_and_the_numbers_are_the_same(toy_study, tmp_path):
+    results = tmp_path / "results" / "tiny-toy"
+    shutil.copytree(toy_study / "results" / "tiny-toy", results)
+    before = (results / "tables" / "c_dec.csv").read_bytes()
+    (results / "saes/l0_2.5/seed_1/sae/sae_weights.safetensors").write_bytes(b"torn")
+    target = "results/tiny-toy/tables/manifest.json"
+    run = run_snakemake(tmp_path, target, config=tiny_toy())
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    assert (results / "tables" / "c_dec.csv").read_bytes() == before
 
 
 def test_a_wrong_value_is_one_line_before_any_job(tmp_path):

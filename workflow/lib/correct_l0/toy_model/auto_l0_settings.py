@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from correct_l0.config_sections import Count, PositiveFloat, Section
 
@@ -32,6 +32,14 @@ class PaperRule(Section):
 
     delta_max: PositiveFloat = 1.0
     """Largest size of a change of L0."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> PaperRule:
+        if self.delta_min > self.delta_max:
+            raise ValueError(
+                f"delta_min {self.delta_min:g} is above delta_max {self.delta_max:g}; swap them"
+            )
+        return self
 
 
 class DescentRule(Section):
@@ -64,3 +72,12 @@ class DescentRule(Section):
 
     patience_periods: Count = 8
     """Periods in which c_dec must fall again after that; if it does not, the rise was no edge."""
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> DescentRule:
+        if self.rate_min >= self.rate:
+            raise ValueError(
+                f"rate_min {self.rate_min:g} is not below rate {self.rate:g}: L0 would never come "
+                "down; lower it"
+            )
+        return self

@@ -7,18 +7,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from correct_l0.config_sections import Count, Name, PositiveFloat, Section, Seed
+from correct_l0.config_sections import Count, Name, PositiveFloat, Section, Seed, format_l0
 from correct_l0.toy_model.auto_l0_settings import DescentRule, PaperRule
 from correct_l0.toy_model.correlations import check_pairs, star
 
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 L0Values = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
 Rule = Literal["paper", "paper_lower", "descent"]
-Correlations = Annotated[tuple[float, ...], Field(min_length=1)]
+Correlations = Annotated[
+    tuple[Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)], ...], Field(min_length=1)
+]
 
 
 def check_unique(**lists: Sequence[float]) -> None:
     """Refuse a list that names a value more than once.
+
+    Values that differ by less than their labels show count as the same.
 
     Raises
     ------
@@ -26,8 +30,9 @@ def check_unique(**lists: Sequence[float]) -> None:
         Naming the list and the value.
     """
     for name, values in lists.items():
-        for value in dict.fromkeys(v for v in values if list(values).count(v) > 1):
-            raise ValueError(f"{name} lists {value:g} more than once; keep one")
+        labels = [format_l0(value) for value in values]
+        for label in dict.fromkeys(x for x in labels if labels.count(x) > 1):
+            raise ValueError(f"{name} lists {label} more than once; keep one")
 
 
 class ToyTraining(Section):
@@ -97,6 +102,10 @@ class Transitions(Section):
         for name in dict.fromkeys(n for n in names if names.count(n) > 1):
             raise ValueError(f"schedules name run {name} more than once; rename one")
         check_unique(start_l0=self.start_l0, seeds=self.seeds)
+        if self.end_l0 in self.start_l0:
+            raise ValueError(
+                f"start_l0 lists end_l0 {self.end_l0:g}: L0 would not change; start above or below"
+            )
         return self
 
 
@@ -140,9 +149,12 @@ class SmallModel(Section):
         for l0 in (self.low_l0, *self.mixing_l0):
             if l0 > self.features:
                 raise ValueError(f"l0 {l0:g} is above the {self.features} latents; lower it")
+        true_l0 = self.features * self.probability
+        if self.low_l0 >= true_l0:
+            raise ValueError(
+                f"low_l0 {self.low_l0:g} is not below the true L0 of {true_l0:g}; lower it"
+            )
         for correlation in (*self.correlation, *self.mixing_correlation):
-            if abs(correlation) > 1:
-                raise ValueError(f"correlation {correlation:g} is not between -1 and 1; change it")
             check_pairs(star(self.features, correlation), self.features)
         check_unique(
             correlation=self.correlation,
@@ -186,7 +198,7 @@ class JumpRelu(Section):
     tanh_scale: PositiveFloat = 4.0
     """Slope of the tanh."""
 
-    pre_act_coefficient: Annotated[float, Field(ge=0)] = 3e-6
+    pre_act_coefficient: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3e-6
     """Weight of the penalty on latents that never fire."""
 
     init_threshold: PositiveFloat = 0.1
@@ -248,7 +260,14 @@ class AutoL0(Section):
                 f"window_steps {self.window_steps} is above every_steps {self.every_steps}; "
                 "average over fewer steps"
             )
+        if self.every_steps >= self.training.steps:
+            raise ValueError(
+                f"every_steps {self.every_steps} is not below the {self.training.steps} steps of "
+                "training: L0 would never change; lower it or train longer"
+            )
         check_unique(start_l0=self.start_l0, seeds=self.seeds)
+        if len(set(self.rules)) < len(self.rules):
+            raise ValueError("rules lists a rule more than once; keep one")
         return self
 
 

@@ -18,7 +18,7 @@ from correct_l0.errors import InputError
 from correct_l0.toy_model.correlations import check_pairs
 from correct_l0.toy_model.experiment_settings import Experiments, ToyTraining, check_unique
 
-Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=1e-4, lt=1, allow_inf_nan=False)]
 Pair = tuple[
     Annotated[int, Field(ge=0)],
     Annotated[int, Field(ge=0)],
@@ -153,6 +153,12 @@ class ToySaes(Section):
     def _check_points(self) -> ToySaes:
         check_l0(self.l0, self.d_sae)
         check_unique(l0=self.l0, seeds=self.seeds)
+        lowest, batch = min(self.l0), self.training.batch_size
+        if int(lowest * batch) < 1:
+            raise ValueError(
+                f"l0 {lowest:g} keeps no activation of a batch of {batch} samples, it must keep "
+                "one; raise l0 or batch_size"
+            )
         return self
 
 
@@ -162,8 +168,8 @@ class ToyDecoderMetrics(Section):
     n: Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(12, 26))
     """The n of s_n^dec."""
 
-    samples: Count = 100_000
-    """Samples measured on, in one batch."""
+    samples: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    """Samples measured on, in one batch held in memory."""
 
 
 class ToyStudy(Section):

@@ -49,7 +49,11 @@ def find_toy(plan: ToyPlan) -> list[Stale]:
         )
         made_from[str(path.relative_to(plan.results))] = standing_digest(finding)
         if reason := reason_of(finding, has_followers=False):
-            found.append(Stale(f"toy_model {path.parent.name}", None, None, name, reason))
+            found.append(
+                Stale(
+                    f"toy_model {path.parents[1].name} {path.parent.name}", None, None, name, reason
+                )
+            )
     return [*found, *_stale_report(plan, made_from)]
 
 

@@ -21,8 +21,13 @@ THEORY = "Theory"
 
 _SEEDS = f"in {MOST:.0%} of the seeds"
 _NEARLY = f"; partly: in some, or {sweep.NEARLY_RIGHT:g} in {MOST:.0%}"
-_RIGHT = f"mean best cosine of at least {sweep.RIGHT:g} {_SEEDS}{_NEARLY}"
-_WRONG = f"mean best cosine below {sweep.RIGHT:g} {_SEEDS}"
+_EXACT = (
+    f"mean best cosine of at least {sweep.RIGHT:g} and the worst feature's of at least "
+    f"{sweep.NEARLY_RIGHT:g} {_SEEDS}; partly: in some, or a mean of {sweep.NEARLY_RIGHT:g} in "
+    f"{MOST:.0%}"
+)
+_BARELY = f"; partly: in some, or below {sweep.RIGHT:g} in {MOST:.0%}"
+_WRONG = f"mean best cosine below {sweep.NEARLY_RIGHT:g} {_SEEDS}{_BARELY}"
 _LOWEST = "lowest mean over seeds at the grid point nearest to the true L0"
 _ALL_LOWEST = f"{_LOWEST}, for all n; partly: for half of the n there or level with it"
 _READINGS = "by every reading of the rule that was run; partly: by one"
@@ -32,7 +37,7 @@ _TRANSITION = "early app. A.3, fig. 8; later fig. 16"
 _BATCHES = ((500, "batch of the text"), (1024, "batch of the code"))
 _RUNS = f"in {MOST:.0%} of the runs that reach 11"
 _RIGHT_RUNS = f"mean best cosine of at least {sweep.RIGHT:g} {_RUNS}{_NEARLY}"
-_WRONG_RUNS = f"mean best cosine below {sweep.RIGHT:g} {_RUNS}"
+_WRONG_RUNS = f"mean best cosine below {sweep.NEARLY_RIGHT:g} {_RUNS}{_BARELY}"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -49,7 +54,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "recovers", SWEEP, "At L0 11 the SAE exactly learns the true features",
-        "early sec. 3, fig. 1b; later fig. 1", "exactly", _RIGHT, "toy_cosines", sweep.recovers,
+        "early sec. 3, fig. 1b; later fig. 1", "exactly", _EXACT, "toy_cosines", sweep.recovers,
     ),
     Claim(
         "low_all_wrong", SWEEP, "At L0 5 every latent is affected",
@@ -198,7 +203,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "auto_5", TRAINING, "Started too low, at 5, the automatic L0 does not recover the features",
-        _AUTO, "wrong", f"{_WRONG}, {_READINGS}", "toy_auto_l0",
+        _AUTO, "wrong", f"mean best cosine below {sweep.NEARLY_RIGHT:g} {_SEEDS}, {_READINGS}",
+        "toy_auto_l0",
         partial(training.automatic_from_below, start_l0=5),
     ),
     Claim(

@@ -20,7 +20,14 @@ from correct_l0.toy_model.report.claims.judgement import (
     number,
     spread_of,
 )
-from correct_l0.toy_model.report.claims.sweep import PUBLISHED_L0, RIGHT, right_verdict, truth_of
+from correct_l0.toy_model.report.claims.sweep import (
+    NEARLY_RIGHT,
+    PUBLISHED_L0,
+    RIGHT,
+    right_verdict,
+    truth_of,
+    wrong_verdict,
+)
 
 REACHED = 0.05
 """Distance from the intended L0 within which a transition has reached it."""
@@ -66,10 +73,10 @@ def transition(
         batch = "" if batch_size is None else f" with batch {batch_size}"
         return not_run(f"no transition {direction}{batch} that reaches its end{others}")
     values = runs.groupby(["run", "start_l0", "seed"])["mean_best_cosine"].mean()
-    held = [bool((value >= RIGHT) == right) for value in values]
+    held = [bool(value >= RIGHT if right else value < NEARLY_RIGHT) for value in values]
     ours = f"mean best cosine {number(values.mean())} at L0 {runs['l0_end_reached'].mean():.4g}; "
     seeds = runs["seed"].nunique()
-    verdict = right_verdict(values) if right else by_share(held)
+    verdict = right_verdict(values) if right else wrong_verdict(values)
     return Finding(verdict, ours + count_of(held, "run"), spread_of(values), seeds)
 
 
@@ -109,7 +116,9 @@ def automatic(tables: Tables, start_l0: float) -> Finding:
 
 def automatic_from_below(tables: Tables, start_l0: float) -> Finding:
     """From too low an L0 the SAE does not recover: its features stay wrong."""
-    return _both_readings(tables, start_l0, lambda row: bool(row["mean_best_cosine"] < RIGHT))
+    return _both_readings(
+        tables, start_l0, lambda row: bool(row["mean_best_cosine"] < NEARLY_RIGHT)
+    )
 
 
 def automatic_overall(tables: Tables) -> Finding:
