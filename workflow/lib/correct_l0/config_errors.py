@@ -22,7 +22,7 @@ def check_repeated_keys(path: Path | str) -> None:
     InputError
         One line per repeated key, with its line in the file.
     """
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         repeated = [
             f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
             for key in _repeated_keys(yaml.compose(file))
