@@ -87,7 +87,7 @@ def measure_projections(
         size = len(x)
         centred = (x.to(W_dec.device) - b_dec).mul_(activation_scale)
         try:
-            values, ranks = stream.measure(centred, Ranks(counts) if per_batch else None)
+            values, ranks = stream.measure(centred)
         except FloatingPointError as error:
             raise InputError(
                 f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "

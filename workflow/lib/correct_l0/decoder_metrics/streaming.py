@@ -1,17 +1,17 @@
 """The exact order statistics and the histogram of a batch's projections, tile by tile.
 
-The projections are never held as a whole. Each tile is counted in the fine histogram, and the
-values close to where the order statistics are expected are kept. The histogram of all tiles then
-tells which bin holds each order statistic and its rank there; a bin whose count equals the number
-of values kept of it is complete, and its sorted values contain the statistic itself. Where the
-expectation was wrong, the tiles are made a second time, now with the bins known.
+Each tile is counted in the fine histogram. The histogram of all tiles tells which bin holds each
+order statistic and its rank there, and the sorted values of that bin contain the statistic itself.
+The first tiles are held until then. Of the others, only values close to where the first ones say
+that the order statistics will be are kept; a bin whose count is the number of its values at hand is
+complete. Where one is not, the tiles are made a second time, now with the bins known.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,18 +20,18 @@ from torch import Tensor
 
 from correct_l0.decoder_metrics.histogram import BINS, Ranks, add_to_bins, fine_bins
 
-MARGIN = 0.12
-"""Half the width of what is kept around an order statistic after one tile: the share p of
-projections above it is looked for within p +- MARGIN p (1 - p) / sqrt(tiles seen)."""
-
-PRIOR_TILES = 16
-"""Tiles of this batch that earlier batches are worth as a guide."""
-
 TILE_CPU, TILE_GPU = 1024, 2048
 """Rows and columns of a tile: the product is as fast as in one piece, and memory small."""
 
 CHUNK_CPU, CHUNK_GPU = 2**18, 2**22
 """Values worked on at a time; on a CPU they and their bins stay in its cache."""
+
+HELD = 12 * 2**20
+"""Projections held, 50 MB: a whole batch of 4096 tokens and 3072 latents."""
+
+MARGIN = 120.0
+"""Half the width of what is kept around an order statistic, after s projections: the share p of
+projections above it is looked for within p +- MARGIN p (1 - p) / sqrt(s)."""
 
 
 class ProjectionStream:
@@ -53,75 +53,72 @@ class ProjectionStream:
         self.n = n
         self.tile = TILE_GPU if W_dec.is_cuda else TILE_CPU
         self.chunk = CHUNK_GPU if W_dec.is_cuda else CHUNK_CPU
-        self.product = torch.empty(self.tile**2, dtype=W_dec.dtype, device=W_dec.device)
+        self.held = HELD // self.tile**2
         self.scaled = torch.empty(self.chunk, dtype=W_dec.dtype, device=W_dec.device)
         self.bins = torch.empty(self.chunk, dtype=torch.int32, device=W_dec.device)
         self.mask = torch.empty(self.chunk, dtype=torch.bool, device=W_dec.device)
+        self.products: list[Tensor] = []
         self.second_passes = 0
 
-    def measure(
-        self, x: Float[Tensor, "batch d_in"], earlier: Ranks | None = None
-    ) -> tuple[list[float], Ranks]:
+    def measure(self, x: Float[Tensor, "batch d_in"]) -> tuple[list[float], Ranks]:
         """Return s_n^dec for each n, and the ranks of all projections in their fine histogram.
 
         Parameters
         ----------
         x
             Activations less the decoder's bias, in training units.
-        earlier
-            Projections of earlier batches, as a guide. The results do not depend on it.
 
         Raises
         ------
         FloatingPointError
             If a projection is not finite.
         """
-        total = len(x) * len(self.W_dec)
-        dtype = torch.int32 if total < 2**31 else torch.int64
+        # Smaller counters keep more of the histogram in a CPU's cache.
+        dtype = torch.int32 if len(x) * len(self.W_dec) < 2**31 else torch.int64
         counts = torch.zeros(BINS, dtype=dtype, device=x.device)
-        wanted = None if earlier is None else self._near(earlier, PRIOR_TILES)
+        wanted: Tensor | None = None
         kept: list[Tensor] = []
-        for seen, tile in enumerate(self._tiles(x), start=1):
+        seen = 0
+        for made, tile in enumerate(self._tiles(x), start=1):
             if not torch.isfinite(tile.sum()):
                 raise FloatingPointError("a projection is not finite")
-            look_anew = _is_power_of_four(seen) and (wanted is None or seen >= PRIOR_TILES)
+            if made > self.held and (wanted is None or _is_power_of_two(made)):
+                wanted = self._near(Ranks(counts), MARGIN / math.sqrt(seen))
             for chunk in tile.split(self.chunk):
                 bins = self._bins(chunk)
                 add_to_bins(counts, bins)
-                if wanted is not None and not look_anew:
-                    kept.append(self._keep(chunk, bins, wanted))
-            if wanted is None or look_anew:
-                wanted = self._near(Ranks(counts), seen)
-                kept += self._sift(tile.split(self.chunk), wanted)
+                kept.append(chunk if wanted is None else self._keep(chunk, bins, wanted))
+            seen += len(tile)
         ranks = Ranks(counts)
-        wanted = self._near(ranks, None)
+        wanted = self._near(ranks, 0.0)
         values = self._values(self._sift(kept, wanted), ranks)
         if values is None:
             self.second_passes += 1
-            tiles = (tile.split(self.chunk) for tile in self._tiles(x))
-            values = self._values(self._sift(itertools.chain.from_iterable(tiles), wanted), ranks)
+            chunks = (chunk for tile in self._tiles(x) for chunk in tile.split(self.chunk))
+            values = self._values(self._sift(chunks, wanted), ranks)
         if values is None:
             raise RuntimeError("the same projections came out differently when made again")
         return values, ranks
 
     def _tiles(self, x: Float[Tensor, "batch d_in"]) -> Iterator[Float[Tensor, " values"]]:
-        """Yield the projections in parts, each in the same memory as the one before.
+        """Yield the projections in parts; those beyond the ones held share their memory.
 
         Each takes every so many tokens and latents, so that the first ones resemble the whole.
         """
         rows, columns = (math.ceil(len(side) / self.tile) for side in (x, self.W_dec))
-        for shift, row in itertools.product(range(columns), range(rows)):
+        for made, (shift, row) in enumerate(itertools.product(range(columns), range(rows))):
             tokens, latents = x[row::rows], self.W_dec[(row + shift) % columns :: columns]
-            tile = self.product[: len(tokens) * len(latents)]
-            torch.matmul(tokens, latents.T, out=tile.view(len(tokens), len(latents)))
-            yield tile
+            if len(self.products) <= min(made, self.held):
+                self.products.append(self.W_dec.new_empty(self.tile**2))
+            product = self.products[min(made, self.held)][: len(tokens) * len(latents)]
+            torch.matmul(tokens, latents.T, out=product.view(len(tokens), len(latents)))
+            yield product
 
     def _bins(self, values: Float[Tensor, " values"]) -> Int[Tensor, " values"]:
         return fine_bins(values, self.scaled[: len(values)], self.bins[: len(values)])
 
-    def _near(self, guide: Ranks, tiles: int | None) -> Bool[Tensor, " bins"]:
-        """Return which bins to keep the values of; without `tiles`, the statistics' own alone."""
-        margin = MARGIN / math.sqrt(tiles) if tiles else 0.0
+    def _near(self, guide: Ranks, margin: float) -> Bool[Tensor, " bins"]:
+        """Return which bins to keep the values of: those of the order statistics, and around."""
         wanted = np.zeros(BINS, dtype=bool)
         for n in self.n:
             share = n / len(self.W_dec)
@@ -132,7 +129,7 @@ class ProjectionStream:
         return torch.from_numpy(wanted).to(self.W_dec.device)
 
     def _sift(
-        self, parts: Iterator[Tensor] | Sequence[Tensor], wanted: Bool[Tensor, " bins"]
+        self, parts: Iterable[Tensor], wanted: Bool[Tensor, " bins"]
     ) -> list[Tensor]:
         return [self._keep(part, self._bins(part), wanted) for part in parts]
 
@@ -164,5 +161,5 @@ class ProjectionStream:
         return found
 
 
-def _is_power_of_four(number: int) -> bool:
-    return number & (number - 1) == 0 and number.bit_length() % 2 == 1
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
