@@ -23,7 +23,7 @@ from correct_l0.decoder_metrics.histogram import BINS, Ranks, add_to_bins, fine_
 TILE_CPU, TILE_GPU = 1024, 2048
 """Rows and columns of a tile: the product is as fast as in one piece, and memory small."""
 
-CHUNK_CPU, CHUNK_GPU = 2**18, 2**22
+CHUNK_CPU, CHUNK_GPU = 2**17, 2**22
 """Values worked on at a time; on a CPU they and their bins stay in its cache."""
 
 HELD = 12 * 2**20
