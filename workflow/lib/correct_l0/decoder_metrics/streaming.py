@@ -26,8 +26,8 @@ TILE_CPU, TILE_GPU = 1024, 2048
 CHUNK_CPU, CHUNK_GPU = 2**17, 2**22
 """Values worked on at a time; on a CPU they and their bins stay in its cache."""
 
-HELD = 12 * 2**20
-"""Projections held, 50 MB: a whole batch of 4096 tokens and 3072 latents."""
+HELD = 8 * 2**20
+"""Projections held, 34 MB."""
 
 MARGIN = 120.0
 """Half the width of what is kept around an order statistic, after s projections: the share p of
@@ -128,9 +128,7 @@ class ProjectionStream:
             wanted[first : last + 1] = True
         return torch.from_numpy(wanted).to(self.W_dec.device)
 
-    def _sift(
-        self, parts: Iterable[Tensor], wanted: Bool[Tensor, " bins"]
-    ) -> list[Tensor]:
+    def _sift(self, parts: Iterable[Tensor], wanted: Bool[Tensor, " bins"]) -> list[Tensor]:
         return [self._keep(part, self._bins(part), wanted) for part in parts]
 
     def _keep(
