@@ -103,6 +103,7 @@ COMPARISONS = [
             rounds=rounds,
             memory_limit_mb=200,
         )
-        for d_sae, rounds in ((8192, 5), (32768, 1))
+        # At the paper's 32768 a call takes 16 times as long as at 8192, and the same memory.
+        for d_sae, rounds in ((8192, 5), (16384, 2))
     ),
 ]
