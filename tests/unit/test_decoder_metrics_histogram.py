@@ -8,7 +8,7 @@ from correct_l0.decoder_metrics.histogram import (
     HIGH,
     LOW,
     RESOLUTION_BOUND,
-    bin_of_rank,
+    Ranks,
     coarse_histogram,
     count_bins,
     density_at,
@@ -51,14 +51,14 @@ def test_values_beyond_the_range_are_in_the_end_bins():
 def test_bin_of_rank_by_hand():
     counts = torch.tensor([3, 0, 2, 1])
     # Descending: the value in bin 3, two in bin 2, three in bin 0.
-    assert [bin_of_rank(counts, rank) for rank in range(6)] == [3, 2, 2, 0, 0, 0]
+    assert [Ranks(counts).bin_of(rank) for rank in range(6)] == [3, 2, 2, 0, 0, 0]
 
 
 def test_values_at_ranks_are_within_the_bound():
     values = projections(spread=2.0)
-    counts = count_bins(values)
+    ranks = Ranks(count_bins(values))
     ordered = values.flatten().sort(descending=True).values.double()
-    found = [value_of_bin(bin_of_rank(counts, rank)) for rank in range(0, len(ordered), 97)]
+    found = [value_of_bin(ranks.bin_of(rank)) for rank in range(0, len(ordered), 97)]
     distance = np.abs(np.array(found) - ordered[::97].numpy())
     assert distance.max() <= RESOLUTION_BOUND
     assert distance.max() > 0  # a centre, not the value itself

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS_CPU, BLOCK_ROWS_GPU = 1024, 4096
 
 
-def mean_absolute_cosine(W_dec: Float[Tensor, "d_sae d_in"], block_rows: int = BLOCK_ROWS) -> float:
+def mean_absolute_cosine(
+    W_dec: Float[Tensor, "d_sae d_in"], block_rows: int | None = None
+) -> float:
     """Return c_dec, the mean of |cos(W_dec_i, W_dec_j)| over all pairs i < j.
 
-    Computed in blocks of rows, so that memory grows with d_sae and not with its square; summed in
-    float64.
+    Computed in blocks of rows, each normalised when its turn comes: neither the cosines nor the
+    normalised rows are ever held as a whole. Summed in float64.
 
     Raises
     ------
@@ -36,21 +38,28 @@ def mean_absolute_cosine(W_dec: Float[Tensor, "d_sae d_in"], block_rows: int = B
     >>> round(mean_absolute_cosine(W_dec), 6)
     0.466667
     """
-    rows = _unit_rows(W_dec)
-    d_sae = len(rows)
-    total = 0.0
-    for start in range(0, d_sae, block_rows):
-        block = rows[start : start + block_rows]
-        total += float((block @ block.T).abs().triu(1).sum(dtype=torch.float64))
-        for other in range(start + block_rows, d_sae, block_rows):
-            cosines = block @ rows[other : other + block_rows].T
-            total += float(cosines.abs().sum(dtype=torch.float64))
-    return total / (d_sae * (d_sae - 1) / 2)
+    d_sae = len(W_dec)
+    size = block_rows or (BLOCK_ROWS_GPU if W_dec.is_cuda else BLOCK_ROWS_CPU)
+    size = min(size, max(d_sae, 1))
+    norms = _norms(W_dec, size)
+    device = W_dec.device
+    units, others = (torch.empty(size, W_dec.shape[1], device=device) for _ in range(2))
+    product = torch.empty(size * size, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for start in range(0, d_sae, size):
+        block = _unit_block(W_dec, norms, start, units)
+        cosines = torch.matmul(block, block.T, out=product[: len(block) ** 2].view(len(block), -1))
+        total += cosines.abs_().triu_(1).sum(dtype=torch.float64)
+        for other in range(start + size, d_sae, size):
+            rows = _unit_block(W_dec, norms, other, others)
+            out = product[: len(block) * len(rows)].view(len(block), len(rows))
+            total += torch.matmul(block, rows.T, out=out).abs_().sum(dtype=torch.float64)
+    return float(total) / (d_sae * (d_sae - 1) / 2)
 
 
 def cosine_matrix(W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "d_sae d_sae"]:
     """Return the cosines of all pairs of rows, as float16; for SAEs small enough to look at."""
-    rows = _unit_rows(W_dec)
+    rows = W_dec.float() / _norms(W_dec)
     return (rows @ rows.T).half()
 
 
@@ -67,13 +76,28 @@ def random_baseline(d_in: int) -> float:
     return math.sqrt(2 / (math.pi * d_in))
 
 
-def _unit_rows(W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "d_sae d_in"]:
+def _norms(
+    W_dec: Float[Tensor, "d_sae d_in"], block_rows: int = BLOCK_ROWS_CPU
+) -> Float[Tensor, "d_sae 1"]:
     if len(W_dec) < 2:
         raise InputError(f"the decoder has {len(W_dec)} row; c_dec needs at least 2")
-    norms = W_dec.float().norm(dim=1, keepdim=True)
+    # In blocks because float() copies a decoder of another precision.
+    blocks = W_dec.detach().split(block_rows)
+    norms = torch.cat([block.float().norm(dim=1, keepdim=True) for block in blocks])
     bad = ~(torch.isfinite(norms) & (norms > 0)).flatten()
     if bad.any():
         raise InputError(
             f"decoder row {int(bad.nonzero()[0])} is zero or not finite; train this SAE again"
         )
-    return W_dec.float() / norms
+    return norms
+
+
+def _unit_block(
+    W_dec: Float[Tensor, "d_sae d_in"],
+    norms: Float[Tensor, "d_sae 1"],
+    start: int,
+    out: Float[Tensor, "block d_in"],
+) -> Float[Tensor, "rows d_in"]:
+    rows = slice(start, start + len(out))
+    block = W_dec.detach()[rows]
+    return torch.div(block.float(), norms[rows], out=out[: len(block)])

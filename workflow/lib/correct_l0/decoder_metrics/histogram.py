@@ -18,12 +18,37 @@ COARSE_BINS_PER_UNIT = 2**4
 RESOLUTION_BOUND = 0.5 / BINS_PER_UNIT
 """Largest distance, in training units, between a pooled value read here and the exact one."""
 
-_BINS = (HIGH - LOW) * BINS_PER_UNIT
-_CHUNK = 2**24
+BINS = (HIGH - LOW) * BINS_PER_UNIT
+_CHUNK = 2**20
+_STEP = 1024
+
+
+def fine_bins(
+    values: Float[Tensor, " values"],
+    scaled: Float[Tensor, " values"] | None = None,
+    bins: Int[Tensor, " values"] | None = None,
+) -> Int[Tensor, " values"]:
+    """Return the fine bin of each value; bin i is [LOW + i/2^14, LOW + (i+1)/2^14).
+
+    Parameters
+    ----------
+    values
+        In training units; NaN has no bin.
+    scaled, bins
+        Memory to work in and for the result (int32), to save its allocation.
+
+    Examples
+    --------
+    >>> (fine_bins(torch.tensor([-99.0, 0.0, 1.0, 99.0])) + LOW * BINS_PER_UNIT).tolist()
+    [-327680, 0, 16384, 655359]
+    """
+    scaled = torch.mul(values, BINS_PER_UNIT, out=scaled).floor_()
+    scaled.clamp_(LOW * BINS_PER_UNIT, HIGH * BINS_PER_UNIT - 1).sub_(LOW * BINS_PER_UNIT)
+    return scaled.to(torch.int32) if bins is None else bins.copy_(scaled)
 
 
 def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, " bins"]:
-    """Return how many projections lie in each fine bin; bin i is [LOW + i/2^14, LOW + (i+1)/2^14).
+    """Return how many projections lie in each fine bin.
 
     Examples
     --------
@@ -33,18 +58,50 @@ def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, " bins"
     (1, 2, 1, 4)
     """
     flat = projections.reshape(-1)
-    counts = torch.zeros(_BINS, dtype=torch.int64, device=flat.device)
+    counts = torch.zeros(BINS, dtype=torch.int64, device=flat.device)
     for chunk in flat.split(_CHUNK):
-        bins = chunk.mul(BINS_PER_UNIT).floor_()
-        bins = bins.clamp_(LOW * BINS_PER_UNIT, HIGH * BINS_PER_UNIT - 1).to(torch.int32)
-        counts += torch.bincount(bins - LOW * BINS_PER_UNIT, minlength=_BINS)
+        add_to_bins(counts, fine_bins(chunk))
     return counts
 
 
-def bin_of_rank(counts: Int[Tensor, " bins"], rank: int) -> int:
-    """Return the bin that holds the value at a 0-based rank in descending order."""
-    at_or_above = counts.flip(0).cumsum(0)
-    return len(counts) - 1 - int(torch.searchsorted(at_or_above, rank, right=True))
+def add_to_bins(counts: Int[Tensor, " bins"], bins: Int[Tensor, " values"]) -> None:
+    """Count each of the bins once more, in place."""
+    # Twice as fast as bincount, which looks for the extremes and fills a histogram of its own.
+    counts.index_add_(0, bins, counts.new_ones(1).expand(len(bins)))
+
+
+class Ranks:
+    """Where the values of one histogram stand in their order.
+
+    Sums over runs of bins are kept, so that a look-up touches two short arrays.
+
+    Examples
+    --------
+    Descending: the value in bin 3, two in bin 2, three in bin 0.
+
+    >>> ranks = Ranks(torch.tensor([3, 0, 2, 1]))
+    >>> [ranks.bin_of(rank) for rank in range(6)], ranks.below(3), ranks.total
+    ([3, 2, 2, 0, 0, 0], 5, 6)
+    """
+
+    def __init__(self, counts: Int[Tensor, " bins"]) -> None:
+        self.counts = counts.cpu().numpy()
+        runs = np.add.reduceat(self.counts, np.arange(0, len(self.counts), _STEP), dtype=np.int64)
+        self._before = np.concatenate([[0], np.cumsum(runs)])
+        self.total = int(self._before[-1])
+
+    def bin_of(self, rank: int) -> int:
+        """Return the bin that holds the value at a 0-based rank in descending order."""
+        ascending = self.total - 1 - rank
+        run = int(np.searchsorted(self._before[1:], ascending, side="right"))
+        inside = np.cumsum(self.counts[run * _STEP : (run + 1) * _STEP], dtype=np.int64)
+        offset = np.searchsorted(inside, ascending - self._before[run], side="right")
+        return run * _STEP + int(offset)
+
+    def below(self, index: int) -> int:
+        """Return the number of values in the bins before this one."""
+        run = index // _STEP
+        return int(self._before[run]) + int(self.counts[run * _STEP : index].sum(dtype=np.int64))
 
 
 def value_of_bin(index: int) -> float:

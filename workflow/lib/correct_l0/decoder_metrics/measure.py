@@ -13,14 +13,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.decoder_metrics.histogram import (
+    BINS,
     HIGH,
     LOW,
-    bin_of_rank,
-    count_bins,
+    Ranks,
     density_at,
     value_of_bin,
 )
-from correct_l0.decoder_metrics.projection import check_unit_norm, order_statistics, project
+from correct_l0.decoder_metrics.projection import check_n, check_unit_norm
+from correct_l0.decoder_metrics.streaming import ProjectionStream
 from correct_l0.errors import InputError
 
 BATCH_MEAN, POOLED = "batch_mean", "pooled"
@@ -54,7 +55,7 @@ def measure_projections(
     activation_scale: float,
     n: Sequence[int],
 ) -> ProjectionStatistics:
-    """Return the statistics of the projections of batches of one size.
+    """Return the statistics of the projections of batches of one size, without ever holding them.
 
     Parameters
     ----------
@@ -75,28 +76,30 @@ def measure_projections(
     """
     check_unit_norm(W_dec)
     d_sae = len(W_dec)
+    check_n(n, d_sae)
+    stream = ProjectionStream(W_dec, n)
     per_batch: list[list[float]] = []
     above: list[list[float]] = []
     levels: list[int] = []
-    total: Tensor | None = None
+    counts = torch.zeros(BINS, dtype=torch.int64)
     size = 0
     for x in batches:
         size = len(x)
-        projections = project(x.to(W_dec.device), W_dec, b_dec, activation_scale)
-        if not torch.isfinite(projections.sum()):
+        centred = (x.to(W_dec.device) - b_dec).mul_(activation_scale)
+        try:
+            values, ranks = stream.measure(centred)
+        except FloatingPointError as error:
             raise InputError(
                 f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "
                 "verify the activation cache"
-            )
-        counts = count_bins(projections)
-        per_batch.append(order_statistics(projections, n, overwrite=True).tolist())
-        levels = levels or [bin_of_rank(counts, rank * size) for rank in n]
-        at_or_below = counts.cumsum(0)
-        above.append([d_sae - float(at_or_below[level]) / size for level in levels])
-        total = counts if total is None else total + counts
-    if total is None:
+            ) from error
+        per_batch.append(values)
+        levels = levels or [ranks.bin_of(rank * size) for rank in n]
+        above.append([d_sae - ranks.below(level + 1) / size for level in levels])
+        counts += torch.from_numpy(ranks.counts)
+    if not per_batch:
         raise InputError("no batch of held-out tokens; cache more or make the batches smaller")
-    return ProjectionStatistics(tuple(n), size, np.array(per_batch), np.array(above), total.cpu())
+    return ProjectionStatistics(tuple(n), size, np.array(per_batch), np.array(above), counts)
 
 
 def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
@@ -121,10 +124,10 @@ def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
     batches = len(statistics.per_batch)
     tokens = batches * statistics.batch_tokens
     shared = {"batches": batches, "tokens": tokens}
-    rows = []
+    ranks, rows = Ranks(statistics.counts), []
     for column, rank in enumerate(statistics.n):
         values, above = statistics.per_batch[:, column], statistics.above[:, column]
-        level = bin_of_rank(statistics.counts, rank * tokens)
+        level = ranks.bin_of(rank * tokens)
         if level in (0, len(statistics.counts) - 1):
             raise InputError(
                 f"s_n^dec at n {rank} is beyond {LOW}..{HIGH} training units; "

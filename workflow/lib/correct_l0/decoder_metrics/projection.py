@@ -31,6 +31,19 @@ def check_unit_norm(W_dec: Float[Tensor, "d_sae d_in"]) -> None:
         )
 
 
+def check_n(n: Sequence[int], d_sae: int) -> None:
+    """Refuse an n that no order statistic belongs to.
+
+    Raises
+    ------
+    InputError
+        If an n is not positive or not below d_sae.
+    """
+    for rank in n:
+        if not 0 < rank < d_sae:
+            raise InputError(f"n {rank} is not between 1 and d_sae - 1 = {d_sae - 1}; change n")
+
+
 def project(
     x: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
@@ -95,9 +108,7 @@ def order_statistics(
     tensor([4.])
     """
     batch, d_sae = projections.shape
-    for rank in n:
-        if not 0 < rank < d_sae:
-            raise InputError(f"n {rank} is not between 1 and d_sae - 1 = {d_sae - 1}; change n")
+    check_n(n, d_sae)
     if projections.is_cuda:
         return _by_sorting(projections, n)
     values = projections.detach().reshape(-1).numpy()
