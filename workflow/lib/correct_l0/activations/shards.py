@@ -12,11 +12,15 @@ from pathlib import Path
 
 import google_crc32c
 import numpy as np
+from jaxtyping import Int
 
 from correct_l0.errors import InputError
 
 CHECKSUM_BYTES = 4
 MISSING = 2**64 - 1
+# A piece is still in the core's own cache when its checksum is computed: the two together are 1.4
+# times as fast as over chunks of 4 MiB.
+PIECE_BYTES = 256 * 1024
 
 
 def shard_path(store: Path, split: str, column: str, shard: int) -> Path:
@@ -87,16 +91,37 @@ def read_chunk(path: Path, index: np.ndarray, chunk: int, out: np.ndarray) -> No
         raise InputError(f"{path}: chunk {chunk} was never written; {remedy(path)}")
     wanted = out.reshape(-1).view(np.uint8)
     # The chunk at the end of an array is stored whole; what lies beyond the array is read and left.
-    beyond = np.empty(max(0, length - CHECKSUM_BYTES - len(wanted)), dtype=np.uint8)
-    stored = np.empty(CHECKSUM_BYTES, dtype=np.uint8)
-    with open(path, "rb", buffering=0) as file:
-        buffers = [part.data for part in (wanted, beyond, stored)]
-        read = os.preadv(file.fileno(), buffers, offset)
-    if read != length or length < len(wanted) + CHECKSUM_BYTES:
+    rest = np.empty(max(CHECKSUM_BYTES, length - len(wanted)), dtype=np.uint8)
+    beyond, stored = rest[:-CHECKSUM_BYTES], rest[-CHECKSUM_BYTES:]
+    file = os.open(path, os.O_RDONLY)
+    try:
+        # The disk works on the whole chunk while its first pieces are verified.
+        os.posix_fadvise(file, offset, length, os.POSIX_FADV_WILLNEED)
+        complete, checksum = _read(file, offset, wanted, 0)
+        if complete and length >= len(wanted) + CHECKSUM_BYTES:
+            complete, checksum = _read(file, offset + len(wanted), beyond, checksum)
+            complete = complete and _read(file, offset + length - CHECKSUM_BYTES, stored, 0)[0]
+        else:
+            complete = False
+    finally:
+        os.close(file)
+    if not complete:
         raise InputError(f"{path}: chunk {chunk} is too short; {remedy(path)}")
-    checksum = google_crc32c.extend(google_crc32c.value(wanted), beyond)
     if checksum != int.from_bytes(stored.tobytes(), "little"):
         raise InputError(f"{path}: wrong checksum of chunk {chunk}; {remedy(path)}")
+
+
+def _read(file: int, offset: int, out: Int[np.ndarray, "bytes"], checksum: int) -> tuple[bool, int]:
+    """Fill `out` from a file; return whether there was enough, and the checksum with it."""
+    at = 0
+    while at < len(out):
+        piece = out[at : at + PIECE_BYTES]
+        read = os.preadv(file, [piece.data], offset + at)
+        if read == 0:
+            return False, checksum
+        checksum = google_crc32c.extend(checksum, piece[:read])
+        at += read
+    return True, checksum
 
 
 def remedy(path: Path) -> str:
