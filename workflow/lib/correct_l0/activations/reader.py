@@ -162,8 +162,8 @@ class Store:
             path = shard_path(self.folder, *key)
             self._shards[key] = path, read_index(path, per_shard)
         path, index = self._shards[key]
-        read_chunk(path, index, chunk % per_shard, out)
-        if column == "acts" and not torch.isfinite(self.decode(out[:, :1])).all():
+        first = read_chunk(path, index, chunk % per_shard, out)
+        if column == "acts" and not np.isfinite(self.decode(first).numpy()).all():
             raise InputError(f"{path}: holds rows that are not finite; {remedy(path)}")
 
     def empty(self, rows: int, column: str = "acts") -> np.ndarray:
@@ -172,11 +172,11 @@ class Store:
             return np.empty((rows, self.d_in), dtype=DISK_DTYPES[self.dtype])
         return np.empty(rows, dtype=np.int32)
 
-    def decode(self, values: np.ndarray) -> Float[Tensor, "rows d_in"]:
+    def decode(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
         """Return rows of the type on disk as float32."""
         return self.view(values).float()
 
-    def view(self, values: np.ndarray) -> Float[Tensor, "rows d_in"]:
+    def view(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
         """Return rows as a tensor of their logical type, without copying."""
         tensor = torch.from_numpy(values)
         return tensor.view(torch.bfloat16) if self.dtype == "bfloat16" else tensor
