@@ -30,6 +30,7 @@ GROUP_CHUNKS = 128
 # Rows are gathered and converted this many bytes at a time: what was gathered is converted while it
 # is in the core's own cache.
 BLOCK_BYTES = 256 * 1024
+SHARED_BLOCK_BYTES = 4 * 2**20
 SPARE_BATCHES = 3
 
 
@@ -150,7 +151,9 @@ def gather(
         torch.index_select(values, 0, order, out=out)
         return
     row_bytes = values.shape[1] * values.element_size()
-    size = max(1, BLOCK_BYTES * torch.get_num_threads() // row_bytes)
+    # Several threads wait for each other after every block.
+    block_bytes = BLOCK_BYTES if torch.get_num_threads() == 1 else SHARED_BLOCK_BYTES
+    size = max(1, block_bytes // row_bytes)
     block = torch.empty((min(size, len(order)), values.shape[1]), dtype=values.dtype)
     for wanted, target in zip(order.split(size), out.split(size), strict=True):
         part = block[: len(wanted)]
