@@ -25,7 +25,7 @@ from activations_toy import (
     toy_acts,
     toy_cache,
 )
-from correct_l0.activations import layout
+from correct_l0.activations import layout, shards
 from correct_l0.activations.cache import shuffle_order
 from correct_l0.activations.layout import Layout, count_jobs, job_windows
 from correct_l0.activations.reader import TrainingStream, open_store
@@ -175,6 +175,40 @@ def test_a_flipped_bit_is_refused_when_it_is_read(manifest):
             stream.batch(step)
     with pytest.raises(InputError, match=r"acts/c/1/0: wrong checksum; delete"):
         verify(manifest, "checksums")
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 24, 50])
+def test_a_chunk_read_in_pieces_is_the_chunk_and_every_bit_of_it_is_checked(
+    manifest, monkeypatch, piece_bytes
+):
+    """Rows of 8 bytes in pieces of 1, 3 and 6; the last shard's third chunk holds 12 of 16 rows."""
+    whole = open_store(manifest).rows("training", 0, 300)
+    monkeypatch.setattr(shards, "PIECE_BYTES", piece_bytes)
+    assert torch.equal(open_store(manifest).rows("training", 0, 300), whole)
+    path = acts_shard(manifest, shard=4)
+    chunk = 2 * (16 * 8 + 4)
+    for offset in (chunk, chunk + 12 * 8 - 1, chunk + 12 * 8, chunk + 16 * 8 + 3):
+        flip_bit(path, offset)
+        with pytest.raises(InputError, match=r"acts/c/4/0: wrong checksum of chunk 2"):
+            open_store(manifest).rows("training", 288, 300)
+        flip_bit(path, offset)
+
+
+def test_reads_that_return_less_than_asked_are_continued(manifest, monkeypatch):
+    whole = open_store(manifest).rows("training", 0, 300)
+    read = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda f, parts, at: read(f, [parts[0][:5]], at))
+    assert torch.equal(open_store(manifest).rows("training", 0, 300), whole)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 4, 100, 131])
+def test_a_file_that_ends_within_a_chunk_is_refused(manifest, kept):
+    """A shard truncated after the store was opened and its index read."""
+    store = open_store(manifest)
+    assert store.rows("training", 64, 80).shape == (16, 4)
+    os.truncate(acts_shard(manifest), 132 + kept)
+    with pytest.raises(InputError, match=r"acts/c/1/0: chunk 1 is too short"):
+        store.rows("training", 80, 96)
 
 
 def test_a_flipped_bit_in_the_index_is_refused(manifest):

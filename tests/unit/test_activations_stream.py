@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from activations_toy import toy_cache, write_documents
-from correct_l0.activations import layout
+from correct_l0.activations import layout, stream
 from correct_l0.activations.reader import TrainingStream, open_store
 from correct_l0.errors import InputError
 
@@ -67,6 +67,56 @@ def test_batches_made_ahead_are_the_same(store, mode):
     plain, ahead = (TrainingStream(store, 5, 64, prefetch=p, **mode) for p in (False, True))
     for step in (0, 1, 2, 7, 8, 3):
         assert torch.equal(ahead.batch(step), plain.batch(step))
+
+
+def test_chunks_read_by_several_threads_give_the_same_batches(store):
+    one, three = (TrainingStream(store, 5, 64, read_threads=n, **GROUPS) for n in (1, 3))
+    for step in range(7):
+        assert torch.equal(one.batch(step), three.batch(step))
+
+
+@MODES
+def test_a_batch_that_is_kept_is_not_written_over(store, mode):
+    stream = TrainingStream(store, 3, 50, **mode)
+    kept = [stream.batch(step) for step in range(6)]
+    view = kept[1][10:20]
+    expected = [batch.clone() for batch in kept]
+    del kept[1:3]
+    for step in range(6, 20):
+        stream.batch(step)
+    assert torch.equal(view, expected[1][10:20])
+    for batch, same in zip(kept, [expected[0], *expected[3:]], strict=True):
+        assert torch.equal(batch, same)
+
+
+def test_autograd_keeps_a_batch_that_it_saved(store):
+    batches = TrainingStream(store, 3, 50)
+    weight = torch.ones(4, requires_grad=True)
+    first = batches.batch(0).clone()
+    loss = (batches.batch(0) * weight).sum()
+    for step in range(1, 8):
+        batches.batch(step)
+    loss.backward()
+    assert torch.equal(weight.grad, first.sum(dim=0))
+
+
+def test_memory_of_batches_nothing_refers_to_is_used_again(store):
+    batches = TrainingStream(store, 3, 50)
+    assert len({batches.batch(step).data_ptr() for step in range(20)}) == 1
+    held = batches.batch(20)
+    assert batches.batch(21).data_ptr() != held.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rows_are_gathered_block_by_block(monkeypatch, dtype):
+    """Blocks of 8 rows of 3 values of 2 bytes: 29 rows are three blocks and a rest."""
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 48)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(100, 3, generator=generator).to(dtype)
+    order = torch.randperm(100, generator=generator)[:29]
+    out = torch.full((29, 3), torch.nan)
+    stream.gather(values, order, out)
+    assert torch.equal(out, values[order].float())
 
 
 @MODES

@@ -100,7 +100,7 @@ class Store:
         self.mean_norm = float(manifest["mean_norm"])
         self.mean = torch.tensor(manifest["mean"], dtype=torch.float32)
         self.digest = digest_of(path)
-        self._indexes: dict[Path, np.ndarray] = {}
+        self._shards: dict[tuple[str, str, int], tuple[Path, np.ndarray]] = {}
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
@@ -157,11 +157,13 @@ class Store:
     def fill_chunk(self, split: str, column: str, chunk: int, out: np.ndarray) -> None:
         """Read the rows of one chunk into `out`, checksum and presence of every row verified."""
         per_shard = self.layout.chunks_per_shard
-        path = shard_path(self.folder, split, column, chunk // per_shard)
-        if path not in self._indexes:
-            self._indexes[path] = read_index(path, per_shard)
-        read_chunk(path, self._indexes[path], chunk % per_shard, out)
-        if column == "acts" and not torch.isfinite(self.decode(out[:, :1])).all():
+        key = (split, column, chunk // per_shard)
+        if key not in self._shards:
+            path = shard_path(self.folder, *key)
+            self._shards[key] = path, read_index(path, per_shard)
+        path, index = self._shards[key]
+        first = read_chunk(path, index, chunk % per_shard, out)
+        if column == "acts" and not np.isfinite(self.decode(first).numpy()).all():
             raise InputError(f"{path}: holds rows that are not finite; {remedy(path)}")
 
     def empty(self, rows: int, column: str = "acts") -> np.ndarray:
@@ -170,11 +172,11 @@ class Store:
             return np.empty((rows, self.d_in), dtype=DISK_DTYPES[self.dtype])
         return np.empty(rows, dtype=np.int32)
 
-    def decode(self, values: np.ndarray) -> Float[Tensor, "rows d_in"]:
+    def decode(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
         """Return rows of the type on disk as float32."""
         return self.view(values).float()
 
-    def view(self, values: np.ndarray) -> Float[Tensor, "rows d_in"]:
+    def view(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
         """Return rows as a tensor of their logical type, without copying."""
         tensor = torch.from_numpy(values)
         return tensor.view(torch.bfloat16) if self.dtype == "bfloat16" else tensor

@@ -6,7 +6,9 @@ SAE trained alone sees the batches it would see in a group.
 
 from __future__ import annotations
 
+import itertools
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 # differ between machines.
 MEMORY_BYTES = 2 * 2**30
 GROUP_CHUNKS = 128
+# Rows are gathered and converted this many bytes at a time: what was gathered is converted while it
+# is in the core's own cache.
+BLOCK_BYTES = 256 * 1024
+SHARED_BLOCK_BYTES = 4 * 2**20
+SPARE_BATCHES = 3
 
 
 class TrainingStream:
@@ -46,6 +53,9 @@ class TrainingStream:
     prefetch
         Make the next step's batch in a thread meanwhile. Pays where the training itself runs on
         another device; on one CPU core the work is the same.
+    read_threads
+        Threads that read and verify the chunks of a group, where the split is not held in memory.
+        The order does not depend on them.
     memory_bytes, group_chunks
         Sizes for tests; the order depends on them.
 
@@ -67,6 +77,7 @@ class TrainingStream:
         batch_tokens: int,
         *,
         prefetch: bool = False,
+        read_threads: int = 1,
         memory_bytes: int = MEMORY_BYTES,
         group_chunks: int = GROUP_CHUNKS,
     ) -> None:
@@ -79,8 +90,12 @@ class TrainingStream:
         self.batch_tokens = batch_tokens
         self.wait_s = 0.0
         in_memory = store.n_training * store.layout.row_bytes <= memory_bytes
-        order = _InMemory(store, seed) if in_memory else _Groups(store, seed, group_chunks)
-        self._order: _InMemory | _Groups = order
+        self._order: _InMemory | _Groups = (
+            _InMemory(store, seed)
+            if in_memory
+            else _Groups(store, seed, group_chunks, read_threads)
+        )
+        self._memory = _Recycled(batch_tokens, store.d_in)
         # With one worker, nothing but it touches the order.
         self._worker = ThreadPoolExecutor(max_workers=1) if prefetch else None
         self._ahead: dict[int, Future[Tensor]] = {}
@@ -98,15 +113,20 @@ class TrainingStream:
         return batch
 
     def _make(self, step: int) -> Tensor:
-        parts = [values.float() for values in self._parts(step)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        batch = self._memory.take()
+        start = 0
+        for values, order in self._parts(step):
+            gather(values, order, batch[start : start + len(order)])
+            start += len(order)
+        return batch
 
     def row_numbers(self, step: int) -> Int[Tensor, "batch_tokens"]:
         """Return which training rows make up the batch of a step."""
         parts = [self._order.numbers(*piece) for piece in self._pieces(step)]
         return torch.cat(parts)
 
-    def _parts(self, step: int) -> Iterator[Tensor]:
+    def _parts(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows in memory, those wanted of them) for each part of a batch."""
         for piece in self._pieces(step):
             yield from self._order.rows(*piece)
 
@@ -119,6 +139,48 @@ class TrainingStream:
             length = min(stop - start, n - offset)
             yield epoch, offset, offset + length
             start += length
+
+
+def gather(
+    values: Float[Tensor, "rows d_in"],
+    order: Int[Tensor, "wanted"],
+    out: Float[Tensor, "wanted d_in"],
+) -> None:
+    """Write the rows `values[order]` to `out` as float32."""
+    if values.dtype == out.dtype:
+        torch.index_select(values, 0, order, out=out)
+        return
+    row_bytes = values.shape[1] * values.element_size()
+    # Several threads wait for each other after every block.
+    block_bytes = BLOCK_BYTES if torch.get_num_threads() == 1 else SHARED_BLOCK_BYTES
+    size = max(1, block_bytes // row_bytes)
+    block = torch.empty((min(size, len(order)), values.shape[1]), dtype=values.dtype)
+    for wanted, target in zip(order.split(size), out.split(size), strict=True):
+        part = block[: len(wanted)]
+        torch.index_select(values, 0, wanted, out=part)
+        target.copy_(part)
+
+
+class _Recycled:
+    """Memory for batches, used again once nothing refers to a batch: fresh pages cost more."""
+
+    def __init__(self, rows: int, d_in: int) -> None:
+        self.shape = (rows, d_in)
+        self.spare: list[np.ndarray] = []
+
+    def take(self) -> Float[Tensor, "rows d_in"]:
+        """Return uninitialised rows."""
+        # Torch aligns its memory to 64 bytes, which numpy does not.
+        memory = self.spare.pop() if self.spare else torch.empty(self.shape).numpy()
+        # The tensor's storage keeps this array, and all its views and what autograd saved keep the
+        # storage: the array is gone when the last of them is.
+        lent = memory[:]
+        weakref.finalize(lent, self._back, memory).atexit = False
+        return torch.from_numpy(lent)
+
+    def _back(self, memory: np.ndarray) -> None:
+        if len(self.spare) < SPARE_BATCHES:
+            self.spare.append(memory)
 
 
 def _generator(seed: int, *context: int) -> np.random.Generator:
@@ -140,38 +202,41 @@ class _InMemory:
             self.permutation, self.epoch = torch.from_numpy(order), epoch
         return self.permutation[start:stop]
 
-    def rows(self, epoch: int, start: int, stop: int) -> Iterator[Tensor]:
-        yield self.values.index_select(0, self.numbers(epoch, start, stop))
+    def rows(self, epoch: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+        yield self.values, self.numbers(epoch, start, stop)
 
 
 class _Groups:
     """Chunks in random order; the rows of each group of chunks permuted together."""
 
-    def __init__(self, store: Store, seed: int, group_chunks: int) -> None:
+    def __init__(self, store: Store, seed: int, group_chunks: int, read_threads: int) -> None:
         self.store = store
         self.seed = seed
-        self.group_chunks = group_chunks
         self.chunks = store.layout.chunks("training")
         self.count = -(-self.chunks // group_chunks)
         self.group_rows = -(-self.chunks // self.count) * store.layout.chunk_rows
         self.spare: list[np.ndarray] = []
-        self.reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="activations")
-        self.loaded: dict[tuple[int, int], Future[np.ndarray]] = {}
+        self.loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="activations")
+        self.readers = ThreadPoolExecutor(read_threads) if read_threads > 1 else None
+        self.loaded: dict[tuple[int, int], Future[tuple[np.ndarray, Tensor]]] = {}
         self.plan: tuple[int, list[np.ndarray], np.ndarray] | None = None
 
-    def rows(self, epoch: int, start: int, stop: int) -> Iterator[Tensor]:
-        for group, order in self._locate(epoch, start, stop):
-            yield self.store.view(self._values(epoch, group)).index_select(0, order)
+    def rows(self, epoch: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for group, first, after in self._locate(epoch, start, stop):
+            values, order = self._values(epoch, group)
+            yield self.store.view(values), order[first:after]
 
     def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
         parts = []
-        for group, order in self._locate(epoch, start, stop):
+        for group, first, after in self._locate(epoch, start, stop):
             size = self.store.layout.chunk_rows
-            rows = [
-                torch.arange(c * size, c * size + self.store.chunk_length("training", c))
-                for c in self._groups(epoch)[0][group]
-            ]
-            parts.append(torch.cat(rows)[order])
+            rows = torch.cat(
+                [
+                    torch.arange(c * size, c * size + self.store.chunk_length("training", c))
+                    for c in self._groups(epoch)[0][group]
+                ]
+            )
+            parts.append(rows[self._permutation(epoch, group, len(rows))[first:after]])
         return torch.cat(parts)
 
     def _groups(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -182,33 +247,29 @@ class _Groups:
             self.plan = (epoch, groups, np.cumsum([0, *sizes]))
         return self.plan[1], self.plan[2]
 
-    def _locate(self, epoch: int, start: int, stop: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield (group, positions in the group) of rows [start, stop) of an epoch."""
+    def _locate(self, epoch: int, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (group, first, after): the places in its groups of rows [start, stop)."""
         _, begins = self._groups(epoch)
         while start < stop:
             group = int(np.searchsorted(begins, start, side="right")) - 1
             first, after = int(begins[group]), int(begins[group + 1])
-            order = self._permutation(epoch, group, after - first)
-            yield group, order[start - first : min(stop, after) - first]
+            yield group, start - first, min(stop, after) - first
             start = min(stop, after)
 
     def _permutation(self, epoch: int, group: int, rows: int) -> Tensor:
-        key = (epoch, group)
-        if getattr(self, "_permuted", (None,))[0] != key:
-            order = torch.from_numpy(_generator(self.seed, epoch, group, 1).permutation(rows))
-            self._permuted: tuple[tuple[int, int], Tensor] = (key, order)
-        return self._permuted[1]
+        return torch.from_numpy(_generator(self.seed, epoch, group, 1).permutation(rows))
 
-    def _values(self, epoch: int, group: int) -> np.ndarray:
+    def _values(self, epoch: int, group: int) -> tuple[np.ndarray, Tensor]:
+        """Return a group's rows as they lie in its chunks, and the order they are given out in."""
         here = (epoch, group)
         after = (epoch, group + 1) if group + 1 < self.count else (epoch + 1, 0)
         for key in [key for key in self.loaded if key not in (here, after)]:
             past = self.loaded.pop(key)
             if not past.cancel():
-                self.spare.append(past.result())
+                self.spare.append(past.result()[0])
         for key in (here, after):
             if key not in self.loaded:
-                self.loaded[key] = self.reader.submit(self._load, self._chunks(*key))
+                self.loaded[key] = self.loader.submit(self._load, key, self._chunks(*key))
         return self.loaded[here].result()
 
     def _chunks(self, epoch: int, group: int) -> list[int]:
@@ -220,12 +281,15 @@ class _Groups:
         """Return the chunks of each group of an epoch; groups differ by one chunk at most."""
         return np.array_split(_generator(self.seed, epoch).permutation(self.chunks), self.count)
 
-    def _load(self, chunks: list[int]) -> np.ndarray:
-        lengths = [self.store.chunk_length("training", chunk) for chunk in chunks]
+    def _load(self, group: tuple[int, int], chunks: list[int]) -> tuple[np.ndarray, Tensor]:
+        begins = np.cumsum([0, *(self.store.chunk_length("training", chunk) for chunk in chunks)])
         # Fresh memory costs more than the reading itself.
         values = self.spare.pop() if self.spare else self.store.empty(self.group_rows)
-        start = 0
-        for chunk, length in zip(chunks, lengths, strict=True):
-            self.store.fill_chunk("training", "acts", chunk, values[start : start + length])
-            start += length
-        return values
+        parts = [values[start:stop] for start, stop in itertools.pairwise(begins)]
+        apply = map if self.readers is None else self.readers.map
+        for _ in apply(self._read, chunks, parts):
+            pass
+        return values, self._permutation(*group, int(begins[-1]))
+
+    def _read(self, chunk: int, out: np.ndarray) -> None:
+        self.store.fill_chunk("training", "acts", chunk, out)
