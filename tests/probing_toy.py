@@ -31,21 +31,38 @@ def write_activations(folder: Path) -> None:
         torch.save(rows, path)
 
 
-def write_sae(point: Path, threshold: float = 4.0, **changes: object) -> Path:
-    """Write an SAE in SAELens' format with its manifest, whose path is returned."""
+def write_sae(
+    point: Path, threshold: float = 4.0, rows: torch.Tensor | None = None, **changes: object
+) -> Path:
+    """Write an SAE in SAELens' format with its manifest, whose path is returned.
+
+    Its latents' directions are random, or from the mean of `rows` to each of them; then a latent
+    fires on 5% of the rows.
+    """
     generator = torch.Generator().manual_seed(1)
-    W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=generator), dim=1)
-    weights = {
-        "W_dec": W_dec,
-        "W_enc": W_dec.T + 0.1 * torch.randn(D_IN, D_SAE, generator=generator),
-        "b_enc": 0.1 * torch.randn(D_SAE, generator=generator),
-        "b_dec": torch.randn(D_IN, generator=generator),
-        "threshold": torch.full((D_SAE,), threshold),
-    }
+    if rows is None:
+        W_dec = torch.nn.functional.normalize(torch.randn(D_SAE, D_IN, generator=generator), dim=1)
+        weights = {
+            "W_dec": W_dec,
+            "W_enc": W_dec.T + 0.1 * torch.randn(D_IN, D_SAE, generator=generator),
+            "b_enc": 0.1 * torch.randn(D_SAE, generator=generator),
+            "b_dec": torch.randn(D_IN, generator=generator),
+            "threshold": torch.full((D_SAE,), threshold),
+        }
+    else:
+        b_dec = rows.mean(dim=0)
+        W_dec = torch.nn.functional.normalize(rows - b_dec, dim=1)
+        weights = {
+            "W_dec": W_dec,
+            "W_enc": W_dec.T,
+            "b_enc": torch.zeros(len(rows)),
+            "b_dec": b_dec,
+            "threshold": ((rows - b_dec) @ W_dec.T).quantile(0.95, dim=0),
+        }
     cfg = {
         "architecture": "jumprelu",
-        "d_in": D_IN,
-        "d_sae": D_SAE,
+        "d_in": W_dec.shape[1],
+        "d_sae": W_dec.shape[0],
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": True,

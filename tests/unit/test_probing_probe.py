@@ -10,6 +10,7 @@ from sae_probes.utils_training import find_best_reg
 
 from correct_l0.errors import InputError
 from correct_l0.probing.probe import deduplicated_f1, fit_probe, quiet, rank_latents
+from correct_l0.probing.saga import SagaRows
 
 theirs = importlib.import_module("sae_probes.run_sae_evals")
 
@@ -54,11 +55,8 @@ def test_scores_are_the_packages(penalty, columns, distance):
 
 def test_the_search_stops_once_no_other_penalty_can_win(monkeypatch):
     fits = []
-    fit = importlib.import_module("correct_l0.probing.probe").LogisticRegression.fit
-    monkeypatch.setattr(
-        "sklearn.linear_model.LogisticRegression.fit",
-        lambda self, x, y: fits.append(self.C) or fit(self, x, y),
-    )
+    fit = SagaRows.fit
+    monkeypatch.setattr(SagaRows, "fit", lambda self, c: fits.append(c) or fit(self, c))
     for columns, distance, expected in ((1, 0.4, 2), (5, 50.0, 2), (5, 0.3, 11)):
         codes, labels = latents(500, columns, distance)
         fits.clear()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.probing.saga import MAX_ITERATIONS, LinearProbe, SagaRows
+from correct_l0.probing.scores import accuracy, auc, weighted_f1
 
 INVERSE_PENALTIES = np.logspace(5, -5, 10)
-MAX_ITERATIONS = 1000
 MIN_TRAIN_ROWS = 128
 VALIDATION_ROWS = 100
 VALIDATION_FRACTION = 0.2
@@ -100,25 +101,24 @@ def fit_probe(
     if rows < MIN_TRAIN_ROWS:
         raise InputError(f"{rows} train rows, {MIN_TRAIN_ROWS} needed; take a task with more rows")
     fitted = rows - min(int(VALIDATION_FRACTION * rows), VALIDATION_ROWS)
+    x_validation, y_validation = x_train[fitted:], y_train[fitted:]
+    fit = _fitter(x_train[:fitted], y_train[:fitted], penalty, seed)
     best, best_auc = INVERSE_PENALTIES[0], -np.inf
-    enough = _attainable_auc(x_train[fitted:], y_train[fitted:])
+    enough = _attainable_auc(x_validation, y_validation)
     for inverse_penalty in INVERSE_PENALTIES:
-        model = _regression(inverse_penalty, penalty, seed)
-        model.fit(x_train[:fitted], y_train[:fitted])
-        scores = model.predict_proba(x_train[fitted:])[:, 1]
-        auc = float(roc_auc_score(y_train[fitted:], scores))
-        if auc > best_auc:
-            best, best_auc = inverse_penalty, auc
-        if auc >= enough and _same_ties(x_train[fitted:], scores):
+        probability = fit(inverse_penalty).probability(x_validation)
+        found = auc(y_validation, probability)
+        if found > best_auc:
+            best, best_auc = inverse_penalty, found
+        if found >= enough and _same_ties(x_validation, probability):
             break
     shuffled = np.random.RandomState(seed).permutation(rows)
-    model = _regression(best, penalty, seed)
-    model.fit(x_train[shuffled], y_train[shuffled])
-    predictions = model.predict(x_test)
+    decision = _fitter(x_train[shuffled], y_train[shuffled], penalty, seed)(best).decide(x_test)
+    predictions = (decision > 0).astype(np.int64)
     return ProbeResult(
-        f1=float(f1_score(y_test, predictions, average="weighted")),
-        accuracy=float(accuracy_score(y_test, predictions)),
-        auc=float(roc_auc_score(y_test, model.predict_proba(x_test)[:, 1])),
+        f1=weighted_f1(y_test, predictions),
+        accuracy=accuracy(y_test, predictions),
+        auc=auc(y_test, expit(decision)),
         validation_auc=best_auc,
         predictions=predictions,
     )
@@ -138,7 +138,7 @@ def deduplicated_f1(
     """
     if not new.any():
         return None
-    return float(f1_score(y_test[new], predictions[new], average="weighted"))
+    return weighted_f1(y_test[new], predictions[new])
 
 
 @contextmanager
@@ -154,11 +154,20 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _regression(inverse_penalty: float, penalty: Penalty, seed: int) -> LogisticRegression:
-    extra = {"penalty": "l1", "solver": "saga"} if penalty == "l1" else {}
-    return LogisticRegression(
-        C=inverse_penalty, random_state=seed, max_iter=MAX_ITERATIONS, **extra
-    )
+def _fitter(
+    x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, " rows"], penalty: Penalty, seed: int
+) -> Callable[[float], LinearProbe]:
+    """Return what fits a probe to rows, given the inverse of the penalty."""
+    if penalty == "l1":
+        return SagaRows(x, y, seed).fit
+
+    def fit(inverse_penalty: float) -> LinearProbe:
+        model = LogisticRegression(
+            C=inverse_penalty, random_state=seed, max_iter=MAX_ITERATIONS
+        ).fit(x, y)
+        return LinearProbe(model.coef_[0], model.intercept_[0])
+
+    return fit
 
 
 def _attainable_auc(x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, " rows"]) -> float:
@@ -169,7 +178,7 @@ def _attainable_auc(x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, " 
     """
     if x.shape[1] > 1:
         return 1.0
-    return max(float(roc_auc_score(y, sign * x[:, 0])) for sign in (1, -1))
+    return max(auc(y, sign * x[:, 0]) for sign in (1, -1))
 
 
 def _same_ties(x: Float[np.ndarray, "rows features"], scores: np.ndarray) -> bool:
