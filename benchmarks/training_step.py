@@ -157,6 +157,6 @@ if torch.cuda.is_available():
             device="cuda",
             precision="medium",
             steps=5,
-        )  # fmt: skip
+        )
         for l0 in (20, 50, 200, 500)
     ]

@@ -115,16 +115,18 @@ class BatchTopKLoss(torch.autograd.Function):
         centred = sae_in - b_dec
         dead = options.dead
         dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
+        selected: Tensor | sparse.Pattern
         acts, pattern = None, None
         if options.sparse:
             pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
-            kept = len(pattern.values)
+            selected, kept = pattern, len(pattern.values)
             sae_out = pattern.decode(W_dec).add_(b_dec)
         else:
             acts = torch.addmm(b_enc, centred, W_enc).mul_(norms)
             if dead is not None:
                 torch.index_select(acts, 1, dead, out=dead_acts)
             smallest, kept = keep_largest_(acts, options.count, options.guess)
+            selected = acts
             sae_out = torch.addmm(b_dec, acts, W_dec / norms[:, None])
         error = sae_out - sae_in
         mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
@@ -133,7 +135,6 @@ class BatchTopKLoss(torch.autograd.Function):
             aux_loss, aux = _auxiliary(dead_acts, error, W_dec[dead], norms[dead], options)
         ctx.save_for_backward(centred, W_enc, W_dec, norms, acts, error)
         ctx.pattern, ctx.dead, ctx.aux = pattern, dead, aux
-        selected = acts if pattern is None else pattern
         result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
         return mse_loss + aux_loss, result
 
