@@ -12,6 +12,7 @@ from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest
+from correct_l0.saes import RECIPE
 from correct_l0.saes.batchtopk import initial_weights
 from correct_l0.saes.evaluate import held_out_chunks
 from correct_l0.saes.settings import parse_settings
@@ -80,7 +81,11 @@ def test_the_manifest_holds_against_its_files(point):
     folder, manifest, _ = point
     inputs = {"activations": "toy"}
     check_manifest(
-        folder / "manifest.json", stage="train_sae", recipe=1, parameters=settings(), inputs=inputs
+        folder / "manifest.json",
+        stage="train_sae",
+        recipe=RECIPE,
+        parameters=settings(),
+        inputs=inputs,
     )
     assert not (folder / "checkpoint").exists()
     assert not (folder / "failure.json").exists()

@@ -12,11 +12,11 @@ from sae_lens.training.sae_trainer import SAETrainer
 
 from correct_l0.saes.batchtopk import FusedTrainer, Weights
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.step import BatchTopKLoss, StepOptions
+from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from saes_toy import settings
 
 D_IN, D_SAE, BATCH = 24, 64, 96
-NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")
+NAMES = Gradients._fields
 
 
 def make(k, dtype="float64"):
@@ -60,12 +60,8 @@ def step(sae, x, dead=None, *, sparse=False, guess=None):
         aux_coefficient=sae.cfg.aux_loss_coefficient,
         sparse=sparse,
     )
-    weights = Weights(*(value.requires_grad_() for value in weights_of(sae)))
-    loss, result = BatchTopKLoss.apply(
-        x, weights.W_enc, weights.b_enc, weights.W_dec, weights.b_dec, options
-    )
-    loss.backward()
-    return loss, result, {name: getattr(weights, name).grad for name in NAMES}
+    found = loss_and_gradients(x, *(getattr(sae, name).detach() for name in NAMES), options)
+    return found[0], found[1], found[2]._asdict()
 
 
 def assert_equal_steps(sae, x, dead, tolerance, sparse=False):

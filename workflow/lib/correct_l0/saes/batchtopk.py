@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 from correct_l0.saes import sparse
 from correct_l0.saes.schedule import learning_rates
 from correct_l0.saes.settings import SaeSettings
-from correct_l0.saes.step import BatchTopKLoss, StepOptions, StepResult
+from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -59,6 +59,8 @@ def initial_decoder(d_in: int, d_sae: int, seed: int) -> Float[Tensor, "d_sae d_
 def initial_weights(d_in: int, d_sae: int, seed: int) -> Weights:
     """Return new weights on the CPU: the encoder is the decoder's transpose, the biases are zero.
 
+    The encoder lies in memory as its transpose does: the layout of its gradient in a sparse step.
+
     Examples
     --------
     >>> weights = initial_weights(3, 5, seed=0)
@@ -66,7 +68,7 @@ def initial_weights(d_in: int, d_sae: int, seed: int) -> Weights:
     (True, tensor([0.1000, 0.1000, 0.1000, 0.1000, 0.1000]))
     """
     W_dec = initial_decoder(d_in, d_sae, seed)
-    return Weights(torch.zeros(d_in), W_dec, W_dec.T.contiguous(), torch.zeros(d_sae))
+    return Weights(torch.zeros(d_in), W_dec, W_dec.clone().T, torch.zeros(d_sae))
 
 
 class FusedTrainer:
@@ -96,15 +98,16 @@ class FusedTrainer:
 
     def __init__(self, settings: SaeSettings, weights: Weights) -> None:
         self.settings = settings
-        self.weights = Weights(*(value.requires_grad_() for value in weights))
+        self.weights = weights
         self.n_steps = 0
         self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
         self.use_sparse: bool | None = None
         self.guess: float | None = None
         self._rates = learning_rates(settings)
-        self._means = [torch.zeros_like(value) for value in self.weights]
-        self._squares = [torch.zeros_like(value) for value in self.weights]
-        self._counts = [torch.zeros((), device=value.device) for value in self.weights]
+        self._gradients = Gradients.empty_like(weights.W_enc, weights.W_dec)
+        self._means = [torch.zeros_like(value) for value in _in_memory(weights)]
+        self._squares = [torch.zeros_like(value) for value in _in_memory(weights)]
+        self._counts = [torch.zeros((), device=value.device) for value in weights]
         self._none_dead_before = 0
 
     def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
@@ -118,21 +121,20 @@ class FusedTrainer:
             sparse=self._sparse(sae_in.device.type),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights
-        result: StepResult
-        loss, result = BatchTopKLoss.apply(sae_in, W_enc, b_enc, W_dec, b_dec, options)
+        loss, result, _ = loss_and_gradients(
+            sae_in, W_enc, b_enc, W_dec, b_dec, options, out=self._gradients
+        )
         self.guess = result.smallest
         self.since_fired += 1
-        self.since_fired.masked_fill_(result.acts.sum(0) > 0, 0)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.weights, MAX_NORM)
-        self._adam()
+        self.since_fired.masked_fill_(result.fired, 0)
+        self._update()
         self.n_steps += 1
-        return Losses(result.mse_loss, result.aux_loss, loss.detach(), result.kept / len(sae_in))
+        return Losses(result.mse_loss, result.aux_loss, loss, result.kept / len(sae_in))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
         return {
-            "weights": [value.detach() for value in self.weights],
+            "weights": list(self.weights),
             "means": self._means,
             "squares": self._squares,
             "counts": self._counts,
@@ -140,7 +142,6 @@ class FusedTrainer:
             "n_steps": self.n_steps,
         }
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
         pairs = [
@@ -174,17 +175,21 @@ class FusedTrainer:
         self._none_dead_before = self.n_steps + window + 1 - int(self.since_fired.max())
         return None
 
-    @torch.no_grad()
-    def _adam(self) -> None:
-        """Adam in one pass.
+    def _update(self) -> None:
+        """Clip the gradients and update the weights by Adam, in one pass over each.
 
-        The function, as `torch.optim.Adam` imports torch's compiler: as slow as torch itself.
+        Adam the function, as `torch.optim.Adam` imports torch's compiler: as slow as torch itself.
         """
-        gradients = [value.grad for value in self.weights if value.grad is not None]
+        gradients = _in_memory(self._gradients)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         adam(
-            list(self.weights), gradients, self._means, self._squares, [], self._counts,
-            fused=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+            _in_memory(self.weights), gradients, self._means, self._squares, [], self._counts,
+            fused=True, grad_scale=norm.add_(1e-6).div_(MAX_NORM).clamp_(min=1).float(),
+            amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
             lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
         )  # fmt: skip
-        for value in self.weights:
-            value.grad = None
+
+
+def _in_memory(weights: Weights | Gradients) -> list[Tensor]:
+    """Return them as they lie in memory, W_enc as its transpose: Adam is slow on other layouts."""
+    return [weights.b_dec, weights.W_dec, weights.W_enc.T, weights.b_enc]
