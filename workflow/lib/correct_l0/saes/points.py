@@ -24,9 +24,6 @@ from correct_l0.saes.train import Batches, Run
 
 __all__ = ["PointJob", "train_points"]
 
-STATE = 2
-"""Changes when a checkpoint holds other things: older ones are not taken up."""
-
 
 def train_points(
     store: Store,
@@ -119,7 +116,6 @@ class _Group:
     def start(self, job: PointJob, settings: SaeSettings) -> None:
         identity = {
             "recipe": RECIPE,
-            "state": STATE,
             "settings": settings.to_json(),
             "seed": job.seed,
             "store": self.store.digest,
