@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from correct_l0.saes.group import Batches
 from correct_l0.saes.points import PointJob, train_points
 from correct_l0.saes.result import Store
-from correct_l0.saes.train import Batches
 
 
 def train_point(

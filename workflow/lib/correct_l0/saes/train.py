@@ -17,6 +17,7 @@ from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights
 from correct_l0.saes.checkpoint import Checkpoints
+from correct_l0.saes.group import Batches
 from correct_l0.saes.settings import SaeSettings
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
@@ -25,13 +26,6 @@ LOOK_EVERY = 50
 PARTS = 10
 """c_dec is measured this often along the training, to show whether it still moves."""
 PRECISIONS = {"float32": "highest", "reduced": "medium"}
-
-
-class Batches(Protocol):
-    """A stream of batches that is a function of the step, so that training can go on anywhere."""
-
-    def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
-        """Return the raw activations of one step, float32."""
 
 
 class Trainer(Protocol):
