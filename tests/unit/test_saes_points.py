@@ -9,7 +9,9 @@ import torch
 
 from correct_l0.errors import InputError
 from correct_l0.saes.points import PointJob, train_points
-from saes_toy import BATCH, STEPS, ToyBatches, ToyStore, settings, train_toy
+from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.train import build_trainer
+from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 FILES = ("sae/sae_weights.safetensors", "sae/cfg.json", "loss.csv", "decoder_init_cosine.npy")
 POINTS = {
@@ -160,6 +162,13 @@ def test_points_of_another_stream_are_refused(tmp_path, other):
     jobs = [PointJob(tmp_path / "a", settings(), 0), PointJob(tmp_path / "b", *other)]
     with pytest.raises(ValueError, match="differ in"):
         train_points(ToyStore(), ToyBatches(ToyStore()), jobs)
+
+
+def test_points_share_memory_for_their_gradients():
+    shared, parsed = {}, parse_settings(settings())
+    first, second = (build_trainer(parsed, D_IN, 0, shared=shared) for _ in range(2))
+    assert first._gradients is second._gradients
+    assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
 
 
 def test_waiting_is_shared_equally(tmp_path, monkeypatch):

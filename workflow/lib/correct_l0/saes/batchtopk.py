@@ -80,6 +80,8 @@ class FusedTrainer:
         Of the point.
     weights
         Initial weights, on the device to train on; changed in place.
+    gradients
+        Memory for the gradients, of use within a step only: trainers that take turns can share it.
 
     Attributes
     ----------
@@ -96,7 +98,9 @@ class FusedTrainer:
         on the result.
     """
 
-    def __init__(self, settings: SaeSettings, weights: Weights) -> None:
+    def __init__(
+        self, settings: SaeSettings, weights: Weights, gradients: Gradients | None = None
+    ) -> None:
         self.settings = settings
         self.weights = weights
         self.n_steps = 0
@@ -104,7 +108,7 @@ class FusedTrainer:
         self.use_sparse: bool | None = None
         self.guess: float | None = None
         self._rates = learning_rates(settings)
-        self._gradients = Gradients.empty_like(weights.W_enc, weights.W_dec)
+        self._gradients = gradients or Gradients.empty_like(weights.W_enc, weights.W_dec)
         self._means = [torch.zeros_like(value) for value in _in_memory(weights)]
         self._squares = [torch.zeros_like(value) for value in _in_memory(weights)]
         self._counts = [torch.zeros((), device=value.device) for value in weights]

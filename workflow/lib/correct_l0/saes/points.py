@@ -21,6 +21,7 @@ from correct_l0.saes.finished import still_to_train
 from correct_l0.saes.group import Batches
 from correct_l0.saes.result import Store, scale_of, write_point
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
+from correct_l0.saes.step import Gradients
 from correct_l0.saes.train import Run
 
 __all__ = ["PointJob", "train_points"]
@@ -99,6 +100,7 @@ class _Group:
     interruption: Interruption
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
+    shared: dict[int, Gradients] = field(default_factory=dict)
 
     @contextmanager
     def point(self, job: PointJob) -> Iterator[None]:
@@ -122,7 +124,7 @@ class _Group:
             "store": self.store.digest,
         }
         checkpoints = Checkpoints(job.folder / "checkpoint", identity)
-        run = Run(settings, job.seed, self.store.d_in, self.device, checkpoints)
+        run = Run(settings, job.seed, self.store.d_in, self.device, checkpoints, self.shared)
         run.resume()
         self.runs[job] = run
 

@@ -19,6 +19,7 @@ from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_wei
 from correct_l0.saes.checkpoint import Checkpoints
 from correct_l0.saes.group import Batches
 from correct_l0.saes.settings import SaeSettings
+from correct_l0.saes.step import Gradients
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
@@ -49,14 +50,27 @@ class Trainer(Protocol):
         """Take up a saved state."""
 
 
-def build_trainer(settings: SaeSettings, d_in: int, seed: int, device: str = "cpu") -> Trainer:
-    """Return a trainer at step 0. Its weights are a function of the seed, not of L0."""
+def build_trainer(
+    settings: SaeSettings,
+    d_in: int,
+    seed: int,
+    device: str = "cpu",
+    shared: dict[int, Gradients] | None = None,
+) -> Trainer:
+    """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
+
+    Trainers that take turns on one device can share memory: `shared`, by number of latents.
+    """
     if settings.training.engine == "saelens":
         from correct_l0.saes.saelens import SaelensTrainer
 
         return SaelensTrainer(settings, d_in, seed, device)
     initial = initial_weights(d_in, settings.d_sae, seed)
-    return FusedTrainer(settings, Weights(*(value.to(device) for value in initial)))
+    weights = Weights(*(value.to(device) for value in initial))
+    shared = {} if shared is None else shared
+    if settings.d_sae not in shared:
+        shared[settings.d_sae] = Gradients.empty_like(weights.W_enc, weights.W_dec)
+    return FusedTrainer(settings, weights, shared[settings.d_sae])
 
 
 class Run:
@@ -72,6 +86,8 @@ class Run:
         `cpu` or `cuda`.
     checkpoints
         Where its state is saved.
+    shared
+        Memory shared with other points that take turns; see `build_trainer`.
 
     Attributes
     ----------
@@ -88,10 +104,16 @@ class Run:
     """
 
     def __init__(
-        self, settings: SaeSettings, seed: int, d_in: int, device: str, checkpoints: Checkpoints
+        self,
+        settings: SaeSettings,
+        seed: int,
+        d_in: int,
+        device: str,
+        checkpoints: Checkpoints,
+        shared: dict[int, Gradients] | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
-        self.trainer = build_trainer(settings, d_in, seed, device)
+        self.trainer = build_trainer(settings, d_in, seed, device, shared)
         self.history = torch.zeros(settings.steps, len(COLUMNS), device=device)
         self.c_dec: dict[int, float] = {}
         self.resumed_from_step: int | None = None
