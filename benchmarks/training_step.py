@@ -28,10 +28,12 @@ from comparison import Comparison, Sides
 RIVAL = "SAELens 6.54.12, its trainer"
 BATCHES = 4
 WARM_UP = 3
+LARGE = 2**24
+"""Weights from which on one step warms up on a CPU: SAELens' takes tens of seconds."""
 LR = 1e-4
 NEVER = 10**6
 """Steps since a dead latent fired."""
-Step = Callable[[torch.Tensor], object]
+Step = Callable[[torch.Tensor], Any]
 
 
 def activations(d_in: int, batch: int, device: str) -> list[torch.Tensor]:
@@ -48,11 +50,12 @@ def activations(d_in: int, batch: int, device: str) -> list[torch.Tensor]:
     ]
 
 
-def settings(d_sae: int, batch: int, l0: float) -> Any:
+def point(d_sae: int, batch: int, l0: float, precision: str = "float32") -> Any:
     """Return the settings of a point of the pipeline."""
     from correct_l0.saes.settings import parse_settings
 
     training = {"training_tokens": batch * 10**6, "batch_tokens": batch, "lr": LR}
+    training["precision"] = precision
     return parse_settings(json.dumps({"d_sae": d_sae, "l0": l0, "training": training}))
 
 
@@ -62,7 +65,7 @@ def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str)
 
     start = initial_weights(d_in, d_sae, seed=0)
     uneven_(start.W_dec, start.b_enc, n_dead)
-    made = FusedTrainer(settings(d_sae, batch, l0), Weights(*(x.to(device) for x in start)))
+    made = FusedTrainer(point(d_sae, batch, l0), Weights(*(x.to(device) for x in start)))
     made.since_fired[:n_dead] = NEVER
     return made.step
 
@@ -87,7 +90,7 @@ def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: s
     made = SAETrainer(cfg, sae.to(device), iter(()))
     made.n_forward_passes_since_fired[:n_dead] = NEVER
 
-    def step(sae_in: torch.Tensor) -> object:
+    def step(sae_in: torch.Tensor) -> Any:
         output = made.step(sae_in)
         made.n_training_steps += 1
         return output
@@ -111,22 +114,25 @@ def sides(
     n_dead: int = 0,
     steps: int = 1,
     device: str = "cpu",
-    precision: str = "highest",
+    precision: str = "float32",
 ) -> Sides:
-    """Return both trainers' steps on the same batches."""
-    torch.set_float32_matmul_precision(precision)
+    """Return both trainers' steps on the same batches, with the pipeline's matrix products."""
+    from correct_l0.saes.train import matmul_precision
+
+    settings = point(d_sae, batch, l0, precision)
     batches = activations(d_in, batch, device)
 
     def calls(step: Step) -> Callable[[], None]:
         turn = itertools.count()
 
         def call(count: int = steps) -> None:
-            for _ in range(count):
-                loss = step(batches[next(turn) % BATCHES]).loss  # type: ignore[attr-defined]
+            with matmul_precision(settings):
+                for _ in range(count):
+                    loss = step(batches[next(turn) % BATCHES]).loss
             if not bool(torch.isfinite(loss)):
                 raise RuntimeError("the loss is not finite: this is no training step")
 
-        call(WARM_UP)
+        call(WARM_UP if device != "cpu" or d_in * d_sae < LARGE else 1)
         return call
 
     return {
@@ -167,7 +173,7 @@ COMPARISONS = [
     one("step-384x3072-l0-128", 384, 3072, 4096, 128, 4.5),
     one("step-384x3072-l0-32-dead", 384, 3072, 4096, 32, 8, n_dead=100),
     one("step-2304x32768-l0-100", 2304, 32768, 1024, 100, 4, rounds=2),
-    one("step-default-study-l0-32", 384, 768, 512, 32, steps=4),
+    *(one(f"step-default-study-l0-{l0}", 384, 768, 512, l0, steps=4) for l0 in (4, 32, 300)),
     *(
         one(f"step-d-sae-{d_sae}", 384, d_sae, 1024, 32, curve=("d_sae", d_sae), rounds=5)
         for d_sae in (768, 1536, 3072, 6144, 12288)
@@ -192,7 +198,7 @@ if torch.cuda.is_available():
             l0,
             3 if l0 <= 50 else 2,
             device="cuda",
-            precision="medium",
+            precision="reduced",
             steps=5,
         )
         for l0 in (20, 50, 200, 500)
