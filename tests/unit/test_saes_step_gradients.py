@@ -9,7 +9,7 @@ import torch
 from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
 from sae_lens.saes.sae import TrainStepInput
 
-from correct_l0.saes import step
+from correct_l0.saes import selection, step
 from correct_l0.saes.step import BatchTopKLoss, Gradients, StepOptions, loss_and_gradients
 
 D_IN, D_SAE, BATCH = 16, 1200, 40
@@ -141,3 +141,14 @@ def test_a_bad_input_gives_a_loss_that_is_not_finite_as_in_saelens(sparse, bad):
     x[5, 3] = bad
     assert not theirs(sae, x, None).loss.isfinite()
     assert not ours(sae, x, None, sparse)[0].isfinite()
+
+
+@pytest.mark.parametrize("guess", [None, 0.1, 0.99, 1.0, 1.1])
+def test_the_form_for_other_devices_gives_the_same_bits(monkeypatch, guess):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, result, gradients = ours(sae, x, [1, 2], sparse=False)
+    monkeypatch.setattr(selection, "_smallest_kept_numpy", selection._smallest_kept_torch)
+    again, same, found = ours(sae, x, [1, 2], False, guess and guess * result.smallest)
+    assert (same.smallest, same.kept) == (result.smallest, result.kept)
+    assert torch.equal(again, loss)
+    assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))

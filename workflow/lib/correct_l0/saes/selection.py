@@ -21,7 +21,7 @@ from torch import Tensor
 BAND = 0.02
 """Half-width of the band around the guess, relative to it."""
 MARGIN = 0.05
-"""How far below the guess values of a block may be kept, relative to it."""
+"""How far below the guess values are copied out as candidates, relative to it."""
 
 ROUNDING = 1 + 1e-5
 """How far above the edge of the candidates the smallest value kept must lie: more than rounding can
@@ -204,12 +204,21 @@ def _nth_largest(values: np.ndarray, n: int) -> float:
 
 
 def _smallest_kept_torch(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
-    """Return the `count`-th largest value and how many are at least as large."""
+    """Return the `count`-th largest value and how many are at least as large.
+
+    For other devices: one pass over all values, and two waits for the device, the first for the
+    number of candidates and a short one for the result.
+    """
     if guess is not None:
-        n_above = int(torch.count_nonzero(values > guess * (1 + BAND)))
-        band = values[(values <= guess * (1 + BAND)) & (values >= guess * (1 - BAND))]
-        if 0 < count - n_above <= band.numel():
-            smallest = band.topk(count - n_above, sorted=False).values.min()
-            return smallest.item(), n_above + int(torch.count_nonzero(band >= smallest))
+        candidates = values[values >= guess * (1 - MARGIN)]
+        if len(candidates) >= count:
+            smallest = candidates.sort(descending=True).values[count - 1]
+            return _on_host(smallest, torch.count_nonzero(candidates >= smallest))
     smallest = values.topk(count, sorted=False).values.min()
-    return smallest.item(), int(torch.count_nonzero(values >= smallest))
+    return _on_host(smallest, torch.count_nonzero(values >= smallest))
+
+
+def _on_host(smallest: Tensor, at_least: Tensor) -> tuple[float, int]:
+    """Bring both numbers to the host in one transfer."""
+    value, number = torch.stack((smallest.double(), at_least.double())).tolist()
+    return value, int(number)
