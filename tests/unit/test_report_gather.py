@@ -153,7 +153,7 @@ def test_an_override_refuses_only_its_point(study):
 
 def test_another_recipe_is_refused(study):
     edit(POINT / "manifest.json", recipe=0)
-    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*recipe is 0, not 1"):
+    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*recipe is 0, not 2"):
         gather(study)
 
 

@@ -165,6 +165,12 @@ def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
     training = study.tables["c_dec_training"].query("l0 == 4 and seed == 0")["c_dec"].tolist()
     moved = first["move of c_dec in the last tenth of training"]
     assert float(moved["sort"]) == pytest.approx(training[-2] - training[-1])
+    assert float(first["waiting for data (share of training time)"]["sort"]) == 0.01
+
+
+def test_the_page_tells_how_long_training_waited_for_data(page):
+    """Sixteen trainings of 85 s, each with 1% waiting."""
+    assert "23 min, 1.0% of it waiting for data" in page
 
 
 def test_notation_escapes_everything_else():

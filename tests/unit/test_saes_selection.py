@@ -58,3 +58,42 @@ def test_the_form_for_other_devices_finds_the_same(guess):
         expected = selection._smallest_kept_numpy(values, count, None)
         assert selection._smallest_kept_torch(values, count, guess) == expected
         assert selection._smallest_kept_numpy(values, count, guess) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 7, 20, 64])
+@pytest.mark.parametrize("count", [0, 1, 7, 200, 450, 1000])
+@pytest.mark.parametrize("guess", [None, 0.5, 0.96, 1.0, 1.04, 3.0])
+def test_blocks_keep_what_the_whole_batch_does(rows, count, guess):
+    generator = torch.Generator().manual_seed(count)
+    raw, norms = torch.randn(20, 50, generator=generator), torch.rand(50, generator=generator)
+    raw[3], norms[4] = raw[2], 0.0
+    expected = raw * norms
+    smallest, kept = keep_largest_(expected, count)
+    buffer = torch.empty(20, 50)
+
+    def encode(start, stop):
+        return buffer[: stop - start].copy_(raw[start:stop])
+
+    found = selection.select_largest(encode, norms, 20, rows, count, guess and guess * smallest)
+    assert (found.smallest, len(found.values)) == (smallest, kept)
+    assert found.where.tolist() == expected.view(-1).nonzero().view(-1).tolist()
+    assert torch.equal(torch.from_numpy(found.values), expected.view(-1)[found.where])
+
+
+@pytest.mark.parametrize("guess", [None, 0.5, 2.0])
+def test_blocks_end_without_an_error_where_nothing_can_be_kept(guess):
+    for raw in (torch.zeros(6, 4), torch.full((6, 4), torch.nan)):
+        found = selection.select_largest(
+            lambda start, stop, raw=raw: raw[start:stop], torch.ones(4), 6, 2, 5, guess
+        )
+        assert (found.smallest, len(found.where)) == (0.0, 0)
+
+
+def test_a_first_block_below_the_others_does_not_decide():
+    """The guess of 1 is far too high for the first block and far too low for the rest."""
+    raw = torch.cat((torch.linspace(0.01, 0.1, 8), torch.linspace(5, 9, 24))).view(8, 4)
+    for count in (3, 20, 24, 27, 32):
+        found = selection.select_largest(
+            lambda start, stop: raw[start:stop], torch.ones(4), 8, 2, count, 1.0
+        )
+        assert found.where.tolist() == list(range(32 - count, 32))

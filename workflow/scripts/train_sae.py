@@ -6,29 +6,40 @@ with job(snakemake.log[0], threads=snakemake.threads):
     import json
     from pathlib import Path
 
-    import torch
+    from correct_l0.manifest import digest_of
+    from correct_l0.saes.finished import still_to_train
+    from correct_l0.saes.settings import PointJob, parse_settings
 
-    from correct_l0.activations.reader import TrainingStream, open_store
-    from correct_l0.saes.point import train_point
-    from correct_l0.saes.settings import parse_settings
-
-    torch.set_num_threads(snakemake.threads)
-    seed = int(snakemake.wildcards.seed)
-    settings = parse_settings(snakemake.params.settings)
-    device = resolve_device(snakemake.resources.device)
-    store = open_store(snakemake.input.activations)
-    cache = json.loads(store.manifest["parameters"])
-    train_point(
-        store,
-        TrainingStream(store, seed, settings.training.batch_tokens, prefetch=device != "cpu"),
+    point = PointJob(
         Path(snakemake.output.manifest).parent,
         snakemake.params.settings,
-        seed,
-        device=device,
-        checkpoint_s=snakemake.resources.checkpoint_s,
-        metadata={
-            "model_name": cache["model"]["source"],
-            "hook_name": cache["hook_name"],
-            "context_size": cache.get("context_size"),
-        },
+        int(snakemake.wildcards.seed),
     )
+    # torch takes seconds to import, which a finished SAE need not wait for.
+    if still_to_train([point], digest_of(snakemake.input.activations)):
+        import torch
+
+        from correct_l0.activations.reader import TrainingStream, open_store
+        from correct_l0.saes.point import train_point
+
+        torch.set_num_threads(snakemake.threads)
+        settings = parse_settings(point.settings_json)
+        device = resolve_device(snakemake.resources.device)
+        store = open_store(snakemake.input.activations)
+        cache = json.loads(store.manifest["parameters"])
+        train_point(
+            store,
+            TrainingStream(
+                store, point.seed, settings.training.batch_tokens, prefetch=device != "cpu"
+            ),
+            point.folder,
+            point.settings_json,
+            point.seed,
+            device=device,
+            checkpoint_s=snakemake.resources.checkpoint_s,
+            metadata={
+                "model_name": cache["model"]["source"],
+                "hook_name": cache["hook_name"],
+                "context_size": cache.get("context_size"),
+            },
+        )

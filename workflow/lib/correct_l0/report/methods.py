@@ -99,4 +99,10 @@ METHODS: tuple[tuple[str, str], ...] = (
         "FVU is the squared error over the variance of held-out activations. It always improves "
         "with L0 and is never used.",
     ),
+    (
+        "Time in training",
+        "Of a point: its own steps and, where several points are trained in one pass over the "
+        "data, an equal share of the time for each batch. Waiting for data is the time until a "
+        "batch has been read; it should stay below 5%.",
+    ),
 )

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -110,6 +109,7 @@ def full_table(study: StudyData) -> dict[str, Any]:
         "threshold": "threshold",
         "tokens_per_s": "training tokens / s",
         "wall_s": "training time (s)",
+        "data_wait_fraction": "waiting for data (share of training time)",
     }
     parts.append(wide[list(health)])
     columns |= health
@@ -127,7 +127,6 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     activations, training = config.activations, config.saes.training
     tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
     spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
-    hours = float(np.nansum(points["wall_s"].astype(float))) / 3600
     tasks = study.tables["probing"]["task"].nunique()
     return [
         ("Model", f"{activations.model.source.removeprefix('package:')}, {activations.hook_name}"),
@@ -137,5 +136,23 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
         ("Training", f"{spoken} tokens each, batches of {training.batch_tokens:,}"),
         ("Measured on", f"{activations.held_out_tokens:,} held-out tokens"),
         ("Probing", f"{tasks} tasks" if tasks else "none"),
-        ("Time in training", f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"),
+        ("Time in training", time_in_training(points)),
     ]
+
+
+def time_in_training(points: pd.DataFrame) -> str:
+    """Return the time of all trainings in words, and how much of it was waiting for data.
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"wall_s": [900.0, 300.0], "data_wait_fraction": [0.04, 0.0]})
+    >>> time_in_training(points)
+    '20 min, 3.0% of it waiting for data'
+    """
+    walls = points["wall_s"].astype(float)
+    total, waited = walls.sum(), (walls * points["data_wait_fraction"].astype(float)).sum()
+    if not total > 0:
+        return "unknown"
+    hours = total / 3600
+    spoken = f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"
+    return f"{spoken}, {waited / total:.1%} of it waiting for data"

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest, read_manifest
+from correct_l0.saes import RECIPE
+from correct_l0.saes.settings import PointJob
 
 FOLDER = "finished"
 
@@ -30,6 +32,35 @@ def keep_finished(folder: Path | str) -> None:
         _link(folder, folder / FOLDER, names)
     except OSError as error:
         print(f"no second name for the finished SAE ({error.strerror}); a rerun trains anew")
+
+
+def still_to_train(jobs: Iterable[PointJob], store_digest: str) -> list[PointJob]:
+    """Bring back what was finished earlier; return the other points, their failures forgotten.
+
+    Parameters
+    ----------
+    jobs
+        Points.
+    store_digest
+        Identifies the activations they are trained on.
+    """
+    rest = []
+    for job in jobs:
+        (job.folder / "failure.json").unlink(missing_ok=True)
+        if bring_back(
+            job.folder,
+            recipe=RECIPE,
+            parameters=job.settings_json,
+            inputs={"activations": store_digest},
+            seed=job.seed,
+        ):
+            print(
+                f"{job.folder}: finished earlier with the same settings, seed and activations; "
+                "brought back"
+            )
+        else:
+            rest.append(job)
+    return rest
 
 
 def bring_back(

@@ -3,18 +3,29 @@
 SAELens finds them with a flat `topk`, which sorts as many values as it keeps: a fifth to a quarter
 of its training step. Here only the smallest value kept is looked for, in a narrow band around the
 last step's; a band that does not hold it is replaced by the whole batch, so that the guess never
-decides what is kept.
+decides what is kept. Where few values are kept, the batch is encoded block by block, and of each
+block only the values that may be kept are copied out while they are in the processor's cache.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 BAND = 0.02
 """Half-width of the band around the guess, relative to it."""
+MARGIN = 0.05
+"""How far below the guess values are copied out as candidates, relative to it."""
+
+ROUNDING = 1 + 1e-5
+"""How far above the edge of the candidates the smallest value kept must lie: more than rounding can
+move a value across that edge."""
 
 
 def keep_largest_(
@@ -67,6 +78,102 @@ def keep_largest_(
     return smallest, count
 
 
+@dataclass
+class Selected:
+    """The values kept of a batch."""
+
+    where: Int64[np.ndarray, " kept"]
+    """Their places in the flattened batch, ascending."""
+    values: Float[np.ndarray, " kept"]
+    """The values: pre-activations times the decoder norms."""
+    smallest: float
+    """The smallest value kept, or 0 where all positive values stay."""
+
+
+def select_largest(
+    encode: Callable[[int, int], Float[Tensor, "rows d_sae"]],
+    norms: Float[Tensor, " d_sae"],
+    batch: int,
+    rows: int,
+    count: int,
+    guess: float | None = None,
+) -> Selected:
+    """Return what `keep_largest_` keeps of a batch on the CPU that is encoded block by block.
+
+    The guess, corrected by the first block, says which values of each block may be kept; if fewer
+    than `count` turn up, the batch is encoded again, and all positive values may be.
+
+    Parameters
+    ----------
+    encode
+        `encode(start, stop)` returns the pre-activations of these tokens, contiguous, without the
+        norms; their memory may be used again for the next block.
+    norms
+        The decoder norms, which multiply the pre-activations.
+    batch
+        Number of tokens.
+    rows
+        Tokens per block.
+    count, guess
+        As in `keep_largest_`.
+    """
+    if count == 0:
+        nothing = np.zeros(0, dtype=norms.numpy().dtype)
+        return Selected(np.zeros(0, dtype=np.int64), nothing, 0.0)
+    low = (1 - MARGIN) * guess if guess is not None and guess > 0 else 0.0
+    where, values, low = _candidates(encode, norms.numpy(), batch, rows, count, low)
+    smallest = _nth_largest(values, count) if len(values) >= count else 0.0
+    if not smallest > low * ROUNDING:
+        where, values, _ = _candidates(encode, norms.numpy(), batch, rows, None, 0.0)
+        if len(values) < count:
+            return Selected(where, values, 0.0)
+        smallest = _nth_largest(values, count)
+    keep = np.flatnonzero(values >= smallest)
+    if len(keep) > count:
+        ties = np.flatnonzero(values[keep] == smallest)
+        keep = np.delete(keep, ties[count - len(keep) :])
+    return Selected(where[keep], values[keep], smallest)
+
+
+def _candidates(
+    encode: Callable[[int, int], Tensor],
+    norms: np.ndarray,
+    batch: int,
+    rows: int,
+    count: int | None,
+    low: float,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return places and values of what lies above `low`, and `low`, which the first block may set.
+
+    If the first block holds fewer such values than its share of `count`, or `low` is zero, `low`
+    becomes the block's own threshold, less the margin; without `count` it stays.
+    """
+    d_sae = len(norms)
+    places, found = [], []
+    above = np.empty((min(rows, batch), d_sae), dtype=bool)
+    for start in range(0, batch, rows):
+        block = encode(start, min(start + rows, batch)).numpy()
+        mask = above[: len(block)]
+        if start == 0 and count is not None:
+            share = math.ceil(count * len(block) / batch)
+            if low <= 0 or np.count_nonzero(_above(block, norms, low, mask)) < share:
+                low = (1 - MARGIN) * max(_nth_largest((block * norms).reshape(-1), share), 0.0)
+        flat = np.flatnonzero(_above(block, norms, low, mask))
+        values = block.reshape(-1)[flat] * norms[flat % d_sae]
+        if low <= 0:
+            positive = values > 0
+            flat, values = flat[positive], values[positive]
+        places.append(flat + start * d_sae)
+        found.append(values)
+    return np.concatenate(places), np.concatenate(found), low
+
+
+def _above(block: np.ndarray, norms: np.ndarray, low: float, out: np.ndarray) -> np.ndarray:
+    """Return where the block times the norms is above `low`, without making the product."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.greater(block, (low / norms).astype(block.dtype), out=out)
+
+
 def _just_below(value: float, dtype: torch.dtype) -> float:
     """Return the next smaller number of a type: `threshold_` keeps what is strictly above."""
     exact = torch.tensor(value, dtype=dtype)
@@ -97,12 +204,21 @@ def _nth_largest(values: np.ndarray, n: int) -> float:
 
 
 def _smallest_kept_torch(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
-    """Return the `count`-th largest value and how many are at least as large."""
+    """Return the `count`-th largest value and how many are at least as large.
+
+    For other devices: one pass over all values, and two waits for the device, the first for the
+    number of candidates and a short one for the result.
+    """
     if guess is not None:
-        n_above = int(torch.count_nonzero(values > guess * (1 + BAND)))
-        band = values[(values <= guess * (1 + BAND)) & (values >= guess * (1 - BAND))]
-        if 0 < count - n_above <= band.numel():
-            smallest = band.topk(count - n_above, sorted=False).values.min()
-            return smallest.item(), n_above + int(torch.count_nonzero(band >= smallest))
+        candidates = values[values >= guess * (1 - MARGIN)]
+        if len(candidates) >= count:
+            smallest = candidates.sort(descending=True).values[count - 1]
+            return _on_host(smallest, torch.count_nonzero(candidates >= smallest))
     smallest = values.topk(count, sorted=False).values.min()
-    return smallest.item(), int(torch.count_nonzero(values >= smallest))
+    return _on_host(smallest, torch.count_nonzero(values >= smallest))
+
+
+def _on_host(smallest: Tensor, at_least: Tensor) -> tuple[float, int]:
+    """Bring both numbers to the host in one transfer."""
+    value, number = torch.stack((smallest.double(), at_least.double())).tolist()
+    return value, int(number)

@@ -9,20 +9,22 @@ so that with z = H where selected, else 0:
     db_enc = 1^T dH,    db_dec = 1^T G - W_enc db_enc
 
 One dense product (the encoder) and four on the non-zeros of z: as dense products with a mask, or
-as sums over the non-zeros where these are few. The auxiliary loss touches the dead columns only.
+as sums over the non-zeros where these are few. With sums the batch is encoded in blocks of tokens,
+of which only the selected values outlive the block: no array of batch x d_sae is ever made. The
+auxiliary loss touches the dead columns only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes import sparse
-from correct_l0.saes.selection import keep_largest_
+from correct_l0.saes.selection import keep_largest_, select_largest
 
 
 @dataclass
@@ -35,12 +37,29 @@ class StepResult:
     """The auxiliary loss, its coefficient applied."""
     sae_out: Float[Tensor, "batch d_in"]
     """Reconstruction."""
-    acts: Float[Tensor, "batch d_sae"]
-    """Selected activations times the decoder norms, as SAELens returns them."""
+    selected: Float[Tensor, "batch d_sae"] | sparse.Pattern
+    """Selected activations times the decoder norms: dense, or their pattern."""
     smallest: float
     """Smallest activation selected."""
     kept: int
     """Number of activations selected."""
+
+    @property
+    def acts(self) -> Float[Tensor, "batch d_sae"]:
+        """Selected activations times the decoder norms, as SAELens returns them.
+
+        Made anew at each call where the step was sparse.
+        """
+        if isinstance(self.selected, sparse.Pattern):
+            return self.selected.dense_acts()
+        return self.selected
+
+    @property
+    def fired(self) -> Bool[Tensor, " d_sae"]:
+        """Which latents are active for any token: cheaper than `acts.sum(0) > 0`."""
+        if isinstance(self.selected, sparse.Pattern):
+            return self.selected.fired()
+        return self.selected.amax(0) > 0
 
 
 @dataclass
@@ -57,6 +76,22 @@ class StepOptions:
     """Weight of the auxiliary loss."""
     sparse: bool
     """Whether the products with z run over its non-zeros."""
+
+
+class Gradients(NamedTuple):
+    """Gradients of the weights, in the order in which `BatchTopKLoss` takes these."""
+
+    W_enc: Float[Tensor, "d_in d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+    W_dec: Float[Tensor, "d_sae d_in"]
+    b_dec: Float[Tensor, " d_in"]
+
+    @classmethod
+    def empty_like(cls, W_enc: Tensor, W_dec: Tensor) -> Gradients:
+        """Return memory for gradients of such weights, `W_enc` in the layout of the weights."""
+        d_sae, d_in = W_dec.shape
+        empty = torch.empty_like
+        return cls(empty(W_enc), W_dec.new_empty(d_sae), empty(W_dec), W_dec.new_empty(d_in))
 
 
 class BatchTopKLoss(torch.autograd.Function):
@@ -78,14 +113,20 @@ class BatchTopKLoss(torch.autograd.Function):
         """Return the loss and what else the step found."""
         norms = W_dec.norm(dim=-1)
         centred = sae_in - b_dec
-        acts = torch.addmm(b_enc, centred, W_enc).mul_(norms)
         dead = options.dead
-        dead_acts = None if dead is None else acts[:, dead]
-        smallest, kept = keep_largest_(acts, options.count, options.guess)
-        pattern = sparse.Pattern(acts, norms) if options.sparse else None
-        if pattern is not None:
+        dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
+        selected: Tensor | sparse.Pattern
+        acts, pattern = None, None
+        if options.sparse:
+            pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
+            selected, kept = pattern, len(pattern.values)
             sae_out = pattern.decode(W_dec).add_(b_dec)
         else:
+            acts = torch.addmm(b_enc, centred, W_enc).mul_(norms)
+            if dead is not None:
+                torch.index_select(acts, 1, dead, out=dead_acts)
+            smallest, kept = keep_largest_(acts, options.count, options.guess)
+            selected = acts
             sae_out = torch.addmm(b_dec, acts, W_dec / norms[:, None])
         error = sae_out - sae_in
         mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
@@ -94,33 +135,108 @@ class BatchTopKLoss(torch.autograd.Function):
             aux_loss, aux = _auxiliary(dead_acts, error, W_dec[dead], norms[dead], options)
         ctx.save_for_backward(centred, W_enc, W_dec, norms, acts, error)
         ctx.pattern, ctx.dead, ctx.aux = pattern, dead, aux
-        result = StepResult(mse_loss, aux_loss, sae_out, acts, smallest, kept)
+        result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
         return mse_loss + aux_loss, result
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Return the gradients of the weights."""
         centred, W_enc, W_dec, norms, acts, error = ctx.saved_tensors
-        scale = grads[0] * (2 / len(error))
+        out = getattr(ctx, "out", None)
+        if out is None:
+            out = Gradients.empty_like(W_enc, W_dec)
+        error = error * (grads[0] * (2 / len(error)))
         if ctx.pattern is not None:
-            dW_enc, db_enc, dW_dec = ctx.pattern.gradients(centred, error, W_dec)
-            dW_enc, db_enc, dW_dec = dW_enc.mul_(scale), db_enc.mul_(scale), dW_dec.mul_(scale)
+            into = out.W_enc.T if out.W_enc.T.is_contiguous() else torch.empty_like(W_dec)
+            out.b_enc.copy_(ctx.pattern.gradients(centred, error, W_dec, (into, out.W_dec)))
+            if into.data_ptr() != out.W_enc.data_ptr():
+                out.W_enc.copy_(into.T)
         else:
             dH = torch.mm(error, W_dec.T)
             torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-            dW_enc = torch.mm(centred.T, dH).mul_(scale)
-            db_enc = dH.sum(0).mul_(scale)
-            dW_dec = torch.mm(acts.T, error).mul_((scale / norms)[:, None])
-        db_dec = error.sum(0).mul_(scale)
+            torch.mm(centred.T, dH, out=out.W_enc)
+            torch.sum(dH, 0, out=out.b_enc)
+            torch.mm(acts.T, error, out=out.W_dec).div_(norms[:, None])
+        torch.sum(error, 0, out=out.b_dec)
         if ctx.aux is not None:
             dead, (aux_acts, dH_dead, aux_error, weight) = ctx.dead, ctx.aux
-            scale = scale * weight
-            db_dead = dH_dead.sum(0).mul_(scale)
-            dW_enc[:, dead] += torch.mm(centred.T, dH_dead).mul_(scale)
-            dW_dec[dead] += torch.mm(aux_acts.T, aux_error).mul_(scale)
-            db_enc[dead] += db_dead
-        db_dec -= W_enc @ db_enc
-        return None, dW_enc, db_enc, dW_dec, db_dec, None
+            scale = grads[0] * (2 * weight / len(error))
+            out.W_enc[:, dead] += torch.mm(dH_dead.T, centred).mul_(scale).T
+            out.W_dec[dead] += torch.mm(aux_acts.T, aux_error).mul_(scale)
+            out.b_enc[dead] += dH_dead.sum(0).mul_(scale)
+        out.b_dec.sub_(W_enc @ out.b_enc)
+        return None, *out, None
+
+
+class _Tape:
+    """What `forward` keeps for `backward`, outside of autograd."""
+
+    saved_tensors: tuple[Tensor, ...] = ()
+    out: Gradients | None = None
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors as autograd's context does."""
+        self.saved_tensors = tensors
+
+
+@torch.no_grad()
+def loss_and_gradients(
+    sae_in: Float[Tensor, "batch d_in"],
+    W_enc: Float[Tensor, "d_in d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    b_dec: Float[Tensor, " d_in"],
+    options: StepOptions,
+    out: Gradients | None = None,
+) -> tuple[Float[Tensor, ""], StepResult, Gradients]:
+    """Return the loss of one batch, what else the step found, and the gradients.
+
+    The numbers are those of `BatchTopKLoss`, without autograd, which copies every gradient it is
+    handed in memory that it does not own.
+
+    Parameters
+    ----------
+    sae_in, W_enc, b_enc, W_dec, b_dec, options
+        As of `BatchTopKLoss`. A sparse step is fastest if `W_enc.T` is contiguous.
+    out
+        Memory to write the gradients to, such as the last step's; None: new.
+    """
+    tape = _Tape()
+    tape.out = Gradients.empty_like(W_enc, W_dec) if out is None else out
+    loss, result = BatchTopKLoss.forward(tape, sae_in, W_enc, b_enc, W_dec, b_dec, options)
+    BatchTopKLoss.backward(tape, torch.ones_like(loss))
+    return loss, result, tape.out
+
+
+BLOCK = 2**20
+"""Pre-activations per block of the encoder: few enough to be selected from while still in cache."""
+ROWS = 256
+"""Fewest tokens per block: with fewer the product is slower than the whole batch's."""
+
+
+def _encode_sparse(
+    centred: Float[Tensor, "batch d_in"],
+    W_enc: Float[Tensor, "d_in d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    norms: Float[Tensor, " d_sae"],
+    dead_acts: Float[Tensor, "batch n_dead"] | None,
+    options: StepOptions,
+) -> tuple[sparse.Pattern, float]:
+    """Return the selected activations and the smallest of them; fill in those of dead latents."""
+    batch, d_sae = len(centred), len(b_enc)
+    rows = min(max(BLOCK // d_sae, ROWS), batch)
+    buffer = centred.new_empty(rows, d_sae)
+
+    def encode(start: int, stop: int) -> Tensor:
+        block = torch.addmm(b_enc, centred[start:stop], W_enc, out=buffer[: stop - start])
+        if dead_acts is not None and options.dead is not None:
+            part = dead_acts[start:stop]
+            torch.index_select(block, 1, options.dead, out=part)
+            part.mul_(norms[options.dead])
+        return block
+
+    found = select_largest(encode, norms, batch, rows, options.count, options.guess)
+    return sparse.Pattern(found.where, found.values, norms, batch), found.smallest
 
 
 def _auxiliary(

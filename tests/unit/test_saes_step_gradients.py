@@ -1,0 +1,154 @@
+"""Loss and gradients of one step against SAELens' own, with and without blocks and dead latents.
+
+In float64 both agree to rounding (1e-13 of the norm), which checks the mathematics; in float32 to
+2e-6. The blocks are made small, so that several are encoded.
+"""
+
+import pytest
+import torch
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.saes.sae import TrainStepInput
+
+from correct_l0.saes import selection, step
+from correct_l0.saes.step import BatchTopKLoss, Gradients, StepOptions, loss_and_gradients
+
+D_IN, D_SAE, BATCH = 16, 1200, 40
+NAMES = Gradients._fields
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(step, "BLOCK", 0)
+    monkeypatch.setattr(step, "ROWS", 12)
+
+
+def saelens(k, dtype="float64"):
+    torch.manual_seed(0)
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(D_IN, D_SAE, k=k, dtype=dtype))
+    with torch.no_grad():
+        sae.W_dec.mul_(torch.rand(D_SAE, 1, dtype=sae.dtype) * 20 + 1)
+        sae.W_enc.add_(0.05 * torch.randn(D_IN, D_SAE, dtype=sae.dtype))
+        sae.b_enc.normal_(std=0.1)
+        sae.b_dec.normal_()
+    return sae
+
+
+def batch(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(BATCH, D_IN, dtype=torch.float64, generator=generator).to(dtype)
+
+
+def theirs(sae, x, dead):
+    mask = None
+    if dead is not None:
+        mask = torch.zeros(D_SAE, dtype=torch.bool)
+        mask[dead] = True
+    output = sae.training_forward_pass(TrainStepInput(x, {}, mask, 0, False))
+    output.loss.backward()
+    return output
+
+
+def ours(sae, x, dead, sparse, guess=None, out=None, transposed=True):
+    W_enc, b_enc, W_dec, b_dec = (getattr(sae, name).detach() for name in NAMES)
+    if transposed:
+        W_enc = W_enc.T.contiguous().T
+    options = StepOptions(
+        count=int(sae.cfg.k * len(x)),
+        guess=guess,
+        dead=None if dead is None else torch.tensor(dead),
+        aux_coefficient=1.0,
+        sparse=sparse,
+    )
+    return loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
+
+
+def difference(found, expected):
+    assert found.shape == expected.shape
+    return (found - expected).norm() / expected.norm().clamp(min=1e-30)
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("dead", [None, [3, 7, 20], list(range(0, 600, 2))])
+@pytest.mark.parametrize("k", [1, 2.5, 32, 128, 512])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 2e-6)])
+def test_loss_and_gradients_equal_saelens(k, dead, sparse, transposed, dtype, tolerance):
+    sae = saelens(k, dtype)
+    x = batch(sae.dtype)
+    expected = theirs(sae, x, dead)
+    loss, result, gradients = ours(sae, x, dead, sparse, transposed=transposed)
+    assert difference(loss, expected.loss) <= tolerance
+    assert difference(result.sae_out, expected.sae_out) <= tolerance
+    assert difference(result.acts, expected.feature_acts) <= tolerance
+    assert torch.equal(result.fired, expected.feature_acts.sum(0) > 0)
+    assert result.kept == torch.count_nonzero(expected.feature_acts)
+    for name, found in zip(NAMES, gradients, strict=True):
+        assert difference(found, getattr(sae, name).grad) <= tolerance, name
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_neither_the_guess_nor_the_memory_changes_a_bit(sparse):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, result, gradients = ours(sae, x, [1, 2], sparse)
+    out = Gradients(*(torch.full_like(value, torch.nan) for value in gradients))
+    for guess in (1e-3, 0.97 * result.smallest, result.smallest, 1e3):
+        again, _, found = ours(sae, x, [1, 2], sparse, guess, out)
+        assert torch.equal(again, loss)
+        assert all(a is b for a, b in zip(found, out, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_autograd_gives_the_same_bits(sparse):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, _, gradients = ours(sae, x, [1, 2], sparse, transposed=False)
+    options = StepOptions(20 * BATCH, None, torch.tensor([1, 2]), 1.0, sparse)
+    same, _ = BatchTopKLoss.apply(x, sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, options)
+    same.backward()
+    assert torch.equal(same, loss)
+    for name, found in zip(NAMES, gradients, strict=True):
+        assert torch.equal(getattr(sae, name).grad, found), name
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_equal_tokens_tie_and_the_first_ones_stay(sparse):
+    sae = saelens(2.5)
+    x = batch()[:1].expand(BATCH, D_IN).contiguous()
+    _, result, _ = ours(sae, x, None, sparse)
+    kept = torch.count_nonzero(result.acts, dim=1)
+    assert result.kept == int(kept.sum()) == int(2.5 * BATCH)
+    assert kept.tolist() == [3] * (BATCH // 2) + [2] * (BATCH // 2)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_nothing_positive_leaves_the_bias_alone(sparse):
+    sae = saelens(4)
+    with torch.no_grad():
+        sae.b_enc.fill_(-1e3)
+    loss, result, gradients = ours(sae, batch(), None, sparse, guess=1.0)
+    assert (result.kept, result.smallest) == (0, 0.0)
+    assert not result.fired.any()
+    assert torch.equal(result.sae_out, sae.b_dec.detach().expand(BATCH, D_IN))
+    assert not any(torch.count_nonzero(value) for value in gradients[:3])
+    assert difference(gradients.b_dec, 2 * (sae.b_dec.detach() - batch()).mean(0)) < 1e-13
+    assert loss == theirs(sae, batch(), None).loss
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_bad_input_gives_a_loss_that_is_not_finite_as_in_saelens(sparse, bad):
+    sae, x = saelens(4), batch()
+    x[5, 3] = bad
+    assert not theirs(sae, x, None).loss.isfinite()
+    assert not ours(sae, x, None, sparse)[0].isfinite()
+
+
+@pytest.mark.parametrize("guess", [None, 0.1, 0.99, 1.0, 1.1])
+def test_the_form_for_other_devices_gives_the_same_bits(monkeypatch, guess):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, result, gradients = ours(sae, x, [1, 2], sparse=False)
+    monkeypatch.setattr(selection, "_smallest_kept_numpy", selection._smallest_kept_torch)
+    again, same, found = ours(sae, x, [1, 2], False, guess and guess * result.smallest)
+    assert (same.smallest, same.kept) == (result.smallest, result.kept)
+    assert torch.equal(again, loss)
+    assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))
