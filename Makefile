@@ -43,7 +43,7 @@ test: env-dev browser slurm check
 bench: env-dev
 	@$(BIN)/python benchmarks/run.py
 
-bench-study: demo env-dev
+bench-study: env-dev
 	@$(BIN)/python benchmarks/rival_study.py
 	@$(BIN)/python benchmarks/study.py
 

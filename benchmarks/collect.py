@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,13 @@ from comparison import Comparison
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+# A module may import this folder's files by either name.
+sys.path.append(str(ROOT))
 PACKAGES = ("torch", "sae-lens", "sae-probes", "transformer-lens", "scikit-learn", "numpy", "zarr")
-"""Named in every row; a rival that is another package is added by its comparison's module."""
+"""Named in every row."""
+
+STUDY = "default-study"
+"""The comparison of whole studies, which `study.py` measures."""
 
 
 def modules() -> list[str]:
@@ -38,15 +44,20 @@ def everything() -> Iterator[tuple[str, Comparison]]:
             yield module, comparison
 
 
+def order() -> list[str]:
+    """Return the names of all comparisons, the whole study first: the order of the tables."""
+    return [STUDY, *(comparison.name for _, comparison in everything())]
+
+
 def named(module: str, name: str) -> Comparison:
     """Return a comparison by name."""
     return next(comparison for comparison in of_module(module) if comparison.name == name)
 
 
-def locked() -> list[str]:
-    """Return the packages pinned in envs/requirements*.lock."""
+def locked_versions() -> dict[str, str]:
+    """Return the version of each package pinned in envs/requirements*.lock."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "envs").glob("*.lock")))
-    return re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
 def version(package: str) -> str:
@@ -67,9 +78,8 @@ def stamp() -> dict[str, str]:
 
 def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.M) if (
-        cpuinfo.exists()
-    ) else None  # fmt: skip
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return " ".join(found.group(1).split()) if found else platform.processor() or platform.machine()
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import tables
+import result_tables as tables
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
@@ -112,7 +108,8 @@ def _draw_curve(ax: Axes, rows: list[tables.Row], side: str, color: str) -> None
         points.setdefault(float(row["x"]), []).append(_time(row))
     x = sorted(points)
     median = [statistics.median(points[at]) for at in x]
-    ax.plot(x, median, "o-", color=color, markersize=4, label=side)
+    label = short(rows[0]["rival"].split(",")[0], 44) if side == "rival" else side
+    ax.plot(x, median, "o-", color=color, markersize=4, label=label)
     ax.fill_between(
         x, [min(points[at]) for at in x], [max(points[at]) for at in x],
         color=color, alpha=0.2, linewidth=0,

@@ -1,8 +1,8 @@
 """Measure one comparison in a process of its own; `run.py` starts it.
 
-    python benchmarks/measuring.py time MODULE NAME ROUNDS OUT
-    python benchmarks/measuring.py memory MODULE NAME SIDE OUT
-    python benchmarks/measuring.py start_up OUT
+python benchmarks/measuring.py time MODULE NAME ROUNDS OUT
+python benchmarks/measuring.py memory MODULE NAME SIDE OUT
+python benchmarks/measuring.py start_up OUT
 """
 
 from __future__ import annotations
@@ -16,10 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-HERE = Path(__file__).parent
-for folder in (HERE.parent, HERE):
-    sys.path.insert(0, str(folder))
 
 import collect
 from comparison import Comparison, Sides

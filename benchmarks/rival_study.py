@@ -6,8 +6,8 @@
 The stages run one after another on all cores. Whether a stage is faster as one process with all
 threads or as one process per core is tried on a small piece where both may be (model, training);
 sorting and scikit-learn use one thread, so these stages get a process per core. The numbers reduce
-the study; seconds of the full one are then extrapolated, in proportion to tokens, SAEs and tasks, the
-processes' imports counted once.
+the study; seconds of the full one are then extrapolated, in proportion to tokens, SAEs and tasks;
+the processes' imports count once.
 A stage that is done is not done again, unless `--again`.
 """
 
@@ -22,12 +22,8 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-for folder in (HERE.parent, HERE):
-    sys.path.insert(0, str(folder))
-
 import collect
-import tables
+import result_tables as tables
 import yaml
 from rival_stages import IMPORTS, STAGES, Part
 
@@ -73,8 +69,7 @@ def scale_of(stage: str, full: Config, study: Config) -> float:
     ]
     size = full.decoder_metrics.batch_tokens
     batches = [
-        min(c.decoder_metrics.batches, c.activations.held_out_tokens // size)
-        for c in (full, study)
+        min(c.decoder_metrics.batches, c.activations.held_out_tokens // size) for c in (full, study)
     ]
     return {
         "text": 1.0,

@@ -18,15 +18,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HERE = Path(__file__).parent
-for folder in (HERE.parent, HERE):
-    sys.path.insert(0, str(folder))
-
 import collect
-import tables
+import result_tables as tables
 from comparison import Comparison
+
+HERE = Path(__file__).parent
 
 QUICK_ROUNDS = 3
 
@@ -61,6 +60,17 @@ def measure(arguments: Sequence[str], threads: int) -> object:
         return json.loads(out.read_text())
 
 
+def memories(module: str, comparison: Comparison) -> dict[str, float]:
+    """Return the growth of each side's memory; both at once, as nothing is timed."""
+
+    def of(side: str) -> float:
+        return float(str(measure(["memory", module, comparison.name, side], comparison.threads)))
+
+    sides = ("ours", "rival")
+    with ThreadPoolExecutor(len(sides)) as pool:
+        return dict(zip(sides, pool.map(of, sides), strict=True))
+
+
 def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[str]) -> str:
     """Measure a comparison, write its rows, and return it in a line.
 
@@ -77,9 +87,8 @@ def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[st
         seconds = measure(["time", module, comparison.name, str(rounds)], comparison.threads)
         assert isinstance(seconds, dict)
         memory: dict[str, float] = {}
-        for side in () if quick else ("ours", "rival"):
-            found = measure(["memory", module, comparison.name, side], comparison.threads)
-            memory[side] = float(str(found))
+        if not quick:
+            memory = memories(module, comparison)
         rows = tables.round_rows(comparison, seconds, stamp)
         row = tables.summary_row(comparison, seconds, memory, stamp)
     except Failed as error:
@@ -116,7 +125,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     known = list(collect.everything())
-    order = [comparison.name for _, comparison in known]
+    order = collect.order()
     chosen = [
         (module, comparison)
         for module, comparison in known

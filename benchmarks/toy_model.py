@@ -173,7 +173,7 @@ COMPARISONS = [
             workload=f"{SHAPE}, {points} SAE{'s' * (points > 1)}, batches included",
             rival=f"the authors' way: {SAELENS}, one after another",
             prepare=prepare_sweep(points, steps),
-            target=4 if points == GROUP else None,
+            target=8 if points == GROUP else None,
             unit="ms per step of all SAEs",
             units=steps,
             curve=("points of a sweep", points),

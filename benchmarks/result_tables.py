@@ -1,4 +1,4 @@
-"""The tables of the benchmarks: one row per round and side, one per comparison, read and written."""
+"""The benchmarks' tables: a row per round and side, a row per comparison; read and written."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def read(path: Path) -> list[Row]:
 def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a table; a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
+    temporary = path.with_name(f"{path.name}.partial")
     with open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
         writer.writeheader()
