@@ -176,7 +176,7 @@ COMPARISONS = [
             target=8 if points == GROUP else None,
             unit="ms per step of all SAEs",
             units=steps,
-            curve=("points of a sweep", points),
+            curve=("points", points),
         )
         for points, steps in ((1, 40), (5, 12), (GROUP, 4))
     ),
