@@ -13,6 +13,7 @@ from readme import ROOMS
 from correct_l0.report.figures.style import BLUE, GREY, INK, ORANGE, panels, plt, set_theme
 
 RATIO_TICKS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)
+COLORS = {"rival": ORANGE, "ours": BLUE}
 INCHES_PER_LINE = 0.23
 CURVES = {
     "d_sae": "d_sae",
@@ -20,6 +21,7 @@ CURVES = {
     "l0": "L0",
     "batch": "batch (tokens)",
     "points": "points of the sweep",
+    "read_threads": "reading threads",
 }
 """Names of the abscissas; a curve that is not among them bears its own."""
 
@@ -90,19 +92,16 @@ def curve_figure(rounds: list[tables.Row]) -> Figure:
     figure, axes = panels(max(len(curves), 1), 3, narrow=False, height=2.9)
     for ax, (room, curve) in zip(axes, curves, strict=False):
         rows = [row for row in rounds if (row["room"], row["curve"]) == (room, curve)]
-        sides = sorted({row["side"] for row in rows}, key=("ours", "rival").__contains__)
-        for side, color in zip(reversed(sides), _colors(sides), strict=True):
-            _draw_curve(ax, [row for row in rows if row["side"] == side], side, color)
+        # Ours last, above the others.
+        sides = {row["side"] for row in rows}
+        for side in [*sorted(sides - set(COLORS)), *(side for side in COLORS if side in sides)]:
+            _draw_curve(ax, [row for row in rows if row["side"] == side], side)
         _curve_axes(ax, rows, room, curve)
     return figure
 
 
-def _colors(sides: list[str]) -> list[str]:
-    known = {"ours": BLUE, "rival": ORANGE}
-    return [known.get(side, GREY) for side in reversed(sides)]
-
-
-def _draw_curve(ax: Axes, rows: list[tables.Row], side: str, color: str) -> None:
+def _draw_curve(ax: Axes, rows: list[tables.Row], side: str) -> None:
+    color = COLORS.get(side, GREY)
     points: dict[float, list[float]] = {}
     for row in rows:
         points.setdefault(float(row["x"]), []).append(_time(row))

@@ -105,7 +105,7 @@ def summary_row(
         "ratio": f"{median:.3g}",
         "smallest": f"{min(found):.3g}",
         "largest": f"{max(found):.3g}",
-        "target": _number(comparison.target),
+        "target": _number(comparison.target, ".3g"),
         "met": "" if comparison.target is None else yes(median >= comparison.target),
         "memory_mb_ours": _number(ours, ".0f"),
         "memory_mb_rival": _number(rival, ".0f"),
@@ -119,7 +119,7 @@ def summary_row(
 def failed_row(comparison: Comparison, error: str, stamp: Mapping[str, str]) -> Row:
     """Return the row of a comparison that could not be measured."""
     blank = dict.fromkeys(SUMMARY_COLUMNS, "")
-    target, limit = _number(comparison.target), _number(comparison.memory_limit_mb)
+    target, limit = _number(comparison.target, ".3g"), _number(comparison.memory_limit_mb)
     wanted = {"target": target, "met": yes(False) if target else "", "memory_limit_mb": limit}
     return {**blank, **_facts(comparison), **wanted, **stamp, "error": error}
 

@@ -17,6 +17,7 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -32,8 +33,8 @@ from correct_l0.probing.tasks import resolve_tasks
 
 TABLE = "rival_study.csv"
 COLUMNS = (
-    *("stage", "seconds", "seconds_full", "workers", "threads", "points", "seeds", "tasks"),
-    *("training_tokens", *tables.STAMP),
+    *("stage", "seconds", "seconds_full", "cpu_seconds", "workers", "threads"),
+    *("points", "seeds", "tasks", "training_tokens", *tables.STAMP),
 )
 PILOTED, ONE_PROCESS = ("activations", "saes"), ("text",)
 
@@ -116,6 +117,12 @@ def run(
     return seconds, min(seconds, max(inner))
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of the processes that have ended: it tells whether cores were shared."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def layout(stage: str, study: Path, work: Path, cores: int) -> tuple[int, int]:
     """Return the number of processes and of threads of each, the faster on a small piece."""
     if cores == 1 or stage in ONE_PROCESS:
@@ -162,12 +169,14 @@ def main() -> None:
     for stage in STAGES:
         if stage not in done:
             workers, threads = layout(stage, path, work, cores)
+            before = cpu_seconds()
             seconds, inner = run(stage, path, work, workers, threads, pilot=False)
             whole = seconds - inner + inner * scale_of(stage, full, study)
             done[stage] = {
                 "stage": stage,
                 "seconds": f"{seconds:.1f}",
                 "seconds_full": f"{whole:.1f}",
+                "cpu_seconds": f"{cpu_seconds() - before:.1f}",
                 "workers": str(workers),
                 "threads": str(threads),
                 "points": str(len(study.saes.l0)),
