@@ -169,6 +169,29 @@ def test_versions_of_rivals_are_those_pinned():
         assert named <= pinned, comparison.name
 
 
+def test_a_comparison_that_fails_is_recorded_and_its_old_rows_go(tmp_path, monkeypatch):
+    run, tables = module("run"), module("result_tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(run.collect, "stamp", lambda: STAMP)
+    found = {"time": SECONDS, "memory": 50.0}
+    monkeypatch.setattr(run, "measure", lambda arguments, threads: found[arguments[0]])
+    for name in ("a", "b"):
+        assert "5 (3 to 7)" in run.compare("module", made_up(name=name), False, ["a", "b"])
+
+    def fails(arguments, threads):
+        raise run.Failed("ValueError: no")
+
+    monkeypatch.setattr(run, "measure", fails)
+    with pytest.raises(run.Failed):
+        run.compare("module", made_up(name="a"), False, ["a", "b"])
+    rows = tables.read(tmp_path / tables.SUMMARY)
+    assert [(row["name"], row["ratio"], row["error"]) for row in rows] == [
+        ("a", "", "ValueError: no"),
+        ("b", "5", ""),
+    ]
+    assert {row["name"] for row in tables.read(tmp_path / tables.ROUNDS)} == {"b"}
+
+
 def test_sides_take_turns_after_a_round_that_is_not_kept():
     calls = []
     sides = {side: (lambda side=side: calls.append(side)) for side in ("ours", "rival")}
