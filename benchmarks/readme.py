@@ -157,16 +157,25 @@ def documents() -> dict[Path, str]:
     }
 
 
+def stale() -> dict[Path, str]:
+    """Return the documents that do not say what the results say, as they should be."""
+    return {path: text for path, text in documents().items() if path.read_text() != text}
+
+
+def write() -> None:
+    """Write both documents."""
+    for path, text in stale().items():
+        path.write_text(text)
+
+
 def main() -> int:
     """Write both documents, or say which is not up to date."""
-    stale = {path: text for path, text in documents().items() if path.read_text() != text}
-    if "--check" in sys.argv[1:]:
-        for path in stale:
-            print(f"{path.name}: not the table of the results; run python benchmarks/readme.py")
-        return 1 if stale else 0
-    for path, text in stale.items():
-        path.write_text(text)
-    return 0
+    if "--check" not in sys.argv[1:]:
+        write()
+        return 0
+    for path in stale():
+        print(f"{path.name}: not the table of the results; run python benchmarks/readme.py")
+    return 1 if stale() else 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import collect
+import readme
 import result_tables as tables
 from comparison import Comparison
 
@@ -150,11 +151,11 @@ def main() -> int:
         except Failed as error:
             failed.append(name)
             words = f"FAILED: {error}"
+        readme.write()
         print(
             f"[{number}/{len(jobs)}] {name}: {words} [{time.monotonic() - start:.0f} s]", flush=True
         )
-    for script in ("figures.py", "readme.py"):
-        subprocess.run([sys.executable, str(HERE / script)], cwd=collect.ROOT, check=True)
+    subprocess.run([sys.executable, str(HERE / "figures.py")], cwd=collect.ROOT, check=True)
     print(f"{len(jobs) - len(failed)} of {len(jobs)}, {(time.monotonic() - begin) / 60:.1f} min")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

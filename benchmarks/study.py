@@ -127,7 +127,7 @@ def main() -> None:
     if rows:
         apart = statistics.median(abs(float(r["ours"]) / float(r["rival"]) - 1) for r in rows)
         print(f"c_dec of {len(rows)} points: {apart:.1%} apart (median)")
-    readme.main()
+    readme.write()
     print(f"ours {ours:.0f} s, theirs {theirs:.0f} s: {row['ratio']} times as fast")
 
 
