@@ -2,6 +2,8 @@
 # make toy       set up, then the paper's toy model in minutes: the same metrics, the truth known
 # make toy-full  the same with the paper's points, seeds and samples
 # make test      set up, then every check and test
+# make bench     set up, then time everything against the tools in use; README's table
+# make bench-study  the default study as a whole against the same study with those tools: an hour
 # make why       what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:
@@ -24,7 +26,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo toy toy-full test why env env-dev browser slurm check docs clean-env
+.PHONY: demo toy toy-full test bench bench-study why env env-dev browser slurm check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
@@ -37,6 +39,13 @@ toy-full: env
 
 test: env-dev browser slurm check
 	$(BIN)/python -m pytest
+
+bench: env-dev
+	@$(BIN)/python benchmarks/run.py
+
+bench-study: env-dev
+	@$(BIN)/python benchmarks/rival_study.py
+	@$(BIN)/python benchmarks/study.py
 
 why: env
 	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)')

@@ -1,45 +1,31 @@
-"""Time the toy model's generator and training against the authors' way, interleaved, in one run.
-
-    python benchmarks/toy_model.py [--rounds N] [--group N] [--csv PATH]
-
-Generator: the Cholesky factor and every threshold made anew for each batch, feature by feature, as
-the authors do, against ours. Training: one SAE at a time in SAELens' trainer on such batches,
-against a group of SAEs on one stream; both at the paper's size and per SAE and step, data included.
-Ratios are medians over rounds, with the smallest and the largest.
-"""
+"""The toy model against the authors' way: its generator, its training step, a sweep of SAEs."""
 
 from __future__ import annotations
 
-import argparse
-import csv
-import os
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("WANDB_MODE", "disabled")
+from collect import version
+from comparison import Comparison, Sides
 
-import numpy as np
-import torch
-from sae_lens.config import SAETrainerConfig
-from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-from sae_lens.training.sae_trainer import SAETrainer
-from scipy.stats import norm
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from correct_l0.toy_model.features import Features, build_features
-from correct_l0.toy_model.generator import Stream
-from correct_l0.toy_model.sae import ToySae, random_weights
-from correct_l0.toy_model.schedules import Fixed
-from correct_l0.toy_model.settings import ToyModel
-from correct_l0.toy_model.step import Workspace
+    from correct_l0.toy_model.features import Features
 
-BATCH, D_SAE, L0, LR = 1024, 50, 11, 3e-4
-GENERATOR_STEPS, SAELENS_STEPS, GROUP_STEPS = 60, 40, 15
+BATCH, D_IN, D_SAE, L0, LR = 1024, 100, 50, 11, 3e-4
+GROUP = 25
+SAELENS = f"SAELens {version('sae-lens')}, its trainer"
 
 
-def batch_made_anew(features: Features) -> torch.Tensor:
-    """Return a batch with nothing kept from the last: factor, thresholds, feature by feature."""
+def batch_made_anew(features: Features) -> Tensor:
+    """Return a batch with nothing kept from the last: factor, thresholds, feature by feature.
+
+    So do the authors.
+    """
+    import torch
+    from scipy.stats import norm
+
     root = torch.linalg.cholesky(torch.tensor(features.correlation, dtype=torch.float32))
     gaussians = root @ torch.randn(features.count, BATCH)
     fires = torch.zeros(BATCH, features.count)
@@ -50,9 +36,13 @@ def batch_made_anew(features: Features) -> torch.Tensor:
     return (fires * magnitudes) @ torch.tensor(features.directions, dtype=torch.float32)
 
 
-def saelens_trainer(batches: Iterator[torch.Tensor]) -> SAETrainer:
-    """Return SAELens' trainer of its own BatchTopK SAE."""
-    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=100, d_sae=D_SAE, k=L0))
+def saelens_step(l0: float) -> Callable[[Tensor], Any]:
+    """Return a step of SAELens' trainer on its own BatchTopK SAE."""
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=l0))
     cfg = SAETrainerConfig(
         total_training_samples=10**9,
         train_batch_size_samples=BATCH,
@@ -60,68 +50,134 @@ def saelens_trainer(batches: Iterator[torch.Tensor]) -> SAETrainer:
         lr_end=LR,
         device="cpu",
     )
-    return SAETrainer(cfg, sae, batches)
+    trainer = SAETrainer(cfg, sae, iter(()))
 
-
-def timed(run: Callable[[int], object], steps: int, units: int) -> float:
-    """Return milliseconds per unit of work: `steps` calls, each of `units` units."""
-    start = time.perf_counter()
-    for step in range(steps):
-        run(step)
-    return 1000 * (time.perf_counter() - start) / (steps * units)
-
-
-def main() -> None:
-    """Run the comparisons, print the ratios, write the CSV."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--group", type=int, default=25)
-    parser.add_argument("--csv", type=Path, default=None)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    features = build_features(ToyModel())
-    stream = Stream(features, 0, BATCH)
-    trainer = saelens_trainer(iter(()))
-    members = [
-        ToySae(random_weights(100, D_SAE, 0), LR, Fixed(1 + i % 25)) for i in range(options.group)
-    ]
-    work = Workspace(BATCH, 100, D_SAE)
-
-    def train_in_saelens(step: int) -> None:
-        trainer._train_step(sae=trainer.sae, sae_in=batch_made_anew(features))
+    def step(batch: Tensor) -> None:
+        trainer._train_step(sae=trainer.sae, sae_in=batch)
         trainer.n_training_steps += 1
 
-    def train_group_step(step: int) -> None:
-        batch = stream.batch(step)
+    return step
+
+
+def our_steps(l0s: list[float]) -> Callable[[Tensor], Any]:
+    """Return a step of a group of SAEs on one batch."""
+    from correct_l0.toy_model.sae import ToySae, random_weights
+    from correct_l0.toy_model.schedules import Fixed
+    from correct_l0.toy_model.step import Workspace
+
+    members = [ToySae(random_weights(D_IN, D_SAE, 0), LR, Fixed(l0)) for l0 in l0s]
+    work = Workspace(BATCH, D_IN, D_SAE)
+    done = 0
+
+    def step(batch: Tensor) -> None:
+        nonlocal done
         for member in members:
-            member.step(batch, step, work)
+            member.step(batch, done, work)
+        done += 1
 
-    cases: dict[str, tuple[Callable[[int], object], int, int]] = {
-        "batch, authors": (lambda step: batch_made_anew(features), GENERATOR_STEPS, 1),
-        "batch, ours": (stream.batch, GENERATOR_STEPS, 1),
-        "SAE-step, authors": (train_in_saelens, SAELENS_STEPS, 1),
-        "SAE-step, ours": (train_group_step, GROUP_STEPS, options.group),
+    return step
+
+
+def our_batches() -> tuple[Features, Callable[[], Tensor]]:
+    """Return the features, and what makes the next batch of one stream."""
+    from correct_l0.toy_model.features import build_features
+    from correct_l0.toy_model.generator import Stream
+    from correct_l0.toy_model.settings import ToyModel
+
+    features = build_features(ToyModel())
+    stream = Stream(features, 0, BATCH)
+    done = 0
+
+    def batch() -> Tensor:
+        nonlocal done
+        done += 1
+        return stream.batch(done)
+
+    return features, batch
+
+
+def repeated(times: int, call: Callable[[], object]) -> Callable[[], None]:
+    """Return a call that does another so many times."""
+
+    def calls() -> None:
+        for _ in range(times):
+            call()
+
+    return calls
+
+
+def prepare_generator() -> Sides:
+    """A batch of samples."""
+    features, batch = our_batches()
+    return {
+        "ours": repeated(60, batch),
+        "rival": repeated(60, lambda: batch_made_anew(features)),
     }
-    for run, _, _ in cases.values():
-        timed(run, 5, 1)
-    rows = []
-    for number in range(options.rounds):
-        found = {name: timed(*case) for name, case in cases.items()}
-        rows.append({"round": number, **found})
-        print("  ".join(f"{name} {ms:.3f} ms" for name, ms in found.items()), flush=True)
-    for what in ("batch", "SAE-step"):
-        ratios = [row[f"{what}, authors"] / row[f"{what}, ours"] for row in rows]
-        print(
-            f"{what}: {np.median(ratios):.1f}x as fast as the authors' way "
-            f"({min(ratios):.1f} to {max(ratios):.1f} over {len(ratios)} rounds)"
+
+
+def prepare_step() -> Sides:
+    """A training step on a batch that is there."""
+    batch = our_batches()[1]().clone()
+    ours, rival = our_steps([L0]), saelens_step(L0)
+    return {
+        "ours": repeated(100, lambda: ours(batch)),
+        "rival": repeated(100, lambda: rival(batch)),
+    }
+
+
+def prepare_sweep(points: int, steps: int) -> Callable[[], Sides]:
+    """Steps of a sweep, batches included: one stream for all, or one SAE after another."""
+
+    def prepare() -> Sides:
+        features, batch = our_batches()
+        l0s = [1.0 + point % 25 for point in range(points)]
+        group, alone = our_steps(l0s), [saelens_step(l0) for l0 in l0s]
+
+        def one_after_another() -> None:
+            for step in alone:
+                for _ in range(steps):
+                    step(batch_made_anew(features))
+
+        return {"ours": repeated(steps, lambda: group(batch())), "rival": one_after_another}
+
+    return prepare
+
+
+SHAPE = f"toy model, {D_IN} x {D_SAE}, batch {BATCH}"
+
+COMPARISONS = [
+    Comparison(
+        name="toy-generator",
+        room="toy_model",
+        workload=f"toy model, a batch of {BATCH} samples",
+        rival="the authors' way: factor and thresholds for each batch",
+        prepare=prepare_generator,
+        target=5,
+        unit="ms per batch",
+        units=60,
+    ),
+    Comparison(
+        name="toy-step",
+        room="toy_model",
+        workload=f"{SHAPE}, L0 {L0}, step alone",
+        rival=SAELENS,
+        prepare=prepare_step,
+        target=3,
+        unit="ms per step",
+        units=100,
+    ),
+    *(
+        Comparison(
+            name=f"toy-sweep-{points}",
+            room="toy_model",
+            workload=f"{SHAPE}, {points} SAE{'s' * (points > 1)}, batches included",
+            rival=f"the authors' way: {SAELENS}, one after another",
+            prepare=prepare_sweep(points, steps),
+            target=8 if points == GROUP else None,
+            unit="ms per step of all SAEs",
+            units=steps,
+            curve=("points", points),
         )
-    if options.csv is not None:
-        options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-if __name__ == "__main__":
-    main()
+        for points, steps in ((1, 40), (5, 12), (GROUP, 4))
+    ),
+]

@@ -1,0 +1,182 @@
+"""Write the tables of README.md and docs/benchmarks.md from the benchmarks' results.
+
+    python benchmarks/readme.py [--check]
+
+The README has the workloads with a target, docs/benchmarks.md has everything. `--check` changes
+nothing and fails where a table is not that of the results.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import result_tables as tables
+
+HERE = Path(__file__).parent
+
+README, DOCS = HERE.parent / "README.md", HERE.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+ROOMS = {
+    "study": "The whole study",
+    "saes": "Training",
+    "activations": "Activations",
+    "decoder_metrics": "Decoder metrics",
+    "probing": "Probing",
+    "toy_model": "Toy model",
+}
+"""The rooms in the order of the tables, and their headings."""
+
+
+def ratio_words(row: tables.Row) -> str:
+    """Return a ratio with its range, or why there is none.
+
+    Examples
+    --------
+    >>> ratio_words({"error": "", "ratio": "8.1", "smallest": "7.6", "largest": "8.4"})
+    '8.1 (7.6 to 8.4)'
+    """
+    if row["error"]:
+        return "failed"
+    if row["smallest"] == row["largest"]:
+        return row["ratio"]
+    return f"{row['ratio']} ({row['smallest']} to {row['largest']})"
+
+
+def target_words(row: tables.Row) -> str:
+    """Return a target and whether it is met.
+
+    Examples
+    --------
+    >>> target_words({"target": "4", "met": "no"}), target_words({"target": "4", "met": "yes"})
+    ('**below the target of 4**', '4')
+    >>> target_words({"target": "", "met": ""})
+    ''
+    """
+    return f"**below the target of {row['target']}**" if row["met"] == "no" else row["target"]
+
+
+def memory_words(row: tables.Row) -> str:
+    """Return the peak memory of both sides, and whether ours is within its limit.
+
+    Examples
+    --------
+    >>> memory_words({"memory_mb_ours": "90", "memory_mb_rival": "800", "memory_limit_mb": "100",
+    ...               "memory_met": "yes"})
+    '90 / 800 (limit 100)'
+    """
+    if not row["memory_mb_ours"]:
+        return ""
+    words = f"{row['memory_mb_ours']} / {row['memory_mb_rival']}"
+    if not row["memory_limit_mb"]:
+        return words
+    if row["memory_met"] == "no":
+        return f"{words}, **above the limit of {row['memory_limit_mb']}**"
+    return f"{words} (limit {row['memory_limit_mb']})"
+
+
+def ratio_table(summary: Sequence[tables.Row], full: bool) -> list[str]:
+    """Return the lines of the table of ratios: all, or those with a target."""
+    head = ["workload", "against", "times as fast", "target", "peak MB, ours / theirs"]
+    if full:
+        head[3:3] = ["ours", "theirs"]
+    lines = [_line(head), "|" + "---|" * len(head)]
+    names = [*ROOMS, *sorted({row["room"] for row in summary} - set(ROOMS))]
+    for room in names:
+        rows = [row for row in summary if row["room"] == room and (full or row["target"])]
+        if rows:
+            lines.append(_line([f"**{ROOMS.get(room, room)}**", *[""] * (len(head) - 1)]))
+        for row in rows:
+            cells = [row["workload"], row["rival"], ratio_words(row)]
+            if full:
+                cells += [f"{row[side]} {row['unit']}".strip() for side in ("ours", "rivals")]
+            lines.append(_line([*cells, target_words(row), memory_words(row)]))
+    return lines
+
+
+def start_up_table(rows: Sequence[tables.Row]) -> list[str]:
+    """Return the lines of the table of start-up times; none where nothing was measured."""
+    if not rows:
+        return []
+    lines = [_line(["start-up", "seconds", "limit"]), "|---|---|---|"]
+    for row in rows:
+        over = row["met"] == "no"
+        limit = f"**above the limit of {row['limit']}**" if over else row["limit"]
+        lines.append(_line([row["what"], row["seconds"], limit]))
+    return ["", *lines]
+
+
+def provenance(summary: Sequence[tables.Row]) -> list[str]:
+    """Return where, when and with what code the rows were measured."""
+    found = dict.fromkeys(
+        (row["machine"], row["cores"], row["date"], row["commit"]) for row in summary
+    )
+    return [
+        f"{machine}, {cores} cores, {date}, commit {commit}"
+        for machine, cores, date, commit in found
+    ]
+
+
+def content(
+    summary: Sequence[tables.Row], start_up: Sequence[tables.Row], full: bool = False
+) -> str:
+    """Return what stands between the markers."""
+    if not summary:
+        return "\nNot measured yet: `make bench`.\n"
+    below = sum(row["met"] == "no" for row in summary)
+    wanted = sum(bool(row["target"]) for row in summary)
+    lines = [*ratio_table(summary, full), *start_up_table(start_up), ""]
+    lines.append(f"{wanted - below} of {wanted} targets met. Measured on:")
+    lines += ["", *(f"- {place}" for place in provenance([*summary, *start_up]))]
+    return "\n".join(["", *lines, ""])
+
+
+def with_content(text: str, new: str) -> str:
+    """Return a document with what stands between its markers replaced.
+
+    Examples
+    --------
+    >>> with_content(f"a {BEGIN} old {END} z", " new ") == f"a {BEGIN} new {END} z"
+    True
+    """
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}{new}{END}{rest.split(END)[1]}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def documents() -> dict[Path, str]:
+    """Return both documents as the results want them."""
+    summary, start_up = (tables.read(tables.RESULTS / t) for t in (tables.SUMMARY, tables.START_UP))
+    return {
+        path: with_content(path.read_text(), content(summary, start_up, full))
+        for path, full in ((README, False), (DOCS, True))
+    }
+
+
+def stale() -> dict[Path, str]:
+    """Return the documents that do not say what the results say, as they should be."""
+    return {path: text for path, text in documents().items() if path.read_text() != text}
+
+
+def write() -> None:
+    """Write both documents."""
+    for path, text in stale().items():
+        path.write_text(text)
+
+
+def main() -> int:
+    """Write both documents, or say which is not up to date."""
+    if "--check" not in sys.argv[1:]:
+        write()
+        return 0
+    for path in stale():
+        print(f"{path.name}: not the table of the results; run python benchmarks/readme.py")
+    return 1 if stale() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

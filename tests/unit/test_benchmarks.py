@@ -1,0 +1,220 @@
+"""The benchmarks: their arithmetic, their tables, and what the README says of them."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+STAMP = {
+    "machine": "a machine",
+    "cores": "2",
+    "date": "2026-01-02",
+    "commit": "abc",
+    "versions": "torch 2",
+}
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_folder(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def made_up(**options):
+    settings = {
+        "name": "a",
+        "room": "saes",
+        "workload": "a step",
+        "rival": "them",
+        "prepare": dict,
+        "target": 4.0,
+        "unit": "ms per step",
+        "units": 10,
+        "memory_limit_mb": 100.0,
+    }
+    return module("comparison").Comparison(**{**settings, **options})
+
+
+SECONDS = {"ours": [0.1, 0.2, 0.1], "rival": [0.5, 0.6, 0.7], "other": [9.0, 9.0, 9.0]}
+
+
+def summary(**options):
+    memory = {"ours": 90.4, "rival": 800.0}
+    return module("result_tables").summary_row(made_up(**options), SECONDS, memory, STAMP)
+
+
+def test_a_summary_is_the_median_of_the_rounds_ratios():
+    # 0.5 / 0.1, 0.6 / 0.2, 0.7 / 0.1
+    row = summary()
+    assert [row[key] for key in ("ratio", "smallest", "largest")] == ["5", "3", "7"]
+    assert (row["rounds"], row["target"], row["met"]) == ("3", "4", "yes")
+    # Medians 0.1 s and 0.6 s of 10 steps.
+    assert (row["ours"], row["rivals"]) == ("10", "60")
+
+
+def test_a_summary_holds_speed_and_memory_against_what_is_wanted():
+    assert summary(target=5.1)["met"] == "no"
+    assert summary(target=None)["met"] == ""
+    assert summary()["memory_met"] == "yes"
+    assert summary(memory_limit_mb=90.0)["memory_met"] == "no"
+    assert summary(memory_limit_mb=None)["memory_met"] == ""
+
+
+def test_every_side_and_round_has_a_row():
+    rows = module("result_tables").round_rows(made_up(curve=("d_sae", 3072)), SECONDS, STAMP)
+    assert len(rows) == 9
+    assert rows[4]["side"] == "rival"
+    assert (rows[4]["round"], rows[4]["seconds"], rows[4]["units"]) == ("1", "0.6", "10")
+    assert (rows[4]["curve"], rows[4]["x"]) == ("d_sae", "3072")
+
+
+def test_new_rows_take_the_place_of_old_ones_of_the_same_comparison(tmp_path):
+    tables, path = module("result_tables"), tmp_path / "summary.csv"
+    columns = ("name", "ratio")
+    for name, ratio in (("b", "1"), ("gone", "1"), ("a", "1"), ("b", "2")):
+        rows = [{"name": name, "ratio": ratio}]
+        tables.replace(path, columns, name, rows, ["a", "b", *(["gone"] if ratio == "1" else [])])
+    assert tables.read(path) == [{"name": "a", "ratio": "1"}, {"name": "b", "ratio": "2"}]
+
+
+def test_the_readme_marks_what_is_below_its_target_or_failed():
+    readme, tables = module("readme"), module("result_tables")
+    failed = tables.failed_row(made_up(name="c", workload="broken"), "ValueError: no", STAMP)
+    rows = [summary(), summary(name="b", workload="slow", target=6.0), failed]
+    text = readme.content(rows, [])
+    assert "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |" in text
+    assert "| slow | them | 5 (3 to 7) | **below the target of 6** |" in text
+    assert "| broken | them | failed | **below the target of 4** |" in text
+    assert "1 of 3 targets met" in text
+    assert "a machine, 2 cores, 2026-01-02, commit abc" in text
+
+
+def test_the_readme_leaves_what_has_no_target_to_the_full_table():
+    readme = module("readme")
+    row = summary(workload="a point of a curve", target=None)
+    assert "a point of a curve" not in readme.content([row], [])
+    assert "| 10 ms per step | 60 ms per step |" in readme.content([row], [], full=True)
+
+
+def test_start_up_times_are_held_against_their_limits():
+    readme, tables = module("readme"), module("result_tables")
+    found = [
+        {"what": "import", "seconds": 0.2, "limit": 0.3},
+        {"what": "dry run", "seconds": 6.0, "limit": 5.0},
+        {"what": "other", "seconds": 1.0, "limit": None},
+    ]
+    rows = tables.start_up_rows(found, STAMP)
+    assert [row["met"] for row in rows] == ["yes", "no", ""]
+    text = "\n".join(readme.start_up_table(rows))
+    assert "| import | 0.2 | 0.3 |" in text
+    assert "| dry run | 6 | **above the limit of 5** |" in text
+
+
+def test_the_documents_say_what_the_results_say():
+    for path, wanted in module("readme").documents().items():
+        assert path.read_text() == wanted, f"{path.name}: run python benchmarks/readme.py"
+
+
+def test_the_summary_follows_from_the_rounds():
+    tables = module("result_tables")
+    rounds = tables.read(tables.RESULTS / tables.ROUNDS)
+    for row in tables.read(tables.RESULTS / tables.SUMMARY):
+        sides = {
+            side: [
+                float(r["seconds"]) for r in rounds if (r["name"], r["side"]) == (row["name"], side)
+            ]
+            for side in ("ours", "rival")
+        }
+        if row["error"]:
+            assert sides == {"ours": [], "rival": []}
+            continue
+        found = sorted(tables.ratios(sides["ours"], sides["rival"]))
+        assert float(row["smallest"]) == pytest.approx(found[0], rel=0.01), row["name"]
+        assert float(row["largest"]) == pytest.approx(found[-1], rel=0.01), row["name"]
+        middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+        assert float(row["ratio"]) == pytest.approx(middle, rel=0.01), row["name"]
+
+
+def test_comparisons_are_named_once_and_have_finite_targets():
+    known = [comparison for _, comparison in module("collect").everything()]
+    names = [comparison.name for comparison in known]
+    assert sorted(set(names)) == sorted(names)
+    assert len(names) > 3
+    for comparison in known:
+        assert re.fullmatch(r"[a-z0-9._-]+", comparison.name), comparison.name
+        assert comparison.room in module("readme").ROOMS, comparison.name
+        assert comparison.unit.split()[0] in ("ms", "s"), comparison.name
+        assert comparison.units >= 1
+        assert comparison.rounds >= 1
+        for wanted in (comparison.target, comparison.memory_limit_mb):
+            assert wanted is None or (math.isfinite(wanted) and wanted > 0), comparison.name
+
+
+def test_versions_of_rivals_are_those_pinned():
+    collect = module("collect")
+    pinned = set(collect.locked_versions().values())
+    assert collect.version("sae-lens") == collect.locked_versions()["sae-lens"]
+    for _, comparison in collect.everything():
+        named = set(re.findall(r"\d+\.\d+(?:\.\d+)+", comparison.rival))
+        assert named <= pinned, comparison.name
+
+
+def test_a_comparison_that_fails_is_recorded_and_its_old_rows_go(tmp_path, monkeypatch):
+    run, tables = module("run"), module("result_tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(run.collect, "stamp", lambda: STAMP)
+    found = {"time": SECONDS, "memory": 50.0}
+    monkeypatch.setattr(run, "measure", lambda arguments, threads: found[arguments[0]])
+    for name in ("a", "b"):
+        assert "5 (3 to 7)" in run.compare("module", made_up(name=name), False, ["a", "b"])
+
+    def fails(arguments, threads):
+        raise run.Failed("ValueError: no")
+
+    monkeypatch.setattr(run, "measure", fails)
+    with pytest.raises(run.Failed):
+        run.compare("module", made_up(name="a"), False, ["a", "b"])
+    rows = tables.read(tmp_path / tables.SUMMARY)
+    assert [(row["name"], row["ratio"], row["error"]) for row in rows] == [
+        ("a", "", "ValueError: no"),
+        ("b", "5", ""),
+    ]
+    assert {row["name"] for row in tables.read(tmp_path / tables.ROUNDS)} == {"b"}
+
+
+def test_sides_take_turns_after_a_round_that_is_not_kept():
+    calls = []
+    sides = {side: (lambda side=side: calls.append(side)) for side in ("ours", "rival")}
+    seconds = module("measuring").rounds_of(sides, 2)
+    assert calls == ["ours", "rival", "ours", "rival", "rival", "ours"]
+    assert {side: len(values) for side, values in seconds.items()} == {"ours": 2, "rival": 2}
+
+
+def test_memory_is_what_a_call_holds_at_most():
+    megabytes = module("measuring").memory_of(lambda: bytearray(64 * 2**20).count(0))
+    assert 60 < megabytes < 80
+
+
+def test_a_reduced_rival_study_keeps_its_ends_and_is_scaled_by_its_work():
+    rival = module("rival_study")
+    path = BENCHMARKS.parent / "config" / "config.yaml"
+    full = module("correct_l0.config").parse_config(yaml.safe_load(path.read_text()))
+    study = rival.reduced(full, points=2, seeds=1, tasks=5, tokens=2**16)
+    assert study.saes.l0 == (min(full.saes.l0), max(full.saes.l0))
+    assert len(study.points()) == 2
+    tokens = full.activations.training_tokens / 2**16
+    saes = len(full.points()) / 2
+    assert rival.scale_of("saes", full, study) == pytest.approx(saes * tokens)
+    assert rival.scale_of("probing", full, study) == pytest.approx(saes * 5)
+    assert rival.scale_of("text", full, study) == 1
+    assert rival.reduced(full, 99, 99, 99, 10**12).points() == full.points()
