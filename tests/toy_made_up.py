@@ -270,7 +270,7 @@ def make_study() -> ToyStudy:
                 "d_in": 15, "l0": [5, 8, 11, 14, 18], "seeds": SEEDS, "training": training,
             },
             "jumprelu": {"coefficients": [0.05, 0.1, 0.2, 0.4, 0.8], "training": training},
-            "auto_l0": {"seeds": SEEDS, "training": training},
+            "auto_l0": {"seeds": SEEDS, "every_steps": 20, "training": training},
         },
     })  # fmt: skip
 
