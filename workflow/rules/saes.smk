@@ -1,16 +1,90 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
+# Where several points have to be trained, train_points trains them together, into their own folders,
+# and train_sae puts each SAE in its place (correct_l0.groups).
 # Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
+from functools import cache
 
+from correct_l0.groups import divide, split_labels
 from correct_l0.saes import RECIPE as SAES_RECIPE
+from correct_l0.unfinished import points_to_train
+
+
+@cache
+def groups():
+    """Return the file that ends the group's job, by point, of those that are trained together."""
+    points = [point for point in points_to_train(PLAN, stale_results()) if asked(*point)]
+    return {
+        point: f"{RESULTS}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
+        for group in divide(STUDY, points, costs.points_per_job(STUDY))
+        for point in group.points
+    }
+
+
+def asked(l0, seed):
+    """Tell whether a point is asked for: any, unless the targets are files of named points."""
+    targets = [str(target) for target in workflow.dag.targetfiles]
+    if workflow.dag.targetrules or not all("/seed_" in target for target in targets):
+        return True
+    return any(f"/l0_{l0}/seed_{seed}/" in target for target in targets)
+
+
+def group_of(wildcards):
+    """Return the group's file where a point is trained in one. A job itself does not ask again.
+
+    A file of another run, its points lost since, would pass for up to date: it is made anew.
+    """
+    file = None
+    if workflow.is_main_process:
+        file = groups().get((wildcards.l0, int(wildcards.seed)))
+    workflow.dag.forcefiles.update([file] if file else [])
+    return file or []
+
+
+def training_limit(wildcards, attempt):
+    """Return the time limit of train_sae: in a group, what may be lost since a checkpoint."""
+    if group_of(wildcards):
+        return attempt * costs.stated.FLOOR_MIN
+    return runtime("train_sae")(wildcards, attempt)
+
+
+rule train_points:
+    """SAEs of one seed in one reading of the data, each in its own folder; fails for none alone."""
+    input:
+        activations=f"{CACHE_FOLDER}/manifest.json",
+    output:
+        points=temp(f"{RESULTS}/saes/groups/seed_{{seed}}/l0_{{l0s}}.json"),
+    log:
+        f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    priority: 1  # Longest first, so that nothing waits for a training at the end.
+    threads: 1
+    resources:
+        device=DEVICE,
+        checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
+        gpu=1,
+        mem_mb=memory("train_points"),
+        runtime=runtime("train_points"),
+    params:
+        saes=f"{RESULTS}/saes",
+        settings=lambda wildcards: {
+            l0: PLAN.settings_sae(l0) for l0 in split_labels(wildcards.l0s)
+        },
+        recipe=f"recipe={SAES_RECIPE}",
+    script:
+        "../scripts/train_points.py"
 
 
 rule train_sae:
     """A BatchTopK SAE at one L0; its checkpoint, kept undeclared, survives a failed job."""
     input:
         activations=f"{CACHE_FOLDER}/manifest.json",
+        group=group_of,
     output:
         manifest=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
         cfg=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/sae/cfg.json",
@@ -29,7 +103,7 @@ rule train_sae:
         checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
         gpu=1,
         mem_mb=memory("train_sae"),
-        runtime=runtime("train_sae"),
+        runtime=training_limit,
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
         recipe=f"recipe={SAES_RECIPE}",

@@ -51,7 +51,7 @@ def measured_rates(plan: Plan) -> dict[str, Rate]:
         if manifest.get("device") == device and manifest.get("parameters") == (
             plan.settings_decoder_metrics()
         ):
-            work = costs.SECONDS["project_decoder"](study, 0.0)
+            work = costs.SECONDS["project_decoder"](study, ())
             if work >= SMALLEST_S:
                 ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
     return {
