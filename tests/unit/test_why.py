@@ -14,6 +14,7 @@ from workflow_runs import TINY, run_snakemake, tiny_config
 
 from correct_l0 import costs
 from correct_l0.config import canonical, parse_config
+from correct_l0.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.manifest import write_manifest
 from correct_l0.plan import Plan
@@ -218,7 +219,7 @@ class TestReasons:
         (why,) = explain(plan, [job], [])
         assert (why.reason, why.left) == (f"task {second}: not made yet", 0.5)
         cost = preflight.estimate(plan, [why], {}, 2)
-        whole = costs.disk_bytes(plan.study)["probing activations"]
+        whole = disk_bytes(plan.study)["probing activations"]
         assert cost.disk == {"probing activations": whole / 2}
 
     def test_otherwise_snakemakes_own(self, plan):
@@ -275,8 +276,8 @@ class TestPreflight:
         assert by_rule["train_sae"].limit_min == 30
         # Two at once take as long as one; the verdict comes after them.
         assert cost.wall_s == pytest.approx(once + costs.seconds("read_curves", plan.study))
-        assert cost.disk == {"SAEs": costs.disk_bytes(plan.study)["SAEs"] * 2 / 6}
-        assert cost.checkpoints == 2 * costs.disk_bytes(plan.study)["one checkpoint"]
+        assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 2 / 6}
+        assert cost.checkpoints == 2 * disk_bytes(plan.study)["one checkpoint"]
 
     def test_gpus_are_what_there_are_few_of(self, plan):
         study = plan.study.model_copy(update={"device": "cuda"})
@@ -290,7 +291,7 @@ class TestPreflight:
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
         jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]
-        whole = costs.disk_bytes(plan.study)["activations"]
+        whole = disk_bytes(plan.study)["activations"]
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole)}
         # 4 training and 8 held-out shards of 4,096 rows, in windows of two.

@@ -65,10 +65,17 @@ def memory(name):
     )
 
 
-def runtime(name):
-    """Return the time limit of a rule's jobs, in minutes: longer with each attempt."""
+def runtime(name, group=lambda wildcards: []):
+    """Return the time limit of a rule's jobs, in minutes: longer with each attempt.
+
+    `group` returns the file of the job, if any, that has done the work before.
+    """
     return lambda wildcards, attempt: costs.runtime_min(
-        name, STUDY, attempt, points_of(wildcards)
+        name,
+        STUDY,
+        attempt,
+        points_of(wildcards),
+        brought_back=bool(group(wildcards)),
     )
 
 

@@ -15,7 +15,9 @@ from correct_l0.unfinished import points_to_train
 @cache
 def groups():
     """Return the file that ends the group's job, by point, of those that are trained together."""
-    points = [point for point in points_to_train(PLAN, stale_results()) if asked(*point)]
+    points = [
+        point for point in points_to_train(PLAN, stale_results()) if asked(*point)
+    ]
     return {
         point: f"{RESULTS}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
         for group in divide(STUDY, points, costs.points_per_job(STUDY))
@@ -36,18 +38,15 @@ def group_of(wildcards):
 
     A file of another run, its points lost since, would pass for up to date: it is made anew.
     """
-    file = None
-    if workflow.is_main_process:
-        file = groups().get((wildcards.l0, int(wildcards.seed)))
-    workflow.dag.forcefiles.update([file] if file else [])
-    return file or []
-
-
-def training_limit(wildcards, attempt):
-    """Return the time limit of train_sae: in a group, what may be lost since a checkpoint."""
-    if group_of(wildcards):
-        return attempt * costs.stated.FLOOR_MIN
-    return runtime("train_sae")(wildcards, attempt)
+    if not workflow.is_main_process:
+        return []
+    files = [
+        f
+        for point, f in groups().items()
+        if point == (wildcards.l0, int(wildcards.seed))
+    ]
+    workflow.dag.forcefiles.update(files)
+    return files
 
 
 rule train_points:
@@ -60,9 +59,9 @@ rule train_points:
         f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
+    priority: 1  # Longest first, so that nothing waits for a training at the end.
     conda:
         "../../envs/environment.yaml"
-    priority: 1  # Longest first, so that nothing waits for a training at the end.
     threads: 1
     resources:
         device=DEVICE,
@@ -103,7 +102,7 @@ rule train_sae:
         checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
         gpu=1,
         mem_mb=memory("train_sae"),
-        runtime=training_limit,
+        runtime=runtime("train_sae", group_of),
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
         recipe=f"recipe={SAES_RECIPE}",

@@ -1,4 +1,4 @@
-"""What a study costs: seconds, memory and disk of its jobs, from its sizes and stated throughputs.
+"""What a study costs: seconds and memory of its jobs, from its sizes and stated throughputs.
 
 Estimates before anything has run, for the limits given to a cluster (`mem_mb`, `runtime_min`) and
 for `make why`. Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
@@ -131,7 +131,8 @@ def caching_jobs(study: Config) -> int:
     return len(job_windows(Layout.of(a), a.shards_per_job))
 
 
-def _over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+    """Return the sum over the tasks; `per_task`: of the default subset, of the others."""
     cheap = set(default_tasks())
     return sum(per_task[task not in cheap] for task in resolve_tasks(study.probing.tasks))
 
@@ -165,7 +166,7 @@ SECONDS: dict[str, Callable[[Config, tuple[float, ...]], float]] = {
     "cache_activations": lambda study, _: _cache(study) / caching_jobs(study),
     "seal_activations": lambda study, _: 1 + 0.05 * Layout.of(study.activations).shards("training"),
     "cache_probing_activations": lambda study, _: _forward_s(
-        study, _over_tasks(study, stated.TASK_TOKENS)
+        study, over_tasks(study, stated.TASK_TOKENS)
     ),
     "train_points": _train_together,
     "train_sae": _train_together,
@@ -186,6 +187,16 @@ def start_s(rule: str, study: Config) -> float:
     return THROUGHPUT[device_of(study) if rule in GPU_RULES else "cpu"].start_s
 
 
+def work_s(rule: str, study: Config, l0: float | str | None = None) -> float:
+    """Return the estimated seconds of one job's work; see `seconds`."""
+    if rule in ("train_points", "train_sae") and l0 is None:
+        longest = max(study.saes.l0, key=lambda each: _train(study, each))
+        points: tuple[float, ...] = (longest,) * members(rule, study)
+    else:
+        points = tuple(map(float, split_labels(str(l0 or 0))))
+    return SECONDS[rule](study, points)
+
+
 def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
     """Return the estimated seconds of one job, its start included.
 
@@ -199,12 +210,7 @@ def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
         Target L0 of the point, for `train_sae`, or those of a group (`groups.Group.l0s`), for
         `train_points`; unset: what takes longest.
     """
-    if rule in ("train_points", "train_sae") and l0 is None:
-        longest = max(study.saes.l0, key=lambda each: _train(study, each))
-        points: tuple[float, ...] = (longest,) * members(rule, study)
-    else:
-        points = tuple(map(float, split_labels(str(l0 or 0))))
-    return start_s(rule, study) + SECONDS[rule](study, points)
+    return start_s(rule, study) + work_s(rule, study, l0)
 
 
 def members(rule: str, study: Config, l0: float | str | None = None) -> int:
@@ -214,10 +220,22 @@ def members(rule: str, study: Config, l0: float | str | None = None) -> int:
     return len(split_labels(str(l0)))
 
 
-def runtime_min(rule: str, study: Config, attempt: int = 1, l0: float | str | None = None) -> int:
-    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor."""
+def runtime_min(
+    rule: str,
+    study: Config,
+    attempt: int = 1,
+    l0: float | str | None = None,
+    *,
+    brought_back: bool = False,
+) -> int:
+    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor.
+
+    An SAE that is `brought_back` from a group takes the floor: time to redo, alone, what its last
+    checkpoint does not hold, where the group failed.
+    """
     floor = stated.FLOOR_MIN if rule in LONG else stated.SMALL_FLOOR_MIN
-    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * seconds(rule, study, l0) / 60))
+    takes = 0.0 if brought_back else seconds(rule, study, l0)
+    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
 
 
 def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
@@ -233,7 +251,7 @@ def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
         # A shuffle window, and the same once more while it is written.
         return model + 2 * layout.window_shards * layout.shard_rows * layout.row_bytes
     if rule == "cache_probing_activations":
-        return model + 2 * FLOAT * d_in * _over_tasks(study, stated.TASK_ROWS)
+        return model + 2 * FLOAT * d_in * over_tasks(study, stated.TASK_ROWS)
     if rule in ("train_points", "train_sae"):
         saes = members(rule, study, l0)
         # Rows: the split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
@@ -270,29 +288,3 @@ def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     acts = FLOAT * _batch(study) * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
     return math.ceil(((4 * saes + 2) * tensors + 6 * acts) / MIB) + 1000
-
-
-def disk_bytes(study: Config) -> dict[str, int]:
-    """Return the bytes of each part of a finished study, and of the checkpoint of one training.
-
-    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
-    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
-    while one replaces the other.
-    """
-    a, points = study.activations, len(study.points())
-    layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
-    rows = a.training_tokens + a.held_out_tokens
-    steps = max(
-        study.training(l0).training_tokens // study.training(l0).batch_tokens
-        for l0 in study.saes.l0
-    )
-    tasks = len(resolve_tasks(study.probing.tasks))
-    return {
-        "activations": rows * (layout.row_bytes + 12),
-        "text": rows * 10,
-        "probing activations": _over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
-        "SAEs": points * (sae + 40 * steps),
-        "measurements": points * (1_200_000 + 10_000 * tasks),
-        "report": 20_000_000,
-        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
-    }

@@ -1,8 +1,8 @@
 """Which SAEs are trained together, in one job that reads the data once.
 
 A group has one seed, on which the order of the data depends, and one size of batch. It is made of
-the points that have to be trained when Snakemake works the jobs out; how they are grouped changes no
-number. Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
+the points that have to be trained when Snakemake works the jobs out; how they are grouped changes
+no number. Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
