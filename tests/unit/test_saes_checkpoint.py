@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_discarded(tmp_path, uninterrupted, damage, caps
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, change, capsys):
     stop_at(tmp_path, settings(), 30)
     manifest = train_toy(tmp_path, settings(**change))
-    assert "made with other settings, seed or activations" in capsys.readouterr().out
+    assert "made with other settings, seed, activations or code" in capsys.readouterr().out
     assert manifest["resumed_from_step"] is None
 
 

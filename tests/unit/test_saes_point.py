@@ -12,10 +12,10 @@ from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.batchtopk import initial_weights
 from correct_l0.saes.evaluate import held_out_chunks
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.train import build_run, build_sae, non_finite, train
+from correct_l0.saes.train import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 
@@ -30,24 +30,22 @@ def weights_of(folder):
     return (folder / "sae" / "sae_weights.safetensors").read_bytes()
 
 
-def trained_alone(folder, l0=4.5, **training):
-    """Train without saving; returns the trained training SAE, in training units."""
+def trained_alone():
+    """Train without saving; returns the weights, in training units, and the scale."""
     torch.set_num_threads(1)
-    parsed, store = parse_settings(settings(l0, **training)), ToyStore()
-    run, batches = build_run(parsed, D_IN, 0), ToyBatches(store)
+    store = ToyStore()
+    trainer, batches = build_trainer(parse_settings(settings()), D_IN, 0), ToyBatches(store)
     scale = D_IN**0.5 / store.mean_norm
-    with Interruption(10) as interruption:
-        checkpoints = Checkpoints(folder, {})
-        train(run, batches, scale, checkpoints, interruption, fail=non_finite(parsed, 0, batches))
-    return run, scale
+    for step in range(STEPS):
+        trainer.step(batches.batch(step) * scale)
+    return trainer.weights, scale
 
 
-def test_the_saved_sae_takes_raw_activations(point, tmp_path):
+def test_the_saved_sae_takes_raw_activations(point):
     """Its codes are those of the training SAE at the threshold, in raw units."""
     folder, manifest, store = point
     saved = SAE.load_from_disk(folder / "sae")
-    run, scale = trained_alone(tmp_path)
-    sae = run.trainer.sae
+    sae, scale = trained_alone()
     x = store.rest[:500]
     norms = sae.W_dec.norm(dim=1)
     pre_acts = ((x * scale - sae.b_dec) @ sae.W_enc + sae.b_enc) * norms
@@ -111,7 +109,7 @@ def test_loss_curve_and_initialisation(point):
     pairs = overlaps[torch.ones_like(overlaps).triu(1).bool()]
     assert measured[STEPS] == pytest.approx(float(pairs.mean()), rel=1e-5)
     cosines = np.load(folder / "decoder_init_cosine.npy")
-    initial = build_sae(parse_settings(settings()), D_IN, 0).W_dec.detach().numpy()
+    initial = initial_weights(D_IN, D_SAE, 0).W_dec.numpy()
     decoder = SAE.load_from_disk(folder / "sae").W_dec.detach().numpy()
     expected = (decoder * initial).sum(1) / np.linalg.norm(initial, axis=1)
     assert cosines == pytest.approx(expected, abs=1e-5)
@@ -127,9 +125,14 @@ def test_the_same_seed_gives_the_same_bits(point, tmp_path):
 
 
 def test_points_of_one_seed_share_their_initialisation():
-    saes = [build_sae(parse_settings(settings(l0)), D_IN, 3) for l0 in (1, 20)]
-    assert torch.equal(saes[0].W_dec, saes[1].W_dec)
-    assert torch.equal(saes[0].W_enc, saes[0].W_dec.T)
+    first, second = (build_trainer(parse_settings(settings(l0)), D_IN, 3) for l0 in (1, 20))
+    assert torch.equal(first.weights.W_dec, second.weights.W_dec)
+
+
+def test_the_initialisation_is_saelens():
+    ours = build_trainer(parse_settings(settings()), D_IN, 5).weights
+    theirs = build_trainer(parse_settings(settings(engine="saelens")), D_IN, 5).weights
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_both_engines_train_alike(point, tmp_path):
@@ -145,17 +148,6 @@ def test_reduced_precision_trains_alike_and_is_left_behind(point, tmp_path):
     reduced = train_toy(tmp_path, settings(precision="reduced"))
     assert reduced["fvu"] == pytest.approx(exact["fvu"], rel=0.05)
     assert torch.get_float32_matmul_precision() == "highest"
-
-
-def test_learning_rate_schedule():
-    text = settings(training_tokens=8 * BATCH, lr=1.0, lr_warm_up_steps=4, lr_decay_fraction=0.25)
-    for engine in ("fused", "saelens"):
-        parsed = parse_settings(text.replace('"lr"', f'"engine": "{engine}", "lr"'))
-        trainer, rates = build_run(parsed, D_IN, 0).trainer, []
-        for step in range(8):
-            rates.append(trainer.optimizer.param_groups[0]["lr"])
-            trainer.step(ToyBatches(ToyStore()).batch(step))
-        assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 0.5])
 
 
 def test_l0_that_cannot_be_reached_is_flagged(tmp_path):

@@ -42,7 +42,7 @@ def test_the_two_parts_share_no_row_and_miss_none(rows):
 
 def test_measurements_do_not_depend_on_the_chunks():
     class Half:
-        cfg = type("Cfg", (), {"d_sae": 4})
+        d_sae = 4
 
         def encode(self, x):
             return torch.nn.functional.pad(x.relu(), (0, 1))

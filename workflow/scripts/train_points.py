@@ -29,10 +29,11 @@ with job(snakemake.log[0], threads=snakemake.threads):
         checkpoint_s=snakemake.resources.checkpoint_s,
         metadata=read.metadata,
     )
-    reasons = {str(point.folder): str(error) for point, error in failed.items()}
-    for folder, reason in reasons.items():
-        print(f"{folder}: {reason}")
+    # A point that failed is tried again by its own job, whose error it then is.
     write_json(
         snakemake.output.points,
-        {"points": [str(point.folder) for point in points], "failed": reasons},
+        {
+            "points": [str(point.folder) for point in points],
+            "failed": {str(point.folder): str(error) for point, error in failed.items()},
+        },
     )

@@ -1,4 +1,4 @@
-"""A trained SAE read from its folder, for the stages that only use it.
+"""A trained SAE in its folder, in SAELens' inference format.
 
 SAELens reads the same folder with `SAE.load_from_disk`, but takes seconds to import.
 """
@@ -14,17 +14,19 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, read_manifest
+from correct_l0.manifest import check_manifest, read_manifest, replacing, write_json
 
 REQUIRED = {
     "architecture": "jumprelu",
     "normalize_activations": "none",
     "reshape_activations": "none",
 }
+
+WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,40 @@ class SavedSae:
         pre_acts = x @ W_enc + b_enc
         return torch.relu(pre_acts) * (pre_acts > threshold)
 
+    def decode(self, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
+        """Return the reconstruction of raw activations from latent activations."""
+        return acts @ self.W_dec + self.b_dec
+
+
+def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, Any]) -> list[Path]:
+    """Write an inference SAE on the CPU as SAELens does, keys in order; return the files.
+
+    Parameters
+    ----------
+    folder
+        Where `cfg.json` and `sae_weights.safetensors` go.
+    sae
+        The SAE.
+    metadata
+        What SAELens' `cfg.metadata` shall hold.
+    """
+    cfg, weights = Path(folder) / "cfg.json", Path(folder) / "sae_weights.safetensors"
+    content = {
+        **REQUIRED,
+        "apply_b_dec_to_input": sae.apply_b_dec_to_input,
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "device": "cpu",
+        "dtype": str(sae.W_dec.dtype).removeprefix("torch."),
+        "metadata": metadata,
+    }
+    write_json(cfg, json.loads(json.dumps(content, sort_keys=True)))
+    with replacing(weights) as path:
+        save_file({name: getattr(sae, name).contiguous() for name in WEIGHTS}, path)
+        # safetensors makes files that only their owner can read.
+        path.chmod(0o644)
+    return [cfg, weights]
+
 
 def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
     """Return the SAE saved in a folder by SAELens.
@@ -124,12 +160,11 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
                 "save the SAE in its inference form"
             )
     dtype = getattr(torch, str(settings["dtype"]).removeprefix("torch."))
-    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
-    missing = [name for name in names if name not in weights]
+    missing = [name for name in WEIGHTS if name not in weights]
     if missing:
         raise InputError(f"{folder}: no {', '.join(missing)} among the weights; train it again")
     return SavedSae(
-        **{name: weights[name].to(dtype) for name in names},
+        **{name: weights[name].to(dtype) for name in WEIGHTS},
         apply_b_dec_to_input=bool(settings.get("apply_b_dec_to_input", True)),
     )
 

@@ -1,113 +1,190 @@
-"""SAELens' BatchTopK SAE with this project's training step, and the trainer that drives it."""
+"""A BatchTopK SAE in training: its weights, its Adam and its dead latents.
+
+The numbers are those of SAELens' trainer, whose import takes longer than all others of a training
+job together: `engine: saelens` is the reference.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from sae_lens.config import SAETrainerConfig
-from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
-from sae_lens.training.optim import get_lr_scheduler
-from sae_lens.training.sae_trainer import SAETrainer
+from jaxtyping import Float, Int
 from torch import Tensor
-from typing_extensions import override
+from torch.optim.adam import adam
 
 from correct_l0.saes import sparse
+from correct_l0.saes.schedule import learning_rates
+from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.step import BatchTopKLoss, StepOptions, StepResult
 
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+"""Adam's constants: SAELens' and torch's defaults."""
+MAX_NORM = 1.0
+"""Longest gradient, over all weights, beyond which it is scaled down."""
+DECODER_NORM = 0.1
+"""Norm of the decoder's rows at the start."""
 
-class FusedBatchTopKSAE(BatchTopKTrainingSAE):
-    """SAELens' BatchTopK SAE whose training forward pass is one function.
 
-    Weights, loss, saved format and everything else are SAELens'. `use_sparse` chooses how the
-    products run; unset, by the share of latents that are active.
+class Weights(NamedTuple):
+    """The weights of an SAE, in the order in which SAELens sums their gradients' norms."""
+
+    b_dec: Float[Tensor, " d_in"]
+    W_dec: Float[Tensor, "d_sae d_in"]
+    W_enc: Float[Tensor, "d_in d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+
+
+class Losses(NamedTuple):
+    """What is kept of a training step: losses per token in training units, and the batch's L0."""
+
+    mse_loss: Float[Tensor, ""]
+    aux_loss: Float[Tensor, ""]
+    loss: Float[Tensor, ""]
+    l0: float | Float[Tensor, ""]
+
+
+def initial_decoder(d_in: int, d_sae: int, seed: int) -> Float[Tensor, "d_sae d_in"]:
+    """Return a new decoder on the CPU: rows of norm 0.1, entries uniformly distributed before.
+
+    A function of the seed, not of L0, and bit by bit SAELens'.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    W_dec = torch.empty(d_sae, d_in)
+    torch.nn.init.kaiming_uniform_(W_dec, generator=generator)
+    return W_dec.div_(W_dec.norm(dim=-1, keepdim=True)).mul_(DECODER_NORM)
+
+
+def initial_weights(d_in: int, d_sae: int, seed: int) -> Weights:
+    """Return new weights on the CPU: the encoder is the decoder's transpose, the biases are zero.
+
+    Examples
+    --------
+    >>> weights = initial_weights(3, 5, seed=0)
+    >>> torch.equal(weights.W_enc, weights.W_dec.T), weights.W_dec.norm(dim=1)
+    (True, tensor([0.1000, 0.1000, 0.1000, 0.1000, 0.1000]))
+    """
+    W_dec = initial_decoder(d_in, d_sae, seed)
+    return Weights(torch.zeros(d_in), W_dec, W_dec.T.contiguous(), torch.zeros(d_sae))
+
+
+class FusedTrainer:
+    """Trains one SAE with this project's training step.
+
+    Parameters
+    ----------
+    settings
+        Of the point.
+    weights
+        Initial weights, on the device to train on; changed in place.
+
+    Attributes
+    ----------
+    weights : Weights
+        The SAE, in training units.
+    n_steps : int
+        Steps done.
+    since_fired : Float[Tensor, "d_sae"]
+        Steps since each latent fired.
+    use_sparse : bool or None
+        How the products run; None: by the share of latents that are active.
+    guess : float or None
+        Smallest activation selected in the last step: where the next one is looked for. No effect
+        on the result.
     """
 
-    use_sparse: bool | None = None
-    last_smallest: float | None = None
-    """Smallest activation selected in the last step: where the next one is looked for."""
+    def __init__(self, settings: SaeSettings, weights: Weights) -> None:
+        self.settings = settings
+        self.weights = Weights(*(value.requires_grad_() for value in weights))
+        self.n_steps = 0
+        self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
+        self.use_sparse: bool | None = None
+        self.guess: float | None = None
+        self._rates = learning_rates(settings)
+        self._means = [torch.zeros_like(value) for value in self.weights]
+        self._squares = [torch.zeros_like(value) for value in self.weights]
+        self._counts = [torch.zeros((), device=value.device) for value in self.weights]
+        self._none_dead_before = 0
 
-    @override
-    def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
-        sae_in = step_input.sae_in.to(self.dtype)
-        mask = step_input.dead_neuron_mask
-        dead = None if mask is None else mask.nonzero().view(-1)
-        on_cpu = sae_in.device.type == "cpu"
-        few = sparse.is_faster(self.cfg.k / self.cfg.d_sae)
+    def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
+        """Train on a batch in training units."""
+        training = self.settings.training
         options = StepOptions(
-            count=int(self.cfg.k * len(sae_in)),
-            guess=self.last_smallest,
-            dead=dead if dead is not None and len(dead) else None,
-            aux_coefficient=self.cfg.aux_loss_coefficient,
-            sparse=on_cpu and (few if self.use_sparse is None else self.use_sparse),
+            count=int(self.settings.l0 * len(sae_in)),
+            guess=self.guess,
+            dead=self._dead(),
+            aux_coefficient=training.aux_loss_coefficient,
+            sparse=self._sparse(sae_in.device.type),
         )
+        b_dec, W_dec, W_enc, b_enc = self.weights
         result: StepResult
-        loss, result = BatchTopKLoss.apply(
-            sae_in, self.W_enc, self.b_enc, self.W_dec, self.b_dec, options
-        )
-        self._update_threshold(result)
-        return TrainStepOutput(
-            sae_in=sae_in,
-            sae_out=result.sae_out,
-            feature_acts=result.acts,
-            # The pre-activations are overwritten by the selection; SAELens' trainer needs none.
-            hidden_pre=result.acts,
-            loss=loss,
-            losses={
-                "mse_loss": result.mse_loss,
-                "auxiliary_reconstruction_loss": result.aux_loss,
-            },
-            metrics={"topk_threshold": self.topk_threshold, "l0": result.kept / len(sae_in)},
-        )
+        loss, result = BatchTopKLoss.apply(sae_in, W_enc, b_enc, W_dec, b_dec, options)
+        self.guess = result.smallest
+        self.since_fired += 1
+        self.since_fired.masked_fill_(result.acts.sum(0) > 0, 0)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, MAX_NORM)
+        self._adam()
+        self.n_steps += 1
+        return Losses(result.mse_loss, result.aux_loss, loss.detach(), result.kept / len(sae_in))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        return {
+            "weights": [value.detach() for value in self.weights],
+            "means": self._means,
+            "squares": self._squares,
+            "counts": self._counts,
+            "since_fired": self.since_fired,
+            "n_steps": self.n_steps,
+        }
 
     @torch.no_grad()
-    def _update_threshold(self, result: StepResult) -> None:
-        self.last_smallest = result.smallest
-        if result.smallest > 0:
-            rate = self.cfg.topk_threshold_lr
-            self.topk_threshold.mul_(1 - rate).add_(rate * result.smallest)
-        else:
-            self.update_topk_threshold(result.acts)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        pairs = [
+            *zip(self.weights, state["weights"], strict=True),
+            *zip(self._means, state["means"], strict=True),
+            *zip(self._squares, state["squares"], strict=True),
+            *zip(self._counts, state["counts"], strict=True),
+            (self.since_fired, state["since_fired"]),
+        ]
+        for value, saved in pairs:
+            value.copy_(saved)
+        self.n_steps = state["n_steps"]
+        self._none_dead_before = 0
 
+    def _sparse(self, device: str) -> bool:
+        few = sparse.is_faster(self.settings.l0 / self.settings.d_sae)
+        return device == "cpu" and (few if self.use_sparse is None else self.use_sparse)
 
-class FusedTrainer(SAETrainer[FusedBatchTopKSAE, BatchTopKTrainingSAEConfig]):
-    """SAELens' trainer with Adam in one pass and without the statistics that only its log reads.
+    def _dead(self) -> Int[Tensor, " n_dead"] | None:
+        """Return the latents that have not fired for longer than the window; None: there is none.
 
-    Gradient clipping, schedules and the count of steps since a latent fired are SAELens'.
-    """
+        Looked up only from the step on at which one can be dead: on CUDA each look waits for the
+        device.
+        """
+        window = self.settings.training.dead_feature_window
+        if self.n_steps < self._none_dead_before:
+            return None
+        dead = (self.since_fired > window).nonzero().view(-1)
+        if len(dead):
+            return dead
+        self._none_dead_before = self.n_steps + window + 1 - int(self.since_fired.max())
+        return None
 
-    def __init__(self, cfg: SAETrainerConfig, sae: FusedBatchTopKSAE, data_provider: Any) -> None:
-        super().__init__(cfg, sae, data_provider)
-        betas = (cfg.adam_beta1, cfg.adam_beta2)
-        self.optimizer = torch.optim.Adam(sae.parameters(), lr=cfg.lr, betas=betas, fused=True)
-        self.lr_scheduler = get_lr_scheduler(
-            cfg.lr_scheduler_name,
-            lr=cfg.lr,
-            optimizer=self.optimizer,
-            warm_up_steps=cfg.lr_warm_up_steps,
-            decay_steps=cfg.lr_decay_steps,
-            training_steps=cfg.total_training_steps,
-            lr_end=cfg.lr if cfg.lr_end is None else cfg.lr_end,
-            num_cycles=cfg.n_restart_cycles,
-        )
+    @torch.no_grad()
+    def _adam(self) -> None:
+        """Adam in one pass.
 
-    @override
-    def _train_step(self, sae: FusedBatchTopKSAE, sae_in: Tensor) -> TrainStepOutput:
-        output = sae.training_forward_pass(
-            TrainStepInput(
-                sae_in=sae_in,
-                dead_neuron_mask=self.dead_neurons,
-                coefficients=self.get_coefficients(),
-                n_training_steps=self.n_training_steps,
-                is_logging_step=False,
-            )
-        )
-        self.n_forward_passes_since_fired += 1
-        self.n_forward_passes_since_fired[output.feature_acts.sum(0) > 0] = 0
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.lr_scheduler.step()
-        return output
+        The function, as `torch.optim.Adam` imports torch's compiler: as slow as torch itself.
+        """
+        gradients = [value.grad for value in self.weights if value.grad is not None]
+        adam(
+            list(self.weights), gradients, self._means, self._squares, [], self._counts,
+            fused=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+            lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
+        )  # fmt: skip
+        for value in self.weights:
+            value.grad = None

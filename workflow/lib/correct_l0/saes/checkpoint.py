@@ -66,7 +66,7 @@ class Checkpoints:
         try:
             index = json.loads(self._index.read_text())
             if index["identity"] != self.identity:
-                return self._unused("was made with other settings, seed or activations")
+                return self._unused("was made with other settings, seed, activations or code")
             path = self.folder / index["file"]
             if sha256_of(path) != index["sha256"]:
                 return self._unused("is damaged")

@@ -12,6 +12,20 @@ from torch import Tensor
 CHUNK_TOKENS = 4096
 
 
+class Codes(Protocol):
+    """An SAE in use."""
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+
+    def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
+        """Return latent activations."""
+
+    def decode(self, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
+        """Return the reconstruction."""
+
+
 class HeldOut(Protocol):
     """Held-out activations of a store."""
 
@@ -44,13 +58,13 @@ def held_out_chunks(
 
 
 @torch.no_grad()
-def measure(sae: Any, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: float) -> dict:
+def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: float) -> dict:
     """Return what an inference SAE does on raw activations.
 
     Parameters
     ----------
     sae
-        Has `encode`, `decode` and `cfg.d_sae`, as SAELens' SAEs have.
+        The SAE, on the device of the chunks.
     chunks
         Raw activations.
     scale
@@ -65,10 +79,9 @@ def measure(sae: Any, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: floa
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> sae = SimpleNamespace(
-    ...     cfg=SimpleNamespace(d_sae=2), encode=lambda x: x.relu(), decode=lambda acts: acts
-    ... )
+    >>> from correct_l0.saved_sae import SavedSae
+    >>> one, zero = torch.eye(2), torch.zeros(2)
+    >>> sae = SavedSae(one, zero, one, zero, threshold=zero)
     >>> found = measure(sae, [torch.tensor([[3.0, -4.0], [1.0, 0.0]])], scale=0.5)
     >>> found["l0_measured"], found["dead_latents"], found["mse"], found["fvu"]
     (1.0, 1, 2.0, 1.6)
@@ -76,7 +89,7 @@ def measure(sae: Any, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: floa
     active = error = squares = 0.0
     total: Tensor | None = None
     tokens = 0
-    fired = torch.zeros(sae.cfg.d_sae, dtype=torch.bool)
+    fired = torch.zeros(sae.d_sae, dtype=torch.bool)
     for x in chunks:
         acts = sae.encode(x)
         error += (sae.decode(acts) - x).square().sum(dtype=torch.float64).item()
@@ -95,7 +108,7 @@ def measure(sae: Any, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: floa
         "mse": error * scale**2 / tokens,
         "fvu": error / variance,
         "dead_latents": dead,
-        "dead_fraction": dead / sae.cfg.d_sae,
+        "dead_fraction": dead / sae.d_sae,
         "evaluated_tokens": tokens,
     }
 

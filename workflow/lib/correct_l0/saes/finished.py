@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, digest_of, read_manifest
+from correct_l0.manifest import check_manifest, read_manifest
 from correct_l0.saes import RECIPE
+from correct_l0.saes.settings import PointJob
 
 FOLDER = "finished"
 NO_HARD_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -34,24 +35,33 @@ def keep_finished(folder: Path | str) -> None:
         print(f"no second name for the finished SAE ({error.strerror}); a rerun trains anew")
 
 
-def taken_up(folder: Path, parameters: str, seed: int, activations: Path | str) -> bool:
-    """Put a finished SAE back as a job does that finds it, and tell whether there was one.
+def still_to_train(jobs: Iterable[PointJob], store_digest: str) -> list[PointJob]:
+    """Bring back what was finished earlier; return the other points, their failures forgotten.
 
     Parameters
     ----------
-    folder
-        Folder of the point; `failure.json` in it goes, as the point has not failed.
-    parameters, seed
-        As in `bring_back`.
-    activations
-        Manifest of the activation cache.
+    jobs
+        Points.
+    store_digest
+        Identifies the activations they are trained on.
     """
-    inputs = {"activations": digest_of(activations)}
-    there = bring_back(folder, recipe=RECIPE, parameters=parameters, inputs=inputs, seed=seed)
-    if there:
-        (folder / "failure.json").unlink(missing_ok=True)
-        print("finished earlier with the same settings, seed and activations; brought back")
-    return there
+    rest = []
+    for job in jobs:
+        (job.folder / "failure.json").unlink(missing_ok=True)
+        if bring_back(
+            job.folder,
+            recipe=RECIPE,
+            parameters=job.settings_json,
+            inputs={"activations": store_digest},
+            seed=job.seed,
+        ):
+            print(
+                f"{job.folder}: finished earlier with the same settings, seed and activations; "
+                "brought back"
+            )
+        else:
+            rest.append(job)
+    return rest
 
 
 def bring_back(

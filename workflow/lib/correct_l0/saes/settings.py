@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from correct_l0.config import canonical
 from correct_l0.config_sections import Training, format_l0
@@ -36,6 +37,18 @@ class SaeSettings:
         """Return the canonical string `parse_settings` reads."""
         training = json.loads(canonical(self.training))
         return canonical({"d_sae": self.d_sae, "l0": self.l0, "training": training})
+
+
+@dataclass(frozen=True)
+class PointJob:
+    """One SAE to train: where it goes, what it is."""
+
+    folder: Path
+    """Folder of the point."""
+    settings_json: str
+    """Canonical settings (`parse_settings`)."""
+    seed: int
+    """Seed of the initialisation."""
 
 
 def parse_settings(text: str) -> SaeSettings:

@@ -98,10 +98,10 @@ def inference_sae(
 
 def measure_sae(sae: SavedSae, samples: MeasureSamples) -> Measured:
     """Return what an SAE does on samples, and how its decoder matches the true features."""
-    whole = SimpleNamespace(
+    whole: Any = SimpleNamespace(
         encode=sae.encode,
         decode=lambda acts: torch.addmm(sae.b_dec, acts, sae.W_dec),
-        cfg=SimpleNamespace(d_sae=sae.d_sae),
+        d_sae=sae.d_sae,
     )
     found = evaluate.measure(whole, samples.rows.split(CHUNK), 1.0)
     return Measured(

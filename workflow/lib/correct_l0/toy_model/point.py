@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from correct_l0.config import canonical
 from correct_l0.config_sections import format_l0
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, replacing, write_json, write_manifest
+from correct_l0.manifest import check_manifest, write_manifest
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.group import train_group
-from correct_l0.saved_sae import SavedSae
+from correct_l0.saved_sae import SavedSae, write_saved_sae
 from correct_l0.toy_model import RECIPE
 from correct_l0.toy_model.experiment_settings import ToyTraining
 from correct_l0.toy_model.features import Features, build_features
@@ -173,21 +172,5 @@ def _train(
 
 def save_sae(folder: Path, sae: SavedSae, features: Features, seed: int) -> list[Path]:
     """Write an inference SAE as SAELens does, so that SAELens can read it; return the files."""
-    cfg = {
-        "architecture": "jumprelu",
-        "d_in": sae.d_in,
-        "d_sae": sae.d_sae,
-        "dtype": "float32",
-        "device": "cpu",
-        "apply_b_dec_to_input": sae.apply_b_dec_to_input,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "metadata": {"toy_model_features": features.count, "seed": seed},
-    }
-    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
-    weights = {name: getattr(sae, name).contiguous() for name in names}
-    write_json(folder / "sae" / "cfg.json", cfg)
-    with replacing(folder / "sae" / "sae_weights.safetensors") as path:
-        save_file(weights, path)
-        path.chmod(0o644)
-    return [folder / "sae" / "cfg.json", folder / "sae" / "sae_weights.safetensors"]
+    metadata = {"toy_model_features": features.count, "seed": seed}
+    return write_saved_sae(folder / "sae", sae, metadata)

@@ -1,0 +1,143 @@
+"""What the fused engine does itself is what SAELens and torch do, to the bit."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.saes.sae import SAE
+from sae_lens.training.optim import get_lr_scheduler
+
+from correct_l0.saes.batchtopk import FusedTrainer, initial_weights
+from correct_l0.saes.result import fold, training_metadata
+from correct_l0.saes.schedule import learning_rates
+from correct_l0.saes.settings import parse_settings
+from correct_l0.saved_sae import load_saved_sae, write_saved_sae
+from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
+
+
+def test_learning_rate():
+    text = settings(training_tokens=8 * BATCH, lr=1.0, lr_warm_up_steps=4, lr_decay_fraction=0.25)
+    rates = learning_rates(parse_settings(text))
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 0.5])
+
+
+@pytest.mark.parametrize("warm_up", [0, 1, 2, 7, 30])
+@pytest.mark.parametrize("decay", [0.0, 0.02, 0.3, 0.4])
+def test_the_learning_rate_has_the_bits_of_saelens(warm_up, decay):
+    parsed = parse_settings(
+        settings(
+            training_tokens=50 * BATCH, lr=3e-4, lr_warm_up_steps=warm_up, lr_decay_fraction=decay
+        )
+    )
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=3e-4)
+    scheduler = get_lr_scheduler(
+        "constant", optimizer, training_steps=50, lr=3e-4, warm_up_steps=warm_up,
+        decay_steps=parsed.decay_steps, lr_end=3e-4, num_cycles=1,
+    )  # fmt: skip
+    expected = []
+    for _ in range(50):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert learning_rates(parsed) == expected
+
+
+def test_clipping_and_adam_have_the_bits_of_torch():
+    """Twelve steps beside `torch.optim.Adam` on the gradients that the step left."""
+    parsed = parse_settings(settings(training_tokens=12 * BATCH, lr_decay_fraction=0.5))
+    trainer = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0))
+    theirs = [value.detach().clone().requires_grad_() for value in trainer.weights]
+    adam = torch.optim.Adam(theirs, lr=0.01, fused=True)
+    for step, rate in enumerate(learning_rates(parsed)):
+        gradients, clip = [], torch.nn.utils.clip_grad_norm_
+
+        def noted(weights, longest, clip=clip, gradients=gradients):
+            gradients.extend(value.grad.clone() for value in weights)
+            return clip(weights, longest)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.nn.utils, "clip_grad_norm_", noted)
+            trainer.step(ToyBatches(ToyStore()).batch(step))
+        for value, gradient in zip(theirs, gradients, strict=True):
+            value.grad = gradient
+        clip(theirs, 1.0)
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    assert all(torch.equal(a, b) for a, b in zip(trainer.weights, theirs, strict=True))
+
+
+def test_dead_latents_are_looked_up_only_where_one_can_be_dead():
+    """Against counting: a latent is dead once it has not fired in more steps than the window."""
+    parsed = parse_settings(settings(1.5, dead_feature_window=3, training_tokens=60 * BATCH))
+    trainer, silent = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0)), torch.zeros(D_SAE)
+    looks, found = [], trainer._dead
+
+    def dead():
+        result = found()
+        expected = (silent > 3).nonzero().view(-1)
+        assert (result is None) == (len(expected) == 0)
+        assert result is None or torch.equal(result, expected)
+        looks.append(trainer._none_dead_before <= trainer.n_steps)
+        return result
+
+    trainer._dead = dead
+    for step in range(60):
+        trainer.step(ToyBatches(ToyStore()).batch(step))
+        silent = torch.where(trainer.since_fired == 0, 0, silent + 1)
+        assert torch.equal(silent, trainer.since_fired)
+    assert not all(looks)
+    assert any(looks[5:])
+
+
+def test_the_files_are_those_saelens_writes(tmp_path):
+    """Settings and weights, after folding scale and norms; SAELens reads them to the same codes."""
+    cfg = BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=4.5)
+    cfg.metadata["model_name"] = "toy"
+    theirs = BatchTopKTrainingSAE(cfg)
+    with torch.no_grad():
+        for value in theirs.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1)))
+    parsed = parse_settings(settings(4.5))
+    trainer = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0))
+    with torch.no_grad():
+        for name, value in theirs.named_parameters():
+            getattr(trainer.weights, name).copy_(value)
+    sae = fold(trainer.weights, 0.7)
+    sae.threshold.fill_(0.25)
+    write_saved_sae(tmp_path / "ours", sae, {"model_name": "toy", **training_metadata(parsed)})
+    theirs.fold_activation_norm_scaling_factor(0.7)
+    theirs.topk_threshold.fill_(0.25)
+    theirs.save_inference_model(tmp_path / "theirs")
+    found, expected = (tmp_path / name / "sae_weights.safetensors" for name in ("ours", "theirs"))
+    assert found.read_bytes() == expected.read_bytes()
+    found, expected = (
+        json.loads((tmp_path / name / "cfg.json").read_text()) for name in ("ours", "theirs")
+    )
+    assert found == expected
+    x = 3 * torch.randn(100, D_IN, generator=torch.Generator().manual_seed(2))
+    read, reference = load_saved_sae(tmp_path / "ours"), SAE.load_from_disk(tmp_path / "ours")
+    codes = read.encode(x)
+    assert 0 < (codes > 0).float().mean() < 0.9
+    assert torch.equal(codes, reference.encode(x))
+    assert torch.equal(read.decode(codes), reference.decode(codes))
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import correct_l0.saes.finished", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
+        (
+            "import saes_toy, tempfile; saes_toy.train_toy(tempfile.mkdtemp())",
+            {"sae_lens", "torch._dynamo", "transformers", "pandas", "scipy", "zarr"},
+        ),
+    ],
+    ids=["brought back", "trained"],
+)
+def test_what_takes_seconds_to_import_is_not_imported(statement, absent):
+    code = f"{statement}; import sys; print(sorted({absent} & sys.modules.keys()))"
+    command = [sys.executable, "-c", f"import sys; sys.path = {sys.path}; {code}"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"

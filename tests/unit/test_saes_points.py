@@ -1,0 +1,195 @@
+"""Several points in one pass over the data: each has the bits it has alone."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from correct_l0.errors import InputError
+from correct_l0.saes.points import PointJob, train_points
+from saes_toy import BATCH, STEPS, ToyBatches, ToyStore, settings, train_toy
+
+FILES = ("sae/sae_weights.safetensors", "sae/cfg.json", "loss.csv", "decoder_init_cosine.npy")
+POINTS = {
+    "plain": settings(4.5, lr_warm_up_steps=20),
+    "dead": settings(0.5, dead_feature_window=5),
+    "short": settings(2.3, training_tokens=120 * BATCH, lr_decay_fraction=0.3),
+    "reduced": settings(6, precision="reduced"),
+    "saelens": settings(3, engine="saelens", training_tokens=150 * BATCH),
+}
+
+
+class CountedBatches(ToyBatches):
+    """Batches that note which were asked for, and ask the process to stop at one of them."""
+
+    def __init__(self, stop_at=None):
+        super().__init__(ToyStore())
+        self.asked, self.stop_at = [], stop_at
+
+    def batch(self, step):
+        self.asked.append(step)
+        if step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return super().batch(step)
+
+
+def jobs_in(folder, names=POINTS, **changed):
+    texts = {name: changed.get(name, POINTS[name]) for name in names}
+    return {name: PointJob(folder / name, text, 0) for name, text in texts.items()}
+
+
+def train(folder, names=POINTS, stop_at=None, **changed):
+    """Train points together; returns the failures and the steps whose batch was asked for."""
+    torch.set_num_threads(1)
+    batches = CountedBatches(stop_at)
+    jobs = jobs_in(folder, names, **changed)
+    if stop_at is None:
+        return train_points(ToyStore(), batches, list(jobs.values())), batches.asked
+    with pytest.raises(SystemExit) as stopped:
+        train_points(ToyStore(), batches, list(jobs.values()))
+    assert stopped.value.code == 128 + signal.SIGUSR1
+    return {}, batches.asked
+
+
+def content(folder):
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    for name, text in POINTS.items():
+        train_toy(folder / name, text)
+    return {name: content(folder / name) for name in POINTS}
+
+
+def test_together_the_bits_are_those_alone(tmp_path, alone):
+    failures, asked = train(tmp_path)
+    assert failures == {}
+    assert asked == list(range(STEPS))
+    for name, expected in alone.items():
+        assert content(tmp_path / name) == expected, name
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert manifest["resumed_from_step"] is None
+        assert 0 <= manifest["data_wait_fraction"] < 1
+        assert manifest["tokens_per_s"] == pytest.approx(manifest["tokens"] / manifest["wall_s"])
+        assert not (tmp_path / name / "checkpoint").exists()
+
+
+def test_after_a_stop_points_go_on_in_other_groups(tmp_path, alone):
+    """Two groups stopped at different steps, then all points in one: each from its own step."""
+    train(tmp_path, ["plain", "short"], stop_at=60)
+    train(tmp_path, ["dead", "saelens"], stop_at=130)
+    failures, asked = train(tmp_path)
+    assert failures == {}
+    assert asked == list(range(STEPS))
+    resumed = {"plain": 61, "short": 61, "dead": 131, "saelens": 131, "reduced": None}
+    for name, step in resumed.items():
+        assert content(tmp_path / name) == alone[name], name
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert manifest["resumed_from_step"] == step
+
+
+def test_stopped_after_a_member_ended(tmp_path, alone):
+    train(tmp_path, stop_at=170)
+    assert (tmp_path / "short" / "manifest.json").exists()
+    before = (tmp_path / "short" / "manifest.json").read_bytes()
+    assert not (tmp_path / "plain" / "manifest.json").exists()
+    _, asked = train(tmp_path)
+    assert asked == list(range(171, STEPS))
+    assert (tmp_path / "short" / "manifest.json").read_bytes() == before
+    assert {name: content(tmp_path / name) for name in POINTS} == alone
+
+
+def test_only_the_point_that_changed_is_trained_again(tmp_path, alone, capsys):
+    train(tmp_path, ["plain", "dead", "short"])
+    capsys.readouterr()
+    _, asked = train(
+        tmp_path, ["plain", "dead", "short"], short=settings(2.4, training_tokens=10 * BATCH)
+    )
+    assert capsys.readouterr().out.count("brought back") == 2
+    assert asked == list(range(10))
+    assert content(tmp_path / "plain") == alone["plain"]
+
+
+def test_a_diverging_point_is_left_out(tmp_path, alone):
+    failures, _ = train(tmp_path, ["plain", "dead", "short"], dead=settings(lr=1e30))
+    job = PointJob(tmp_path / "dead", settings(lr=1e30), 0)
+    assert list(failures) == [job]
+    reason = json.loads((tmp_path / "dead" / "failure.json").read_text())["reason"]
+    assert reason == str(failures[job])
+    assert "l0 4.5, seed 0, step 1: the loss is non-finite with lr 1e+30" in reason
+    assert not (tmp_path / "dead" / "manifest.json").exists()
+    for name in ("plain", "short"):
+        assert content(tmp_path / name) == alone[name]
+        assert not (tmp_path / name / "failure.json").exists()
+
+
+def test_a_diverging_point_does_not_keep_the_others_from_being_saved(tmp_path, alone):
+    """Stopped before the first look at the losses."""
+    train(tmp_path, ["plain", "dead"], stop_at=20, dead=settings(lr=1e30))
+    assert "non-finite" in (tmp_path / "dead" / "failure.json").read_text()
+    assert json.loads((tmp_path / "plain/checkpoint/index.json").read_text())["step"] == 21
+    train(tmp_path, ["plain"])
+    assert content(tmp_path / "plain") == alone["plain"]
+
+
+def test_settings_that_hold_no_training_fail_that_point(tmp_path, alone):
+    failures, _ = train(tmp_path, ["plain", "short"], short=settings(training_tokens=1))
+    assert ["below one batch" in str(error) for error in failures.values()] == [True]
+    assert content(tmp_path / "plain") == alone["plain"]
+
+
+def test_unreadable_data_fail_every_point(tmp_path):
+    class Damaged(ToyBatches):
+        def batch(self, step):
+            if step == 5:
+                raise InputError("shard 0: its bytes differ")
+            return super().batch(step)
+
+    jobs = list(jobs_in(tmp_path, ["plain", "short"]).values())
+    failures = train_points(ToyStore(), Damaged(ToyStore()), jobs)
+    assert {str(error) for error in failures.values()} == {"shard 0: its bytes differ"}
+    assert list(failures) == jobs
+
+
+@pytest.mark.parametrize("other", [(settings(batch_tokens=64), 0), (settings(), 1)])
+def test_points_of_another_stream_are_refused(tmp_path, other):
+    jobs = [PointJob(tmp_path / "a", settings(), 0), PointJob(tmp_path / "b", *other)]
+    with pytest.raises(ValueError, match="differ in"):
+        train_points(ToyStore(), ToyBatches(ToyStore()), jobs)
+
+
+def test_waiting_is_shared_equally(tmp_path, monkeypatch):
+    """Each batch takes 4 s and a point's own step 3 s: of 5 s two are spent waiting."""
+    now = [0.0]
+
+    class Slow(ToyBatches):
+        def batch(self, step):
+            now[0] += 4
+            return super().batch(step)
+
+    def clock():
+        return now[0]
+
+    from correct_l0.saes import batchtopk, points
+    from correct_l0.saes import train as training
+
+    step = batchtopk.FusedTrainer.step
+
+    def three_seconds(self, x):
+        now[0] += 3
+        return step(self, x)
+
+    monkeypatch.setattr(points.time, "perf_counter", clock)
+    monkeypatch.setattr(training.time, "perf_counter", clock)
+    monkeypatch.setattr(batchtopk.FusedTrainer, "step", three_seconds)
+    texts = [settings(l0, training_tokens=10 * BATCH) for l0 in (2, 4)]
+    jobs = [PointJob(tmp_path / str(i), text, 0) for i, text in enumerate(texts)]
+    train_points(ToyStore(), Slow(ToyStore()), jobs)
+    for job in jobs:
+        manifest = json.loads((job.folder / "manifest.json").read_text())
+        assert manifest["wall_s"] == pytest.approx(50)
+        assert manifest["data_wait_fraction"] == pytest.approx(0.4)

@@ -1,0 +1,212 @@
+"""What a trained point leaves: the calibrated SAE, its losses, its facts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from correct_l0.manifest import package_version, replacing, write_manifest
+from correct_l0.saes import RECIPE, evaluate
+from correct_l0.saes.batchtopk import DECODER_NORM, Weights, initial_decoder
+from correct_l0.saes.finished import keep_finished
+from correct_l0.saes.settings import PointJob, SaeSettings
+from correct_l0.saes.threshold import count_bits, threshold_for
+from correct_l0.saes.train import COLUMNS, Run
+from correct_l0.saved_sae import SavedSae, load_saved_sae, write_saved_sae
+
+L0_TOLERANCE = 0.02
+"""Largest relative distance of the measured from the target L0 that counts as meeting it."""
+
+
+class Store(evaluate.HeldOut, Protocol):
+    """The sealed activation store, as far as training needs it."""
+
+    d_in: int
+    mean_norm: float
+    """Mean norm of the raw training rows: a constant of the store."""
+    digest: str
+    """Identifies the store's content."""
+
+
+def scale_of(store: Store) -> float:
+    """Return the factor from raw activations to training units: their mean norm is sqrt(d_in)."""
+    return store.d_in**0.5 / store.mean_norm
+
+
+def write_point(
+    run: Run,
+    job: PointJob,
+    store: Store,
+    *,
+    device: str,
+    metadata: Mapping[str, Any],
+    between: Callable[[], None],
+) -> None:
+    """Write the folder of a trained point, its manifest last, and forget its checkpoint.
+
+    Parameters
+    ----------
+    run
+        Trained to the end.
+    job
+        Where it goes and what it is.
+    store
+        Its held-out rows calibrate and measure.
+    device
+        Where it was trained.
+    metadata
+        What the saved SAE tells about its input.
+    between
+        Called between chunks of held-out rows; may raise to leave.
+    """
+    folder, settings, scale = job.folder, run.settings, scale_of(store)
+    facts = _save_sae(run.trainer.weights, settings, store, folder, device, metadata, between)
+    W_dec = run.trainer.weights.W_dec.detach().cpu() / scale
+    initial = initial_decoder(store.d_in, settings.d_sae, job.seed)
+    cosines = evaluate.row_cosines(W_dec, initial)
+    with replacing(folder / "decoder_init_cosine.npy") as path:
+        np.save(path, cosines.numpy())
+    history = run.history.cpu()
+    _write_losses(folder / "loss.csv", history, run.c_dec, settings.training.batch_tokens)
+    spread = evaluate.quantiles(cosines)
+    tokens = settings.steps * settings.training.batch_tokens
+    names = ("sae/cfg.json", "sae/sae_weights.safetensors", "loss.csv", "decoder_init_cosine.npy")
+    write_manifest(
+        folder / "manifest.json",
+        stage="train_sae",
+        recipe=RECIPE,
+        parameters=job.settings_json,
+        inputs={"activations": store.digest},
+        outputs=[folder / name for name in names],
+        seed=job.seed,
+        l0=settings.l0,
+        d_in=store.d_in,
+        d_sae=settings.d_sae,
+        steps=settings.steps,
+        tokens=tokens,
+        activation_scale=scale,
+        **facts,
+        init_cosine_median=spread["0.5"],
+        init_cosine_quantiles=spread,
+        loss_slope=evaluate.loss_slope(history[:, COLUMNS.index("loss")]),
+        tokens_per_s=tokens / run.wall_s,
+        data_wait_fraction=run.wait_s / run.wall_s,
+        wall_s=run.wall_s,
+        resumed_from_step=run.resumed_from_step,
+        device=device,
+        threads=torch.get_num_threads(),
+    )
+    keep_finished(folder)
+    run.checkpoints.clear()
+    print(
+        f"{run.label}: {settings.steps} steps, {1000 * run.wall_s / settings.steps:.1f} ms each; "
+        f"l0 measured {facts['l0_measured']:.4g}, fvu {facts['fvu']:.4f}, "
+        f"{facts['dead_latents']} dead latents"
+    )
+
+
+@torch.no_grad()
+def _save_sae(
+    weights: Weights,
+    settings: SaeSettings,
+    store: Store,
+    folder: Path,
+    device: str,
+    metadata: Mapping[str, Any],
+    between: Callable[[], None],
+) -> dict[str, Any]:
+    """Calibrate, save and measure the SAE; return the facts."""
+
+    def chunks(part: int) -> Iterator[Float[Tensor, "chunk d_in"]]:
+        for chunk in evaluate.held_out_chunks(store, part, device):
+            yield chunk
+            between()
+
+    l0, scale = settings.l0, scale_of(store)
+    sae = fold(weights, scale)
+    counts, tokens = count_bits(torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
+    threshold = threshold_for(counts, tokens, l0)
+    sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold)).to("cpu")
+    write_saved_sae(folder / "sae", sae, {**metadata, **training_metadata(settings)})
+    saved = load_saved_sae(folder / "sae", device)
+    facts = evaluate.measure(saved, chunks(1), scale)
+    reached = abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
+    if not reached:
+        print(
+            f"l0 {l0:g}: {facts['l0_measured']:.4g} measured on held-out tokens, more than "
+            f"{L0_TOLERANCE:.0%} away; train longer, or hold out more tokens"
+        )
+    return {**facts, "threshold": threshold, "l0_reached": reached, "calibration_tokens": tokens}
+
+
+@torch.no_grad()
+def fold(weights: Weights, scale: float) -> SavedSae:
+    """Return the inference SAE on raw activations of an SAE in training units.
+
+    Its decoder rows have unit norm, so that its latents are in raw units too. Its thresholds are 0.
+
+    Parameters
+    ----------
+    weights
+        In training units; not changed.
+    scale
+        Factor from raw activations to training units.
+
+    Examples
+    --------
+    >>> one = torch.tensor([[4.0]])
+    >>> sae = fold(Weights(torch.tensor([6.0]), one, one, torch.tensor([1.0])), scale=2.0)
+    >>> sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec
+    (tensor([[16.]]), tensor([2.]), tensor([[1.]]), tensor([3.]))
+    """
+    W_dec = weights.W_dec.detach() / scale
+    norms = W_dec.norm(dim=-1).clamp(min=1e-8)
+    b_enc = weights.b_enc.detach() * norms
+    return SavedSae(
+        W_enc=(weights.W_enc.detach() * scale).mul_(norms),
+        b_enc=b_enc,
+        W_dec=W_dec.div_(norms[:, None]),
+        b_dec=weights.b_dec.detach() / scale,
+        threshold=torch.zeros_like(b_enc),
+    )
+
+
+def training_metadata(settings: SaeSettings) -> dict[str, Any]:
+    """Return what SAELens notes in a saved SAE about its training."""
+    version = package_version("sae-lens")
+    return {
+        "sae_lens_version": version,
+        "sae_lens_training_version": version,
+        "training_architecture": "batchtopk",
+        "training_architecture_details": {
+            "aux_loss_coefficient": settings.training.aux_loss_coefficient,
+            "decoder_init_norm": DECODER_NORM,
+            "k": settings.l0,
+            "rescale_acts_by_decoder_norm": True,
+            "topk_threshold_lr": 0.01,
+            "use_sparse_activations": False,
+        },
+    }
+
+
+def _write_losses(
+    path: Path,
+    history: Float[Tensor, "steps column"],
+    c_dec: Mapping[int, float],
+    batch_tokens: int,
+) -> None:
+    """Write one row per step: losses in training units, per token, summed over d_in."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("step", "tokens", *COLUMNS, "c_dec"))
+        for step, row in enumerate(history.tolist(), start=1):
+            losses = (f"{value:.7g}" for value in row)
+            writer.writerow((step, step * batch_tokens, *losses, c_dec.get(step, "")))
