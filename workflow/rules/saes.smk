@@ -5,48 +5,9 @@
 # Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
-from functools import cache
 
-from correct_l0.groups import divide, split_labels
+from correct_l0.groups import split_labels
 from correct_l0.saes import RECIPE as SAES_RECIPE
-from correct_l0.unfinished import points_to_train
-
-
-@cache
-def groups():
-    """Return the file that ends the group's job, by point, of those that are trained together."""
-    points = [
-        point for point in points_to_train(PLAN, stale_results()) if asked(*point)
-    ]
-    return {
-        point: f"{RESULTS}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
-        for group in divide(STUDY, points, costs.points_per_job(STUDY))
-        for point in group.points
-    }
-
-
-def asked(l0, seed):
-    """Tell whether a point is asked for: any, unless the targets are files of named points."""
-    targets = [str(target) for target in workflow.dag.targetfiles]
-    if workflow.dag.targetrules or not all("/seed_" in target for target in targets):
-        return True
-    return any(f"/l0_{l0}/seed_{seed}/" in target for target in targets)
-
-
-def group_of(wildcards):
-    """Return the group's file where a point is trained in one. A job itself does not ask again.
-
-    A file of another run, its points lost since, would pass for up to date: it is made anew.
-    """
-    if not workflow.is_main_process:
-        return []
-    files = [
-        f
-        for point, f in groups().items()
-        if point == (wildcards.l0, int(wildcards.seed))
-    ]
-    workflow.dag.forcefiles.update(files)
-    return files
 
 
 rule train_points:
@@ -70,9 +31,9 @@ rule train_points:
         mem_mb=memory("train_points"),
         runtime=runtime("train_points"),
     params:
-        saes=f"{RESULTS}/saes",
-        settings=lambda wildcards: {
-            l0: PLAN.settings_sae(l0) for l0 in split_labels(wildcards.l0s)
+        saes=lambda wildcards: {
+            PLAN.point_folder("saes", l0, wildcards.seed): PLAN.settings_sae(l0)
+            for l0 in split_labels(wildcards.l0s)
         },
         recipe=f"recipe={SAES_RECIPE}",
     script:

@@ -15,8 +15,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     torch.set_num_threads(snakemake.threads)
     seed = int(snakemake.wildcards.seed)
     points = [
-        PointJob(Path(snakemake.params.saes) / f"l0_{l0}" / f"seed_{seed}", settings, seed)
-        for l0, settings in snakemake.params.settings.items()
+        PointJob(Path(folder), settings, seed) for folder, settings in snakemake.params.saes.items()
     ]
     batch_tokens = parse_settings(points[0].settings_json).training.batch_tokens
     device = resolve_device(snakemake.resources.device)
