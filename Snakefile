@@ -25,6 +25,7 @@ if TOY_STUDY:
 else:
 
     include: "workflow/rules/activations.smk"
+    include: "workflow/rules/groups.smk"
     include: "workflow/rules/saes.smk"
     include: "workflow/rules/decoder_metrics.smk"
     include: "workflow/rules/probing.smk"

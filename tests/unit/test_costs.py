@@ -12,6 +12,7 @@ import yaml
 from correct_l0 import costs, throughputs
 from correct_l0.config import Config, parse_config
 from correct_l0.config_sections import Training
+from correct_l0.disk import disk_bytes
 
 ROOT = Path(__file__).parents[2]
 RULES = set(costs.SECONDS)
@@ -32,7 +33,7 @@ def test_the_papers_sizes():
     paper = study()
     assert 2 * 2304 * 32_768 == 150_994_944
     assert costs.sae_parameters(paper) == 150_994_944 + 2 * 32_768 + 2304
-    disk = costs.disk_bytes(paper)
+    disk = disk_bytes(paper)
     rows = 500_000_000 + 1_048_576
     assert disk["activations"] == rows * (2304 * 2 + 4 + 4 + 4)
     assert disk["activations"] == pytest.approx(2.3e12, rel=0.01)
@@ -48,7 +49,7 @@ def test_every_rule_with_a_limit_has_an_estimate():
     assert rules == RULES
     for name in RULES:
         assert f'mem_mb=memory("{name}")' in text
-        assert f'runtime=runtime("{name}")' in text
+        assert f'runtime=runtime("{name}"' in text
 
 
 def test_training_time_is_products_and_passes():

@@ -291,3 +291,13 @@ def test_report_settings_forget_order_and_what_changes_no_number():
     assert report_settings(shuffled) == report_settings(plan)
     assert report_settings(made_up.plan(seeds=[0])) != report_settings(plan)
     assert plan_of(report_settings(plan)).study == plan.study
+
+
+def test_of_a_point_whose_group_was_killed_the_groups_log_is_named(study):
+    shutil.rmtree(POINT)
+    logs = Path("results/made-up/logs/train_points/seed_1")
+    logs.mkdir(parents=True)
+    for name in ("l0_4-8.log", "l0_3-320.log", "l0_8-32.log"):
+        (logs / name).write_text("Killed\n")
+    gaps = gather(study, allow_gaps=True).tables["gaps"]
+    assert gaps["reason"].tolist()[0] == f"not made; see {logs / 'l0_8-32.log'}"

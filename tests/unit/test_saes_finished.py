@@ -1,5 +1,6 @@
 """A finished SAE is brought back instead of trained again, and only where it is the same SAE."""
 
+import errno
 import json
 import os
 import shutil
@@ -99,9 +100,22 @@ def test_another_recipe_is_trained(trained, capsys):
     assert "recipe is 0" in capsys.readouterr().out
 
 
-def test_without_hard_links_training_goes_on(tmp_path, monkeypatch, capsys):
+def test_without_hard_links_a_copy_comes_back(tmp_path, monkeypatch, capsys):
     def refuse(*_):
-        raise OSError(95, "Operation not supported")
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    train_toy(tmp_path)
+    content = {name: file.read_bytes() for name, file in files_of(tmp_path).items()}
+    shutil.rmtree(tmp_path / "sae")
+    train_toy(tmp_path)
+    assert "brought back" in capsys.readouterr().out
+    assert {name: file.read_bytes() for name, file in files_of(tmp_path).items()} == content
+
+
+def test_without_a_second_name_training_goes_on(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "link", refuse)
     train_toy(tmp_path)

@@ -14,6 +14,7 @@ from workflow_runs import TINY, run_snakemake, tiny_config
 
 from correct_l0 import costs
 from correct_l0.config import canonical, parse_config
+from correct_l0.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.manifest import write_manifest
 from correct_l0.plan import Plan
@@ -82,7 +83,7 @@ class TestParser:
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
-        assert {job.rule for job in jobs} == set(costs.SECONDS)
+        assert {job.rule for job in jobs} == set(costs.SECONDS) - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
         block = dry.index("rule train_sae:")
@@ -218,7 +219,7 @@ class TestReasons:
         (why,) = explain(plan, [job], [])
         assert (why.reason, why.left) == (f"task {second}: not made yet", 0.5)
         cost = preflight.estimate(plan, [why], {}, 2)
-        whole = costs.disk_bytes(plan.study)["probing activations"]
+        whole = disk_bytes(plan.study)["probing activations"]
         assert cost.disk == {"probing activations": whole / 2}
 
     def test_otherwise_snakemakes_own(self, plan):
@@ -275,8 +276,39 @@ class TestPreflight:
         assert by_rule["train_sae"].limit_min == 30
         # Two at once take as long as one; the verdict comes after them.
         assert cost.wall_s == pytest.approx(once + costs.seconds("read_curves", plan.study))
-        assert cost.disk == {"SAEs": costs.disk_bytes(plan.study)["SAEs"] * 2 / 6}
-        assert cost.checkpoints == 2 * costs.disk_bytes(plan.study)["one checkpoint"]
+        assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 2 / 6}
+        assert cost.checkpoints == 2 * disk_bytes(plan.study)["one checkpoint"]
+
+    def test_a_group_has_the_time_and_its_points_next_to_none(self, plan):
+        group = Job("train_points", {"seed": "0", "l0s": "4-32"})
+        jobs = [group, train("4", 0), train("32", 0), train("10.5", 1)]
+        checkpoint = {"recipe": RECIPE, "settings": plan.settings_sae("32"), "seed": 0}
+        folder = f"{plan.point_folder('saes', '32', 0)}/checkpoint"
+        write(f"{folder}/index.json", {"identity": checkpoint, "step": 64})
+        write(f"{plan.cache_folder}/manifest.json", {})
+        whys = explain(plan, jobs, [])
+        assert [why.in_group for why in whys] == [False, True, True, False]
+        # Of 128 steps at L0 32 half are left.
+        work = [costs.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
+        assert whys[0].left == pytest.approx((work[0] + work[1] / 2) / sum(work))
+        cost = preflight.estimate(plan, whys, {"train_sae": rates.Rate(2, 1)}, at_once=2)
+        by_rule = {rule.rule: rule for rule in cost.rules}
+        start = costs.start_s("train_sae", plan.study)
+        together = start + 2 * (work[0] + work[1] / 2)
+        assert by_rule["train_points"].seconds == pytest.approx(together)
+        alone = start + 2 * costs.work_s("train_sae", plan.study, "10.5")
+        assert by_rule["train_sae"].seconds == pytest.approx(2 * 2 + alone)
+        assert cost.together == 2
+        # The checkpoints of two SAEs in one job and of one in another.
+        assert cost.checkpoints == 3 * disk_bytes(plan.study)["one checkpoint"]
+        assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 3 / 6}
+        assert words.reasons_in_words(plan, whys) == [
+            "WHY",
+            "  groups: SAEs of one seed, trained in one reading of the data",
+            "  SAEs",
+            "    l0 4 (seed 0); l0 10.5 (seed 1): not made yet",
+            "    l0 32 seed 0: going on from step 64 of 128 (checkpoint)",
+        ]
 
     def test_gpus_are_what_there_are_few_of(self, plan):
         study = plan.study.model_copy(update={"device": "cuda"})
@@ -290,7 +322,7 @@ class TestPreflight:
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
         jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]
-        whole = costs.disk_bytes(plan.study)["activations"]
+        whole = disk_bytes(plan.study)["activations"]
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole)}
         # 4 training and 8 held-out shards of 4,096 rows, in windows of two.

@@ -63,6 +63,20 @@ def add_task(config):
     config["probing"]["tasks"].append("117_us_state_FL")
 
 
+def in_groups(change):
+    """Return a change of the study where one job trains up to four points."""
+
+    def changed(config):
+        change(config)
+        config["saes"]["points_per_job"] = 4
+
+    return changed
+
+
+def add_two_l0(config):
+    config["saes"]["l0"] += [16, 20]
+
+
 def change_title(config):
     config["title"] = "Another title"
 
@@ -91,11 +105,18 @@ def change_what_divides_the_work(config):
         ),
         (change_title, REPORT),
         (change_what_divides_the_work, {}),
+        (in_groups(lambda config: None), {}),
+        (in_groups(add_l0), points(2)),
+        (in_groups(change_override), points(2)),
+        (in_groups(add_two_l0), {"train_points": 2, **points(4)}),
+        (in_groups(add_seed), {"train_points": 1, **points(3)}),
     ],
     ids=[
         "nothing", "add an L0", "reorder L0", "remove an L0", "change an override",
         "change shared training", "add a seed", "spell out a default", "add an n",
         "add a probe_k", "add a task", "change the title", "divide the work",
+        "nothing, in groups", "add an L0, in groups", "change an override, in groups",
+        "add two L0, in groups", "add a seed, in groups",
     ],
 )  # fmt: skip
 def test_only_what_a_change_concerns(tiny_study, change: Callable[[dict], None], expected):

@@ -21,6 +21,17 @@ def tiny_config() -> dict[str, Any]:
     return yaml.safe_load(TINY.read_text())
 
 
+def snakemake_command(
+    folder: Path, *arguments: str, config: dict[str, Any] | None = None, code: Path = ROOT
+) -> list[str]:
+    """Return the command that runs the workflow in a folder; see `run_snakemake`."""
+    configfile = folder / "study.yaml"
+    configfile.write_text(yaml.safe_dump(config or tiny_config()))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", str(configfile)]
+    return [*command, "--cores", "2", *arguments]
+
+
 def run_snakemake(
     folder: Path, *arguments: str, config: dict[str, Any] | None = None, code: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
@@ -28,11 +39,7 @@ def run_snakemake(
 
     `code` holds the Snakefile, where it is not the repository's.
     """
-    configfile = folder / "study.yaml"
-    configfile.write_text(yaml.safe_dump(config or tiny_config()))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", str(configfile)]
-    command += ["--cores", "2", *arguments]
+    command = snakemake_command(folder, *arguments, config=config, code=code)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 

@@ -45,21 +45,38 @@ if TOY_STUDY:
 
 else:
 
+    ANY_L0 = "|".join(re.escape(label) for label in PLAN.labels)
+
     # A target on the command line that is no point of the study is refused, not trained.
     wildcard_constraints:
-        l0="|".join(re.escape(label) for label in PLAN.labels),
+        l0=ANY_L0,
+        l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))+",
         seed="|".join(str(seed) for seed in STUDY.saes.seeds),
+
+
+def points_of(wildcards):
+    """Return the L0 of a point's job, those of a group's, or None, as `costs` takes them."""
+    return wildcards.get("l0") or wildcards.get("l0s")
 
 
 def memory(name):
     """Return the memory of a rule's jobs, in MB: more with each attempt."""
-    return lambda wildcards, attempt: costs.mem_mb(name, STUDY, attempt)
+    return lambda wildcards, attempt: costs.mem_mb(
+        name, STUDY, attempt, points_of(wildcards)
+    )
 
 
-def runtime(name):
-    """Return the time limit of a rule's jobs, in minutes: longer with each attempt."""
+def runtime(name, group=lambda wildcards: []):
+    """Return the time limit of a rule's jobs, in minutes: longer with each attempt.
+
+    `group` returns the file of the job, if any, that has done the work before.
+    """
     return lambda wildcards, attempt: costs.runtime_min(
-        name, STUDY, attempt, wildcards.get("l0")
+        name,
+        STUDY,
+        attempt,
+        points_of(wildcards),
+        brought_back=bool(group(wildcards)),
     )
 
 

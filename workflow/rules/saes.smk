@@ -1,16 +1,50 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
+# Where several points have to be trained, train_points trains them together, into their own folders,
+# and train_sae puts each SAE in its place (correct_l0.groups).
 # Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
 
+from correct_l0.groups import split_labels
 from correct_l0.saes import RECIPE as SAES_RECIPE
+
+
+rule train_points:
+    """SAEs of one seed in one reading of the data, each in its own folder; fails for none alone."""
+    input:
+        activations=f"{CACHE_FOLDER}/manifest.json",
+    output:
+        points=temp(f"{RESULTS}/saes/groups/seed_{{seed}}/l0_{{l0s}}.json"),
+    log:
+        f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
+    priority: 1  # Longest first, so that nothing waits for a training at the end.
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        device=DEVICE,
+        checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
+        gpu=1,
+        mem_mb=memory("train_points"),
+        runtime=runtime("train_points"),
+    params:
+        saes=lambda wildcards: {
+            PLAN.point_folder("saes", l0, wildcards.seed): PLAN.settings_sae(l0)
+            for l0 in split_labels(wildcards.l0s)
+        },
+        recipe=f"recipe={SAES_RECIPE}",
+    script:
+        "../scripts/train_points.py"
 
 
 rule train_sae:
     """A BatchTopK SAE at one L0; its checkpoint, kept undeclared, survives a failed job."""
     input:
         activations=f"{CACHE_FOLDER}/manifest.json",
+        group=group_of,
     output:
         manifest=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
         cfg=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/sae/cfg.json",
@@ -29,7 +63,7 @@ rule train_sae:
         checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
         gpu=1,
         mem_mb=memory("train_sae"),
-        runtime=runtime("train_sae"),
+        runtime=runtime("train_sae", group_of),
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
         recipe=f"recipe={SAES_RECIPE}",

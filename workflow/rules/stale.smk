@@ -10,17 +10,17 @@ from correct_l0.toy_model.stale import find_toy
 def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if workflow.is_main_process:
-        workflow.dag.forcefiles.update(stale_files())
+        workflow.dag.forcefiles.update(result.path for result in stale_results())
     return []
 
 
 @cache
-def stale_files():
-    """Return a file of every stale result, having said why it is."""
+def stale_results():
+    """Return every stale result, having said why it is."""
     found = (find_toy if TOY_STUDY else find)(PLAN)
     for line in describe(found):
         logger.info(f"Stale: {line}")
-    return [result.path for result in found]
+    return found
 
 
 for each in workflow.rules:

@@ -1,9 +1,8 @@
-"""Train one BatchTopK SAE on the cached activations, or go on from its checkpoint."""
+"""Train one BatchTopK SAE, go on from its checkpoint, or put in its place what is finished."""
 
 from correct_l0.jobs import job, resolve_device
 
 with job(snakemake.log[0], threads=snakemake.threads):
-    import json
     from pathlib import Path
 
     from correct_l0.manifest import digest_of
@@ -15,31 +14,24 @@ with job(snakemake.log[0], threads=snakemake.threads):
         snakemake.params.settings,
         int(snakemake.wildcards.seed),
     )
-    # torch takes seconds to import, which a finished SAE need not wait for.
+    # torch takes seconds to import, which a finished SAE, such as a group's, need not wait for.
     if still_to_train([point], digest_of(snakemake.input.activations)):
         import torch
 
-        from correct_l0.activations.reader import TrainingStream, open_store
         from correct_l0.saes.point import train_point
+        from correct_l0.training_input import training_input
 
         torch.set_num_threads(snakemake.threads)
-        settings = parse_settings(point.settings_json)
+        batch_tokens = parse_settings(point.settings_json).training.batch_tokens
         device = resolve_device(snakemake.resources.device)
-        store = open_store(snakemake.input.activations)
-        cache = json.loads(store.manifest["parameters"])
+        read = training_input(snakemake.input.activations, point.seed, batch_tokens, device)
         train_point(
-            store,
-            TrainingStream(
-                store, point.seed, settings.training.batch_tokens, prefetch=device != "cpu"
-            ),
+            read.store,
+            read.batches,
             point.folder,
             point.settings_json,
             point.seed,
             device=device,
             checkpoint_s=snakemake.resources.checkpoint_s,
-            metadata={
-                "model_name": cache["model"]["source"],
-                "hook_name": cache["hook_name"],
-                "context_size": cache.get("context_size"),
-            },
+            metadata=read.metadata,
         )

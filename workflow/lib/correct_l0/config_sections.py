@@ -216,6 +216,13 @@ class Saes(Section):
     checkpoint_min: PositiveFloat = 10.0
     """Minutes between checkpoints. No effect on the numbers."""
 
+    points_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
+    """SAEs of one seed that one job trains, reading the data once, 1 to 16. `auto`: on a GPU as
+    many as its memory holds, at most 8; on a CPU 1. No effect on the numbers."""
+
+    gpu_memory_gb: PositiveFloat = 80.0
+    """For `points_per_job: auto`: a GPU's memory in GB. No effect on the numbers."""
+
     @model_validator(mode="after")
     def _check_points(self) -> Saes:
         for l0 in self.l0:

@@ -1,4 +1,4 @@
-"""What a study costs: seconds, memory and disk of its jobs, from its sizes and stated throughputs.
+"""What a study costs: seconds and memory of its jobs, from its sizes and stated throughputs.
 
 Estimates before anything has run, for the limits given to a cluster (`mem_mb`, `runtime_min`) and
 for `make why`. Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
@@ -16,14 +16,20 @@ from correct_l0.activations.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.activations.model_files import block_index
 from correct_l0.config import Config
 from correct_l0.config_sections import Training
+from correct_l0.groups import split_labels
 from correct_l0.probing.tasks import default_tasks, resolve_tasks
 from correct_l0.throughputs import THROUGHPUT
 
 MIB = 2**20
 FLOAT = 4
-LONG = ("stage_text", "cache_activations", "cache_probing_activations", "train_sae")
+LONG = (
+    "stage_text", "cache_activations", "cache_probing_activations", "train_points", "train_sae",
+)  # fmt: skip
 """Rules whose time grows with the study; `throughputs.FLOOR_MIN` is for them."""
-GPU_RULES = ("cache_activations", "cache_probing_activations", "train_sae", "project_decoder")
+GPU_RULES = (
+    "cache_activations", "cache_probing_activations", "train_points", "train_sae",
+    "project_decoder",
+)  # fmt: skip
 """Rules whose jobs run on the study's device."""
 
 
@@ -40,11 +46,35 @@ def sae_parameters(study: Config) -> int:
     return 2 * d_in * d_sae + 2 * d_sae + d_in
 
 
-def training_s(d_in: int, d_sae: int, l0: float, training: Training, device: str) -> float:
+def points_per_job(study: Config) -> int:
+    """Return how many SAEs one job trains.
+
+    `auto` on a GPU: the most, up to `MOST_POINTS`, whose `gpu_mem_mb` is at most `GPU_SHARE` of its
+    memory; on a CPU one, as cores are filled by jobs.
+
+    Examples
+    --------
+    2304 x 32768 in batches of 4096: a float32 SAE is 0.60 GB. Each trained one takes four times
+    that (weights, gradients, Adam's two moments), 2.4 GB; once for the job come two temporaries of
+    0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take 5.5 + 2.4 n GB.
+    """
+    wanted = study.saes.points_per_job
+    if wanted != "auto":
+        return wanted
+    if device_of(study) != "cuda":
+        return 1
+    room = stated.GPU_SHARE * study.saes.gpu_memory_gb * 1e9
+    fit = (n for n in range(1, stated.MOST_POINTS + 1) if gpu_mem_mb(study, n) * MIB <= room)
+    return max(fit, default=1)
+
+
+def training_s(
+    d_in: int, d_sae: int, l0: float, training: Training, device: str, together: int = 1
+) -> float:
     """Return the seconds of training one SAE, without start and evaluation.
 
-    A step is some products of the encoder's size, and passes over memory; reading the data costs
-    more only where the disk is slower.
+    A step is some products of the encoder's size, and passes over memory; reading the data, which
+    `together` SAEs share, costs more only where the disk is slower.
 
     Examples
     --------
@@ -69,15 +99,15 @@ def training_s(d_in: int, d_sae: int, l0: float, training: Training, device: str
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
     step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
-    return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ)
+    return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
 
-def _train(study: Config, l0: float) -> float:
+def _train(study: Config, l0: float, together: int = 1) -> float:
     speed, training = THROUGHPUT[device_of(study)], study.training(l0)
     d_in, d_sae = study.activations.d_in, study.saes.d_sae
     # Threshold and measures: encoder and decoder on the held-out tokens.
     evaluation = 3 * study.activations.held_out_tokens * 2 * d_in * d_sae / speed.float32
-    return training_s(d_in, d_sae, l0, training, device_of(study)) + evaluation
+    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation
 
 
 def _forward_s(study: Config, tokens: float) -> float:
@@ -101,7 +131,8 @@ def caching_jobs(study: Config) -> int:
     return len(job_windows(Layout.of(a), a.shards_per_job))
 
 
-def _over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+    """Return the sum over the tasks; `per_task`: of the default subset, of the others."""
     cheap = set(default_tasks())
     return sum(per_task[task not in cheap] for task in resolve_tasks(study.probing.tasks))
 
@@ -126,14 +157,19 @@ def _stage(study: Config) -> float:
     return 10 + tokens / stated.STAGED_TOKENS
 
 
-SECONDS: dict[str, Callable[[Config, float], float]] = {
+def _train_together(study: Config, l0: tuple[float, ...]) -> float:
+    return sum(_train(study, each, len(l0)) for each in l0)
+
+
+SECONDS: dict[str, Callable[[Config, tuple[float, ...]], float]] = {
     "stage_text": lambda study, _: _stage(study),
     "cache_activations": lambda study, _: _cache(study) / caching_jobs(study),
     "seal_activations": lambda study, _: 1 + 0.05 * Layout.of(study.activations).shards("training"),
     "cache_probing_activations": lambda study, _: _forward_s(
-        study, _over_tasks(study, stated.TASK_TOKENS)
+        study, over_tasks(study, stated.TASK_TOKENS)
     ),
-    "train_sae": _train,
+    "train_points": _train_together,
+    "train_sae": _train_together,
     "project_decoder": lambda study, _: _project(study),
     "probe_sae": lambda study, _: _probe(study),
     "probe_baselines": lambda study, _: (
@@ -151,6 +187,16 @@ def start_s(rule: str, study: Config) -> float:
     return THROUGHPUT[device_of(study) if rule in GPU_RULES else "cpu"].start_s
 
 
+def work_s(rule: str, study: Config, l0: float | str | None = None) -> float:
+    """Return the estimated seconds of one job's work; see `seconds`."""
+    if rule in ("train_points", "train_sae") and l0 is None:
+        longest = max(study.saes.l0, key=lambda each: _train(study, each))
+        points: tuple[float, ...] = (longest,) * members(rule, study)
+    else:
+        points = tuple(map(float, split_labels(str(l0 or 0))))
+    return SECONDS[rule](study, points)
+
+
 def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
     """Return the estimated seconds of one job, its start included.
 
@@ -161,20 +207,38 @@ def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
     study
         The configuration.
     l0
-        Target L0 of the point, for `train_sae`; unset: the one that takes longest.
+        Target L0 of the point, for `train_sae`, or those of a group (`groups.Group.l0s`), for
+        `train_points`; unset: what takes longest.
     """
-    if rule == "train_sae" and l0 is None:
-        return max(seconds(rule, study, each) for each in study.saes.l0)
-    return start_s(rule, study) + SECONDS[rule](study, float(l0 or 0))
+    return start_s(rule, study) + work_s(rule, study, l0)
 
 
-def runtime_min(rule: str, study: Config, attempt: int = 1, l0: float | str | None = None) -> int:
-    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor."""
+def members(rule: str, study: Config, l0: float | str | None = None) -> int:
+    """Return how many SAEs a job trains, for a group unnamed the most it may."""
+    if l0 is None:
+        return points_per_job(study) if rule == "train_points" else 1
+    return len(split_labels(str(l0)))
+
+
+def runtime_min(
+    rule: str,
+    study: Config,
+    attempt: int = 1,
+    l0: float | str | None = None,
+    *,
+    brought_back: bool = False,
+) -> int:
+    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor.
+
+    An SAE that is `brought_back` from a group takes the floor: time to redo, alone, what its last
+    checkpoint does not hold, where the group failed.
+    """
     floor = stated.FLOOR_MIN if rule in LONG else stated.SMALL_FLOOR_MIN
-    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * seconds(rule, study, l0) / 60))
+    takes = 0.0 if brought_back else seconds(rule, study, l0)
+    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
 
 
-def _host_bytes(rule: str, study: Config) -> float:
+def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
     """Return the peak of what a job holds in the host's memory, besides the libraries."""
     a, d_in = study.activations, study.activations.d_in
     layout, on_gpu = Layout.of(a), device_of(study) == "cuda"
@@ -187,15 +251,15 @@ def _host_bytes(rule: str, study: Config) -> float:
         # A shuffle window, and the same once more while it is written.
         return model + 2 * layout.window_shards * layout.shard_rows * layout.row_bytes
     if rule == "cache_probing_activations":
-        return model + 2 * FLOAT * d_in * _over_tasks(study, stated.TASK_ROWS)
-    if rule == "train_sae":
+        return model + 2 * FLOAT * d_in * over_tasks(study, stated.TASK_ROWS)
+    if rule in ("train_points", "train_sae"):
+        saes = members(rule, study, l0)
         # Rows: the split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
         rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
-        if on_gpu:  # The initial SAE, the saved one twice, a checkpoint while it is read.
-            return rows + 6 * sae
-        # Weights, gradients, Adam; a temporary copy of each; latent activations and their masks.
-        batch = max(study.training(l0).batch_tokens for l0 in study.saes.l0)
-        return rows + 8 * sae + 6 * FLOAT * batch * study.saes.d_sae
+        if on_gpu:  # Initial SAEs; the saved one twice, a checkpoint while it is read.
+            return rows + (5 + saes) * sae
+        # Weights, gradients, Adam; one copy of each for a while; latent activations and masks.
+        return rows + (4 * saes + 4) * sae + 6 * FLOAT * _batch(study) * study.saes.d_sae
     if rule == "project_decoder":
         return 2 * sae + 4 * FLOAT * study.decoder_metrics.batch_tokens * study.saes.d_sae
     if rule == "probe_sae":
@@ -203,45 +267,24 @@ def _host_bytes(rule: str, study: Config) -> float:
     return 0.0
 
 
-def mem_mb(rule: str, study: Config, attempt: int = 1) -> int:
+def _batch(study: Config) -> int:
+    return max(study.training(l0).batch_tokens for l0 in study.saes.l0)
+
+
+def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) -> int:
     """Return the host memory of a job in MB; it grows by half with each attempt."""
     libraries = stated.LIBRARIES_MB[device_of(study) if rule in GPU_RULES else "cpu"]
     return math.ceil(
-        (libraries + _host_bytes(rule, study) / MIB) * stated.MEMORY_GROWTH ** (attempt - 1)
+        (libraries + _host_bytes(rule, study, l0) / MIB) * stated.MEMORY_GROWTH ** (attempt - 1)
     )
 
 
-def gpu_mem_mb(study: Config) -> int:
-    """Return what a GPU must hold while training, in MB: six tensors of each shape, and CUDA's own.
+def gpu_mem_mb(study: Config, saes: int = 1) -> int:
+    """Return what a GPU must hold while training some SAEs, in MB.
 
-    Weights, gradients, Adam's two moments and two temporaries; latent activations and their masks.
+    Weights, gradients and Adam's two moments of each; two temporaries of that shape, latent
+    activations and their masks of the one whose step it is; CUDA's own.
     """
-    batch = max(study.training(l0).batch_tokens for l0 in study.saes.l0)
-    acts = FLOAT * batch * study.saes.d_sae
-    return math.ceil((6 * FLOAT * sae_parameters(study) + 6 * acts) / MIB) + 1000
-
-
-def disk_bytes(study: Config) -> dict[str, int]:
-    """Return the bytes of each part of a finished study, and of the checkpoint of one training.
-
-    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
-    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
-    while one replaces the other.
-    """
-    a, points = study.activations, len(study.points())
-    layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
-    rows = a.training_tokens + a.held_out_tokens
-    steps = max(
-        study.training(l0).training_tokens // study.training(l0).batch_tokens
-        for l0 in study.saes.l0
-    )
-    tasks = len(resolve_tasks(study.probing.tasks))
-    return {
-        "activations": rows * (layout.row_bytes + 12),
-        "text": rows * 10,
-        "probing activations": _over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
-        "SAEs": points * (sae + 40 * steps),
-        "measurements": points * (1_200_000 + 10_000 * tasks),
-        "report": 20_000_000,
-        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
-    }
+    acts = FLOAT * _batch(study) * study.saes.d_sae
+    tensors = FLOAT * sae_parameters(study)
+    return math.ceil(((4 * saes + 2) * tensors + 6 * acts) / MIB) + 1000

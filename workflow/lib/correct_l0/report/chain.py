@@ -14,6 +14,7 @@ from typing import Any
 from correct_l0 import decoder_metrics, probing, saes
 from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
+from correct_l0.groups import split_labels
 from correct_l0.manifest import Disagreement, digest_of, digest_of_content, read_manifest
 from correct_l0.plan import Plan
 from correct_l0.probing.tasks import resolve_tasks
@@ -178,7 +179,7 @@ def check_point(
     for finding in examine_point(plan, l0, seed, activations, tasks):
         folder = finding.path.parent
         if finding.wrong:
-            log = Path(plan.results) / "logs" / STAGES[finding.room][0] / f"l0_{l0}/seed_{seed}.log"
+            log = _log(plan, finding.room, l0, seed)
             gaps.append(Gap(l0, seed, finding.room, _reason(folder, finding.wrong, log)))
         elif finding.manifest is not None:
             point.folders[finding.room] = folder
@@ -209,6 +210,17 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
     if not wrong.path.is_relative_to(folder):
         return f"{wrong.path}: {wrong.words}; run again"
     return f"{wrong.path}: {wrong.words}; delete {folder} and run again"
+
+
+def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
+    """Return the log of a point's job; of an SAE without one, that of its last group, if any."""
+    logs = Path(plan.results) / "logs"
+    own = logs / STAGES[room][0] / f"l0_{l0}" / f"seed_{seed}.log"
+    if room != "saes" or own.exists():
+        return own
+    groups = (logs / "train_points" / f"seed_{seed}").glob("l0_*.log")
+    its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]
+    return max(its, key=lambda path: path.stat().st_mtime, default=own)
 
 
 def _reason(folder: Path, wrong: Disagreement, log: Path) -> str:

@@ -16,7 +16,8 @@ def report_settings(plan: Plan) -> str:
     """
     settings = json.loads(canonical(plan.study, "device"))
     saes = settings["saes"]
-    saes.pop("checkpoint_min", None)
+    for name in ("checkpoint_min", "points_per_job", "gpu_memory_gb"):
+        saes.pop(name, None)
     saes["l0"] = sorted(saes["l0"])
     if "seeds" in saes:
         saes["seeds"] = sorted(saes["seeds"])

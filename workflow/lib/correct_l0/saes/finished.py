@@ -3,12 +3,14 @@
 Before it runs a job Snakemake deletes the job's outputs, also where they are whole: after a kill
 that left trainings running, after a lost record, in a group whose later job failed. A second name
 (hard link) of every file in the undeclared folder `finished/` costs no disk, and makes training the
-same SAE again a matter of seconds.
+same SAE again a matter of seconds. Where the file system has no hard links, copies are kept.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,13 +21,12 @@ from correct_l0.saes import RECIPE
 from correct_l0.saes.settings import PointJob
 
 FOLDER = "finished"
+NO_HARD_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links, or with no more for a file, answer."""
 
 
 def keep_finished(folder: Path | str) -> None:
-    """Give a finished SAE's files, its manifest last, a second name in `finished/`.
-
-    Where the file system has no hard links nothing is kept.
-    """
+    """Give a finished SAE's files, its manifest last, a second name in `finished/`."""
     folder = Path(folder)
     names = [*read_manifest(folder / "manifest.json")["outputs"], "manifest.json"]
     try:
@@ -102,7 +103,12 @@ def _link(source: Path, target: Path, names: Iterable[str]) -> None:
         new = target / name
         new.parent.mkdir(parents=True, exist_ok=True)
         temporary = new.with_name(f".{new.name}.{socket.gethostname()}.{os.getpid()}.link")
-        os.link(source / name, temporary)
+        try:
+            os.link(source / name, temporary)
+        except OSError as error:
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            shutil.copyfile(source / name, temporary)
         os.utime(temporary)
         # Renaming one name of a file over another of the same file leaves both.
         os.replace(temporary, new)

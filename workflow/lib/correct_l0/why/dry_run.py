@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
+from correct_l0.groups import split_labels
 
 SNAKEFILE = Path(__file__).parents[4] / "Snakefile"
 NOTHING = "Nothing to be done"
@@ -39,6 +40,18 @@ class Job:
         if "l0" not in self.wildcards:
             return None
         return self.wildcards["l0"], int(self.wildcards["seed"])
+
+    @property
+    def l0(self) -> str | None:
+        """The L0 label of its point, those of its group (`groups.Group.l0s`), or None."""
+        return self.wildcards.get("l0") or self.wildcards.get("l0s")
+
+    @property
+    def trains(self) -> list[tuple[str, int]]:
+        """The points that it trains together, where it is a group's."""
+        if self.rule != "train_points":
+            return []
+        return [(l0, int(self.wildcards["seed"])) for l0 in split_labels(self.wildcards["l0s"])]
 
 
 def run_dry(configfile: Path, directory: Path, arguments: Sequence[str] = ()) -> str:

@@ -50,7 +50,7 @@ def kept(
         Whether the activations stay as they are.
     """
     folder, wanted = Path(plan.point_folder("saes", l0, seed)), plan.settings_sae(l0)
-    if _can_be_put_back(plan, l0, seed, reason, same_activations):
+    if can_be_put_back(plan, l0, seed, reason, same_activations=same_activations):
         if not same_activations:
             which = "the activations" if reason else "they"
             words = f"put back from {FINISHED}/ if {which} come out the same"
@@ -68,8 +68,8 @@ def kept(
     return Kept("; ".join(told), 1 - step / steps) if told else None
 
 
-def _can_be_put_back(
-    plan: Plan, l0: str, seed: int, reason: str | None, same_activations: bool
+def can_be_put_back(
+    plan: Plan, l0: str, seed: int, reason: str | None, *, same_activations: bool
 ) -> bool:
     """Tell whether a finished SAE is what is asked for, by the sizes of its large files."""
     folder = Path(plan.point_folder("saes", l0, seed))

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from correct_l0 import costs
 from correct_l0.activations.layout import Layout, job_windows
+from correct_l0.disk import disk_bytes
 from correct_l0.manifest import read_manifest
 from correct_l0.plan import Plan
+from correct_l0.throughputs import BRING_BACK_S
 from correct_l0.why.rates import Rate, seconds
 from correct_l0.why.reasons import Why
 
@@ -21,6 +23,7 @@ PHASES = (
     ("stage_text",),
     ("cache_activations", "cache_probing_activations"),
     ("seal_activations",),
+    ("train_points",),
     ("train_sae", "project_decoder", "probe_sae", "probe_baselines"),
     ("gather_tables",),
     ("read_curves",),
@@ -54,6 +57,8 @@ class Preflight:
         Bytes written, by part; checkpoints apart, which go when training ends.
     perhaps_less
         Jobs of which less may turn out to be left.
+    together
+        The most SAEs that a job trains.
     """
 
     rules: list[RuleCost]
@@ -62,6 +67,7 @@ class Preflight:
     disk: dict[str, float]
     checkpoints: float
     perhaps_less: int = 0
+    together: int = 1
 
 
 def estimate(
@@ -85,28 +91,36 @@ def estimate(
     took = [_seconds(plan, why, rates) for why in whys]
     rules = []
     for rule in costs.SECONDS:
-        of_rule = [s for s, why in zip(took, whys, strict=True) if why.job.rule == rule]
+        of_rule = [(why, s) for why, s in zip(whys, took, strict=True) if why.job.rule == rule]
         if of_rule:
-            limits = [
-                costs.runtime_min(rule, study, l0=why.job.point and why.job.point[0])
-                for why in whys
-                if why.job.rule == rule
-            ]
-            memory = costs.mem_mb(rule, study)
+            limit = max(
+                costs.runtime_min(rule, study, 1, why.job.l0, brought_back=why.in_group)
+                for why, _ in of_rule
+            )
+            memory = max(costs.mem_mb(rule, study, 1, why.job.l0) for why, _ in of_rule)
+            total = sum(s for _, s in of_rule)
             gpu = on_gpu and rule in costs.GPU_RULES
-            rules.append(RuleCost(rule, len(of_rule), sum(of_rule), memory, max(limits), gpu))
+            rules.append(RuleCost(rule, len(of_rule), total, memory, limit, gpu))
     disk = _disk(plan, _writing(plan, whys))
-    trained = sum(why.job.rule == "train_sae" and why.left > 0 for why in whys)
-    checkpoints = min(trained, at_once) * costs.disk_bytes(study)["one checkpoint"]
+    trained = sorted(filter(None, map(_trains, whys)), reverse=True)
+    checkpoints = sum(trained[:at_once]) * disk_bytes(study)["one checkpoint"]
     wall_s = _wall_s(whys, took, at_once, costs.GPU_RULES if on_gpu else tuple(costs.SECONDS))
     perhaps_less = sum(why.perhaps_less for why in whys)
-    return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less)
+    together = max(trained, default=1)
+    return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less, together)
+
+
+def _trains(why: Why) -> int:
+    """Return how many SAEs a job trains."""
+    alone = why.job.rule == "train_sae" and why.left > 0 and not why.in_group
+    return len(why.job.trains) + alone
 
 
 def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
-    rate = rates.get(why.job.rule, Rate())
-    l0 = why.job.point[0] if why.job.point else None
-    return seconds(why.job.rule, plan.study, l0, rate, why.left)
+    if why.in_group:
+        return BRING_BACK_S
+    rate = rates.get("train_sae" if why.job.trains else why.job.rule, Rate())
+    return seconds(why.job.rule, plan.study, why.job.l0, rate, why.left)
 
 
 def _wall_s(
@@ -179,7 +193,7 @@ def _shards_left(plan: Plan, job: int) -> float:
 
 def _disk(plan: Plan, jobs: Mapping[str, float]) -> dict[str, float]:
     """Return the bytes that jobs write, by part."""
-    parts, points = costs.disk_bytes(plan.study), len(plan.points)
+    parts, points = disk_bytes(plan.study), len(plan.points)
     share = {
         "activations": jobs.get("cache_activations", 0) / costs.caching_jobs(plan.study),
         "text": jobs.get("stage_text", 0),

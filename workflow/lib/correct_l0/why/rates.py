@@ -51,7 +51,7 @@ def measured_rates(plan: Plan) -> dict[str, Rate]:
         if manifest.get("device") == device and manifest.get("parameters") == (
             plan.settings_decoder_metrics()
         ):
-            work = costs.SECONDS["project_decoder"](study, 0.0)
+            work = costs.SECONDS["project_decoder"](study, ())
             if work >= SMALLEST_S:
                 ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
     return {
@@ -83,5 +83,4 @@ def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
 
 def seconds(rule: str, study: Config, l0: str | None, rate: Rate, left: float = 1.0) -> float:
     """Return the estimate for what is left of one job's work, corrected by a measured rate."""
-    start = costs.start_s(rule, study)
-    return start + (costs.seconds(rule, study, l0) - start) * rate.factor * left
+    return costs.start_s(rule, study) + costs.work_s(rule, study, l0) * rate.factor * left

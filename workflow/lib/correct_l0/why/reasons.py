@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from correct_l0 import costs
 from correct_l0.plan import Plan
 from correct_l0.report.chain import task_manifests
 from correct_l0.stale import Stale
@@ -45,6 +46,7 @@ BEFORE = {
 """Jobs that a job follows, and what to call them."""
 REPORT_RULES = ("gather_tables", "read_curves", "plot_figures", "write_report")
 NOT_MADE = "not made yet"
+TOGETHER = "SAEs of one seed, trained in one reading of the data"
 LONGEST_VERBATIM = 400
 NAMED_TASKS = 5
 
@@ -57,12 +59,15 @@ class Why:
     ----------
     perhaps_less
         Whether less of it may turn out to be left.
+    in_group
+        Whether a training is another job's, which trains several points.
     """
 
     job: Job
     reason: str
     left: float = 1.0
     perhaps_less: bool = False
+    in_group: bool = False
 
 
 def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why]:
@@ -84,7 +89,21 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
     """
     changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
     running = {(job.rule, job.point) for job in jobs}
-    return [_explain(plan, job, changed, running) for job in jobs]
+    together = {point for job in jobs for point in job.trains}
+    whys = [_explain(plan, job, changed, running) for job in jobs]
+    alone = {why.job.point: why for why in whys if why.job.rule == "train_sae"}
+    return [
+        replace(why, left=_left(plan, [alone[point] for point in why.job.trains]))
+        if why.job.trains
+        else replace(why, in_group=why.job.rule == "train_sae" and why.job.point in together)
+        for why in whys
+    ]
+
+
+def _left(plan: Plan, trainings: Sequence[Why]) -> float:
+    """Return the part of the work of a group that is left."""
+    work = [costs.work_s("train_sae", plan.study, why.job.l0) for why in trainings]
+    return sum(w * why.left for w, why in zip(work, trainings, strict=True)) / sum(work)
 
 
 def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None]:
@@ -103,6 +122,8 @@ def _explain(
     changed: dict[tuple[str, tuple[str, int] | None], str],
     running: set[tuple[str, tuple[str, int] | None]],
 ) -> Why:
+    if job.rule == "train_points":
+        return Why(job, TOGETHER)
     if job.rule in REPORT_RULES and any(rule not in REPORT_RULES for rule, _ in running):
         return Why(job, "follows from the results above")
     reason = changed.get((ROOM_OF_RULE.get(job.rule, job.rule), job.point))

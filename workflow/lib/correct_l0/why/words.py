@@ -20,6 +20,7 @@ TITLES = {
     "cache_activations": "activations",
     "seal_activations": "activations sealed",
     "cache_probing_activations": "probing activations",
+    "train_points": "groups",
     "train_sae": "SAEs",
     "project_decoder": "decoder metrics",
     "probe_sae": "probing",
@@ -107,7 +108,8 @@ def costs_in_words(
     wall = f"{about} {duration(preflight.wall_s)} with {at_once} {what} at once (--jobs)"
     lines += wrap(f"Wall time: {wall}, without any queue.")
     if gpu and any(cost.rule == "train_sae" for cost in preflight.rules):
-        lines += wrap(f"Training needs about {size(costs.gpu_mem_mb(study) * 2**20)} of a GPU.")
+        needed = costs.gpu_mem_mb(study, preflight.together) * 2**20
+        lines += wrap(f"Training needs about {size(needed)} of a GPU.")
     lines += [*_disk(preflight, free), *_sources(study, preflight.rules, rates)]
     return lines
 

@@ -1,0 +1,43 @@
+# In: the points whose SAE has to be trained. Out: which of them one job trains; no rule.
+
+from functools import cache
+
+from correct_l0.groups import divide
+from correct_l0.unfinished import points_to_train
+
+
+@cache
+def groups():
+    """Return the file that ends the group's job, by point, of those that are trained together."""
+    points = [
+        point for point in points_to_train(PLAN, stale_results()) if asked(*point)
+    ]
+    return {
+        point: f"{RESULTS}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
+        for group in divide(STUDY, points, costs.points_per_job(STUDY))
+        for point in group.points
+    }
+
+
+def asked(l0, seed):
+    """Tell whether a point is asked for: any, unless the targets are files of named points."""
+    targets = [str(target) for target in workflow.dag.targetfiles]
+    if workflow.dag.targetrules or not all("seed_" in target for target in targets):
+        return True
+    return any(f"l0_{l0}/seed_{seed}/" in target for target in targets)
+
+
+def group_of(wildcards):
+    """Return the group's file where a point is trained in one. A job itself does not ask again.
+
+    A file of another run, its points lost since, would pass for up to date: it is made anew.
+    """
+    if not workflow.is_main_process:
+        return []
+    files = [
+        f
+        for point, f in groups().items()
+        if point == (wildcards.l0, int(wildcards.seed))
+    ]
+    workflow.dag.forcefiles.update(files)
+    return files
