@@ -37,9 +37,9 @@ def auc(y: Int[np.ndarray, " rows"], scores: Float[np.ndarray, " rows"]) -> floa
         corner = (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0)
         kept = np.concatenate(([True], corner, [True]))
         true, false = true[kept], false[kept]
-    tpr = np.concatenate(([0.0], true)) / true[-1]
-    fpr = np.concatenate(([0.0], false)) / false[-1]
-    return float((np.diff(fpr) * (tpr[1:] + tpr[:-1]) / 2.0).sum())
+    true_rate = np.concatenate(([0.0], true)) / true[-1]
+    false_rate = np.concatenate(([0.0], false)) / false[-1]
+    return float((np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2.0).sum())
 
 
 def weighted_f1(y: Int[np.ndarray, " rows"], predictions: Int[np.ndarray, " rows"]) -> float:
