@@ -151,8 +151,8 @@ class DescentAutoL0(AutoL0):
 
     At the edge, L0 goes back up a few rates. If c_dec falls again the edge was real, and L0 comes
     down at half the rate; if it does not, the rise was the noise of training, and the descent goes
-    on from there. As long as c_dec has not fallen by much since the top, no rise is an edge: there
-    it moves because the SAE is still learning.
+    on from there. As long as c_dec is near its highest since the top, no rise is an edge: there it
+    moves because the SAE is still learning.
     """
 
     STATE = ("_phase", "_periods", "_rate", "_top", "_lowest", "_highest_metric", "_at_edge")
@@ -186,6 +186,7 @@ class DescentAutoL0(AutoL0):
         return 0.0
 
     def _descend(self, c_dec: float, margin: float) -> float:
+        self._top = max(self._top, c_dec)
         if self._rate < self._rule.rate_min:
             return 0.0
         if c_dec <= self._lowest + margin or self._lowest > self._rule.fall * self._top:

@@ -61,8 +61,9 @@ class DescentRule(Section):
     rate_min: Annotated[float, Field(gt=0, lt=1)] = 0.001
     """Rate below which L0 stays where it is."""
 
-    fall: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of its value at the top to which c_dec must have fallen before a rise is an edge."""
+    fall: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Share of its highest value on the way down to which c_dec must have fallen before a rise is
+    an edge."""
 
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """Rise of c_dec above its lowest that counts as the edge, as a share of its range so far."""
