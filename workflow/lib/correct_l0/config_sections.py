@@ -170,7 +170,7 @@ class Training(Section):
     """Steps without firing after which a latent counts as dead."""
 
     engine: Literal["fused", "saelens"] = "fused"
-    """`fused`: this project's training step inside SAELens' trainer. `saelens`: SAELens' own."""
+    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference."""
 
     precision: Literal["float32", "reduced"] = "float32"
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
