@@ -3,6 +3,8 @@
 A configuration with a `toy_model` section is studied on samples whose features are known.
 """
 
+import shutil
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -48,6 +50,8 @@ onstart:
 
 onsuccess:
     forget_run(RESULTS)
+    # Files of groups that an earlier, interrupted run left.
+    shutil.rmtree(f"{RESULTS}/saes/groups", ignore_errors=True)
 
 
 onerror:

@@ -12,8 +12,8 @@ costs. Both in the same turns; the ratio is to the first.
 SAELens: its cache is a Hugging Face dataset of whole contexts, read in their order through its
 `ActivationsStore` with `cached_activations_path`: batches of 4096 rows in float32, half of a
 buffer of 65,536 rows mixed. It reads 512 prompts at a time, its fastest: 32 (its default), 128 and
-256 took 3.2, 1.6 and 1.3 times as long, and a cache in float32 as long as one in float16. It
-verifies no checksum. Arrow has no bfloat16; its cache then holds float16, which is as many bytes.
+256 took 3.2, 1.6 and 1.3 times as long at d_in 384. It verifies no checksum. Arrow has no bfloat16;
+its cache then holds float16, which is as many bytes.
 
 Files are in the page cache. With `threads` of 1 the process is held on one core, the thread that
 reads ahead with it.
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from collect import version
 from comparison import Comparison, Sides
 
 BATCH = 4096
@@ -279,7 +280,7 @@ COMPARISONS = [
             name=f"reader-saelens-{d_in}",
             room="activations",
             workload=f"shuffled, verified batches of 4096 x {d_in}, {dtype} on disk, one core",
-            rival="SAELens 6.54.12, its cached activations (datasets 5.2.0)",
+            rival=f"SAELens {version('sae-lens')}, its cache (datasets {version('datasets')})",
             prepare=partial(against_saelens, d_in, dtype),
             target=4,
             unit="ms per batch",

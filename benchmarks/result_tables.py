@@ -25,7 +25,7 @@ SUMMARY_COLUMNS = (
     *("memory_mb_ours", "memory_mb_rival", "memory_limit_mb", "memory_met"),
     *("threads", "curve", "x", *STAMP, "error"),
 )
-START_UP_COLUMNS = ("what", "seconds", "limit", "met", *STAMP, "error")
+START_UP_COLUMNS = ("what", "seconds", "limit", "met", *STAMP)
 
 
 def ratios(ours: Sequence[float], rival: Sequence[float]) -> list[float]:
@@ -137,7 +137,6 @@ def start_up_rows(found: Iterable[Mapping[str, object]], stamp: Mapping[str, str
                 "limit": _number(None if limit is None else float(str(limit))),
                 "met": met,
                 **stamp,
-                "error": "",
             }
         )
     return rows

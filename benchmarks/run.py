@@ -24,6 +24,7 @@ from pathlib import Path
 import collect
 import readme
 import result_tables as tables
+import torch
 from comparison import Comparison
 
 HERE = Path(__file__).parent
@@ -118,29 +119,44 @@ def start_up() -> str:
     return "; ".join(f"{row['what']} {row['seconds']} s" for row in rows)
 
 
+def pattern(text: str) -> re.Pattern[str]:
+    """Return a regular expression from the command line."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+
+
 def main() -> int:
     """Run what is asked for; return 1 if something failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="REGEX")
+    parser.add_argument("--only", type=pattern, default=re.compile(""), metavar="REGEX")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     known = list(collect.everything())
     order = collect.order()
+    start_up_too = bool(options.only.search("start_up"))
     chosen = [
         (module, comparison)
         for module, comparison in known
         if options.only.search(comparison.name) or options.only.search(comparison.room)
     ]
+    if not chosen and not start_up_too:
+        parser.error(f"no comparison matches {options.only.pattern!r}; --list names them")
     if options.list:
         for _, comparison in chosen:
             print(f"{comparison.name:36} {comparison.workload}, against {comparison.rival}")
+        if start_up_too:
+            print(f"{'start_up':36} imports, plans and commands, against their limits")
         return 0
+    cuda = torch.cuda.is_available()
     jobs = [
         (comparison.name, lambda m=module, c=comparison: compare(m, c, options.quick, order))
         for module, comparison in chosen
+        if cuda or not comparison.needs_cuda
     ]
-    if (HERE / "start_up.py").exists() and options.only.search("start_up"):
+    if start_up_too:
         jobs.append(("start_up", start_up))
     failed = []
     begin = time.monotonic()

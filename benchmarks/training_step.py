@@ -23,9 +23,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from collect import version
 from comparison import Comparison, Sides
 
-RIVAL = "SAELens 6.54.12, its trainer"
+RIVAL = f"SAELens {version('sae-lens')}, its trainer"
 BATCHES = 4
 WARM_UP = 3
 LARGE = 2**24
@@ -186,10 +187,7 @@ COMPARISONS = [
         one(f"step-batch-{batch}", 384, 3072, batch, 32, curve=("batch", batch), rounds=5)
         for batch in (512, 1024, 2048, 4096)
     ),
-]
-
-if torch.cuda.is_available():
-    COMPARISONS += [
+    *(
         one(
             f"step-cuda-2304x32768-l0-{l0}",
             2304,
@@ -200,6 +198,8 @@ if torch.cuda.is_available():
             device="cuda",
             precision="reduced",
             steps=5,
+            needs_cuda=True,
         )
         for l0 in (20, 50, 200, 500)
-    ]
+    ),
+]

@@ -95,7 +95,7 @@ def test_the_readme_marks_what_is_below_its_target_or_failed():
     assert "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |" in text
     assert "| slow | them | 5 (3 to 7) | **below the target of 6** |" in text
     assert "| broken | them | failed | **below the target of 4** |" in text
-    assert "1 of 3 targets met" in text
+    assert "3 of 5 targets and limits met" in text
     assert "a machine, 2 cores, 2026-01-02, commit abc" in text
 
 

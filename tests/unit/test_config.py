@@ -12,8 +12,8 @@ import yaml
 
 from correct_l0 import config_docs
 from correct_l0.config import canonical, parse_config
+from correct_l0.config_base import format_l0
 from correct_l0.config_errors import check_repeated_keys
-from correct_l0.config_sections import format_l0
 from correct_l0.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,14 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("decoder_metrics.n", [1.5], "n 1.5 is neither whole nor a fraction below 1"),
         ("decoder_metrics.n", [500, 0.5], "configuration: n 500 is listed more than once"),
         ("activations.held_out_tokens", 4000, "batch_tokens 4096 (l0 4) is above the 4000 tokens"),
-        ("saes.training.training_tokens", 4095, "training_tokens 4095 (l0 4) is below batch"),
+        ("saes.training.training_tokens", 4095, "l0 4: training_tokens 4095 is below batch"),
+        ("saes.training.lr_warm_up_steps", 3, "l0 4: lr_warm_up_steps 3 and 0 steps of decay"),
+        ("saes.overrides", {16: {"lr_decay_fraction": 0.5, "lr_warm_up_steps": 2}}, "l0 16: lr_wa"),
+        ("saes.l0", [0.0001, 4], "l0 0.0001: a batch of 4096 tokens selects no latent"),
+        ("saes.points_per_job", "all", "saes.points_per_job: 'all' is not usable; give auto or a"),
+        ("saes.points_per_job", 17, "saes.points_per_job: 17 is not usable; give auto or a whole"),
+        ("saes.points_per_job", 2.5, "saes.points_per_job: 2.5 is not usable; give auto or a wh"),
+        ("saes.points_per_job", True, "saes.points_per_job: True is not usable; give auto or a"),
         ("probing.probe_k", [1, 1], "configuration: probe_k lists a value more than once"),
         ("probing.probe_k", [1001], "configuration: probe_k 1001 is above d_sae 1000; lower it"),
         ("decoder_metrics.histogram_l0", [5], "histogram_l0 5 is not in saes.l0; add it there"),

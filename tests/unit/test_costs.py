@@ -11,7 +11,7 @@ import yaml
 
 from correct_l0 import costs, throughputs
 from correct_l0.config import Config, parse_config
-from correct_l0.config_sections import Training
+from correct_l0.config_training import Training
 from correct_l0.disk import disk_bytes
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from workflow_runs import tiny_config
 
 from correct_l0 import costs
 from correct_l0.config import Config, parse_config
-from correct_l0.config_sections import Training, format_l0
+from correct_l0.config_base import format_l0
+from correct_l0.config_training import Training
 from correct_l0.groups import Group, divide, split_labels
 from correct_l0.manifest import write_manifest
 from correct_l0.plan import Plan

@@ -178,6 +178,20 @@ def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch):
     assert error.value.errno == errno.ENOSPC
 
 
+def test_a_disk_that_fills_while_it_is_written_is_named_as_such(tmp_path, monkeypatch):
+    """As torch does it: an error of its own, with the system's behind it."""
+
+    def save(_state, _file):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")  # noqa: B904
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        Checkpoints(tmp_path, IDENTITY).save(1, {"x": torch.ones(2)})
+
+
 def test_the_timer(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

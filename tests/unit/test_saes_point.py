@@ -12,7 +12,7 @@ from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest
-from correct_l0.saes import RECIPE
+from correct_l0.saes import RECIPE, result
 from correct_l0.saes.batchtopk import initial_weights
 from correct_l0.saes.evaluate import held_out_chunks
 from correct_l0.saes.settings import parse_settings
@@ -187,6 +187,15 @@ def test_a_diverging_run_names_step_and_learning_rate(tmp_path):
     )
     with pytest.raises(InputError, match=message):
         train_toy(tmp_path, settings(lr=1e30))
+
+
+def test_a_run_that_diverged_with_finite_losses_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(result, "DIVERGED_FVU", 1e-6)
+    with pytest.raises(
+        InputError, match=r"on held-out tokens, it must stay below 1e-06: .* lower lr"
+    ):
+        train_toy(tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_the_saved_settings_have_one_spelling(tmp_path):

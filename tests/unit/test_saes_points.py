@@ -140,7 +140,7 @@ def test_a_diverging_point_does_not_keep_the_others_from_being_saved(tmp_path, a
 
 def test_settings_that_hold_no_training_fail_that_point(tmp_path, alone):
     failures, _ = train(tmp_path, ["plain", "short"], short=settings(training_tokens=1))
-    assert ["below one batch" in str(error) for error in failures.values()] == [True]
+    assert ["below batch_tokens" in str(error) for error in failures.values()] == [True]
     assert content(tmp_path / "plain") == alone["plain"]
 
 

@@ -52,7 +52,7 @@ def default_study():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (settings(training_tokens=100), "l0 4.5: training_tokens 100 is below one batch of 128 "),
+        (settings(training_tokens=100), "l0 4.5: training_tokens 100 is below batch_tokens 128"),
         (
             settings(lr_warm_up_steps=201),
             "lr_warm_up_steps 201 and 0 steps of decay exceed the 200",

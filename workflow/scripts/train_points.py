@@ -9,7 +9,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
 
     from correct_l0.manifest import write_json
     from correct_l0.saes.points import PointJob, train_points
-    from correct_l0.saes.settings import parse_settings
+    from correct_l0.saes.settings import batch_tokens_of
     from correct_l0.training_input import training_input
 
     torch.set_num_threads(snakemake.threads)
@@ -17,7 +17,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     points = [
         PointJob(Path(folder), settings, seed) for folder, settings in snakemake.params.saes.items()
     ]
-    batch_tokens = parse_settings(points[0].settings_json).training.batch_tokens
+    batch_tokens = batch_tokens_of(points[0].settings_json)
     device = resolve_device(snakemake.resources.device)
     read = training_input(snakemake.input.activations, seed, batch_tokens, device)
     failed = train_points(

@@ -9,17 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
+from correct_l0.config_base import Name, Section, format_l0
 from correct_l0.config_errors import describe_errors
-from correct_l0.config_sections import (
-    Activations,
-    DecoderMetrics,
-    Name,
-    Probing,
-    Saes,
-    Section,
-    Training,
-    format_l0,
-)
+from correct_l0.config_sections import Activations, DecoderMetrics, Probing, Saes
+from correct_l0.config_training import Training
 from correct_l0.errors import InputError
 
 

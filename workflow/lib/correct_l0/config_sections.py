@@ -8,31 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Count = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-def format_l0(l0: float) -> str:
-    """Return the label of a target L0 in paths and tables.
-
-    Examples
-    --------
-    >>> format_l0(16.0), format_l0(10.95)
-    ('16', '10.95')
-    """
-    return f"{l0:.10g}"
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are refused, values cannot change later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, format_l0
+from correct_l0.config_training import Training, TrainingOverride
 
 
 class Model(Section):
@@ -145,56 +124,6 @@ class Activations(Section):
     """Tokens per forward pass. No effect on the numbers beyond rounding."""
 
 
-class Training(Section):
-    """Training parameters of one SAE; every one can be overridden for one L0."""
-
-    training_tokens: Count
-    """Tokens seen by each SAE; more than are cached means several epochs."""
-
-    batch_tokens: Count = 4096
-    """Tokens per training step."""
-
-    lr: PositiveFloat = 3e-4
-    """Learning rate of Adam."""
-
-    lr_warm_up_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of linear warm-up."""
-
-    lr_decay_fraction: Fraction = 0.0
-    """Final fraction of the steps over which the learning rate falls linearly to zero."""
-
-    aux_loss_coefficient: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the auxiliary loss that revives dead latents."""
-
-    dead_feature_window: Count = 1000
-    """Steps without firing after which a latent counts as dead."""
-
-    engine: Literal["fused", "saelens"] = "fused"
-    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference."""
-
-    precision: Literal["float32", "reduced"] = "float32"
-    """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
-    with AMX (slower on other CPUs)."""
-
-
-def _optional(field: FieldInfo) -> Any:
-    limited: Any = field.annotation
-    if field.metadata:
-        limited = Annotated[(limited, *field.metadata)]
-    return limited | None
-
-
-TrainingOverride = create_model(
-    "TrainingOverride",
-    __base__=Section,
-    __doc__="Training parameters of one L0 point that differ from the shared ones.",
-    **{
-        name: (_optional(field), Field(None, description=field.description))
-        for name, field in Training.model_fields.items()
-    },
-)  # type: ignore[call-overload]
-
-
 class Saes(Section):
     """The sweep: one BatchTopK SAE per L0 and seed."""
 
@@ -210,7 +139,7 @@ class Saes(Section):
     training: Training
     """Shared training parameters."""
 
-    overrides: dict[PositiveFloat, TrainingOverride] = {}  # type: ignore[valid-type]
+    overrides: dict[PositiveFloat, TrainingOverride] = Field({})  # type: ignore[valid-type]
     """Training parameters for single L0 points, by L0."""
 
     checkpoint_min: PositiveFloat = 10.0
@@ -223,6 +152,14 @@ class Saes(Section):
     gpu_memory_gb: PositiveFloat = 80.0
     """For `points_per_job: auto`: a GPU's memory in GB. No effect on the numbers."""
 
+    @field_validator("points_per_job", mode="before")
+    @classmethod
+    def _check_points_per_job(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value != "auto" and not (whole and 1 <= value <= 16):
+            raise ValueError(f"{value!r} is not usable; give auto or a whole number from 1 to 16")
+        return value
+
     @model_validator(mode="after")
     def _check_points(self) -> Saes:
         for l0 in self.l0:
@@ -234,12 +171,8 @@ class Saes(Section):
             for value in dict.fromkeys(v for v in values if values.count(v) > 1):
                 raise ValueError(f"{name} lists {value:g} more than once; keep one")
         for l0 in self.l0:
-            training = self.training_of(l0)
-            if training.training_tokens < training.batch_tokens:
-                raise ValueError(
-                    f"training_tokens {training.training_tokens} (l0 {l0:g}) is below batch_tokens "
-                    f"{training.batch_tokens}: not one step; train longer or make the batch smaller"
-                )
+            if wrong := self.training_of(l0).unusable_at(l0):
+                raise ValueError(wrong)
         for l0 in self.overrides:
             if l0 not in self.l0:
                 known = ", ".join(format_l0(x) for x in self.l0)

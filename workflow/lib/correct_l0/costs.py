@@ -15,7 +15,7 @@ from correct_l0 import throughputs as stated
 from correct_l0.activations.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.activations.model_files import block_index
 from correct_l0.config import Config
-from correct_l0.config_sections import Training
+from correct_l0.config_training import Training
 from correct_l0.groups import split_labels
 from correct_l0.probing.tasks import default_tasks, resolve_tasks
 from correct_l0.throughputs import THROUGHPUT

@@ -13,7 +13,7 @@ from typing import Any
 
 from correct_l0.activations.layout import identity_settings
 from correct_l0.config import Config, canonical, parse_config
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 
 RESULTS = Path("results")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.health import last_moves

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report import words
 from correct_l0.report.curve import curve_of
 from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT
 from correct_l0.report.reading import (

@@ -52,9 +52,7 @@ class Checkpoints:
         """Write the state after `step` steps, then forget the one before it."""
         path = self.folder / f"step_{step}.{socket.gethostname()}.{os.getpid()}.pt"
         with replacing(path) as temporary:
-            # Given a path, torch hides that the disk is full behind an error of its own.
-            with open(temporary, "wb") as file:
-                torch.save(dict(state), file)
+            _save(dict(state), temporary)
             digest = sha256_of(temporary)
         index = {"identity": self.identity, "step": step, "file": path.name}
         write_json(self._index, {**index, "sha256": digest})
@@ -93,6 +91,17 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Save a state; torch hides that the disk is full behind an error of its own."""
+    try:
+        with open(path, "wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 class Interruption:

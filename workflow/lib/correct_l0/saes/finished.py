@@ -85,7 +85,7 @@ def bring_back(
             kept, stage="train_sae", recipe=recipe, parameters=parameters, inputs=inputs
         )
     except InputError as error:
-        print(f"the SAE finished earlier is not used: {error}")
+        print(f"the SAE finished earlier is not used: {str(error).partition(';')[0]}")
         return False
     if manifest.get("seed") != seed:
         print(f"the SAE finished earlier is not used: its seed is {manifest.get('seed')}")

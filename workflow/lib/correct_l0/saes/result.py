@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from correct_l0.errors import InputError
 from correct_l0.manifest import package_version, replacing, write_manifest
 from correct_l0.saes import RECIPE, evaluate
 from correct_l0.saes.batchtopk import DECODER_NORM, Weights, initial_decoder
@@ -21,6 +22,10 @@ from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.threshold import count_bits, threshold_for
 from correct_l0.saes.train import COLUMNS, Run
 from correct_l0.saved_sae import SavedSae, load_saved_sae, write_saved_sae
+
+DIVERGED_FVU = 10.0
+"""Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.
+Losses can stay finite all the same."""
 
 L0_TOLERANCE = 0.02
 """Largest relative distance of the measured from the target L0 that counts as meeting it."""
@@ -66,9 +71,19 @@ def write_point(
         What the saved SAE tells about its input.
     between
         Called between chunks of held-out rows; may raise to leave.
+
+    Raises
+    ------
+    InputError
+        If the SAE explains so little that its training must have diverged.
     """
     folder, settings, scale = job.folder, run.settings, scale_of(store)
     facts = _save_sae(run.trainer.weights, settings, store, folder, device, metadata, between)
+    if not facts["fvu"] < DIVERGED_FVU:
+        raise InputError(
+            f"{run.label}: fvu {facts['fvu']:.4g} on held-out tokens, it must stay below "
+            f"{DIVERGED_FVU:g}: the training diverged with lr {settings.training.lr:g}; lower lr"
+        )
     W_dec = run.trainer.weights.W_dec.detach().cpu() / scale
     initial = initial_decoder(store.d_in, settings.d_sae, job.seed)
     cosines = evaluate.row_cosines(W_dec, initial)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from correct_l0.config import canonical
-from correct_l0.config_sections import Training, format_l0
+from correct_l0.config_training import Training
 from correct_l0.errors import InputError
 
 
@@ -25,13 +24,13 @@ class SaeSettings:
 
     @property
     def steps(self) -> int:
-        """Training steps; a last, incomplete batch is left out."""
-        return self.training.training_tokens // self.training.batch_tokens
+        """Training steps."""
+        return self.training.steps
 
     @property
     def decay_steps(self) -> int:
         """Steps at the end over which the learning rate falls to zero."""
-        return round(self.training.lr_decay_fraction * self.steps)
+        return self.training.decay_steps
 
     def to_json(self) -> str:
         """Return the canonical string `parse_settings` reads."""
@@ -69,20 +68,11 @@ def parse_settings(text: str) -> SaeSettings:
     values = json.loads(text)
     training = Training.model_validate(values["training"])
     settings = SaeSettings(int(values["d_sae"]), float(values["l0"]), training)
-    label = f"l0 {format_l0(settings.l0)}"
-    if settings.steps < 1:
-        raise InputError(
-            f"{label}: training_tokens {training.training_tokens} is below one batch of "
-            f"{training.batch_tokens} tokens; raise it or make the batch smaller"
-        )
-    if training.lr_warm_up_steps + settings.decay_steps > settings.steps:
-        raise InputError(
-            f"{label}: lr_warm_up_steps {training.lr_warm_up_steps} and {settings.decay_steps} "
-            f"steps of decay exceed the {settings.steps} steps of training; shorten them"
-        )
-    if math.floor(settings.l0 * training.batch_tokens) < 1:
-        raise InputError(
-            f"{label}: a batch of {training.batch_tokens} tokens selects no latent, it must "
-            "select at least one; raise l0 or batch_tokens"
-        )
+    if wrong := training.unusable_at(settings.l0):
+        raise InputError(wrong)
     return settings
+
+
+def batch_tokens_of(text: str) -> int:
+    """Return the batch size of a point's settings, whether or not they can be used."""
+    return Training.model_validate(json.loads(text)["training"]).batch_tokens

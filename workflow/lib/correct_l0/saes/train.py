@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest, digest_of, replacing, write_manifest

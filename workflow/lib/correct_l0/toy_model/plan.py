@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from correct_l0.config import canonical
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.plan import RESULTS
 from correct_l0.toy_model.settings import ToyStudy, parse_toy_study
 

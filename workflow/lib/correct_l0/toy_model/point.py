@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from correct_l0.config import canonical
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest, write_manifest
 from correct_l0.saes.checkpoint import Checkpoints, Interruption

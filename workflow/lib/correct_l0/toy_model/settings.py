@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, format_l0
 from correct_l0.config_errors import describe_errors
-from correct_l0.config_sections import Count, Name, PositiveFloat, Section, Seed, format_l0
 from correct_l0.errors import InputError
 from correct_l0.toy_model.correlations import check_pairs
 from correct_l0.toy_model.experiment_settings import Experiments, ToyTraining, check_unique

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from correct_l0 import decoder_metrics
 from correct_l0.config import canonical
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report.findings import examine
 from correct_l0.report.source_digest import report_source_digest
 from correct_l0.stale import Stale, reason_of, standing_digest

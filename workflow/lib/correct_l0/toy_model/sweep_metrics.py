@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
 from correct_l0.manifest import digest_of, write_manifest
 from correct_l0.saved_sae import load_saved_sae

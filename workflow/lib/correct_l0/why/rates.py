@@ -10,7 +10,7 @@ from typing import Any
 
 from correct_l0 import costs
 from correct_l0.config import Config
-from correct_l0.config_sections import Training
+from correct_l0.config_training import Training
 from correct_l0.errors import InputError
 from correct_l0.manifest import read_manifest
 from correct_l0.plan import Plan

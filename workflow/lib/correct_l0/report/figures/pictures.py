@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, nothing, outer_labels, panels

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report.data import StudyData
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, StrMethodFormatter
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
     BLUE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from correct_l0.config_sections import format_l0
+from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.toy_model.experiments.training import Experiment, Tables
 from correct_l0.toy_model.features import build_features

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from correct_l0.config_sections import Section
+from correct_l0.config_base import Section
 from correct_l0.manifest import replacing
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.group import train_group
