@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from correct_l0.config_base import format_l0
 from correct_l0.report.data import StudyData
@@ -50,6 +50,8 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
         ax.yaxis.set_major_formatter(FuncFormatter(percent))
         l0_axis(ax, study, narrow)
     right.set_yscale("log")
+    # From 6% on the labels of a decade's minor ticks would lie on top of each other.
+    right.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     right.yaxis.set_major_formatter(FuncFormatter(percent))
     right.yaxis.set_minor_formatter(FuncFormatter(percent))
     right.tick_params(axis="y", which="minor", labelsize=7.5)
