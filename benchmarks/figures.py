@@ -7,7 +7,13 @@ import statistics
 import result_tables as tables
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
 from readme import ROOMS
 
 from correct_l0.report.figures.style import BLUE, GREY, INK, ORANGE, panels, plt, set_theme
@@ -107,7 +113,9 @@ def _draw_curve(ax: Axes, rows: list[tables.Row], side: str) -> None:
         points.setdefault(float(row["x"]), []).append(_time(row))
     x = sorted(points)
     median = [statistics.median(points[at]) for at in x]
-    label = short(rows[0]["rival"].split(",")[0], 44) if side == "rival" else side
+    label = (
+        short(rows[0]["rival"].split(",")[0], 44) if side == "rival" else side.replace("_", ", ")
+    )
     ax.plot(x, median, "o-", color=color, markersize=4, label=label)
     ax.fill_between(
         x, [min(points[at]) for at in x], [max(points[at]) for at in x],
@@ -131,7 +139,13 @@ def _curve_axes(ax: Axes, rows: list[tables.Row], room: str, curve: str) -> None
     ax.set_xlabel(f"{CURVES.get(curve, curve)} (log)")
     ax.set_ylabel(f"{rows[0]['unit']} (log)")
     ax.set_title(ROOMS.get(room, room))
-    ax.legend(loc="best")
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    ax.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+    # Room for the legend above the curves.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.4)
+    ax.legend(loc="upper left")
 
 
 def save(figure: Figure, name: str) -> None:
