@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,3 +29,19 @@ class Section(BaseModel):
     """Base of every section: unknown keys are refused, values cannot change later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def check_unique(**lists: Sequence[float]) -> None:
+    """Refuse a list that names a value more than once.
+
+    Values that differ by less than their labels show count as the same.
+
+    Raises
+    ------
+    ValueError
+        Naming the list and the value.
+    """
+    for name, values in lists.items():
+        labels = [format_l0(value) for value in values]
+        for label in dict.fromkeys(x for x in labels if labels.count(x) > 1):
+            raise ValueError(f"{name} lists {label} more than once; keep one")

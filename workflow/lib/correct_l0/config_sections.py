@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, format_l0
+from correct_l0.config_base import (
+    Count,
+    Name,
+    PositiveFloat,
+    Section,
+    Seed,
+    check_unique,
+    format_l0,
+)
 from correct_l0.config_training import Training, TrainingOverride
 
 
@@ -167,9 +175,7 @@ class Saes(Section):
                 raise ValueError(
                     f"l0 {l0:g} is above d_sae {self.d_sae}; lower it or widen the SAE"
                 )
-        for name, values in (("l0", self.l0), ("seeds", self.seeds)):
-            for value in dict.fromkeys(v for v in values if values.count(v) > 1):
-                raise ValueError(f"{name} lists {value:g} more than once; keep one")
+        check_unique(l0=self.l0, seeds=self.seeds)
         for l0 in self.l0:
             if wrong := self.training_of(l0).unusable_at(l0):
                 raise ValueError(wrong)

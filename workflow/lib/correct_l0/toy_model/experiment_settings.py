@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, format_l0
+from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, check_unique
 from correct_l0.toy_model.auto_l0_settings import DescentRule, PaperRule
 from correct_l0.toy_model.correlations import check_pairs, star
 
@@ -17,22 +16,6 @@ Rule = Literal["paper", "paper_lower", "descent"]
 Correlations = Annotated[
     tuple[Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)], ...], Field(min_length=1)
 ]
-
-
-def check_unique(**lists: Sequence[float]) -> None:
-    """Refuse a list that names a value more than once.
-
-    Values that differ by less than their labels show count as the same.
-
-    Raises
-    ------
-    ValueError
-        Naming the list and the value.
-    """
-    for name, values in lists.items():
-        labels = [format_l0(value) for value in values]
-        for label in dict.fromkeys(x for x in labels if labels.count(x) > 1):
-            raise ValueError(f"{name} lists {label} more than once; keep one")
 
 
 class ToyTraining(Section):

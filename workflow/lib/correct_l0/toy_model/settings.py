@@ -12,11 +12,19 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, format_l0
+from correct_l0.config_base import (
+    Count,
+    Name,
+    PositiveFloat,
+    Section,
+    Seed,
+    check_unique,
+    format_l0,
+)
 from correct_l0.config_errors import describe_errors
 from correct_l0.errors import InputError
 from correct_l0.toy_model.correlations import check_pairs
-from correct_l0.toy_model.experiment_settings import Experiments, ToyTraining, check_unique
+from correct_l0.toy_model.experiment_settings import Experiments, ToyTraining
 
 Probability = Annotated[float, Field(ge=1e-4, lt=1, allow_inf_nan=False)]
 Pair = tuple[
