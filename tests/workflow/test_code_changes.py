@@ -55,7 +55,7 @@ def test_what_changes_no_number_and_no_text_computes_nothing(tiny_study, code, t
     rules = [code / "workflow/rules/saes.smk", code / "workflow/rules/report.smk"]
     for file in scripts + modules + rules:
         file.write_text(file.read_text() + "\n\n# A remark.\n")
-    replace(modules[0], '"""A point in training', '"""A point as it is trained')
+    replace(modules[0], '"""A point in training: its', '"""A point as it is trained: its')
     replace(rules[0], "A BatchTopK SAE at one L0;", "One BatchTopK SAE;")
     replace(modules[1], "DPI = 160\n", "DPI = (\n    160\n)\n")
     git(code, "init", "--quiet", "--initial-branch", "main")

@@ -186,7 +186,8 @@ class DescentAutoL0(AutoL0):
         return 0.0
 
     def _descend(self, c_dec: float, margin: float) -> float:
-        self._top = max(self._top, c_dec)
+        if c_dec > self._top:
+            self._top = self._lowest = c_dec
         if self._rate < self._rule.rate_min:
             return 0.0
         if c_dec <= self._lowest + margin or self._lowest > self._rule.fall * self._top:
