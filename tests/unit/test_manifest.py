@@ -50,6 +50,7 @@ def test_a_good_manifest_is_returned_with_its_facts(manifest):
         ("recipe", 2, "recipe is 1, not 2"),
         ("parameters", '{"lr":0.2}', r"made with other settings \(lr: 0.1 -> 0.2\)"),
         ("inputs", {"store": "xyz"}, "made from another store"),
+        ("inputs", dict.fromkeys("abcde", "xyz"), "made from another a, b, c and 2 more"),
     ],
 )
 def test_a_disagreement_is_named(manifest, key, value, message):

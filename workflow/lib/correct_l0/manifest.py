@@ -221,7 +221,8 @@ def disagreement(
     found = manifest["inputs"]
     wrong = [name for name, wanted in inputs.items() if wanted not in (None, found.get(name))]
     if wrong := wrong or sorted(found.keys() ^ inputs.keys()):
-        return Disagreement(path, f"made from another {', '.join(wrong)}")
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        return Disagreement(path, f"made from another {', '.join(wrong[:3])}{more}")
     return _wrong_output(path, manifest, without_checksum)
 
 

@@ -154,11 +154,20 @@ def auto_table(auto: pd.DataFrame, truth: float) -> list[dict[str, str]]:
     return rows
 
 
+EXPERIMENT_NAMES = {
+    "transitions": "transitions of L0",
+    "small_model": "small model",
+    "superposition": "superposition",
+    "jumprelu": "JumpReLU",
+    "auto_l0": "automatic L0",
+}
+
+
 def _facts(study: ToyData) -> list[tuple[str, str]]:
     config, points = study.study, study.tables["points"]
     model, training = config.toy_model, config.saes.training
     minutes = float(points["wall_s"].sum()) / 60
-    experiments = ", ".join(name.replace("_", " ") for name in config.experiments.names())
+    experiments = ", ".join(EXPERIMENT_NAMES[name] for name in config.experiments.names())
     kind = "orthonormal" if model.orthogonal else "overlapping"
     return [
         ("Toy model", f"{model.features} {kind} features in {model.d_in} dimensions"),
