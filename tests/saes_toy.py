@@ -56,12 +56,14 @@ def settings(l0=4.5, **training):
 
 def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
     """Train a toy point; returns its manifest."""
-    from correct_l0.saes.point import train_point
+    from correct_l0.saes.points import PointJob, train_points
 
     torch.set_num_threads(1)
     store = ToyStore()
     batches = batches or ToyBatches(store, delay_s)
-    train_point(store, batches, folder, text or settings(), seed, **options)
+    job = PointJob(Path(folder), text or settings(), seed)
+    for error in train_points(store, batches, [job], **options).values():
+        raise error
     return json.loads((Path(folder) / "manifest.json").read_text())
 
 

@@ -1,6 +1,7 @@
-"""One step of the fused engine against SAELens' own.
+"""Steps against SAELens' own: loss and gradients of one, the weights after several.
 
-In float64 both agree to rounding, which checks the mathematics; in float32 to 2e-6 of the norm.
+In float64 both agree to rounding (1e-13 of the norm), which checks the mathematics; in float32 to
+2e-6. The blocks are made small, so that several are encoded.
 """
 
 import pytest
@@ -10,19 +11,25 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
+from correct_l0.saes import selection, step
 from correct_l0.saes.batchtopk import FusedTrainer, Weights
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from saes_toy import settings
 
-D_IN, D_SAE, BATCH = 24, 64, 96
+D_IN, D_SAE, BATCH = 16, 1200, 40
 NAMES = Gradients._fields
 
 
-def make(k, dtype="float64"):
-    """SAELens' SAE in the midst of training."""
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(step, "BLOCK", 0)
+    monkeypatch.setattr(step, "ROWS", 12)
+
+
+def saelens(k, dtype="float64"):
     torch.manual_seed(0)
-    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=k, dtype=dtype))
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(D_IN, D_SAE, k=k, dtype=dtype))
     with torch.no_grad():
         sae.W_dec.mul_(torch.rand(D_SAE, 1, dtype=sae.dtype) * 20 + 1)
         sae.W_enc.add_(0.05 * torch.randn(D_IN, D_SAE, dtype=sae.dtype))
@@ -31,17 +38,12 @@ def make(k, dtype="float64"):
     return sae
 
 
-def weights_of(sae):
-    """Return a copy of its weights."""
-    return Weights(*(getattr(sae, name).detach().clone() for name in Weights._fields))
-
-
 def batch(dtype=torch.float64, seed=1):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(BATCH, D_IN, dtype=torch.float64, generator=generator).to(dtype)
 
 
-def saelens_step(sae, x, dead=None):
+def theirs(sae, x, dead):
     mask = None
     if dead is not None:
         mask = torch.zeros(D_SAE, dtype=torch.bool)
@@ -51,95 +53,134 @@ def saelens_step(sae, x, dead=None):
     return output
 
 
-def step(sae, x, dead=None, *, sparse=False, guess=None):
-    """Return loss, result and gradients by name of a step of this project on SAELens' weights."""
+def ours(sae, x, dead, sparse, guess=None, out=None, transposed=True):
+    W_enc, b_enc, W_dec, b_dec = (getattr(sae, name).detach() for name in NAMES)
+    if transposed:
+        W_enc = W_enc.T.contiguous().T
     options = StepOptions(
         count=int(sae.cfg.k * len(x)),
         guess=guess,
         dead=None if dead is None else torch.tensor(dead),
-        aux_coefficient=sae.cfg.aux_loss_coefficient,
+        aux_coefficient=1.0,
         sparse=sparse,
     )
-    found = loss_and_gradients(x, *(getattr(sae, name).detach() for name in NAMES), options)
-    return found[0], found[1], found[2]._asdict()
+    return loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
 
 
-def assert_equal_steps(sae, x, dead, tolerance, sparse=False):
-    loss, result, gradients = step(sae, x, dead, sparse=sparse)
-    reference = saelens_step(sae, x, dead)
-    positive = reference.feature_acts[reference.feature_acts > 0]
-    pairs = {name: (gradients[name], getattr(sae, name).grad) for name in NAMES}
-    pairs |= {
-        "acts": (result.acts, reference.feature_acts),
-        "out": (result.sae_out, reference.sae_out),
-        "loss": (loss, reference.loss),
-        "mse_loss": (result.mse_loss, reference.losses["mse_loss"]),
-        "aux_loss": (result.aux_loss, reference.losses["auxiliary_reconstruction_loss"]),
-        "smallest": (positive.new_tensor(result.smallest or positive.min().item()), positive.min()),
-    }
-    for name, (found, expected) in pairs.items():
-        error = (found - expected).norm() / expected.norm().clamp(min=1e-30)
-        assert error <= tolerance, f"{name}: {error:.2g}"
-        assert found.shape == expected.shape
-    assert result.kept == len(positive)
-    return reference
+def difference(found, expected):
+    assert found.shape == expected.shape
+    return (found - expected).norm() / expected.norm().clamp(min=1e-30)
 
 
+@pytest.mark.parametrize("transposed", [True, False])
 @pytest.mark.parametrize("sparse", [True, False])
-@pytest.mark.parametrize("k", [1, 2.5, 8, 16.3, 32])
-@pytest.mark.parametrize("dead", [None, [3, 7, 20], list(range(0, 60, 2))])
-def test_loss_and_gradients_equal_saelens(k, sparse, dead):
-    reference = assert_equal_steps(make(k), batch(), dead, 1e-13, sparse)
-    aux_loss = reference.losses["auxiliary_reconstruction_loss"]
+@pytest.mark.parametrize("dead", [None, [3, 7, 20], list(range(0, 600, 2))])
+@pytest.mark.parametrize("k", [1, 2.5, 32, 128, 512])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 2e-6)])
+def test_loss_and_gradients_equal_saelens(k, dead, sparse, transposed, dtype, tolerance):
+    sae = saelens(k, dtype)
+    x = batch(sae.dtype)
+    expected = theirs(sae, x, dead)
+    loss, result, gradients = ours(sae, x, dead, sparse, transposed=transposed)
+    assert difference(loss, expected.loss) <= tolerance
+    assert difference(result.sae_out, expected.sae_out) <= tolerance
+    assert difference(result.acts, expected.feature_acts) <= tolerance
+    assert torch.equal(result.fired, expected.feature_acts.sum(0) > 0)
+    assert result.kept == torch.count_nonzero(expected.feature_acts)
+    aux_loss = expected.losses["auxiliary_reconstruction_loss"]
     assert (aux_loss > 0) == (dead is not None)
+    assert difference(result.aux_loss, torch.as_tensor(aux_loss)) <= tolerance
+    for name, found in zip(NAMES, gradients, strict=True):
+        assert difference(found, getattr(sae, name).grad) <= tolerance, name
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-@pytest.mark.parametrize("k", [1, 9.7, 31])
-def test_float32_agrees_to_rounding(k, sparse):
-    assert_equal_steps(make(k, "float32"), batch(torch.float32), [1, 2, 40], 2e-6, sparse)
+def test_neither_the_guess_nor_the_memory_changes_a_bit(sparse):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, result, gradients = ours(sae, x, [1, 2], sparse)
+    out = Gradients(*(torch.full_like(value, torch.nan) for value in gradients))
+    for guess in (1e-3, 0.97 * result.smallest, result.smallest, 1e3):
+        again, _, found = ours(sae, x, [1, 2], sparse, guess, out)
+        assert torch.equal(again, loss)
+        assert all(a is b for a, b in zip(found, out, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))
 
 
-def test_more_active_latents_asked_for_than_positive():
-    reference = assert_equal_steps(make(60), batch(), None, 1e-13)
-    assert torch.count_nonzero(reference.feature_acts) < 60 * BATCH
+@pytest.mark.parametrize("sparse", [True, False])
+def test_equal_tokens_tie_and_the_first_ones_stay(sparse):
+    sae = saelens(2.5)
+    x = batch()[:1].expand(BATCH, D_IN).contiguous()
+    _, result, _ = ours(sae, x, None, sparse)
+    kept = torch.count_nonzero(result.acts, dim=1)
+    assert result.kept == int(kept.sum()) == int(2.5 * BATCH)
+    assert kept.tolist() == [3] * (BATCH // 2) + [2] * (BATCH // 2)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_nothing_positive_leaves_the_bias_alone(sparse):
+    sae = saelens(4)
+    with torch.no_grad():
+        sae.b_enc.fill_(-1e3)
+    loss, result, gradients = ours(sae, batch(), None, sparse, guess=1.0)
+    assert (result.kept, result.smallest) == (0, 0.0)
+    assert not result.fired.any()
+    assert torch.equal(result.sae_out, sae.b_dec.detach().expand(BATCH, D_IN))
+    assert not any(torch.count_nonzero(value) for value in gradients[:3])
+    assert difference(gradients.b_dec, 2 * (sae.b_dec.detach() - batch()).mean(0)) < 1e-13
+    assert loss == theirs(sae, batch(), None).loss
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_bad_input_gives_a_loss_that_is_not_finite_as_in_saelens(sparse, bad):
+    sae, x = saelens(4), batch()
+    x[5, 3] = bad
+    assert not theirs(sae, x, None).loss.isfinite()
+    assert not ours(sae, x, None, sparse)[0].isfinite()
+
+
+@pytest.mark.parametrize("guess", [None, 0.1, 0.99, 1.0, 1.1])
+def test_the_form_for_other_devices_gives_the_same_bits(monkeypatch, guess):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    loss, result, gradients = ours(sae, x, [1, 2], sparse=False)
+    monkeypatch.setattr(selection, "_smallest_kept_numpy", selection._smallest_kept_torch)
+    again, same, found = ours(sae, x, [1, 2], False, guess and guess * result.smallest)
+    assert (same.smallest, same.kept) == (result.smallest, result.kept)
+    assert torch.equal(again, loss)
+    assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_more_active_latents_asked_for_than_positive(sparse):
+    sae, x = saelens(1000), batch()
+    expected = theirs(sae, x, None)
+    _, result, gradients = ours(sae, x, None, sparse)
+    assert result.kept == torch.count_nonzero(expected.feature_acts) < 1000 * BATCH
+    for name, found in zip(NAMES, gradients, strict=True):
+        assert difference(found, getattr(sae, name).grad) <= 1e-13, name
 
 
 @pytest.mark.parametrize("sparse", [True, False])
 def test_all_zero_batch(sparse):
-    sae, x = make(4), torch.zeros(BATCH, D_IN, dtype=torch.float64)
+    sae, x = saelens(4), torch.zeros(BATCH, D_IN, dtype=torch.float64)
     with torch.no_grad():
         sae.b_enc.zero_()
         sae.b_dec.zero_()
-    loss, result, gradients = step(sae, x, sparse=sparse)
-    reference = saelens_step(sae, x)
+    loss, result, gradients = ours(sae, x, None, sparse)
+    reference = theirs(sae, x, None)
     assert loss == reference.loss == 0
     assert torch.count_nonzero(result.acts) == torch.count_nonzero(reference.feature_acts) == 0
-    for name in NAMES:
-        assert torch.count_nonzero(gradients[name]) == 0
-        assert torch.count_nonzero(getattr(sae, name).grad) == 0
-
-
-@pytest.mark.parametrize("sparse", [True, False])
-def test_nan_input_gives_a_nan_loss(sparse):
-    x = batch()
-    x[5, 3] = torch.nan
-    loss, _, _ = step(make(4), x, sparse=sparse)
-    assert loss.isnan()
-
-
-def test_the_guess_does_not_change_a_bit():
-    sae, x = make(5, "float32"), batch(torch.float32)
-    losses = [step(sae, x, guess=guess)[0].item() for guess in (None, 1e-3, 1e3)]
-    assert losses[0] == losses[1] == losses[2]
+    for name, found in zip(NAMES, gradients, strict=True):
+        assert torch.count_nonzero(found) == torch.count_nonzero(getattr(sae, name).grad) == 0
 
 
 def test_training_equals_saelens_trainer():
     """Clipping, Adam, warm-up, decay, dead latents: eight steps with the last ones' aux loss."""
     changed = {"dead_feature_window": 2, "lr_warm_up_steps": 3, "lr_decay_fraction": 0.25}
     text = settings(1.5, training_tokens=8 * BATCH, batch_tokens=BATCH, **changed)
-    theirs = make(1.5)
-    ours = FusedTrainer(parse_settings(text), weights_of(theirs))
+    sae = saelens(1.5)
+    weights = {name: getattr(sae, name).detach().clone() for name in NAMES}
+    trainer = FusedTrainer(parse_settings(text), Weights(**weights))
     cfg = SAETrainerConfig(
         total_training_samples=8 * BATCH,
         train_batch_size_samples=BATCH,
@@ -149,14 +190,14 @@ def test_training_equals_saelens_trainer():
         lr_decay_steps=2,
         dead_feature_window=2,
     )
-    reference = SAETrainer(cfg, theirs, iter(()))
+    reference = SAETrainer(cfg, sae, iter(()))
     for number in range(8):
-        losses = ours.step(batch(seed=number))
+        losses = trainer.step(batch(seed=number))
         expected = reference.step(batch(seed=number))
         reference.n_training_steps += 1
     assert expected.losses["auxiliary_reconstruction_loss"] > 0
     assert torch.allclose(losses.loss, expected.loss, rtol=1e-9, atol=0)
-    assert torch.equal(ours.since_fired, reference.n_forward_passes_since_fired)
+    assert torch.equal(trainer.since_fired, reference.n_forward_passes_since_fired)
     for name in NAMES:
-        found, wanted = getattr(ours.weights, name), getattr(theirs, name)
+        found, wanted = getattr(trainer.weights, name), getattr(sae, name)
         assert torch.allclose(found, wanted, rtol=0, atol=1e-8), name

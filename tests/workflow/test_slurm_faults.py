@@ -125,6 +125,22 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(stopped, slurm, undistur
     assert_same_sae(run.folder, undisturbed)
 
 
+def test_a_group_is_one_job_and_goes_on_when_it_was_cancelled(
+    cluster, undisturbed, tiny_study, tmp_path
+):
+    config = long_config()
+    config["saes"].update(l0=[float(L0), 8.0], points_per_job=2)
+    folder = prepare(tmp_path / "study", config, tiny_study)
+    run = Run(folder, TARGET, TARGET.replace(f"l0_{L0}", "l0_8"))
+    cancel(*training(cluster, run))
+    run.succeed()
+    jobs = [(job["name"].split("_wildcards")[0], job["state"]) for job in cluster.history(folder)]
+    assert jobs[:2] == [("rule_train_points", "CANCELLED"), ("rule_train_points", "COMPLETED")]
+    assert [state for _, state in jobs[2:]] == ["COMPLETED", "COMPLETED"]
+    assert json.loads((folder / TARGET).read_text())["resumed_from_step"] > 0
+    assert_same_sae(folder, undisturbed)
+
+
 def test_ctrl_c_cancels_the_jobs_and_a_rerun_goes_on(cluster, folder, undisturbed):
     run = Run(folder, TARGET)
     training(cluster, run)

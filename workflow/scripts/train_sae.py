@@ -18,20 +18,20 @@ with job(snakemake.log[0], threads=snakemake.threads):
     if still_to_train([point], digest_of(snakemake.input.activations)):
         import torch
 
-        from correct_l0.saes.point import train_point
+        from correct_l0.saes.points import train_points
         from correct_l0.training_input import training_input
 
         torch.set_num_threads(snakemake.threads)
         batch_tokens = parse_settings(point.settings_json).training.batch_tokens
         device = resolve_device(snakemake.resources.device)
         read = training_input(snakemake.input.activations, point.seed, batch_tokens, device)
-        train_point(
+        failed = train_points(
             read.store,
             read.batches,
-            point.folder,
-            point.settings_json,
-            point.seed,
+            [point],
             device=device,
             checkpoint_s=snakemake.resources.checkpoint_s,
             metadata=read.metadata,
         )
+        for error in failed.values():
+            raise error

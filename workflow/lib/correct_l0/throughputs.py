@@ -1,9 +1,9 @@
 """The stated throughputs behind `costs`: what was measured, and what is only assumed.
 
 Figures for one CPU core were measured on the default study (one core with AVX-512, SAEs of 384 x
-768, 2,048 steps of 512 tokens); its 20 trainings are met within 30%. **Nothing was measured on a
-GPU**: those figures are assumed, at a sixth to two thirds of an H100's peak. An A100 takes about
-three times as long in float32; the time limits (`RUNTIME_SAFETY`) leave room for that.
+768, 2,048 steps of 512 tokens); the trainings recorded in the tests are met within 35%. **Nothing
+was measured on a GPU**: those figures are assumed, at a sixth to two thirds of an H100's peak. An
+A100 takes about three times as long in float32; the time limits (`RUNTIME_SAFETY`) allow for that.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from correct_l0.activations.reader import Store, TrainingStream, open_store
 
 
@@ -31,18 +33,22 @@ def training_input(
     batch_tokens
         Rows of a batch.
     device
-        Where the batches go; beside a GPU the next ones are read while it works.
+        Where the batches go. Beside a GPU the next ones are read while it works, by as many
+        threads as torch has.
 
     Raises
     ------
     InputError
         If the cache is damaged (`open_store`).
     """
+
     store = open_store(activations)
     cache = json.loads(store.manifest["parameters"])
+    ahead = device != "cpu"
+    threads = torch.get_num_threads() if ahead else 1
     return TrainingInput(
         store,
-        TrainingStream(store, seed, batch_tokens, prefetch=device != "cpu"),
+        TrainingStream(store, seed, batch_tokens, prefetch=ahead, read_threads=threads),
         {
             "model_name": cache["model"]["source"],
             "hook_name": cache["hook_name"],

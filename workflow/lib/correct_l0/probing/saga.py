@@ -1,16 +1,22 @@
-"""L1 logistic regression by scikit-learn's saga solver, without what surrounds it.
+"""L1 logistic regression by SAGA: scikit-learn's iterates to the last bit, several times as fast.
 
-`LogisticRegression.fit` checks its input, its settings and its environment in every call, which
-takes longer than the solver where that converges in a few epochs. The ten penalties of a search
-share the rows, so they are prepared once here.
+scikit-learn's solver also takes sparse rows, several classes and an L2 penalty, and keeps books of
+postponed steps for these. With dense rows, two classes and an L1 penalty alone nothing is ever
+postponed: at each draw every coefficient takes one step along the average gradient and is moved
+towards zero, and only the drawn row's non-zeros, which are few in an SAE's latents, do more.
+
+The bits are the same where scikit-learn's own build does not fuse multiplications and additions: on
+x86-64.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
+from numba import njit
 from scipy.special import expit
-from sklearn.linear_model._sag import sag_solver
 
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
@@ -33,42 +39,42 @@ class SagaRows:
         self, x: Float[np.ndarray, "rows features"], y: Int[np.ndarray, " rows"], seed: int
     ) -> None:
         self._features = x.shape[1]
-        self._seed = seed
         self._y = y.astype(np.float64)
         # As scikit-learn sums them: the step size depends on the last bit.
-        self._max_squared_sum = np.einsum("ij,ij->i", x, x).max()
+        squares = np.einsum("ij,ij->i", x, x).max()
+        self._step = 1.0 / (2 * (0.25 * (squares + 1)))
+        self._state = np.random.RandomState(seed).randint(1, np.iinfo(np.int32).max)
         # The coefficient of a column of zeros stays exactly 0: leave the column out.
         self._columns = np.flatnonzero(x.any(axis=0))
-        if len(self._columns) == 0:
-            self._columns = np.arange(1)
-        self._x = np.ascontiguousarray(x[:, self._columns])
+        x = x[:, self._columns]
+        rows, columns = np.nonzero(x)
+        self._starts = np.searchsorted(rows, np.arange(len(x) + 1))
+        self._indices = columns
+        self._values = x[rows, columns]
 
     def fit(self, inverse_penalty: float) -> LinearProbe:
-        """Return the probe that `LogisticRegression(C=inverse_penalty)` would give, bit by bit.
+        """Return the probe that `LogisticRegression(C=inverse_penalty)` would give.
+
+        Raises
+        ------
+        FloatingPointError
+            If the coefficients overflow.
 
         References
         ----------
         Defazio et al., arXiv 1407.0202; scikit-learn 1.9, `LogisticRegression`, penalty `l1`,
         solver `saga`, 1000 epochs, tolerance 1e-4.
         """
-        start = np.zeros((len(self._columns) + 1, 1))
-        fitted, _, _ = sag_solver(
-            self._x,
-            self._y,
-            loss="log",
-            alpha=0.0,
-            beta=1.0 / inverse_penalty,
-            max_iter=MAX_ITERATIONS,
-            tol=TOLERANCE,
-            random_state=self._seed,
-            check_input=False,
-            max_squared_sum=self._max_squared_sum,
-            warm_start_mem={"coef": start},
-            is_saga=True,
-        )
+        threshold = self._step * (1.0 / inverse_penalty / len(self._y))
+        weights, intercept = _fit(
+            self._starts, self._indices, self._values, self._y, len(self._columns),
+            self._step, threshold, self._state, MAX_ITERATIONS, TOLERANCE,
+        )  # fmt: skip
+        if not (math.isfinite(intercept) and np.isfinite(weights).all()):
+            raise FloatingPointError("the coefficients of a probe overflowed; rescale its features")
         coefficients = np.zeros(self._features)
-        coefficients[self._columns] = fitted[:-1]
-        return LinearProbe(coefficients, fitted[-1])
+        coefficients[self._columns] = weights
+        return LinearProbe(coefficients, intercept)
 
 
 class LinearProbe:
@@ -85,3 +91,67 @@ class LinearProbe:
     def probability(self, x: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, " rows"]:
         """Return the probability of class 1."""
         return expit(self.decide(x))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit(starts, indices, values, y, features, step, threshold, state, epochs, tolerance):  # type: ignore[no-untyped-def]
+    rows = len(y)
+    weights, previous, gradients = np.zeros(features), np.zeros(features), np.zeros(features)
+    memory, seen, n_seen = np.zeros(rows), np.zeros(rows, np.bool_), 0
+    intercept, intercept_gradients = 0.0, 0.0
+    rest = 0.0
+    for _ in range(epochs):
+        # Sums over the epoch, whose differences are the steps: they round as scikit-learn's do.
+        reached, shrunk = 0.0, 0.0
+        forward, towards_zero = 0.0, 0.0
+        for draw in range(rows):
+            state ^= (state << 13) & 0xFFFFFFFF
+            state ^= state >> 17
+            state ^= (state << 5) & 0xFFFFFFFF
+            row = (state & 0x7FFFFFFF) % rows
+            if not seen[row]:
+                seen[row] = True
+                n_seen += 1
+                rest = 1 - 1.0 / n_seen
+            if draw > 0:
+                _move(weights, gradients, forward, towards_zero)
+            decision = 0.0
+            for place in range(starts[row], starts[row + 1]):
+                decision += weights[indices[place]] * values[place]
+            decision += intercept
+            if decision > -37:
+                odds = math.exp(-decision)
+                gradient = ((1 - y[row]) - y[row] * odds) / (1 + odds)
+            else:
+                gradient = math.exp(decision) - y[row]
+            change = gradient - memory[row]
+            memory[row] = gradient
+            for place in range(starts[row], starts[row + 1]):
+                correction = values[place] * change
+                weights[indices[place]] -= correction * step * rest
+                gradients[indices[place]] += correction
+            intercept_gradients += change
+            intercept -= step * intercept_gradients / n_seen + change * (step * rest)
+            further, smaller = reached + step / n_seen, shrunk + threshold
+            forward, towards_zero = further - reached, smaller - shrunk
+            reached, shrunk = further, smaller
+        _move(weights, gradients, forward, towards_zero)
+        largest, change = 0.0, 0.0
+        for feature in range(features):
+            largest = max(largest, abs(weights[feature]))
+            change = max(change, abs(weights[feature] - previous[feature]))
+            previous[feature] = weights[feature]
+        if not math.isfinite(intercept + largest):
+            break
+        if (largest != 0 and change / largest <= tolerance) or (largest == 0 and change == 0):
+            break
+    return weights, intercept
+
+
+@njit(cache=True, nogil=True)
+def _move(weights, gradients, forward, towards_zero):  # type: ignore[no-untyped-def]
+    """Take a step along the average gradient, then one towards zero."""
+    for feature in range(len(weights)):
+        weight = weights[feature] - forward * gradients[feature]
+        above, below = weight - towards_zero, -weight - towards_zero
+        weights[feature] = (above if above > 0 else 0.0) - (below if below > 0 else 0.0)

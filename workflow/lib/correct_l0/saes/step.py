@@ -1,4 +1,4 @@
-r"""One BatchTopK training step as a single differentiable function.
+r"""One BatchTopK training step: its loss and gradients, without autograd.
 
 With `rescale_acts_by_decoder_norm` SAELens selects on H * n, where H = (x - b_dec) W_enc + b_enc
 and n = ||W_dec||, and divides n out again before decoding. The gradient through n cancels exactly,
@@ -17,7 +17,7 @@ auxiliary loss touches the dead columns only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -64,7 +64,7 @@ class StepResult:
 
 @dataclass
 class StepOptions:
-    """What a step needs besides tensors that carry a gradient."""
+    """What a step needs besides the batch and the weights."""
 
     count: int
     """How many activations the batch keeps."""
@@ -79,7 +79,7 @@ class StepOptions:
 
 
 class Gradients(NamedTuple):
-    """Gradients of the weights, in the order in which `BatchTopKLoss` takes these."""
+    """Gradients of the weights, in the order in which `loss_and_gradients` takes these."""
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]
@@ -94,91 +94,6 @@ class Gradients(NamedTuple):
         return cls(empty(W_enc), W_dec.new_empty(d_sae), empty(W_dec), W_dec.new_empty(d_in))
 
 
-class BatchTopKLoss(torch.autograd.Function):
-    """The loss of one batch: `apply(sae_in, W_enc, b_enc, W_dec, b_dec, options)`.
-
-    Returns the loss and a `StepResult`. No gradient flows to `sae_in`.
-    """
-
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        sae_in: Float[Tensor, "batch d_in"],
-        W_enc: Float[Tensor, "d_in d_sae"],
-        b_enc: Float[Tensor, " d_sae"],
-        W_dec: Float[Tensor, "d_sae d_in"],
-        b_dec: Float[Tensor, " d_in"],
-        options: StepOptions,
-    ) -> tuple[Float[Tensor, ""], StepResult]:
-        """Return the loss and what else the step found."""
-        norms = W_dec.norm(dim=-1)
-        centred = sae_in - b_dec
-        dead = options.dead
-        dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
-        selected: Tensor | sparse.Pattern
-        acts, pattern = None, None
-        if options.sparse:
-            pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
-            selected, kept = pattern, len(pattern.values)
-            sae_out = pattern.decode(W_dec).add_(b_dec)
-        else:
-            acts = torch.addmm(b_enc, centred, W_enc).mul_(norms)
-            if dead is not None:
-                torch.index_select(acts, 1, dead, out=dead_acts)
-            smallest, kept = keep_largest_(acts, options.count, options.guess)
-            selected = acts
-            sae_out = torch.addmm(b_dec, acts, W_dec / norms[:, None])
-        error = sae_out - sae_in
-        mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
-        aux_loss, aux = torch.zeros_like(mse_loss), None
-        if dead is not None and dead_acts is not None:
-            aux_loss, aux = _auxiliary(dead_acts, error, W_dec[dead], norms[dead], options)
-        ctx.save_for_backward(centred, W_enc, W_dec, norms, acts, error)
-        ctx.pattern, ctx.dead, ctx.aux = pattern, dead, aux
-        result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
-        return mse_loss + aux_loss, result
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Return the gradients of the weights."""
-        centred, W_enc, W_dec, norms, acts, error = ctx.saved_tensors
-        out = getattr(ctx, "out", None)
-        if out is None:
-            out = Gradients.empty_like(W_enc, W_dec)
-        error = error * (grads[0] * (2 / len(error)))
-        if ctx.pattern is not None:
-            into = out.W_enc.T if out.W_enc.T.is_contiguous() else torch.empty_like(W_dec)
-            out.b_enc.copy_(ctx.pattern.gradients(centred, error, W_dec, (into, out.W_dec)))
-            if into.data_ptr() != out.W_enc.data_ptr():
-                out.W_enc.copy_(into.T)
-        else:
-            dH = torch.mm(error, W_dec.T)
-            torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-            torch.mm(centred.T, dH, out=out.W_enc)
-            torch.sum(dH, 0, out=out.b_enc)
-            torch.mm(acts.T, error, out=out.W_dec).div_(norms[:, None])
-        torch.sum(error, 0, out=out.b_dec)
-        if ctx.aux is not None:
-            dead, (aux_acts, dH_dead, aux_error, weight) = ctx.dead, ctx.aux
-            scale = grads[0] * (2 * weight / len(error))
-            out.W_enc[:, dead] += torch.mm(dH_dead.T, centred).mul_(scale).T
-            out.W_dec[dead] += torch.mm(aux_acts.T, aux_error).mul_(scale)
-            out.b_enc[dead] += dH_dead.sum(0).mul_(scale)
-        out.b_dec.sub_(W_enc @ out.b_enc)
-        return None, *out, None
-
-
-class _Tape:
-    """What `forward` keeps for `backward`, outside of autograd."""
-
-    saved_tensors: tuple[Tensor, ...] = ()
-    out: Gradients | None = None
-
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keep tensors as autograd's context does."""
-        self.saved_tensors = tensors
-
-
 @torch.no_grad()
 def loss_and_gradients(
     sae_in: Float[Tensor, "batch d_in"],
@@ -191,21 +106,80 @@ def loss_and_gradients(
 ) -> tuple[Float[Tensor, ""], StepResult, Gradients]:
     """Return the loss of one batch, what else the step found, and the gradients.
 
-    The numbers are those of `BatchTopKLoss`, without autograd, which copies every gradient it is
-    handed in memory that it does not own.
-
     Parameters
     ----------
-    sae_in, W_enc, b_enc, W_dec, b_dec, options
-        As of `BatchTopKLoss`. A sparse step is fastest if `W_enc.T` is contiguous.
+    sae_in
+        The batch, in training units.
+    W_enc, b_enc, W_dec, b_dec
+        The weights. A sparse step is fastest if `W_enc.T` is contiguous.
+    options
+        See `StepOptions`.
     out
         Memory to write the gradients to, such as the last step's; None: new.
+
+    References
+    ----------
+    The equations of this module; SAELens 6, `BatchTopKTrainingSAE.training_forward_pass`.
     """
-    tape = _Tape()
-    tape.out = Gradients.empty_like(W_enc, W_dec) if out is None else out
-    loss, result = BatchTopKLoss.forward(tape, sae_in, W_enc, b_enc, W_dec, b_dec, options)
-    BatchTopKLoss.backward(tape, torch.ones_like(loss))
-    return loss, result, tape.out
+    out = Gradients.empty_like(W_enc, W_dec) if out is None else out
+    norms = W_dec.norm(dim=-1)
+    centred = sae_in - b_dec
+    dead = options.dead
+    dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
+    selected: Tensor | sparse.Pattern
+    if options.sparse:
+        selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
+        kept = len(selected.values)
+        sae_out = selected.decode(W_dec).add_(b_dec)
+    else:
+        selected = torch.addmm(b_enc, centred, W_enc).mul_(norms)
+        if dead is not None:
+            torch.index_select(selected, 1, dead, out=dead_acts)
+        smallest, kept = keep_largest_(selected, options.count, options.guess)
+        sae_out = torch.addmm(b_dec, selected, W_dec / norms[:, None])
+    error = sae_out - sae_in
+    mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
+    G = error * (2 / len(error))
+    if isinstance(selected, sparse.Pattern):
+        _sparse_gradients(selected, centred, G, W_dec, out)
+    else:
+        _dense_gradients(selected, centred, G, W_dec, norms, out)
+    torch.sum(G, 0, out=out.b_dec)
+    aux_loss = torch.zeros_like(mse_loss)
+    if dead is not None and dead_acts is not None:
+        aux_loss = _add_auxiliary(dead_acts, centred, error, W_dec, norms, options, out)
+    out.b_dec.sub_(W_enc @ out.b_enc)
+    result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
+    return mse_loss + aux_loss, result, out
+
+
+def _dense_gradients(
+    acts: Float[Tensor, "batch d_sae"],
+    centred: Float[Tensor, "batch d_in"],
+    G: Float[Tensor, "batch d_in"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    norms: Float[Tensor, " d_sae"],
+    out: Gradients,
+) -> None:
+    dH = torch.mm(G, W_dec.T)
+    torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
+    torch.mm(centred.T, dH, out=out.W_enc)
+    torch.sum(dH, 0, out=out.b_enc)
+    torch.mm(acts.T, G, out=out.W_dec).div_(norms[:, None])
+
+
+def _sparse_gradients(
+    pattern: sparse.Pattern,
+    centred: Float[Tensor, "batch d_in"],
+    G: Float[Tensor, "batch d_in"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    out: Gradients,
+) -> None:
+    transposed = out.W_enc.T
+    into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
+    out.b_enc.copy_(pattern.gradients(centred, G, W_dec, (into, out.W_dec)))
+    if into is not transposed:
+        transposed.copy_(into)
 
 
 BLOCK = 2**20
@@ -239,26 +213,31 @@ def _encode_sparse(
     return sparse.Pattern(found.where, found.values, norms, batch), found.smallest
 
 
-def _auxiliary(
+def _add_auxiliary(
     dead_acts: Float[Tensor, "batch n_dead"],
+    centred: Float[Tensor, "batch d_in"],
     error: Float[Tensor, "batch d_in"],
-    W_dead: Float[Tensor, "n_dead d_in"],
-    norms: Float[Tensor, " n_dead"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    norms: Float[Tensor, " d_sae"],
     options: StepOptions,
-) -> tuple[Float[Tensor, ""], tuple[Tensor, Tensor, Tensor, float]]:
-    """Return the loss of the dead latents' reconstruction of the error, and its derivatives.
+    out: Gradients,
+) -> Float[Tensor, ""]:
+    """Add the gradients of the dead latents' reconstruction of the error; return its loss.
 
     Up to d_in / 2 dead latents per token, those with the largest pre-activations, negative ones
     included, reconstruct the residual x - x_hat without a bias; fewer dead latents than d_in / 2
     count for proportionally less. The residual is a constant.
     """
+    dead = options.dead
+    assert dead is not None
+    W_dead = W_dec[dead]
     k_aux, n_dead = error.shape[-1] // 2, dead_acts.shape[-1]
     weight = options.aux_coefficient * min(n_dead / k_aux, 1.0)
     chosen = None
     if n_dead > k_aux:
         top = dead_acts.topk(k_aux, dim=-1, sorted=False).indices
         chosen = torch.zeros_like(dead_acts).scatter_(-1, top, 1.0)
-    aux_acts = dead_acts.div_(norms)
+    aux_acts = dead_acts.div_(norms[dead])
     if chosen is not None:
         aux_acts.mul_(chosen)
     aux_error = torch.addmm(error, aux_acts, W_dead)
@@ -266,4 +245,8 @@ def _auxiliary(
     dH = torch.mm(aux_error, W_dead.T)
     if chosen is not None:
         dH.mul_(chosen)
-    return loss, (aux_acts, dH, aux_error, weight)
+    scale = 2 * weight / len(error)
+    out.W_enc[:, dead] += torch.mm(dH.T, centred).mul_(scale).T
+    out.W_dec[dead] += torch.mm(aux_acts.T, aux_error).mul_(scale)
+    out.b_enc[dead] += dH.sum(0).mul_(scale)
+    return loss

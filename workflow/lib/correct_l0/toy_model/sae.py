@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.step import BatchTopKLoss, StepOptions
+from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from correct_l0.toy_model.step import Adam, Weights, Workspace, batchtopk_gradient
 
 DEAD_AFTER = 1000
@@ -103,14 +103,9 @@ class ToySae:
         self, x: Float[Tensor, "batch d_in"], count: int, dead: Tensor, work: Workspace
     ) -> Float[Tensor, " d_sae"]:
         """Write the gradient with the auxiliary loss of dead latents; return what was active."""
-        tape = _Tape()
         options = StepOptions(count, self.guess, dead.nonzero().view(-1), 1.0, sparse=False)
-        W_enc, b_enc, W_dec, b_dec = self.weights
-        loss, result = BatchTopKLoss.forward(tape, x, W_enc, b_enc, W_dec, b_dec, options)
-        parts = BatchTopKLoss.backward(tape, torch.ones_like(loss))
-        for target, part in zip(work.gradient, parts[1:5], strict=True):
-            assert part is not None
-            target.copy_(part)
+        out = Gradients(*work.gradient)
+        _, result, _ = loss_and_gradients(x, *self.weights, options, out)
         self.guess = result.smallest
         return result.acts.sum(0)
 
@@ -132,15 +127,6 @@ class ToySae:
         self.schedule.load_state_dict(state["schedule"])
         self.steps_since_fired.copy_(state["steps_since_fired"])
         self.guess, self.wall_s = state["guess"], state["wall_s"]
-
-
-class _Tape:
-    """What a forward pass leaves for the backward pass, outside autograd."""
-
-    saved_tensors: tuple[Tensor, ...]
-
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        self.saved_tensors = tensors
 
 
 def random_weights(d_in: int, d_sae: int, seed: int) -> Weights:
