@@ -104,8 +104,9 @@ class ToySae:
     ) -> Float[Tensor, " d_sae"]:
         """Write the gradient with the auxiliary loss of dead latents; return what was active."""
         options = StepOptions(count, self.guess, dead.nonzero().view(-1), 1.0, sparse=False)
+        W_enc, b_enc, W_dec, b_dec = self.weights
         out = Gradients(*work.gradient)
-        _, result, _ = loss_and_gradients(x, *self.weights, options, out)
+        _, result, _ = loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
         self.guess = result.smallest
         return result.acts.sum(0)
 
