@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
+from correct_l0.errors import InputError
 from correct_l0.probing.probe import INVERSE_PENALTIES, quiet
 from correct_l0.probing.saga import SagaRows
 from correct_l0.probing.scores import accuracy, auc, weighted_f1
@@ -58,3 +59,10 @@ def test_a_fit_is_scikit_learns(columns, firing, size):
             ours = rows.fit(inverse_penalty)
         assert np.array_equal(ours.probability(x), theirs.predict_proba(x)[:, 1])
         assert np.array_equal(ours.decide(x) > 0, theirs.predict(x) == 1)
+
+
+def test_a_fit_that_does_not_stay_finite_is_refused():
+    x = np.ones((130, 2))
+    x[7, 1] = np.inf
+    with pytest.raises(InputError, match="not finite on latents of up to inf.*train it again"):
+        SagaRows(x, np.arange(130) % 2, 42).fit(1.0)

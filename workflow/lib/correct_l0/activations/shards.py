@@ -101,8 +101,9 @@ def read_chunk(path: Path, index: np.ndarray, chunk: int, out: np.ndarray) -> np
     complete = out.nbytes + len(rest) == length
     file = os.open(path, os.O_RDONLY)
     try:
-        # The disk works on the whole chunk while its first pieces are verified.
-        os.posix_fadvise(file, offset, length, os.POSIX_FADV_WILLNEED)
+        if hasattr(os, "posix_fadvise"):  # Not on macOS.
+            # The disk works on the whole chunk while its first pieces are verified.
+            os.posix_fadvise(file, offset, length, os.POSIX_FADV_WILLNEED)
         size = max(1, PIECE_BYTES * len(out) // max(1, out.nbytes))
         for start in range(0, len(out), size):
             piece = out[start : start + size]

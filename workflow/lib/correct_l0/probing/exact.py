@@ -1,8 +1,8 @@
 """The `exact` engine: sae-probes' protocol and bits, without its repeated work.
 
 What it saves against calling the package: its import; test rows are encoded only for the latents
-that a probe reads; the search for a penalty stops where no other can win; fits and scores go
-without scikit-learn's checks (see `saga`, `scores`).
+that a probe reads; the search for a penalty stops where no other can win; fits are compiled for
+these rows, and scores go without scikit-learn's checks (see `saga`, `scores`).
 """
 
 from __future__ import annotations

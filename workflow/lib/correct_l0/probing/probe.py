@@ -11,8 +11,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from correct_l0.errors import InputError
@@ -148,7 +146,7 @@ def quiet() -> Iterator[None]:
     Warning filters belong to the whole process: enter this before starting threads.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "(lbfgs|The max_iter was reached)", module="sklearn")
         warnings.filterwarnings("ignore", "'penalty' was deprecated", FutureWarning)
         warnings.filterwarnings("ignore", "Inconsistent values: penalty", UserWarning)
         yield
@@ -160,6 +158,8 @@ def _fitter(
     """Return what fits a probe to rows, given the inverse of the penalty."""
     if penalty == "l1":
         return SagaRows(x, y, seed).fit
+    # Only the baseline needs it, and it takes most of a second to import.
+    from sklearn.linear_model import LogisticRegression
 
     def fit(inverse_penalty: float) -> LinearProbe:
         model = LogisticRegression(

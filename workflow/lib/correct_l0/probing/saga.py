@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from numba import njit
 from scipy.special import expit
 
+from correct_l0.errors import InputError
+
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
 
@@ -57,8 +59,8 @@ class SagaRows:
 
         Raises
         ------
-        FloatingPointError
-            If the coefficients overflow.
+        InputError
+            If the coefficients do not stay finite.
 
         References
         ----------
@@ -71,7 +73,11 @@ class SagaRows:
             self._step, threshold, self._state, MAX_ITERATIONS, TOLERANCE,
         )  # fmt: skip
         if not (math.isfinite(intercept) and np.isfinite(weights).all()):
-            raise FloatingPointError("the coefficients of a probe overflowed; rescale its features")
+            largest = float(np.abs(self._values).max())
+            raise InputError(
+                f"a probe's coefficients are not finite on latents of up to {largest:.3g}, they "
+                "must be; look at the SAE's loss.csv and train it again"
+            )
         coefficients = np.zeros(self._features)
         coefficients[self._columns] = weights
         return LinearProbe(coefficients, intercept)
