@@ -125,13 +125,6 @@ def test_seeds_give_other_orders(store, mode):
     assert not torch.equal(first, second)
 
 
-def test_waiting_is_counted(store):
-    stream = TrainingStream(store, 0, 64)
-    assert stream.wait_s == 0
-    stream.batch(0)
-    assert stream.wait_s > 0
-
-
 @pytest.mark.parametrize("batch_tokens", [0, 301])
 def test_a_batch_that_does_not_fit_is_refused(store, batch_tokens):
     with pytest.raises(InputError, match=rf"batch_tokens {batch_tokens} is not between 1 and the"):

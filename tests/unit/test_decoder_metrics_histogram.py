@@ -4,14 +4,16 @@ import numpy as np
 import torch
 
 from correct_l0.decoder_metrics.histogram import (
+    BINS,
     BINS_PER_UNIT,
     HIGH,
     LOW,
     RESOLUTION_BOUND,
     Ranks,
+    add_to_bins,
     coarse_histogram,
-    count_bins,
     density_at,
+    fine_bins,
     value_of_bin,
 )
 
@@ -21,19 +23,18 @@ def projections(rows=200, columns=40, spread=9.0):
     return values * spread
 
 
+def count_bins(values):
+    counts = torch.zeros(BINS, dtype=torch.int64)
+    add_to_bins(counts, fine_bins(values.flatten()))
+    return counts
+
+
 def test_counts_equal_numpys():
     values = projections()
     edges = np.linspace(LOW, HIGH, (HIGH - LOW) * BINS_PER_UNIT + 1)
     below_top = np.nextafter(HIGH, 0)
     expected, _ = np.histogram(values.double().numpy().clip(LOW, below_top), bins=edges)
     assert np.array_equal(count_bins(values).numpy(), expected)
-
-
-def test_chunks_of_any_size_count_the_same(monkeypatch):
-    values = projections(10, 10)
-    whole = count_bins(values)
-    monkeypatch.setattr("correct_l0.decoder_metrics.histogram._CHUNK", 7)
-    assert torch.equal(count_bins(values), whole)
 
 
 def test_values_on_an_edge_belong_to_the_bin_above():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from correct_l0.decoder_metrics import streaming
-from correct_l0.decoder_metrics.histogram import count_bins
+from correct_l0.decoder_metrics.histogram import BINS, fine_bins
 from correct_l0.decoder_metrics.streaming import ProjectionStream
 
 BATCH, D_IN, D_SAE = 90, 6, 70
@@ -34,7 +34,8 @@ def check(stream, x, exact=True):
     values, ranks = stream.measure(x)
     assert values == (expected if exact else pytest.approx(expected, abs=1e-5))
     if exact:
-        assert (ranks.counts == count_bins(projections).numpy()).all()
+        counts = torch.bincount(fine_bins(projections.flatten()), minlength=BINS)
+        assert (ranks.counts == counts.numpy()).all()
     assert ranks.total == projections.numel()
 
 

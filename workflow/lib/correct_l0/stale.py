@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from correct_l0.activations import PROBING_RECIPE
 from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
@@ -162,29 +163,44 @@ def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
 
 
 def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
-    """Yield what does not stand first of tables, verdict, figures and page, if anything."""
     page = Path(plan.results) / "report.html"
     keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
     made_from = {key: standing_digest(findings.get(key)) for key in (*keys, BASELINES)}
+    made = {"recipe": REPORT_RECIPE, "parameters": report_settings(plan), "quick": True}
+    chain = {
+        "tables": made | {"stage": "gather_tables", "inputs": made_from},
+        "verdict": made | {"stage": "read_curves"},
+        "figures": made | {"stage": "plot_figures"},
+        "page": made | {"stage": "write_report"},
+    }
+    return stale_chain(page, chain, report_source_digest("report"))
+
+
+def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -> Iterator[Stale]:
+    """Yield what does not stand first of tables, verdict, figures and page, if anything.
+
+    Parameters
+    ----------
+    page
+        The report.
+    chain
+        How `examine` looks at each of the four; but for the tables, what came before is the input.
+    code
+        Digest of the code that made all but the tables.
+    """
+    folder = page.parent
+    paths = {
+        "tables": folder / "tables" / "manifest.json",
+        "verdict": folder / "tables" / "verdict.manifest.json",
+        "figures": folder / "figures" / "manifest.json",
+        "page": page.with_suffix(".manifest.json"),
+    }
     digests: dict[str, str | None] = {}
-    for room, stage, path, inputs in (
-        ("tables", "gather_tables", tables, made_from),
-        ("verdict", "read_curves", tables.with_name("verdict.manifest.json"), digests),
-        ("figures", "plot_figures", page.parent / "figures" / "manifest.json", digests),
-        ("page", "write_report", page.with_suffix(".manifest.json"), digests),
-    ):
-        finding = examine(
-            room,
-            path,
-            stage=stage,
-            recipe=REPORT_RECIPE,
-            parameters=report_settings(plan),
-            inputs=inputs,
-            quick=True,
-        )
+    for room, path in paths.items():
+        finding = examine(room, path, **{"inputs": digests, **chain[room]})
         reason = reason_of(finding, page.exists())
         if finding.wrong is None and room != "tables":
-            changed = (finding.manifest or {}).get("code") != report_source_digest("report")
+            changed = (finding.manifest or {}).get("code") != code
             reason = "the report's code or text changed" if changed else ""
         if reason:
             yield Stale(room, None, None, str(path), reason)

@@ -7,7 +7,6 @@ SAE trained alone sees the batches it would see in a group.
 from __future__ import annotations
 
 import itertools
-import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,11 +58,6 @@ class TrainingStream:
     memory_bytes, group_chunks
         Sizes for tests; the order depends on them.
 
-    Attributes
-    ----------
-    wait_s : float
-        Seconds spent in `batch` so far: reading, gathering and converting.
-
     Raises
     ------
     InputError
@@ -88,7 +82,6 @@ class TrainingStream:
             )
         self.store = store
         self.batch_tokens = batch_tokens
-        self.wait_s = 0.0
         in_memory = store.n_training * store.layout.row_bytes <= memory_bytes
         self._order: _InMemory | _Groups = (
             _InMemory(store, seed)
@@ -102,14 +95,11 @@ class TrainingStream:
 
     def batch(self, step: int) -> Float[Tensor, "batch_tokens d_in"]:
         """Return the raw activations of a step, counted from 0, in float32."""
-        started = time.perf_counter()
         if self._worker is None:
-            batch = self._make(step)
-        else:
-            made = self._ahead.pop(step, None) or self._worker.submit(self._make, step)
-            batch = made.result()
-            self._ahead = {step + 1: self._worker.submit(self._make, step + 1)}
-        self.wait_s += time.perf_counter() - started
+            return self._make(step)
+        made = self._ahead.pop(step, None) or self._worker.submit(self._make, step)
+        batch = made.result()
+        self._ahead = {step + 1: self._worker.submit(self._make, step + 1)}
         return batch
 
     def _make(self, step: int) -> Tensor:

@@ -19,7 +19,6 @@ RESOLUTION_BOUND = 0.5 / BINS_PER_UNIT
 """Largest distance, in training units, between a pooled value read here and the exact one."""
 
 BINS = (HIGH - LOW) * BINS_PER_UNIT
-_CHUNK = 2**20
 _STEP = 1024
 
 
@@ -45,23 +44,6 @@ def fine_bins(
     scaled = torch.mul(values, BINS_PER_UNIT, out=scaled).floor_()
     scaled.clamp_(LOW * BINS_PER_UNIT, HIGH * BINS_PER_UNIT - 1).sub_(LOW * BINS_PER_UNIT)
     return scaled.to(torch.int32) if bins is None else bins.copy_(scaled)
-
-
-def count_bins(projections: Float[Tensor, "batch d_sae"]) -> Int[Tensor, " bins"]:
-    """Return how many projections lie in each fine bin.
-
-    Examples
-    --------
-    >>> counts = count_bins(torch.tensor([[0.0, 1.0, 1.00001, 99.0]]))
-    >>> zero = -LOW * BINS_PER_UNIT
-    >>> int(counts[zero]), int(counts[zero + BINS_PER_UNIT]), int(counts[-1]), int(counts.sum())
-    (1, 2, 1, 4)
-    """
-    flat = projections.reshape(-1)
-    counts = torch.zeros(BINS, dtype=torch.int64, device=flat.device)
-    for chunk in flat.split(_CHUNK):
-        add_to_bins(counts, fine_bins(chunk))
-    return counts
 
 
 def add_to_bins(counts: Int[Tensor, " bins"], bins: Int[Tensor, " values"]) -> None:

@@ -48,18 +48,15 @@ def project(
     x: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     b_dec: Float[Tensor, " d_in"],
-    activation_scale: float = 1.0,
 ) -> Float[Tensor, "batch d_sae"]:
-    """Return the decoder projections Z = scale (x - b_dec) W_dec^T.
+    """Return the decoder projections Z = (x - b_dec) W_dec^T.
 
     Parameters
     ----------
     x, b_dec
-        Raw activations, and the SAE's decoder bias in the same units.
+        Activations and the SAE's decoder bias, in training units.
     W_dec
         Decoder with unit-norm rows.
-    activation_scale
-        Training units per raw unit.
 
     References
     ----------
@@ -71,11 +68,11 @@ def project(
     >>> project(torch.tensor([[2.0, 1.0]]), W_dec, torch.tensor([1.0, 0.0]))
     tensor([[1.0000, 1.0000, 1.4000]])
     """
-    return ((x - b_dec) * activation_scale) @ W_dec.T
+    return (x - b_dec) @ W_dec.T
 
 
 def order_statistics(
-    projections: Float[Tensor, "batch d_sae"], n: Sequence[int], overwrite: bool = False
+    projections: Float[Tensor, "batch d_sae"], n: Sequence[int]
 ) -> Float[Tensor, " n"]:
     """Return s_n^dec of one batch for several n: the values at descending 0-based index n * batch.
 
@@ -85,11 +82,9 @@ def order_statistics(
     Parameters
     ----------
     projections
-        Z of the batch.
+        Z of the batch, contiguous and on the CPU; its values are reordered.
     n
         Whole numbers, each below d_sae; in any order, the result has the same.
-    overwrite
-        Whether the values of `projections` may be reordered, which saves a copy.
 
     Raises
     ------
@@ -109,11 +104,7 @@ def order_statistics(
     """
     batch, d_sae = projections.shape
     check_n(n, d_sae)
-    if projections.is_cuda:
-        return _by_sorting(projections, n)
-    values = projections.detach().reshape(-1).numpy()
-    if not overwrite:
-        values = values.copy()
+    values = projections.detach().view(-1).numpy()
     found = {}
     # Each partition only touches the part above the last one: n descending costs one pass or two.
     for rank in sorted(set(n), reverse=True):
@@ -122,10 +113,3 @@ def order_statistics(
         found[rank] = float(values[index])
         values = values[index + 1 :]
     return torch.tensor([found[rank] for rank in n], dtype=projections.dtype)
-
-
-def _by_sorting(projections: Float[Tensor, "batch d_sae"], n: Sequence[int]) -> Float[Tensor, " n"]:
-    """Return the same values from a full sort, which is what a GPU does fastest."""
-    ordered = projections.flatten().sort(descending=True).values
-    indices = torch.tensor([rank * len(projections) for rank in n], device=ordered.device)
-    return ordered[indices]

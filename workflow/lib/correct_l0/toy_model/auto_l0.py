@@ -52,7 +52,7 @@ class AutoL0:
             return
         W_dec = sae.weights.W_dec
         projections = project(x, W_dec / W_dec.norm(dim=1, keepdim=True), sae.weights.b_dec)
-        self._sum += float(order_statistics(projections, [self._n], overwrite=True))
+        self._sum += float(order_statistics(projections, [self._n]))
         if position < self._every - 1:
             return
         metric, self._sum = self._sum / self._window, 0.0

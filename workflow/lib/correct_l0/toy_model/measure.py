@@ -125,7 +125,7 @@ def s_n_dec(
 
     With unit rows it is the paper's metric; with rows of other norms it measures those too.
     """
-    values = order_statistics(project(rows, W_dec, b_dec), n, overwrite=True)
+    values = order_statistics(project(rows, W_dec, b_dec), n)
     return dict(zip(n, values.tolist(), strict=True))
 
 

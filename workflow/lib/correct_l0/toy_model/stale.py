@@ -13,7 +13,7 @@ from correct_l0.config import canonical
 from correct_l0.config_base import format_l0
 from correct_l0.report.findings import examine
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.stale import Stale, reason_of, standing_digest
+from correct_l0.stale import Stale, reason_of, stale_chain, standing_digest
 from correct_l0.toy_model import (
     EXPERIMENT_STAGE,
     METRICS_STAGE,
@@ -93,26 +93,17 @@ def _stale_part(
 
 
 def _stale_report(plan: ToyPlan, made_from: dict[str, str | None]) -> Iterator[Stale]:
-    """Yield what does not stand first of tables, verdict, figures and page, if anything."""
+    made = {"recipe": report.RECIPE, "parameters": plan.settings_tables()}
+    chain = {
+        "tables": {
+            "stage": TABLES_STAGE,
+            "recipe": RECIPE,
+            "parameters": plan.settings_saes(),
+            "inputs": made_from,
+        },
+        "verdict": made | {"stage": "read_toy_curves"},
+        "figures": made | {"stage": "plot_toy_figures"},
+        "page": made | {"stage": "write_toy_report"},
+    }
     page = Path(plan.results) / "report.html"
-    tables = Path(plan.results) / "tables" / "manifest.json"
-    digests: dict[str, str | None] = {}
-    made_by_report = (report.RECIPE, plan.settings_tables(), digests)
-    for room, stage, path, (recipe, parameters, inputs) in (
-        ("tables", TABLES_STAGE, tables, (RECIPE, plan.settings_saes(), made_from)),
-        ("verdict", "read_toy_curves", tables.with_name("verdict.manifest.json"), made_by_report),
-        ("figures", "plot_toy_figures", page.parent / "figures/manifest.json", made_by_report),
-        ("page", "write_toy_report", page.with_suffix(".manifest.json"), made_by_report),
-    ):
-        finding = examine(
-            room, path, stage=stage, recipe=recipe, parameters=parameters, inputs=inputs
-        )
-        reason = reason_of(finding, page.exists())
-        if finding.wrong is None and room != "tables":
-            changed = (finding.manifest or {}).get("code") != report_source_digest(*report.ROOMS)
-            reason = "the report's code or text changed" if changed else ""
-        if reason:
-            yield Stale(room, None, None, str(path), reason)
-        if reason or finding.wrong:
-            return
-        digests[room] = standing_digest(finding)
+    return stale_chain(page, chain, report_source_digest(*report.ROOMS))
