@@ -171,6 +171,27 @@ def test_points_share_memory_for_their_gradients():
     assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
 
 
+def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
+    """c_dec along the training is compared with the final one, which is of full precision."""
+    from correct_l0.saes import batchtopk
+    from correct_l0.saes import train as training
+
+    seen = {"step": [], "c_dec": []}
+
+    def noting(what, function):
+        def note(*arguments):
+            seen[what].append(torch.get_float32_matmul_precision())
+            return function(*arguments)
+
+        return note
+
+    step, cosine = batchtopk.FusedTrainer.step, training.mean_absolute_cosine
+    monkeypatch.setattr(batchtopk.FusedTrainer, "step", noting("step", step))
+    monkeypatch.setattr(training, "mean_absolute_cosine", noting("c_dec", cosine))
+    train_toy(tmp_path, settings(precision="reduced", training_tokens=20 * BATCH))
+    assert seen == {"step": ["medium"] * 20, "c_dec": ["highest"] * 10}
+
+
 def test_waiting_is_shared_equally(tmp_path, monkeypatch):
     """Each batch takes 4 s and a point's own step 3 s: of 5 s two are spent waiting."""
     now = [0.0]

@@ -167,13 +167,13 @@ class Run:
         started = time.perf_counter()
         with matmul_precision(self.settings):
             losses = self.trainer.step(sae_in)
-            for column, value in enumerate(losses):
-                self.history[self.step - 1, column] = value
-            marked = self.step in self._marks
-            if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
-                self.check(batches)
-            if marked:
-                self.c_dec[self.step] = mean_absolute_cosine(self.trainer.weights.W_dec.detach())
+        for column, value in enumerate(losses):
+            self.history[self.step - 1, column] = value
+        marked = self.step in self._marks
+        if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
+            self.check(batches)
+        if marked:
+            self.c_dec[self.step] = mean_absolute_cosine(self.trainer.weights.W_dec.detach())
         self.wall_s += time.perf_counter() - started
 
     def check(self, batches: Batches) -> None:
