@@ -157,6 +157,29 @@ def test_unreadable_data_fail_every_point(tmp_path):
     assert list(failures) == jobs
 
 
+def test_unreadable_data_fail_the_points_that_need_them(tmp_path, alone):
+    """A point that is further goes on, and what the others have is saved."""
+
+    class Damaged(ToyBatches):
+        def batch(self, step):
+            if step == 5:
+                raise InputError("shard 0: its bytes differ")
+            return super().batch(step)
+
+    train(tmp_path, ["plain"], stop_at=60)
+    jobs = jobs_in(tmp_path, ["plain", "dead", "short"], dead=settings(lr=1e30))
+    failures = train_points(ToyStore(), Damaged(ToyStore()), list(jobs.values()))
+    assert failures.keys() == {jobs["dead"], jobs["short"]}
+    assert str(failures[jobs["short"]]) == "shard 0: its bytes differ"
+    assert "the loss is non-finite" in str(failures[jobs["dead"]])
+    assert content(tmp_path / "plain") == alone["plain"]
+    assert json.loads((tmp_path / "short/checkpoint/index.json").read_text())["step"] == 5
+    assert not (tmp_path / "dead" / "checkpoint").exists()
+    _, asked = train(tmp_path, ["short"])
+    assert asked[0] == 5
+    assert content(tmp_path / "short") == alone["short"]
+
+
 @pytest.mark.parametrize("other", [(settings(batch_tokens=64), 0), (settings(), 1)])
 def test_points_of_another_stream_are_refused(tmp_path, other):
     jobs = [PointJob(tmp_path / "a", settings(), 0), PointJob(tmp_path / "b", *other)]

@@ -148,11 +148,13 @@ class _Group:
         try:
             batch = self.batches.batch(step)
         except InputError as error:
-            for job in list(self.runs):
-                self.fail(job, error)
+            for job, run in members:
+                with self.point(job):
+                    run.save(self.batches)
+                    raise error
             return
         waited = time.perf_counter() - started
-        sae_in = batch.to(self.device, non_blocking=True) * scale_of(self.store)
+        sae_in = batch.to(self.device) * scale_of(self.store)
         shared = time.perf_counter() - started
         for job, run in members:
             run.wait_s += waited / len(members)
