@@ -133,7 +133,8 @@ def test_a_diverging_point_does_not_keep_the_others_from_being_saved(tmp_path, a
     """Stopped before the first look at the losses."""
     train(tmp_path, ["plain", "dead"], stop_at=20, dead=settings(lr=1e30))
     assert "non-finite" in (tmp_path / "dead" / "failure.json").read_text()
-    assert json.loads((tmp_path / "plain/checkpoint/index.json").read_text())["step"] == 21
+    index = json.loads((tmp_path / "plain/checkpoint/index.json").read_text())
+    assert (index["step"], index["identity"]["settings"]) == (21, POINTS["plain"])
     train(tmp_path, ["plain"])
     assert content(tmp_path / "plain") == alone["plain"]
 

@@ -85,7 +85,7 @@ def training_s(
     [15.6, 28.1]
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
-    steps, batch = training.training_tokens // training.batch_tokens, training.batch_tokens
+    steps, batch = training.steps, training.batch_tokens
     if training.engine == "saelens":
         products = stated.SAELENS
     elif device == "cuda":

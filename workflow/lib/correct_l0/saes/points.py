@@ -119,7 +119,7 @@ class _Group:
     def start(self, job: PointJob, settings: SaeSettings) -> None:
         identity = {
             "recipe": RECIPE,
-            "settings": settings.to_json(),
+            "settings": job.settings_json,
             "seed": job.seed,
             "store": self.store.digest,
         }
