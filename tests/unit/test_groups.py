@@ -83,15 +83,6 @@ class TestPointsPerJob:
         # A GPU that is too small gets its point, and says so itself.
         assert costs.points_per_job(paper(gpu_memory_gb=4)) == 1
 
-    def test_saelens_shares_no_gradients(self):
-        weights = 4 * costs.sae_parameters(paper()) / 2**20
-        training = {**paper().saes.training.model_dump(), "engine": "saelens"}
-        all_of_them, one = paper(training=training), paper(overrides={10: {"engine": "saelens"}})
-        for config in (all_of_them, one):
-            assert costs.gpu_mem_mb(config, 1) == costs.gpu_mem_mb(paper(), 1)
-            more = costs.gpu_mem_mb(config, 3) - costs.gpu_mem_mb(paper(), 3)
-            assert more == pytest.approx(2 * weights, abs=1)
-
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
         config = paper()
         each = [costs.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]

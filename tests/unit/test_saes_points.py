@@ -195,6 +195,13 @@ def test_points_share_memory_for_their_gradients():
     assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
 
 
+def test_saelens_holds_gradients_within_a_step_only():
+    """As `costs.gpu_mem_mb` counts them: once for all points."""
+    trainer = build_trainer(parse_settings(POINTS["saelens"]), D_IN, 0)
+    trainer.step(ToyBatches(ToyStore()).batch(0))
+    assert all(value.requires_grad and value.grad is None for value in trainer.weights)
+
+
 def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
     """c_dec along the training is compared with the final one, which is of full precision."""
     from correct_l0.saes import batchtopk

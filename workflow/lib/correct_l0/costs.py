@@ -238,15 +238,6 @@ def runtime_min(
     return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
 
 
-def _copies(study: Config, saes: int) -> int:
-    """Return how many times its weights SAEs in training hold: these, two moments, gradients.
-
-    The fused engine's have the memory for gradients in common, SAELens' one each.
-    """
-    shared = all(study.training(l0).engine == "fused" for l0 in study.saes.l0)
-    return 3 * saes + (1 if shared else saes)
-
-
 def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
     """Return the peak of what a job holds in the host's memory, besides the libraries."""
     a, d_in = study.activations, study.activations.d_in
@@ -267,9 +258,10 @@ def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
         rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
         if on_gpu:  # Initial SAEs; the saved one twice, a checkpoint while it is read.
             return rows + (5 + saes) * sae
-        # The SAEs; for a while all of one once more; latent activations and masks.
+        # Weights and Adam of each; gradients, and for a while all of one once more; latent
+        # activations and masks.
         acts = FLOAT * _batch(study) * study.saes.d_sae
-        return rows + (_copies(study, saes) + 4) * sae + 6 * acts
+        return rows + (3 * saes + 5) * sae + 6 * acts
     if rule == "project_decoder":
         return 2 * sae + 4 * FLOAT * study.decoder_metrics.batch_tokens * study.saes.d_sae
     if rule == "probe_sae":
@@ -292,9 +284,9 @@ def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) ->
 def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     """Return what a GPU must hold while training some SAEs, in MB.
 
-    What they hold; of the one whose step it is two temporaries of the weights' shape, latent
-    activations and masks; CUDA's own.
+    Weights and Adam's two moments of each; of the one whose step it is the gradients, two
+    temporaries of that shape, latent activations and their masks; CUDA's own.
     """
     acts = FLOAT * _batch(study) * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
-    return math.ceil(((_copies(study, saes) + 2) * tensors + 6 * acts) / MIB) + 1000
+    return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000
