@@ -18,11 +18,10 @@ from correct_l0.manifest import write_json
 from correct_l0.saes import RECIPE
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.finished import still_to_train
-from correct_l0.saes.group import Batches
 from correct_l0.saes.result import Store, scale_of, write_point
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.step import Gradients
-from correct_l0.saes.train import Run
+from correct_l0.saes.train import Batches, Run
 
 __all__ = ["PointJob", "train_points"]
 
