@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.saes.points import PointJob, train_points
-from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.finished import still_to_train
+from correct_l0.saes.points import train_points
+from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.train import build_trainer
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
@@ -43,14 +44,17 @@ def jobs_in(folder, names=POINTS, **changed):
 
 
 def train(folder, names=POINTS, stop_at=None, **changed):
-    """Train points together; returns the failures and the steps whose batch was asked for."""
+    """Train the points that are not finished together.
+
+    Returns the failures and the steps whose batch was asked for.
+    """
     torch.set_num_threads(1)
     batches = CountedBatches(stop_at)
-    jobs = jobs_in(folder, names, **changed)
+    jobs = still_to_train(jobs_in(folder, names, **changed).values(), ToyStore.digest)
     if stop_at is None:
-        return train_points(ToyStore(), batches, list(jobs.values())), batches.asked
+        return train_points(ToyStore(), batches, jobs), batches.asked
     with pytest.raises(SystemExit) as stopped:
-        train_points(ToyStore(), batches, list(jobs.values()))
+        train_points(ToyStore(), batches, jobs)
     assert stopped.value.code == 128 + signal.SIGUSR1
     return {}, batches.asked
 

@@ -65,8 +65,3 @@ def parse_settings(text: str) -> SaeSettings:
     if wrong := training.unusable_at(settings.l0):
         raise InputError(wrong)
     return settings
-
-
-def batch_tokens_of(text: str) -> int:
-    """Return the batch size of a point's settings, whether or not they can be used."""
-    return Training.model_validate(json.loads(text)["training"]).batch_tokens
