@@ -53,7 +53,8 @@ class Rows:
 
 def our_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
     """Return what trains and saves SAEs in one pass."""
-    from correct_l0.saes.points import PointJob, train_points
+    from correct_l0.saes.points import train_points
+    from correct_l0.saes.settings import PointJob
 
     training = {"training_tokens": BATCH * STEPS, "batch_tokens": BATCH, "lr": LR}
 

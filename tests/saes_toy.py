@@ -55,14 +55,17 @@ def settings(l0=4.5, **training):
 
 
 def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
-    """Train a toy point; returns its manifest."""
-    from correct_l0.saes.points import PointJob, train_points
+    """Train a toy point, unless it is finished; returns its manifest."""
+    from correct_l0.saes.finished import still_to_train
+    from correct_l0.saes.points import train_points
+    from correct_l0.saes.settings import PointJob
 
     torch.set_num_threads(1)
     store = ToyStore()
     batches = batches or ToyBatches(store, delay_s)
     job = PointJob(Path(folder), text or settings(), seed)
-    for error in train_points(store, batches, [job], **options).values():
+    jobs = still_to_train([job], store.digest)
+    for error in train_points(store, batches, jobs, **options).values():
         raise error
     return json.loads((Path(folder) / "manifest.json").read_text())
 

@@ -125,7 +125,7 @@ def test_the_files_are_those_saelens_writes(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import correct_l0.saes.finished", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
+        ("import correct_l0.training_job", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
         (
             "import saes_toy, tempfile; saes_toy.train_toy(tempfile.mkdtemp())",
             {"sae_lens", "torch._dynamo", "transformers", "pandas", "zarr"},

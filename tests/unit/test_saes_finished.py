@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +41,27 @@ def test_deleted_outputs_come_back_without_training(trained, capsys):
     assert "brought back" in capsys.readouterr().out
     assert {name: file.read_bytes() for name, file in files_of(folder).items()} == content
     assert not list(folder.rglob("*.link"))
+
+
+def test_a_job_puts_it_in_place_without_torch(trained):
+    """Looked at once, and the activations are not opened."""
+    folder, content = trained
+    code = f"""if True:
+        import sys
+        sys.path = {sys.path}
+        from pathlib import Path
+        from correct_l0 import training_job
+        training_job.digest_of = {{"cache/manifest.json": "toy"}}.get
+        point = training_job.PointJob(Path({str(folder)!r}), {settings()!r}, 0)
+        options = {{"device": "cuda", "checkpoint_s": 1, "threads": 1}}
+        print(training_job.train_saes("cache/manifest.json", [point], **options))
+        print("torch" in sys.modules)
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told, failed, torch_is_imported = run.stdout.splitlines()
+    assert "brought back" in told
+    assert (failed, torch_is_imported) == ("{}", "False")
+    assert {name: file.read_bytes() for name, file in files_of(folder).items()} == content
 
 
 def test_a_second_name_costs_no_disk(toy):

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.saes.points import PointJob, train_points
-from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.finished import still_to_train
+from correct_l0.saes.points import train_points
+from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.train import build_trainer
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
@@ -43,14 +44,17 @@ def jobs_in(folder, names=POINTS, **changed):
 
 
 def train(folder, names=POINTS, stop_at=None, **changed):
-    """Train points together; returns the failures and the steps whose batch was asked for."""
+    """Train the points that are not finished together.
+
+    Returns the failures and the steps whose batch was asked for.
+    """
     torch.set_num_threads(1)
     batches = CountedBatches(stop_at)
-    jobs = jobs_in(folder, names, **changed)
+    jobs = still_to_train(jobs_in(folder, names, **changed).values(), ToyStore.digest)
     if stop_at is None:
-        return train_points(ToyStore(), batches, list(jobs.values())), batches.asked
+        return train_points(ToyStore(), batches, jobs), batches.asked
     with pytest.raises(SystemExit) as stopped:
-        train_points(ToyStore(), batches, list(jobs.values()))
+        train_points(ToyStore(), batches, jobs)
     assert stopped.value.code == 128 + signal.SIGUSR1
     return {}, batches.asked
 
@@ -133,7 +137,8 @@ def test_a_diverging_point_does_not_keep_the_others_from_being_saved(tmp_path, a
     """Stopped before the first look at the losses."""
     train(tmp_path, ["plain", "dead"], stop_at=20, dead=settings(lr=1e30))
     assert "non-finite" in (tmp_path / "dead" / "failure.json").read_text()
-    assert json.loads((tmp_path / "plain/checkpoint/index.json").read_text())["step"] == 21
+    index = json.loads((tmp_path / "plain/checkpoint/index.json").read_text())
+    assert (index["step"], index["identity"]["settings"]) == (21, POINTS["plain"])
     train(tmp_path, ["plain"])
     assert content(tmp_path / "plain") == alone["plain"]
 
@@ -157,6 +162,29 @@ def test_unreadable_data_fail_every_point(tmp_path):
     assert list(failures) == jobs
 
 
+def test_unreadable_data_fail_the_points_that_need_them(tmp_path, alone):
+    """A point that is further goes on, and what the others have is saved."""
+
+    class Damaged(ToyBatches):
+        def batch(self, step):
+            if step == 5:
+                raise InputError("shard 0: its bytes differ")
+            return super().batch(step)
+
+    train(tmp_path, ["plain"], stop_at=60)
+    jobs = jobs_in(tmp_path, ["plain", "dead", "short"], dead=settings(lr=1e30))
+    failures = train_points(ToyStore(), Damaged(ToyStore()), list(jobs.values()))
+    assert failures.keys() == {jobs["dead"], jobs["short"]}
+    assert str(failures[jobs["short"]]) == "shard 0: its bytes differ"
+    assert "the loss is non-finite" in str(failures[jobs["dead"]])
+    assert content(tmp_path / "plain") == alone["plain"]
+    assert json.loads((tmp_path / "short/checkpoint/index.json").read_text())["step"] == 5
+    assert not (tmp_path / "dead" / "checkpoint").exists()
+    _, asked = train(tmp_path, ["short"])
+    assert asked[0] == 5
+    assert content(tmp_path / "short") == alone["short"]
+
+
 @pytest.mark.parametrize("other", [(settings(batch_tokens=64), 0), (settings(), 1)])
 def test_points_of_another_stream_are_refused(tmp_path, other):
     jobs = [PointJob(tmp_path / "a", settings(), 0), PointJob(tmp_path / "b", *other)]
@@ -169,6 +197,34 @@ def test_points_share_memory_for_their_gradients():
     first, second = (build_trainer(parsed, D_IN, 0, shared=shared) for _ in range(2))
     assert first._gradients is second._gradients
     assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
+
+
+def test_saelens_holds_gradients_within_a_step_only():
+    """As `costs.gpu_mem_mb` counts them: once for all points."""
+    trainer = build_trainer(parse_settings(POINTS["saelens"]), D_IN, 0)
+    trainer.step(ToyBatches(ToyStore()).batch(0))
+    assert all(value.requires_grad and value.grad is None for value in trainer.weights)
+
+
+def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
+    """c_dec along the training is compared with the final one, which is of full precision."""
+    from correct_l0.saes import batchtopk
+    from correct_l0.saes import train as training
+
+    seen = {"step": [], "c_dec": []}
+
+    def noting(what, function):
+        def note(*arguments):
+            seen[what].append(torch.get_float32_matmul_precision())
+            return function(*arguments)
+
+        return note
+
+    step, cosine = batchtopk.FusedTrainer.step, training.mean_absolute_cosine
+    monkeypatch.setattr(batchtopk.FusedTrainer, "step", noting("step", step))
+    monkeypatch.setattr(training, "mean_absolute_cosine", noting("c_dec", cosine))
+    train_toy(tmp_path, settings(precision="reduced", training_tokens=20 * BATCH))
+    assert seen == {"step": ["medium"] * 20, "c_dec": ["highest"] * 10}
 
 
 def test_waiting_is_shared_equally(tmp_path, monkeypatch):

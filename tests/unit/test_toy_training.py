@@ -15,10 +15,10 @@ import torch
 
 from correct_l0.errors import InputError
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.group import train_group
 from correct_l0.saes.step import StepOptions, loss_and_gradients
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.generator import Stream
+from correct_l0.toy_model.group import train_group
 from correct_l0.toy_model.point import PointSettings, train_part
 from correct_l0.toy_model.sae import DEAD_AFTER, ToySae, random_weights, weights_at
 from correct_l0.toy_model.schedules import Fixed, Linear

@@ -34,10 +34,7 @@ def group_of(wildcards):
     """
     if not workflow.is_main_process:
         return []
-    files = [
-        f
-        for point, f in groups().items()
-        if point == (wildcards.l0, int(wildcards.seed))
-    ]
+    file = groups().get((wildcards.l0, int(wildcards.seed)))
+    files = [] if file is None else [file]
     workflow.dag.forcefiles.update(files)
     return files

@@ -54,13 +54,13 @@ def points_per_job(study: Config) -> int:
 
     Examples
     --------
-    2304 x 32768 in batches of 4096: a float32 SAE is 0.60 GB. Each trained one takes four times
-    that (weights, gradients, Adam's two moments), 2.4 GB; once for the job come two temporaries of
-    0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take 5.5 + 2.4 n GB.
+    2304 x 32768 in batches of 4096: a float32 SAE is 0.60 GB. Each trained one takes three times
+    that (weights, Adam's two moments), 1.8 GB; once for the job come the gradients and two
+    temporaries of 0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take
+    6.1 + 1.8 n GB.
     """
-    wanted = study.saes.points_per_job
-    if wanted != "auto":
-        return wanted
+    if study.saes.points_per_job != "auto":
+        return study.saes.points_per_job
     if device_of(study) != "cuda":
         return 1
     room = stated.GPU_SHARE * study.saes.gpu_memory_gb * 1e9
@@ -85,7 +85,7 @@ def training_s(
     [15.6, 28.1]
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
-    steps, batch = training.training_tokens // training.batch_tokens, training.batch_tokens
+    steps, batch = training.steps, training.batch_tokens
     if training.engine == "saelens":
         products = stated.SAELENS
     elif device == "cuda":
@@ -258,8 +258,10 @@ def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
         rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
         if on_gpu:  # Initial SAEs; the saved one twice, a checkpoint while it is read.
             return rows + (5 + saes) * sae
-        # Weights, gradients, Adam; one copy of each for a while; latent activations and masks.
-        return rows + (4 * saes + 4) * sae + 6 * FLOAT * _batch(study) * study.saes.d_sae
+        # Weights and Adam of each; gradients, and for a while all of one once more; latent
+        # activations and masks.
+        acts = FLOAT * _batch(study) * study.saes.d_sae
+        return rows + (3 * saes + 5) * sae + 6 * acts
     if rule == "project_decoder":
         return 2 * sae + 4 * FLOAT * study.decoder_metrics.batch_tokens * study.saes.d_sae
     if rule == "probe_sae":
@@ -282,9 +284,9 @@ def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) ->
 def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     """Return what a GPU must hold while training some SAEs, in MB.
 
-    Weights, gradients and Adam's two moments of each; two temporaries of that shape, latent
-    activations and their masks of the one whose step it is; CUDA's own.
+    Weights and Adam's two moments of each; of the one whose step it is the gradients, two
+    temporaries of that shape, latent activations and their masks; CUDA's own.
     """
     acts = FLOAT * _batch(study) * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
-    return math.ceil(((4 * saes + 2) * tensors + 6 * acts) / MIB) + 1000
+    return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000

@@ -19,10 +19,7 @@ def disk_bytes(study: Config) -> dict[str, int]:
     a, points = study.activations, len(study.points())
     layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
     rows = a.training_tokens + a.held_out_tokens
-    steps = max(
-        study.training(l0).training_tokens // study.training(l0).batch_tokens
-        for l0 in study.saes.l0
-    )
+    steps = max(study.training(l0).steps for l0 in study.saes.l0)
     tasks = len(resolve_tasks(study.probing.tasks))
     return {
         "activations": rows * (layout.row_bytes + 12),

@@ -91,8 +91,6 @@ class FusedTrainer:
         Steps done.
     since_fired : Float[Tensor, "d_sae"]
         Steps since each latent fired.
-    use_sparse : bool or None
-        How the products run; None: by the share of latents that are active.
     guess : float or None
         Smallest activation selected in the last step: where the next one is looked for. No effect
         on the result.
@@ -105,7 +103,6 @@ class FusedTrainer:
         self.weights = weights
         self.n_steps = 0
         self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
-        self.use_sparse: bool | None = None
         self.guess: float | None = None
         self._rates = learning_rates(settings)
         self._gradients = gradients or Gradients.empty_like(weights.W_enc, weights.W_dec)
@@ -161,8 +158,7 @@ class FusedTrainer:
         self._none_dead_before = 0
 
     def _sparse(self, device: str) -> bool:
-        few = sparse.is_faster(self.settings.l0 / self.settings.d_sae)
-        return device == "cpu" and (few if self.use_sparse is None else self.use_sparse)
+        return device == "cpu" and sparse.is_faster(self.settings.l0 / self.settings.d_sae)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.

@@ -36,9 +36,11 @@ class HeldOut(Protocol):
 
 
 def held_out_chunks(
-    store: HeldOut, part: int, device: str = "cpu", chunk_tokens: int = CHUNK_TOKENS
+    store: HeldOut, part: int, device: str = "cpu"
 ) -> Iterator[Float[Tensor, "chunk d_in"]]:
     """Yield every second chunk of the held-out rows: one part calibrates, the other measures.
+
+    A chunk has `CHUNK_TOKENS` rows, fewer where both parts would not have one.
 
     Parameters
     ----------
@@ -48,10 +50,8 @@ def held_out_chunks(
         0 for the first, third, ... chunk, 1 for the others.
     device
         Where the chunks go.
-    chunk_tokens
-        Rows per chunk; fewer where both parts would not have one.
     """
-    size = min(chunk_tokens, (store.n_held_out + 1) // 2)
+    size = min(CHUNK_TOKENS, (store.n_held_out + 1) // 2)
     for start in range(part * size, store.n_held_out, 2 * size):
         rows = store.held_out(start, min(start + size, store.n_held_out))
         yield torch.as_tensor(rows).to(device)

@@ -17,14 +17,10 @@ from correct_l0.errors import InputError
 from correct_l0.manifest import write_json
 from correct_l0.saes import RECIPE
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.finished import still_to_train
-from correct_l0.saes.group import Batches
 from correct_l0.saes.result import Store, scale_of, write_point
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.step import Gradients
-from correct_l0.saes.train import Run
-
-__all__ = ["PointJob", "train_points"]
+from correct_l0.saes.train import Batches, Run
 
 
 def train_points(
@@ -38,9 +34,9 @@ def train_points(
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
-    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy and manifest.json. A point finished
-    earlier with the same settings, seed and store is brought back, a checkpoint of theirs taken
-    up. A point that cannot be trained leaves failure.json, and the others go on.
+    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy and manifest.json. A checkpoint of the
+    same settings, seed and store is taken up. A point that cannot be trained leaves failure.json,
+    and the others go on. Points that are finished are trained again: see `finished`.
 
     In a point's manifest `wall_s` is the time of its own steps and an equal share of the time for
     its batches, among the points that took the same step; `data_wait_fraction` is its share of
@@ -77,7 +73,7 @@ def train_points(
     with Interruption(checkpoint_s) as interruption:
         group = _Group(store, batches, device, metadata or {}, interruption)
         settings: dict[PointJob, SaeSettings] = {}
-        for job in still_to_train(jobs, store.digest):
+        for job in jobs:
             with group.point(job):
                 settings[job] = parse_settings(job.settings_json)
         kinds = {(job.seed, point.training.batch_tokens) for job, point in settings.items()}
@@ -119,7 +115,7 @@ class _Group:
     def start(self, job: PointJob, settings: SaeSettings) -> None:
         identity = {
             "recipe": RECIPE,
-            "settings": settings.to_json(),
+            "settings": job.settings_json,
             "seed": job.seed,
             "store": self.store.digest,
         }
@@ -148,11 +144,13 @@ class _Group:
         try:
             batch = self.batches.batch(step)
         except InputError as error:
-            for job in list(self.runs):
-                self.fail(job, error)
+            for job, run in members:
+                with self.point(job):
+                    run.save(self.batches)
+                    raise error
             return
         waited = time.perf_counter() - started
-        sae_in = batch.to(self.device, non_blocking=True) * scale_of(self.store)
+        sae_in = batch.to(self.device) * scale_of(self.store)
         shared = time.perf_counter() - started
         for job, run in members:
             run.wait_s += waited / len(members)

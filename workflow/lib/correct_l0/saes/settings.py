@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from correct_l0.config import canonical
 from correct_l0.config_training import Training
 from correct_l0.errors import InputError
 
@@ -32,11 +31,6 @@ class SaeSettings:
         """Steps at the end over which the learning rate falls to zero."""
         return self.training.decay_steps
 
-    def to_json(self) -> str:
-        """Return the canonical string `parse_settings` reads."""
-        training = json.loads(canonical(self.training))
-        return canonical({"d_sae": self.d_sae, "l0": self.l0, "training": training})
-
 
 @dataclass(frozen=True)
 class PointJob:
@@ -45,7 +39,7 @@ class PointJob:
     folder: Path
     """Folder of the point."""
     settings_json: str
-    """Canonical settings (`parse_settings`)."""
+    """Canonical settings (`Plan.settings_sae`, read by `parse_settings`)."""
     seed: int
     """Seed of the initialisation."""
 
@@ -71,8 +65,3 @@ def parse_settings(text: str) -> SaeSettings:
     if wrong := training.unusable_at(settings.l0):
         raise InputError(wrong)
     return settings
-
-
-def batch_tokens_of(text: str) -> int:
-    """Return the batch size of a point's settings, whether or not they can be used."""
-    return Training.model_validate(json.loads(text)["training"]).batch_tokens

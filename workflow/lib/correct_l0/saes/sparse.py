@@ -54,24 +54,16 @@ class Pattern:
         latent_starts = np.zeros(d_sae + 1, dtype=np.int32)
         np.cumsum(np.bincount(latents, minlength=d_sae), out=latent_starts[1:])
         self.shape = (batch, d_sae)
-        self.where = torch.from_numpy(where)
-        self.acts = torch.from_numpy(acts)
         self.token_starts = torch.from_numpy(starts)
         self.latents = torch.from_numpy(latents)
         self.latent_starts = torch.from_numpy(latent_starts)
         self.tokens_by_latent = torch.from_numpy(tokens[order])
         self.by_latent = torch.from_numpy(order)
-        self.values = self.acts / norms[self.latents]
+        self.values = torch.from_numpy(acts) / norms[self.latents]
 
     def fired(self) -> Bool[Tensor, " d_sae"]:
         """Return which latents are active for any token."""
         return self.latent_starts.diff() > 0
-
-    def dense_acts(self) -> Float[Tensor, "batch d_sae"]:
-        """Return the selected activations times the decoder norms, zero elsewhere."""
-        acts = self.acts.new_zeros(self.shape)
-        acts.view(-1)[self.where] = self.acts
-        return acts
 
     def decode(self, W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "batch d_in"]:
         """Return z @ W_dec."""

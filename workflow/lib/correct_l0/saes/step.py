@@ -10,7 +10,8 @@ so that with z = H where selected, else 0:
 
 One dense product (the encoder) and four on the non-zeros of z: as dense products with a mask, or
 as sums over the non-zeros where these are few. With sums the batch is encoded in blocks of tokens,
-of which only the selected values outlive the block: no array of batch x d_sae is ever made. The
+and of each block only the values that may be selected are kept: far fewer than batch x d_sae, but
+for a batch of one block, or where the guess was too high and all positive ones may be. The
 auxiliary loss touches the dead columns only.
 """
 
@@ -45,18 +46,8 @@ class StepResult:
     """Number of activations selected."""
 
     @property
-    def acts(self) -> Float[Tensor, "batch d_sae"]:
-        """Selected activations times the decoder norms, as SAELens returns them.
-
-        Made anew at each call where the step was sparse.
-        """
-        if isinstance(self.selected, sparse.Pattern):
-            return self.selected.dense_acts()
-        return self.selected
-
-    @property
     def fired(self) -> Bool[Tensor, " d_sae"]:
-        """Which latents are active for any token: cheaper than `acts.sum(0) > 0`."""
+        """Which latents are active for any token."""
         if isinstance(self.selected, sparse.Pattern):
             return self.selected.fired()
         return self.selected.amax(0) > 0
@@ -147,7 +138,7 @@ def loss_and_gradients(
     torch.sum(G, 0, out=out.b_dec)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
-        aux_loss = _add_auxiliary(dead_acts, centred, error, W_dec, norms, options, out)
+        aux_loss = _add_auxiliary(dead, dead_acts, centred, error, W_dec, norms, options, out)
     out.b_dec.sub_(W_enc @ out.b_enc)
     result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
     return mse_loss + aux_loss, result, out
@@ -214,6 +205,7 @@ def _encode_sparse(
 
 
 def _add_auxiliary(
+    dead: Int[Tensor, " n_dead"],
     dead_acts: Float[Tensor, "batch n_dead"],
     centred: Float[Tensor, "batch d_in"],
     error: Float[Tensor, "batch d_in"],
@@ -228,8 +220,6 @@ def _add_auxiliary(
     included, reconstruct the residual x - x_hat without a bias; fewer dead latents than d_in / 2
     count for proportionally less. The residual is a constant.
     """
-    dead = options.dead
-    assert dead is not None
     W_dead = W_dec[dead]
     k_aux, n_dead = error.shape[-1] // 2, dead_acts.shape[-1]
     weight = options.aux_coefficient * min(n_dead / k_aux, 1.0)

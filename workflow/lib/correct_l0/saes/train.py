@@ -17,7 +17,6 @@ from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights
 from correct_l0.saes.checkpoint import Checkpoints
-from correct_l0.saes.group import Batches
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.step import Gradients
 
@@ -71,6 +70,13 @@ def build_trainer(
     if settings.d_sae not in shared:
         shared[settings.d_sae] = Gradients.empty_like(weights.W_enc, weights.W_dec)
     return FusedTrainer(settings, weights, shared[settings.d_sae])
+
+
+class Batches(Protocol):
+    """A stream of batches that is a function of the step, so that training can go on anywhere."""
+
+    def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
+        """Return the batch of one step, which is not to be changed."""
 
 
 class Run:
@@ -167,13 +173,13 @@ class Run:
         started = time.perf_counter()
         with matmul_precision(self.settings):
             losses = self.trainer.step(sae_in)
-            for column, value in enumerate(losses):
-                self.history[self.step - 1, column] = value
-            marked = self.step in self._marks
-            if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
-                self.check(batches)
-            if marked:
-                self.c_dec[self.step] = mean_absolute_cosine(self.trainer.weights.W_dec.detach())
+        for column, value in enumerate(losses):
+            self.history[self.step - 1, column] = value
+        marked = self.step in self._marks
+        if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
+            self.check(batches)
+        if marked:
+            self.c_dec[self.step] = mean_absolute_cosine(self.trainer.weights.W_dec.detach())
         self.wall_s += time.perf_counter() - started
 
     def check(self, batches: Batches) -> None:

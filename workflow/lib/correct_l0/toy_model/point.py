@@ -15,12 +15,12 @@ from correct_l0.config_base import format_l0
 from correct_l0.errors import InputError
 from correct_l0.manifest import check_manifest, write_manifest
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.group import train_group
 from correct_l0.saved_sae import SavedSae, write_saved_sae
 from correct_l0.toy_model import RECIPE, SAE_STAGE
 from correct_l0.toy_model.experiment_settings import ToyTraining
 from correct_l0.toy_model.features import Features, build_features
 from correct_l0.toy_model.generator import Stream
+from correct_l0.toy_model.group import train_group
 from correct_l0.toy_model.measure import CALIBRATION_SAMPLES, inference_sae
 from correct_l0.toy_model.sae import ToySae, random_weights
 from correct_l0.toy_model.schedules import Fixed

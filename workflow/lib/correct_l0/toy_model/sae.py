@@ -6,24 +6,19 @@ import time
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.saes.batchtopk import DECODER_NORM, MAX_NORM
 from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from correct_l0.toy_model.step import Adam, Weights, Workspace, batchtopk_gradient
 
 DEAD_AFTER = 1000
 """Steps without firing after which a latent counts as dead: SAELens' default."""
 
-MAX_NORM = 1.0
-"""Longest gradient, beyond which it is scaled down: SAELens' trainer does the same."""
-
 LOOK_EVERY = 200
 """Steps between looks at whether the error still is finite."""
-
-DECODER_NORM = 0.1
-"""Norm of the decoder's rows at the start: SAELens' default."""
 
 
 class Schedule(Protocol):
@@ -83,11 +78,11 @@ class ToySae:
         count = int(self.schedule.l0(step) * len(x))
         dead = self.steps_since_fired > DEAD_AFTER
         if bool(dead.any()):
-            active = self._gradient_with_dead(x, count, dead, work)
+            fired = self._gradient_with_dead(x, count, dead, work)
         else:
             facts = batchtopk_gradient(x, self.weights, count, self.guess, work)
-            self.guess, active = facts.smallest, facts.active
-        self.steps_since_fired.add_(1).masked_fill_(active > 0, 0)
+            self.guess, fired = facts.smallest, facts.active > 0
+        self.steps_since_fired.add_(1).masked_fill_(fired, 0)
         gradient = work.gradient.flat
         gradient.mul_((MAX_NORM / (gradient.norm() + 1e-6)).clamp_(max=1.0))
         self.optimizer.step_(self.weights.flat, gradient, work.scratch)
@@ -101,14 +96,14 @@ class ToySae:
 
     def _gradient_with_dead(
         self, x: Float[Tensor, "batch d_in"], count: int, dead: Tensor, work: Workspace
-    ) -> Float[Tensor, " d_sae"]:
-        """Write the gradient with the auxiliary loss of dead latents; return what was active."""
+    ) -> Bool[Tensor, " d_sae"]:
+        """Write the gradient with the auxiliary loss of dead latents; return which fired."""
         options = StepOptions(count, self.guess, dead.nonzero().view(-1), 1.0, sparse=False)
         W_enc, b_enc, W_dec, b_dec = self.weights
         out = Gradients(*work.gradient)
         _, result, _ = loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
         self.guess = result.smallest
-        return result.acts.sum(0)
+        return result.fired
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -131,9 +126,11 @@ class ToySae:
 
 
 def random_weights(d_in: int, d_sae: int, seed: int) -> Weights:
-    """Return SAELens' initialisation: random decoder rows, the encoder their transpose, no biases.
+    """Return decoder rows in random directions, the encoder their transpose, and no biases.
 
-    A function of the seed and the widths alone: neither of L0 nor of the place in a group.
+    The rows have the norm with which SAELens starts, and are Gaussian, where its own are uniform in
+    each entry. A function of the seed and the widths alone: neither of L0 nor of the place in a
+    group.
     """
     rows = torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(seed))
     return weights_at(rows / rows.norm(dim=1, keepdim=True) * DECODER_NORM)

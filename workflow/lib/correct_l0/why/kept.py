@@ -58,8 +58,7 @@ def kept(
         return Kept(f"trained before, put back from {FINISHED}/ after a check", 0.0)
     if there or not same_activations:
         return None
-    training = plan.study.training(float(l0))
-    steps = training.training_tokens // training.batch_tokens
+    steps = plan.study.training(float(l0)).steps
     step = _checkpointed(folder / "checkpoint" / "index.json", wanted, seed)
     failure = read_or_empty(folder / "failure.json")
     told = [f"failed before: {failure.get('reason', 'no reason given')}"] if failure else []

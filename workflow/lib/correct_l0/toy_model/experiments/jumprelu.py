@@ -12,13 +12,14 @@ from sae_lens.saes.sae import TrainStepInput
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.saes.batchtopk import MAX_NORM
 from correct_l0.saved_sae import SavedSae
 from correct_l0.toy_model.experiment_settings import JumpRelu
 from correct_l0.toy_model.experiments.training import Experiment, Tables
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.generator import Stream
 from correct_l0.toy_model.measure import MeasureSamples, measure_sae
-from correct_l0.toy_model.sae import DEAD_AFTER, LOOK_EVERY, MAX_NORM
+from correct_l0.toy_model.sae import DEAD_AFTER, LOOK_EVERY
 
 
 class JumpReluMember:

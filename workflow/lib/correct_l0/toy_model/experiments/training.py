@@ -14,11 +14,11 @@ import torch
 from correct_l0.config_base import Section
 from correct_l0.manifest import replacing
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.group import train_group
 from correct_l0.toy_model import experiment_settings
 from correct_l0.toy_model.experiments import RECIPE
 from correct_l0.toy_model.features import Features
 from correct_l0.toy_model.generator import Stream
+from correct_l0.toy_model.group import train_group
 from correct_l0.toy_model.sae import ToySae, weights_at
 from correct_l0.toy_model.settings import ToyModel
 from correct_l0.toy_model.step import Weights, Workspace

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.toy_model.generator import Stream
 
 
 class Member(Protocol):
@@ -26,16 +26,9 @@ class Member(Protocol):
         """Take up a saved state."""
 
 
-class Batches(Protocol):
-    """A stream of batches that is a function of the step, so that training can go on anywhere."""
-
-    def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
-        """Return the batch of one step; members must not change it."""
-
-
 def train_group(
     members: Sequence[Member],
-    batches: Batches,
+    stream: Stream,
     steps: int,
     checkpoints: Checkpoints,
     interruption: Interruption,
@@ -47,7 +40,7 @@ def train_group(
     ----------
     members
         New members; changed in place.
-    batches
+    stream
         The samples by step.
     steps
         Steps in all.
@@ -71,7 +64,7 @@ def train_group(
         print(f"going on from step {step} of {steps}")
     while step < steps:
         started = time.perf_counter()
-        batch = batches.batch(step)
+        batch = stream.batch(step)
         wait_s += time.perf_counter() - started
         for member in members:
             train_step(member, batch, step)
