@@ -165,7 +165,7 @@ def main() -> None:
     same = path.exists() and path.read_text() == text and not options.again
     done: dict[str, tables.Row] = json.loads(done_path.read_text()) if same else {}
     path.write_text(text)
-    cores = int(collect.stamp()["cores"]) or os.cpu_count() or 1
+    cores = collect.cores()
     for stage in STAGES:
         if stage not in done:
             workers, threads = layout(stage, path, work, cores)
