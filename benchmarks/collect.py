@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from comparison import Comparison
+from result_tables import UNKNOWN
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -100,7 +101,7 @@ def _commit() -> str:
         changed = _git("status", "--porcelain", "--", "workflow", "benchmarks/*.py")
         return commit + ("+" if changed.strip() else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
 
 
 def _git(*arguments: str) -> str:

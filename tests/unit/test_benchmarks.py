@@ -99,6 +99,53 @@ def test_the_readme_marks_what_is_below_its_target_or_failed():
     assert "a machine, 2 cores, 2026-01-02, commit abc" in text
 
 
+def test_memory_has_a_column_where_it_was_measured():
+    readme, tables = module("readme"), module("result_tables")
+    bare = tables.summary_row(made_up(), SECONDS, {}, STAMP)
+    assert readme.ratio_table([bare], False)[0] == (
+        "| workload | against | times as fast | target |"
+    )
+    assert readme.ratio_table([bare], False)[-1] == "| a step | them | 5 (3 to 7) | 4 |"
+    both = readme.ratio_table([bare, summary(name="b")], False)
+    assert both[0].endswith("| target | peak MB, ours / theirs |")
+    assert both[-2:] == [
+        "| a step | them | 5 (3 to 7) | 4 |  |",
+        "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |",
+    ]
+    # A curve's memory is not in the README: no column for it there.
+    curve = summary(name="c", target=None)
+    assert "peak MB" not in readme.ratio_table([bare, curve], False)[0]
+
+
+def test_a_quick_run_keeps_the_memory_of_the_same_code_alone(tmp_path, monkeypatch):
+    run, tables = module("run"), module("result_tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    rounds = []
+
+    def measure(arguments, threads):
+        if arguments[0] == "memory":
+            return {"ours": 50.0, "rival": 70.0}[arguments[-1]]
+        rounds.append(int(arguments[-1]))
+        return SECONDS
+
+    monkeypatch.setattr(run, "measure", measure)
+
+    def memory_after(quick: bool, **stamp: str) -> str:
+        monkeypatch.setattr(run.collect, "stamp", lambda: {**STAMP, **stamp})
+        run.compare("module", made_up(rounds=2), quick, ["a"])
+        (row,) = tables.read(tmp_path / tables.SUMMARY)
+        return row["memory_mb_ours"] + row["memory_met"]
+
+    assert memory_after(quick=True) == ""
+    assert memory_after(quick=False) == "50yes"
+    assert memory_after(quick=True, date="2026-01-03") == "50yes"
+    assert memory_after(quick=True, commit="def") == ""
+    assert memory_after(quick=False, commit="def+") == "50yes"
+    assert memory_after(quick=True, commit="def+") == ""
+    # Three rounds at most: of two there are two.
+    assert set(rounds) == {2}
+
+
 def test_the_readme_leaves_what_has_no_target_to_the_full_table():
     readme = module("readme")
     row = summary(workload="a point of a curve", target=None)
