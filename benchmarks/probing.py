@@ -6,8 +6,8 @@ SAEs have its size, trained for a few hundred steps by SAELens.
 Probing: all 113 tasks, whose activations are on disk. A task costs either side its fits, whose
 iterations depend on the data, and its files. To fill that cache the model reads the last 16 tokens
 of each prompt alone, as embedding whole prompts would take half an hour. The result files of all
-tasks are compared before anything is timed, once per SAE and version of the code; those of one task
-every time, which also loads what both sides import.
+tasks are compared in the round that is not kept; those of one task before, which also loads what
+both sides import, so that memory is that of the work.
 
 Sweep: both also embed the prompts, each side once for all SAEs. sae-probes embeds task by task, 32
 prompts as they come, repeated ones again; it gets a model that ends its forward pass at the hook,
@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from collect import ROOT, version
+from collect import version
 from comparison import Comparison, Sides
 from probing_workshop import L0S, SWEEP_TASKS, embed, load_model, study, workshop
 
@@ -76,6 +76,9 @@ def probe_with_package(cache: Path, sae_folder: Path, tasks: Sequence[str], out:
     )
 
 
+SIDES = {"ours": probe, "rival": probe_with_package}
+
+
 class PackageModel:
     """A language model with what sae-probes asks of one."""
 
@@ -111,42 +114,50 @@ def prepare_probing(l0: int) -> Sides:
     from correct_l0.probing.tasks import resolve_tasks
 
     folder, tasks = workshop(), resolve_tasks("all")
-    compared = folder / f"compared-l0-{l0}-{probing_code()}"
-    check_equal(folder / "ends", folder / str(l0), tasks[:1] if compared.exists() else tasks)
-    compared.touch()
+    cache, sae = folder / "ends", folder / str(l0)
+    check_equal(cache, sae, tasks[:1])
+    written: dict[str, dict[str, str]] = {}
 
-    def in_new_folder(call: Any) -> None:
-        with tempfile.TemporaryDirectory() as out:
-            call(folder / "ends", folder / str(l0), tasks, Path(out))
+    def side(name: str) -> Callable[[], None]:
+        def call() -> None:
+            with tempfile.TemporaryDirectory() as out:
+                SIDES[name](cache, sae, tasks, Path(out))
+                if name in written:
+                    return
+                written[name] = result_files(Path(out))
+                if len(written) == len(SIDES):
+                    compare(**written, tasks=tasks)
 
-    sides = {"ours": probe, "rival": probe_with_package}
-    return {side: partial(in_new_folder, call) for side, call in sides.items()}
+        return call
+
+    return {name: side(name) for name in SIDES}
 
 
-def probing_code() -> str:
-    """Return a digest of what both sides' result files depend on, besides the workshop."""
-    library = ROOT / "workflow" / "lib" / "correct_l0"
-    files = [Path(__file__), library / "saved_sae.py", *sorted((library / "probing").glob("*.py"))]
-    packages = ("sae-probes", "sae-lens", "scikit-learn", "numba", "numpy", "scipy", "torch")
-    digest = hashlib.sha256(repr([version(package) for package in packages]).encode())
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+def result_files(out: Path) -> dict[str, str]:
+    """Return the digest of each result file."""
+    files = out.glob("sae_probes_*/*/*.json")
+    return {
+        str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
+
+
+def compare(ours: dict[str, str], rival: dict[str, str], tasks: Sequence[str]) -> None:
+    """Stop unless both sides wrote the same result files, one per task."""
+    differ = sorted(name for name in {*ours, *rival} if ours.get(name) != rival.get(name))
+    if differ:
+        raise SystemExit(f"result files differ, nothing to compare: {', '.join(differ)}")
+    if len(rival) != len(tasks):
+        raise SystemExit(f"{len(rival)} result files for {len(tasks)} tasks")
 
 
 def check_equal(cache: Path, sae: Path, tasks: Sequence[str]) -> None:
     """Stop unless both sides write the same result files."""
-    found: list[dict[str, bytes]] = []
-    with tempfile.TemporaryDirectory() as out:
-        for number, call in enumerate((probe, probe_with_package)):
-            work = Path(out) / str(number)
-            call(cache, sae, tasks, work)
-            files = work.glob("sae_probes_*/*/*.json")
-            found.append({str(file.relative_to(work)): file.read_bytes() for file in files})
-    ours, theirs = found
-    differ = [name for name in theirs if ours.get(name) != theirs[name]]
-    if differ or len(theirs) != len(tasks):
-        raise SystemExit(f"{sae}: result files differ, nothing to compare: {', '.join(differ)}")
+    found: dict[str, dict[str, str]] = {}
+    for name, call in SIDES.items():
+        with tempfile.TemporaryDirectory() as out:
+            call(cache, sae, tasks, Path(out))
+            found[name] = result_files(Path(out))
+    compare(**found, tasks=tasks)
 
 
 def prepare_sweep() -> Sides:

@@ -96,7 +96,11 @@ def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[st
     try:
         seconds = measure(["time", module, comparison.name, str(rounds)], comparison.threads)
         assert isinstance(seconds, dict)
-        memory = memory_there(comparison, stamp) if quick else memories(module, comparison)
+        memory: dict[str, float] = {}
+        if quick:
+            memory = memory_there(comparison, stamp)
+        elif comparison.measures_memory:
+            memory = memories(module, comparison)
         rows = tables.round_rows(comparison, seconds, stamp)
         row = tables.summary_row(comparison, seconds, memory, stamp)
     except Failed as error:

@@ -103,7 +103,7 @@ COMPARISONS = [
         prepare=partial(prepare, points),
         unit="ms per step of all SAEs",
         units=STEPS,
-        rounds=5,
+        rounds=5 if points < 4 else 3,
         curve=("points", points),
     )
     for points in (1, 2, 4, 8)

@@ -146,6 +146,28 @@ def test_a_quick_run_keeps_the_memory_of_the_same_code_alone(tmp_path, monkeypat
     assert set(rounds) == {2}
 
 
+def test_memory_is_not_measured_at_a_point_of_a_curve_of_times():
+    assert made_up(target=None, memory_limit_mb=None).measures_memory
+    point = {"curve": ("d_sae", 768), "memory_limit_mb": None}
+    assert not made_up(target=None, **point).measures_memory
+    assert made_up(target=4.0, **point).measures_memory
+    assert made_up(target=None, **{**point, "memory_limit_mb": 9.0}).measures_memory
+
+
+def test_probing_is_not_timed_where_result_files_differ():
+    probing = module("probing")
+    probing.compare({"a": "1", "b": "2"}, {"a": "1", "b": "2"}, ["a", "b"])
+    for ours, rival in (
+        ({"a": "1"}, {"a": "1", "b": "2"}),
+        ({"a": "1", "b": "2"}, {"a": "1"}),
+        ({"a": "1", "b": "2"}, {"a": "1", "b": "3"}),
+    ):
+        with pytest.raises(SystemExit, match="differ.*: b$"):
+            probing.compare(ours, rival, ["a", "b"])
+    with pytest.raises(SystemExit, match="1 result files for 2 tasks"):
+        probing.compare({"a": "1"}, {"a": "1"}, ["a", "b"])
+
+
 def test_the_readme_leaves_what_has_no_target_to_the_full_table():
     readme = module("readme")
     row = summary(workload="a point of a curve", target=None)
