@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import result_tables as tables
+import study_metrics
 
 HERE = Path(__file__).parent
 
@@ -139,6 +140,8 @@ def content(
     lines = [*ratio_table(summary, full), *start_up_table(start_up), ""]
     lines.append(f"{met.count('yes')} of {len(met)} targets and limits met. Measured on:")
     lines += ["", *(f"- {place}" for place in provenance([*shown, *start_up]))]
+    if full and (same := study_metrics.written()):
+        lines += ["", "The metrics of the default study's SAEs, trained by both:", "", *same]
     return "\n".join(["", *lines, ""])
 
 

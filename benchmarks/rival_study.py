@@ -59,6 +59,16 @@ def reduced(full: Config, points: int, seeds: int, tasks: int, tokens: int) -> C
     return parse_config(raw)
 
 
+def sizes(study: Config) -> tables.Row:
+    """Return how large a study is, as the table says it."""
+    return {
+        "points": str(len(study.saes.l0)),
+        "seeds": str(len(study.saes.seeds)),
+        "tasks": str(len(resolve_tasks(study.probing.tasks))),
+        "training_tokens": str(study.activations.training_tokens),
+    }
+
+
 def scale_of(stage: str, full: Config, study: Config) -> float:
     """Return how much more of a stage's work the full study has."""
     saes = len(full.points()) / len(study.points())
@@ -179,10 +189,7 @@ def main() -> None:
                 "cpu_seconds": f"{cpu_seconds() - before:.1f}",
                 "workers": str(workers),
                 "threads": str(threads),
-                "points": str(len(study.saes.l0)),
-                "seeds": str(len(study.saes.seeds)),
-                "tasks": str(len(resolve_tasks(study.probing.tasks))),
-                "training_tokens": str(study.activations.training_tokens),
+                **sizes(study),
                 **collect.stamp(),
             }
             done_path.write_text(json.dumps(done))

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 STAMP = {
@@ -162,7 +161,7 @@ def test_probing_is_not_timed_where_result_files_differ():
         ({"a": "1", "b": "2"}, {"a": "1"}),
         ({"a": "1", "b": "2"}, {"a": "1", "b": "3"}),
     ):
-        with pytest.raises(SystemExit, match="differ.*: b$"):
+        with pytest.raises(SystemExit, match=r"differ.*: b$"):
             probing.compare(ours, rival, ["a", "b"])
     with pytest.raises(SystemExit, match="1 result files for 2 tasks"):
         probing.compare({"a": "1"}, {"a": "1"}, ["a", "b"])
@@ -272,18 +271,3 @@ def test_sides_take_turns_after_a_round_that_is_not_kept():
 def test_memory_is_what_a_call_holds_at_most():
     megabytes = module("measuring").memory_of(lambda: bytearray(64 * 2**20).count(0))
     assert 60 < megabytes < 80
-
-
-def test_a_reduced_rival_study_keeps_its_ends_and_is_scaled_by_its_work():
-    rival = module("rival_study")
-    path = BENCHMARKS.parent / "config" / "config.yaml"
-    full = module("correct_l0.config").parse_config(yaml.safe_load(path.read_text()))
-    study = rival.reduced(full, points=2, seeds=1, tasks=5, tokens=2**16)
-    assert study.saes.l0 == (min(full.saes.l0), max(full.saes.l0))
-    assert len(study.points()) == 2
-    tokens = full.activations.training_tokens / 2**16
-    saes = len(full.points()) / 2
-    assert rival.scale_of("saes", full, study) == pytest.approx(saes * tokens)
-    assert rival.scale_of("probing", full, study) == pytest.approx(saes * 5)
-    assert rival.scale_of("text", full, study) == 1
-    assert rival.reduced(full, 99, 99, 99, 10**12).points() == full.points()
