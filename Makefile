@@ -3,7 +3,7 @@
 # make toy-full  the same with the paper's points, seeds and samples
 # make test      set up, then every check and test
 # make bench     set up, then time everything against the tools in use; README's table
-# make bench-study  the default study as a whole against the same study with those tools: an hour
+# make bench-study  the default study as a whole against the same with those tools: 40 minutes
 # make why       what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:

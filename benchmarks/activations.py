@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collect import version
+from collect import cores, version
 from comparison import Comparison, Sides
 
 BATCH = 4096
-CHUNKS = 132
+CHUNKS, CHUNK_BYTES = 132, 4 * 2**20
 CONTEXT = 128
 HOOK = "blocks.0.hook_resid_post"
 PROMPTS_PER_READ, PROMPTS_IN_BUFFER = 512, 512
@@ -92,9 +92,7 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     for split in ("training", "held_out"):
         for shard in range(layout.shards(split)):
             start, stop = layout.shard_range(split, shard)
-            columns = {
-                name: ids[: stop - start] for name in ("token_id", "document_id", "position")
-            }
+            columns = dict.fromkeys(("token_id", "document_id", "position"), ids[: stop - start])
             columns["acts"] = bits[: stop - start].numpy()
             facts = statistics(acts[: min(1024, stop - start)])
             record = writer.write(split, shard, columns, **facts)
@@ -159,8 +157,7 @@ class Raw:
         """Read every file."""
         shares = [self.files[i :: len(self.buffers)] for i in range(len(self.buffers))]
         apply = map if self.threads is None else self.threads.map
-        for _ in apply(self._read, shares, self.buffers):
-            pass
+        list(apply(self._read, shares, self.buffers))
 
     @staticmethod
     def _read(files: list[Path], buffer: np.ndarray) -> None:
@@ -168,8 +165,8 @@ class Raw:
         for path in files:
             with open(path, "rb", buffering=0) as file:
                 # A chunk at a time.
-                while read := file.readinto(buffer[at : at + 4 * 2**20].data):
-                    at = (at + read) % (len(buffer) - 4 * 2**20 + 1)
+                while read := file.readinto(buffer[at : at + CHUNK_BYTES].data):
+                    at = (at + read) % (len(buffer) - CHUNK_BYTES + 1)
 
 
 def saelens_cache(folder: Path, d_in: int) -> tuple[Callable[[], object], int]:
@@ -178,8 +175,8 @@ def saelens_cache(folder: Path, d_in: int) -> tuple[Callable[[], object], int]:
     from datasets import Array2D, Dataset, Features, Sequence, Value, concatenate_datasets
     from sae_lens.training.activations_store import ActivationsStore
 
-    chunk_rows, shard_rows = SIZES[d_in]
-    contexts = CHUNKS * chunk_rows // CONTEXT
+    shard_rows = SIZES[d_in][1]
+    contexts = batches(d_in) * BATCH // CONTEXT
     # As SAELens' CacheActivationsRunner describes and writes it.
     features = Features(
         {
@@ -215,35 +212,31 @@ def saelens_cache(folder: Path, d_in: int) -> tuple[Callable[[], object], int]:
     return store.next_batch, contexts * CONTEXT // BATCH
 
 
-def hold(cores: int) -> None:
+def hold(threads: int) -> None:
     """Keep this process, and the threads it starts, on so many cores."""
+    import torch
+
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    torch.set_num_threads(threads)
 
 
 def against_raw(d_in: int, dtype: str, threads: int = 1) -> Sides:
     """Return the sides of the comparison with raw reading."""
-    import torch
-
     hold(threads)
-    torch.set_num_threads(threads)
     manifest = write_store(scratch() / "cache", d_in, dtype)
     ours = OurEpoch(manifest, threads)
     group = ours.stream._order.group_rows * ours.store.layout.row_bytes
-    chunk = 4 * 2**20
     return {
         "ours": ours,
-        "rival": Raw(manifest, chunk, threads),
+        "rival": Raw(manifest, CHUNK_BYTES, threads),
         "raw_kept": Raw(manifest, group // threads, threads),
     }
 
 
 def against_saelens(d_in: int, dtype: str) -> Sides:
     """Return the sides of the comparison with SAELens' cache."""
-    import torch
-
     hold(1)
-    torch.set_num_threads(1)
     folder = scratch()
     ours = OurEpoch(write_store(folder / "cache", d_in, dtype), 1)
     next_batch, batches = saelens_cache(folder / "saelens", d_in)
@@ -293,7 +286,7 @@ COMPARISONS = [
         Comparison(
             name=f"reader-threads-{threads}",
             room="activations",
-            workload=f"the same at d_in 384 with {threads} threads that read, as many cores",
+            workload=f"the same at d_in 384; threads that read, and cores: {threads}",
             rival="the same files read raw, with as many threads",
             prepare=partial(against_raw, 384, "float16", threads),
             unit="ms per batch",
@@ -302,5 +295,6 @@ COMPARISONS = [
             threads=threads,
         )
         for threads in (1, 2, 4)
+        if threads <= cores()
     ),
 ]

@@ -14,12 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from comparison import Comparison
+from result_tables import UNKNOWN
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 # A module may import this folder's files by either name.
 sys.path.append(str(ROOT))
-PACKAGES = ("torch", "sae-lens", "sae-probes", "transformer-lens", "scikit-learn", "numpy", "zarr")
+PACKAGES = (
+    *("torch", "sae-lens", "sae-probes", "transformer-lens"),
+    *("scikit-learn", "numba", "numpy", "zarr"),
+)
 """Named in every row."""
 
 STUDY = "default-study"
@@ -69,11 +73,18 @@ def stamp() -> dict[str, str]:
     """Return where, when and with what is being measured."""
     return {
         "machine": _cpu(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
+        "cores": str(cores()),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
         "versions": "; ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu() -> str:
@@ -90,7 +101,7 @@ def _commit() -> str:
         changed = _git("status", "--porcelain", "--", "workflow", "benchmarks/*.py")
         return commit + ("+" if changed.strip() else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
 
 
 def _git(*arguments: str) -> str:

@@ -44,3 +44,8 @@ class Comparison:
     """Threads of both sides."""
     needs_cuda: bool = False
     """Whether it is measured only where there is a CUDA device; its rows are kept elsewhere."""
+
+    @property
+    def measures_memory(self) -> bool:
+        """Whether memory is measured: not at a point that is there for its curve of times alone."""
+        return not self.curve or self.target is not None or self.memory_limit_mb is not None

@@ -23,7 +23,6 @@ COLORS = {"rival": ORANGE, "ours": BLUE}
 INCHES_PER_LINE = 0.23
 CURVES = {
     "d_sae": "d_sae",
-    "k": "L0",
     "l0": "L0",
     "batch": "batch (tokens)",
     "points": "points of the sweep",

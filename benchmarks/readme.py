@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import result_tables as tables
+import study_metrics
 
 HERE = Path(__file__).parent
 
@@ -77,21 +78,29 @@ def memory_words(row: tables.Row) -> str:
 
 
 def ratio_table(summary: Sequence[tables.Row], full: bool) -> list[str]:
-    """Return the lines of the table of ratios: all, or those with a target."""
-    head = ["workload", "against", "times as fast", "target", "peak MB, ours / theirs"]
+    """Return the lines of the table of ratios: all, or those with a target.
+
+    Memory has a column where a row shown has it.
+    """
+    shown = [row for row in summary if full or row["target"]]
+    with_memory = any(row["memory_mb_ours"] for row in shown)
+    head = ["workload", "against", "times as fast", "target"]
     if full:
         head[3:3] = ["ours", "theirs"]
+    if with_memory:
+        head.append("peak MB, ours / theirs")
     lines = [_line(head), "|" + "---|" * len(head)]
-    names = [*ROOMS, *sorted({row["room"] for row in summary} - set(ROOMS))]
+    names = [*ROOMS, *sorted({row["room"] for row in shown} - set(ROOMS))]
     for room in names:
-        rows = [row for row in summary if row["room"] == room and (full or row["target"])]
+        rows = [row for row in shown if row["room"] == room]
         if rows:
             lines.append(_line([f"**{ROOMS.get(room, room)}**", *[""] * (len(head) - 1)]))
         for row in rows:
             cells = [row["workload"], row["rival"], ratio_words(row)]
             if full:
                 cells += [f"{row[side]} {row['unit']}".strip() for side in ("ours", "rivals")]
-            lines.append(_line([*cells, target_words(row), memory_words(row)]))
+            cells.append(target_words(row))
+            lines.append(_line([*cells, memory_words(row)] if with_memory else cells))
     return lines
 
 
@@ -131,6 +140,8 @@ def content(
     lines = [*ratio_table(summary, full), *start_up_table(start_up), ""]
     lines.append(f"{met.count('yes')} of {len(met)} targets and limits met. Measured on:")
     lines += ["", *(f"- {place}" for place in provenance([*shown, *start_up]))]
+    if full and (same := study_metrics.written()):
+        lines += ["", "The metrics of the default study's SAEs, trained by both:", "", *same]
     return "\n".join(["", *lines, ""])
 
 

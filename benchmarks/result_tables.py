@@ -14,6 +14,9 @@ ROUNDS, SUMMARY, START_UP = "comparisons.csv", "summary.csv", "start_up.csv"
 
 Row = dict[str, str]
 
+UNKNOWN = "unknown"
+"""The commit where git does not tell."""
+
 STAMP = ("machine", "cores", "date", "commit", "versions")
 ROUND_COLUMNS = (
     *("name", "room", "workload", "rival", "side", "round", "seconds", "units", "unit"),
@@ -114,6 +117,31 @@ def summary_row(
         **stamp,
         "error": "",
     }
+
+
+def memory_of_same_code(old: Mapping[str, str], stamp: Mapping[str, str]) -> dict[str, float]:
+    """Return the memory that a row has, if the same code and machine would have it.
+
+    Parameters
+    ----------
+    old
+        A comparison's row.
+    stamp
+        Of the run that did not measure memory; a commit with changes is none in particular.
+
+    Examples
+    --------
+    >>> here = {"machine": "a", "cores": "2", "commit": "c0ffee", "versions": "torch 2"}
+    >>> old = {**here, "memory_mb_ours": "90", "memory_mb_rival": "800"}
+    >>> memory_of_same_code(old, here)
+    {'ours': 90.0, 'rival': 800.0}
+    >>> memory_of_same_code(old, {**here, "commit": "decade"})
+    {}
+    """
+    same = all(old[key] == stamp[key] for key in ("machine", "cores", "commit", "versions"))
+    if not same or stamp["commit"].endswith(("+", UNKNOWN)) or not old["memory_mb_ours"]:
+        return {}
+    return {side: float(old[f"memory_mb_{side}"]) for side in ("ours", "rival")}
 
 
 def failed_row(comparison: Comparison, error: str, stamp: Mapping[str, str]) -> Row:

@@ -45,6 +45,21 @@ class Part:
         return items[self.number :: self.workers]
 
 
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Return so many items, spread evenly over all: of contexts by length, a fair piece.
+
+    Examples
+    --------
+    >>> spread("abcdefghij", 4)
+    ['a', 'd', 'g', 'j']
+    >>> spread("abc", 4)
+    ['a', 'b', 'c']
+    """
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
 def model_of(study: Config) -> tuple[Any, Any]:
     """Return the model, cut off above the hook's block, and its tokenizer."""
     from transformers import AutoModel, AutoTokenizer
@@ -89,9 +104,7 @@ def cache_activations(study: Config, work: Path, part: Part) -> None:
         order = np.argsort(-np.diff(starts), kind="stable")
         batches = np.array_split(order, -(-len(order) // CONTEXTS_PER_BATCH))
         mine = part.of(batches)
-        # Spread over all lengths: a fair piece of the whole.
-        chosen = mine[:: max(1, len(mine) // PILOT_BATCHES)] if part.pilot else mine
-        for batch in chosen:
+        for batch in spread(mine, PILOT_BATCHES) if part.pilot else mine:
             contexts = [torch.from_numpy(tokens[starts[i] : starts[i + 1]]).long() for i in batch]
             found = _hidden(model, contexts)
             for i, context, hidden in zip(batch, contexts, found, strict=True):
@@ -130,10 +143,8 @@ def cache_probing(study: Config, work: Path, part: Part) -> None:
 
 def train_saes(study: Config, work: Path, part: Part) -> None:
     """Train one SAE after another with SAELens' trainer on rows in memory; save for inference."""
+    import saelens_trainer
     import torch
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-    from sae_lens.training.sae_trainer import SAETrainer
 
     rows = torch.from_numpy(np.load(work / "training.npy"))
     scale = study.activations.d_in**0.5 / float(rows.float().norm(dim=1).mean())
@@ -142,29 +153,25 @@ def train_saes(study: Config, work: Path, part: Part) -> None:
         total = PILOT_STEPS * training.batch_tokens if part.pilot else training.training_tokens
         steps = total // training.batch_tokens
         torch.manual_seed(seed)
-        sae = BatchTopKTrainingSAE(
-            BatchTopKTrainingSAEConfig(
-                d_in=study.activations.d_in,
-                d_sae=study.saes.d_sae,
-                k=float(label),
-                aux_loss_coefficient=training.aux_loss_coefficient,
-                rescale_acts_by_decoder_norm=True,
-            )
+        sae = saelens_trainer.batchtopk(
+            study.activations.d_in,
+            study.saes.d_sae,
+            float(label),
+            aux_loss_coefficient=training.aux_loss_coefficient,
         )
-        cfg = SAETrainerConfig(
-            total_training_samples=steps * training.batch_tokens,
-            train_batch_size_samples=training.batch_tokens,
-            lr=training.lr,
-            lr_end=training.lr,
+        saelens_trainer.trainer(
+            sae,
+            training.batch_tokens,
+            steps,
+            training.lr,
+            _batches(rows, training.batch_tokens, scale, seed),
             lr_warm_up_steps=training.lr_warm_up_steps,
             lr_decay_steps=round(training.lr_decay_fraction * steps),
             dead_feature_window=training.dead_feature_window,
-        )
-        SAETrainer(cfg, sae, _batches(rows, training.batch_tokens, scale, seed)).fit()
+        ).fit()
         if part.pilot:
             return
-        sae.fold_activation_norm_scaling_factor(scale)
-        sae.save_inference_model(_sae_folder(work, label, seed))
+        saelens_trainer.save(sae, scale, _sae_folder(work, label, seed))
         (_sae_folder(work, label, seed) / "scale.json").write_text(json.dumps(scale))
 
 

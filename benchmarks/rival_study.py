@@ -59,6 +59,16 @@ def reduced(full: Config, points: int, seeds: int, tasks: int, tokens: int) -> C
     return parse_config(raw)
 
 
+def sizes(study: Config) -> tables.Row:
+    """Return how large a study is, as the table says it."""
+    return {
+        "points": str(len(study.saes.l0)),
+        "seeds": str(len(study.saes.seeds)),
+        "tasks": str(len(resolve_tasks(study.probing.tasks))),
+        "training_tokens": str(study.activations.training_tokens),
+    }
+
+
 def scale_of(stage: str, full: Config, study: Config) -> float:
     """Return how much more of a stage's work the full study has."""
     saes = len(full.points()) / len(study.points())
@@ -165,7 +175,7 @@ def main() -> None:
     same = path.exists() and path.read_text() == text and not options.again
     done: dict[str, tables.Row] = json.loads(done_path.read_text()) if same else {}
     path.write_text(text)
-    cores = int(collect.stamp()["cores"]) or os.cpu_count() or 1
+    cores = collect.cores()
     for stage in STAGES:
         if stage not in done:
             workers, threads = layout(stage, path, work, cores)
@@ -179,10 +189,7 @@ def main() -> None:
                 "cpu_seconds": f"{cpu_seconds() - before:.1f}",
                 "workers": str(workers),
                 "threads": str(threads),
-                "points": str(len(study.saes.l0)),
-                "seeds": str(len(study.saes.seeds)),
-                "tasks": str(len(resolve_tasks(study.probing.tasks))),
-                "training_tokens": str(study.activations.training_tokens),
+                **sizes(study),
                 **collect.stamp(),
             }
             done_path.write_text(json.dumps(done))

@@ -4,7 +4,8 @@
 
 `make bench` does the same. Results are in benchmarks/results and are written after each comparison:
 a run that is stopped loses one. `--only` measures those whose name or room matches and keeps the
-rows of the others; `start_up` is a name too. `--quick` times three rounds and no memory.
+rows of the others; `start_up` is a name too. `--quick` times three rounds at most and no memory;
+that of a row stays where the commit is the same.
 """
 
 from __future__ import annotations
@@ -73,6 +74,13 @@ def memories(module: str, comparison: Comparison) -> dict[str, float]:
         return dict(zip(sides, pool.map(of, sides), strict=True))
 
 
+def memory_there(comparison: Comparison, stamp: tables.Row) -> dict[str, float]:
+    """Return what a run of the same commit measured on this machine, for one that does not."""
+    rows = tables.read(tables.RESULTS / tables.SUMMARY)
+    old = next((row for row in rows if row["name"] == comparison.name), None)
+    return {} if old is None else tables.memory_of_same_code(old, stamp)
+
+
 def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[str]) -> str:
     """Measure a comparison, write its rows, and return it in a line.
 
@@ -82,14 +90,16 @@ def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[st
         If a side fails; the table of summaries then says so.
     """
     stamp = collect.stamp()
-    rounds = QUICK_ROUNDS if quick else comparison.rounds
+    rounds = min(QUICK_ROUNDS, comparison.rounds) if quick else comparison.rounds
     rows: list[tables.Row] = []
     failure = None
     try:
         seconds = measure(["time", module, comparison.name, str(rounds)], comparison.threads)
         assert isinstance(seconds, dict)
         memory: dict[str, float] = {}
-        if not quick:
+        if quick:
+            memory = memory_there(comparison, stamp)
+        elif comparison.measures_memory:
             memory = memories(module, comparison)
         rows = tables.round_rows(comparison, seconds, stamp)
         row = tables.summary_row(comparison, seconds, memory, stamp)

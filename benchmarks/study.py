@@ -4,34 +4,32 @@
 
 Runs the pipeline from nothing in results/cold-study, report included, and takes the time from start
 to end; the rival's is the sum of its stages, from `rival_study.py`. The row goes into the tables of
-`make bench`; the c_dec of all points, theirs and ours, into study_c_dec.csv.
+`make bench`; the metrics of all points, theirs and ours, into tables of their own.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import collect
 import readme
 import result_tables as tables
+import study_metrics
 import yaml
 from comparison import Comparison
-from rival_study import TABLE
+from rival_stages import STAGES
+from rival_study import TABLE, sizes
 
-from correct_l0.config import parse_config
+from correct_l0.config import Config, parse_config
 
 TARGET = 3.0
-C_DEC = "study_c_dec.csv"
-C_DEC_COLUMNS = ("l0", "seed", "ours", "rival")
 
 
 def no_sides() -> dict:
@@ -41,8 +39,7 @@ def no_sides() -> dict:
 
 def comparison_of(rows: list[tables.Row], points: int, tasks: str) -> Comparison:
     """Return what the row says of both studies."""
-    reduced = any(row["seconds"] != row["seconds_full"] for row in rows)
-    from_less = ", extrapolated from a part" if reduced else ""
+    from_less = ", extrapolated from a part" if is_reduced(rows) else ""
     return Comparison(
         name=collect.STUDY,
         room="study",
@@ -69,45 +66,68 @@ def cold_run(config: Path, folder: Path, cores: int) -> float:
     return time.perf_counter() - start
 
 
-def c_dec_rows(ours: Path, rival: Path, points: Iterable[tuple[str, int]]) -> list[tables.Row]:
-    """Return c_dec of the points that both studies have.
+def is_reduced(rows: Sequence[tables.Row]) -> bool:
+    """Return whether the rival did a part of the study, whose seconds are extrapolated."""
+    return any(row["seconds"] != row["seconds_full"] for row in rows)
+
+
+def check_rival(
+    rows: Sequence[tables.Row], study: Config, stamp: Mapping[str, str], again: str
+) -> None:
+    """Stop unless the rival's table is whole, from here, and of this study.
 
     Parameters
     ----------
-    ours
-        The study's folder, with `decoder_metrics/`.
-    rival
-        The rival's folder, with `saes/`.
-    points
-        The points of the study.
+    rows
+        Of `rival_study.csv`.
+    study
+        That ours does.
+    stamp
+        Where and with what this is.
+    again
+        The command that makes the table.
+
+    Raises
+    ------
+    SystemExit
+        With what is wrong and the command.
     """
-    from sae_lens import SAE
 
-    from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
+    def stop(wrong: str) -> NoReturn:
+        raise SystemExit(f"{TABLE}: {wrong}; run {again}")
 
-    rows = []
-    for label, seed in points:
-        theirs = rival / "saes" / f"l0_{label}_seed_{seed}" / "metrics.json"
-        folder = ours / "saes" / f"l0_{label}" / f"seed_{seed}" / "sae"
-        if not theirs.exists() or not folder.exists():
-            continue
-        found = mean_absolute_cosine(SAE.load_from_disk(str(folder)).W_dec.detach())
-        values = {"ours": found, "rival": json.loads(theirs.read_text())["c_dec"]}
-        shown = {side: f"{value:.6f}" for side, value in values.items()}
-        rows.append({"l0": label, "seed": str(seed), **shown})
-    return rows
+    stages = [row["stage"] for row in rows]
+    if missing := [stage for stage in STAGES if stage not in stages]:
+        stop(f"no row of {', '.join(missing)}")
+    if odd := [stage for stage in stages if stages.count(stage) > 1 or stage not in STAGES]:
+        stop(f"rows of no or of two stages: {', '.join(dict.fromkeys(odd))}")
+    rivals = [f"{name} {collect.version(name)}" for name in ("sae-lens", "sae-probes")]
+    wanted = sizes(study)
+    for row in rows:
+        for key in ("machine", "cores"):
+            if row[key] != stamp[key]:
+                stop(f"{row['stage']} was measured with {key} {row[key]}, here: {stamp[key]}")
+        for rival in rivals:
+            if rival not in row["versions"].split("; "):
+                stop(f"{row['stage']} was not measured with {rival}, which is installed")
+        if any(row[key] != rows[0][key] for key in wanted):
+            stop(f"{row['stage']} is of another study than {rows[0]['stage']}")
+    for key, value in wanted.items():
+        found = int(rows[0][key])
+        if found > int(value) or (found < int(value) and not is_reduced(rows)):
+            stop(f"{key} is {found}, in the study {value}")
 
 
 def main() -> None:
     """Run ours, write the rows, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=collect.ROOT / "config" / "config.yaml")
-    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--cores", type=int, default=collect.cores())
     options = parser.parse_args()
-    rival_rows = tables.read(tables.RESULTS / TABLE)
-    if not rival_rows:
-        raise SystemExit("no rival_study.csv; run python benchmarks/rival_study.py first")
     study = parse_config(yaml.safe_load(options.config.read_text()))
+    rival_rows = tables.read(tables.RESULTS / TABLE)
+    again = f"python benchmarks/rival_study.py --config {options.config}"
+    check_rival(rival_rows, study, {**collect.stamp(), "cores": str(options.cores)}, again)
     folder = collect.ROOT / "results" / "cold-study"
     ours = cold_run(options.config, folder, options.cores)
     theirs = sum(float(row["seconds_full"]) for row in rival_rows)
@@ -121,12 +141,14 @@ def main() -> None:
         (tables.SUMMARY, tables.SUMMARY_COLUMNS, [row]),
     ):
         tables.replace(tables.RESULTS / name, columns, comparison.name, new, order)
-    rival_folder = collect.ROOT / "results" / "rival-study"
-    rows = c_dec_rows(folder / "results" / study.study, rival_folder, study.points())
-    tables.write(tables.RESULTS / C_DEC, C_DEC_COLUMNS, rows)
-    if rows:
-        apart = statistics.median(abs(float(r["ours"]) / float(r["rival"]) - 1) for r in rows)
-        print(f"c_dec of {len(rows)} points: {apart:.1%} apart (median)")
+    c_dec: list[tables.Row] = []
+    s_n_dec: list[tables.Row] = []
+    # SAEs of a part of the study are trained on less: nothing to compare.
+    if not is_reduced(rival_rows):
+        rival_folder = collect.ROOT / "results" / "rival-study"
+        c_dec, s_n_dec = study_metrics.metric_rows(folder / "results" / study.study, rival_folder)
+    study_metrics.write(c_dec, s_n_dec)
+    print("\n".join(study_metrics.section(c_dec, s_n_dec)))
     readme.write()
     print(f"ours {ours:.0f} s, theirs {theirs:.0f} s: {row['ratio']} times as fast")
 

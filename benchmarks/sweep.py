@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collect import version
+import saelens_trainer
 from comparison import Comparison, Sides
 
 if TYPE_CHECKING:
@@ -76,30 +76,15 @@ def our_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
 
 def their_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
     """Return what trains and saves SAEs one after another."""
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-    from sae_lens.training.sae_trainer import SAETrainer
-
-    cfg = SAETrainerConfig(
-        total_training_samples=BATCH * STEPS,
-        train_batch_size_samples=BATCH,
-        lr=LR,
-        lr_end=LR,
-    )
     scale = D_IN**0.5 / rows.mean_norm
 
     def train() -> None:
         for l0 in l0s:
-            sae = BatchTopKTrainingSAE(
-                BatchTopKTrainingSAEConfig(
-                    d_in=D_IN, d_sae=D_SAE, k=l0, rescale_acts_by_decoder_norm=True
-                )
-            )
+            sae = saelens_trainer.batchtopk(D_IN, D_SAE, l0)
             batches = (rows.batch(step) * scale for step in itertools.count())
-            SAETrainer(cfg, sae, batches).fit()
-            sae.fold_activation_norm_scaling_factor(scale)
+            saelens_trainer.trainer(sae, BATCH, STEPS, LR, batches).fit()
             with tempfile.TemporaryDirectory() as folder:
-                sae.save_inference_model(folder)
+                saelens_trainer.save(sae, scale, folder)
 
     return train
 
@@ -114,12 +99,12 @@ COMPARISONS = [
     Comparison(
         name=f"sweep-{points}",
         room="saes",
-        workload=f"sweep at {D_IN} x {D_SAE}, batch {BATCH}, {points} SAE{'s' * (points > 1)}",
-        rival=f"SAELens {version('sae-lens')}, its trainer, one after another",
+        workload=f"sweep at {D_IN} x {D_SAE}, batch {BATCH}, {saelens_trainer.saes(points)}",
+        rival=f"{saelens_trainer.NAME}, one after another",
         prepare=partial(prepare, points),
         unit="ms per step of all SAEs",
         units=STEPS,
-        rounds=5,
+        rounds=5 if points < 4 else 3,
         curve=("points", points),
     )
     for points in (1, 2, 4, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from collect import version
+import saelens_trainer
 from comparison import Comparison, Sides
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 BATCH, D_IN, D_SAE, L0, LR = 1024, 100, 50, 11, 3e-4
 GROUP = 25
-SAELENS = f"SAELens {version('sae-lens')}, its trainer"
 
 
 def batch_made_anew(features: Features) -> Tensor:
@@ -38,25 +37,8 @@ def batch_made_anew(features: Features) -> Tensor:
 
 def saelens_step(l0: float) -> Callable[[Tensor], Any]:
     """Return a step of SAELens' trainer on its own BatchTopK SAE."""
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-    from sae_lens.training.sae_trainer import SAETrainer
-
-    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=l0))
-    cfg = SAETrainerConfig(
-        total_training_samples=10**9,
-        train_batch_size_samples=BATCH,
-        lr=LR,
-        lr_end=LR,
-        device="cpu",
-    )
-    trainer = SAETrainer(cfg, sae, iter(()))
-
-    def step(batch: Tensor) -> None:
-        trainer._train_step(sae=trainer.sae, sae_in=batch)
-        trainer.n_training_steps += 1
-
-    return step
+    sae = saelens_trainer.batchtopk(D_IN, D_SAE, l0)
+    return saelens_trainer.step_of(saelens_trainer.trainer(sae, BATCH, 10**6, LR))
 
 
 def our_steps(l0s: list[float]) -> Callable[[Tensor], Any]:
@@ -160,7 +142,7 @@ COMPARISONS = [
         name="toy-step",
         room="toy_model",
         workload=f"{SHAPE}, L0 {L0}, step alone",
-        rival=SAELENS,
+        rival=saelens_trainer.NAME,
         prepare=prepare_step,
         target=3,
         unit="ms per step",
@@ -170,8 +152,8 @@ COMPARISONS = [
         Comparison(
             name=f"toy-sweep-{points}",
             room="toy_model",
-            workload=f"{SHAPE}, {points} SAE{'s' * (points > 1)}, batches included",
-            rival=f"the authors' way: {SAELENS}, one after another",
+            workload=f"{SHAPE}, {saelens_trainer.saes(points)}, batches included",
+            rival=f"the authors' way: {saelens_trainer.NAME}, one after another",
             prepare=prepare_sweep(points, steps),
             target=8 if points == GROUP else None,
             unit="ms per step of all SAEs",

@@ -22,11 +22,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import saelens_trainer
 import torch
-from collect import version
 from comparison import Comparison, Sides
 
-RIVAL = f"SAELens {version('sae-lens')}, its trainer"
 BATCHES = 4
 WARM_UP = 3
 LARGE = 2**24
@@ -72,31 +71,14 @@ def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str)
 
 
 def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
-    """Return the step of SAELens' trainer of its own BatchTopK SAE, without a logger."""
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-    from sae_lens.training.sae_trainer import SAETrainer
-
+    """Return the step of SAELens' trainer of its own BatchTopK SAE."""
     torch.manual_seed(0)
-    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in, d_sae, k=l0))
+    sae = saelens_trainer.batchtopk(d_in, d_sae, l0)
     with torch.no_grad():
         uneven_(sae.W_dec, sae.b_enc, n_dead)
-    cfg = SAETrainerConfig(
-        total_training_samples=batch * 10**6,
-        train_batch_size_samples=batch,
-        lr=LR,
-        lr_end=LR,
-        device=device,
-    )
-    made = SAETrainer(cfg, sae.to(device), iter(()))
+    made = saelens_trainer.trainer(sae.to(device), batch, 10**6, LR, device=device)
     made.n_forward_passes_since_fired[:n_dead] = NEVER
-
-    def step(sae_in: torch.Tensor) -> Any:
-        output = made.step(sae_in)
-        made.n_training_steps += 1
-        return output
-
-    return step
+    return saelens_trainer.step_of(made)
 
 
 def uneven_(W_dec: torch.Tensor, b_enc: torch.Tensor, n_dead: int) -> None:
@@ -160,7 +142,7 @@ def one(
         name=name,
         room="saes",
         workload=f"step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}{reduced}",
-        rival=RIVAL,
+        rival=saelens_trainer.NAME,
         prepare=partial(sides, d_in, d_sae, batch, l0, **how),
         target=target,
         unit="ms per step",

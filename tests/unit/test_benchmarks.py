@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 STAMP = {
@@ -97,6 +96,75 @@ def test_the_readme_marks_what_is_below_its_target_or_failed():
     assert "| broken | them | failed | **below the target of 4** |" in text
     assert "3 of 5 targets and limits met" in text
     assert "a machine, 2 cores, 2026-01-02, commit abc" in text
+
+
+def test_memory_has_a_column_where_it_was_measured():
+    readme, tables = module("readme"), module("result_tables")
+    bare = tables.summary_row(made_up(), SECONDS, {}, STAMP)
+    assert readme.ratio_table([bare], False)[0] == (
+        "| workload | against | times as fast | target |"
+    )
+    assert readme.ratio_table([bare], False)[-1] == "| a step | them | 5 (3 to 7) | 4 |"
+    both = readme.ratio_table([bare, summary(name="b")], False)
+    assert both[0].endswith("| target | peak MB, ours / theirs |")
+    assert both[-2:] == [
+        "| a step | them | 5 (3 to 7) | 4 |  |",
+        "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |",
+    ]
+    # A curve's memory is not in the README: no column for it there.
+    curve = summary(name="c", target=None)
+    assert "peak MB" not in readme.ratio_table([bare, curve], False)[0]
+
+
+def test_a_quick_run_keeps_the_memory_of_the_same_code_alone(tmp_path, monkeypatch):
+    run, tables = module("run"), module("result_tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    rounds = []
+
+    def measure(arguments, threads):
+        if arguments[0] == "memory":
+            return {"ours": 50.0, "rival": 70.0}[arguments[-1]]
+        rounds.append(int(arguments[-1]))
+        return SECONDS
+
+    monkeypatch.setattr(run, "measure", measure)
+
+    def memory_after(quick: bool, **stamp: str) -> str:
+        monkeypatch.setattr(run.collect, "stamp", lambda: {**STAMP, **stamp})
+        run.compare("module", made_up(rounds=2), quick, ["a"])
+        (row,) = tables.read(tmp_path / tables.SUMMARY)
+        return row["memory_mb_ours"] + row["memory_met"]
+
+    assert memory_after(quick=True) == ""
+    assert memory_after(quick=False) == "50yes"
+    assert memory_after(quick=True, date="2026-01-03") == "50yes"
+    assert memory_after(quick=True, commit="def") == ""
+    assert memory_after(quick=False, commit="def+") == "50yes"
+    assert memory_after(quick=True, commit="def+") == ""
+    # Three rounds at most: of two there are two.
+    assert set(rounds) == {2}
+
+
+def test_memory_is_not_measured_at_a_point_of_a_curve_of_times():
+    assert made_up(target=None, memory_limit_mb=None).measures_memory
+    point = {"curve": ("d_sae", 768), "memory_limit_mb": None}
+    assert not made_up(target=None, **point).measures_memory
+    assert made_up(target=4.0, **point).measures_memory
+    assert made_up(target=None, **{**point, "memory_limit_mb": 9.0}).measures_memory
+
+
+def test_probing_is_not_timed_where_result_files_differ():
+    probing = module("probing")
+    probing.compare({"a": "1", "b": "2"}, {"a": "1", "b": "2"}, ["a", "b"])
+    for ours, rival in (
+        ({"a": "1"}, {"a": "1", "b": "2"}),
+        ({"a": "1", "b": "2"}, {"a": "1"}),
+        ({"a": "1", "b": "2"}, {"a": "1", "b": "3"}),
+    ):
+        with pytest.raises(SystemExit, match=r"differ.*: b$"):
+            probing.compare(ours, rival, ["a", "b"])
+    with pytest.raises(SystemExit, match="1 result files for 2 tasks"):
+        probing.compare({"a": "1"}, {"a": "1"}, ["a", "b"])
 
 
 def test_the_readme_leaves_what_has_no_target_to_the_full_table():
@@ -203,18 +271,3 @@ def test_sides_take_turns_after_a_round_that_is_not_kept():
 def test_memory_is_what_a_call_holds_at_most():
     megabytes = module("measuring").memory_of(lambda: bytearray(64 * 2**20).count(0))
     assert 60 < megabytes < 80
-
-
-def test_a_reduced_rival_study_keeps_its_ends_and_is_scaled_by_its_work():
-    rival = module("rival_study")
-    path = BENCHMARKS.parent / "config" / "config.yaml"
-    full = module("correct_l0.config").parse_config(yaml.safe_load(path.read_text()))
-    study = rival.reduced(full, points=2, seeds=1, tasks=5, tokens=2**16)
-    assert study.saes.l0 == (min(full.saes.l0), max(full.saes.l0))
-    assert len(study.points()) == 2
-    tokens = full.activations.training_tokens / 2**16
-    saes = len(full.points()) / 2
-    assert rival.scale_of("saes", full, study) == pytest.approx(saes * tokens)
-    assert rival.scale_of("probing", full, study) == pytest.approx(saes * 5)
-    assert rival.scale_of("text", full, study) == 1
-    assert rival.reduced(full, 99, 99, 99, 10**12).points() == full.points()
