@@ -21,7 +21,7 @@ ROOT = HERE.parent
 # A module may import this folder's files by either name.
 sys.path.append(str(ROOT))
 PACKAGES = (
-    *("torch", "sae-lens", "sae-probes", "transformer-lens"),
+    *("torch", "sae-lens", "sae-probes", "eai-sparsify", "transformer-lens"),
     *("scikit-learn", "numba", "numpy", "zarr"),
 )
 """Named in every row."""

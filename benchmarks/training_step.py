@@ -2,8 +2,8 @@
 
 Both do a whole step - forward, backward, clipping, Adam, dead-latent count - on the same batches
 from the same weights, in float32; a look at the loss after each call makes sure that it is one.
-Left out: sparsify, whose TopK is other mathematics, and dictionary_learning, whose package asks for
-nnsight below 0.4 and a dozen others.
+sparsify, in one comparison, trains another SAE: TopK per token, its decoder of unit norm. Left out:
+dictionary_learning, whose package asks for nnsight below 0.4 and a dozen others.
 
 Activations: Gaussian with a spectrum that decays as 1 / rank and orthogonal directions, a constant
 offset, and norm sqrt(d_in) on average, the scale the pipeline trains in; a trained model's residual
@@ -20,12 +20,15 @@ import itertools
 import json
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import saelens_trainer
 import torch
+from collect import version
 from comparison import Comparison, Sides
 
+SPARSIFY = f"sparsify {version('eai-sparsify')}, its TopK"
 BATCHES = 4
 WARM_UP = 3
 LARGE = 2**24
@@ -81,6 +84,28 @@ def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: s
     return saelens_trainer.step_of(made)
 
 
+def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
+    """Return a step of sparsify's SAE as its trainer takes it, with Adam and its own start."""
+    from sparsify import SparseCoder, SparseCoderConfig
+
+    torch.manual_seed(0)
+    sae = SparseCoder(d_in, SparseCoderConfig(num_latents=d_sae, k=int(l0)), device)
+    adam = torch.optim.Adam(sae.parameters(), lr=LR)
+    since_fired = torch.zeros(d_sae, dtype=torch.long, device=device)
+
+    def step(sae_in: torch.Tensor) -> Any:
+        sae.set_decoder_norm_to_unit_norm()
+        output = sae(sae_in)
+        output.fvu.backward()
+        sae.remove_gradient_parallel_to_decoder_directions()
+        adam.step()
+        adam.zero_grad()
+        since_fired.add_(len(sae_in))[output.latent_indices.flatten()] = 0
+        return SimpleNamespace(loss=output.fvu.detach())
+
+    return step
+
+
 def uneven_(W_dec: torch.Tensor, b_enc: torch.Tensor, n_dead: int) -> None:
     """Spread the decoder's norms, and silence the first latents."""
     generator = torch.Generator().manual_seed(2)
@@ -98,6 +123,7 @@ def sides(
     steps: int = 1,
     device: str = "cpu",
     precision: str = "float32",
+    rival: Callable[..., Step] = saelens,
 ) -> Sides:
     """Return both trainers' steps on the same batches, with the pipeline's matrix products."""
     from correct_l0.saes.train import matmul_precision
@@ -120,7 +146,7 @@ def sides(
 
     return {
         "ours": calls(ours(d_in, d_sae, batch, l0, n_dead, device)),
-        "rival": calls(saelens(d_in, d_sae, batch, l0, n_dead, device)),
+        "rival": calls(rival(d_in, d_sae, batch, l0, n_dead, device)),
     }
 
 
@@ -134,7 +160,7 @@ def one(
     **options: Any,
 ) -> Comparison:
     """Return the comparison of one shape; `options` go to `sides` and to `Comparison`."""
-    known = ("n_dead", "steps", "device", "precision")
+    known = ("n_dead", "steps", "device", "precision", "rival")
     how = {key: options.pop(key) for key in known if key in options}
     dead = f", {how['n_dead']} dead latents" if "n_dead" in how else ""
     reduced = ", CUDA, reduced precision" if how.get("device") == "cuda" else ""
@@ -142,7 +168,7 @@ def one(
         name=name,
         room="saes",
         workload=f"step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}{reduced}",
-        rival=saelens_trainer.NAME,
+        rival=SPARSIFY if "rival" in how else saelens_trainer.NAME,
         prepare=partial(sides, d_in, d_sae, batch, l0, **how),
         target=target,
         unit="ms per step",
@@ -156,6 +182,7 @@ COMPARISONS = [
     one("step-384x3072-l0-128", 384, 3072, 4096, 128, 4.5),
     one("step-384x3072-l0-32-dead", 384, 3072, 4096, 32, 8, n_dead=100),
     one("step-2304x32768-l0-100", 2304, 32768, 1024, 100, 4, rounds=2),
+    one("step-384x3072-l0-32-sparsify", 384, 3072, 4096, 32, rival=sparsify, rounds=5),
     *(one(f"step-default-study-l0-{l0}", 384, 768, 512, l0, steps=4) for l0 in (4, 32, 300)),
     *(
         one(f"step-d-sae-{d_sae}", 384, d_sae, 1024, 32, curve=("d_sae", d_sae), rounds=5)
