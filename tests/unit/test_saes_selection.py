@@ -76,8 +76,8 @@ def test_blocks_keep_what_the_whole_batch_does(rows, count, guess):
 
     found = selection.select_largest(encode, norms, 20, rows, count, guess and guess * smallest)
     assert (found.smallest, len(found.values)) == (smallest, kept)
-    assert found.where.tolist() == expected.view(-1).nonzero().view(-1).tolist()
-    assert torch.equal(torch.from_numpy(found.values), expected.view(-1)[found.where])
+    assert found.where(50).tolist() == expected.view(-1).nonzero().view(-1).tolist()
+    assert torch.equal(torch.from_numpy(found.values), expected.view(-1)[found.where(50)])
 
 
 @pytest.mark.parametrize("guess", [None, 0.5, 2.0])
@@ -86,7 +86,7 @@ def test_blocks_end_without_an_error_where_nothing_can_be_kept(guess):
         found = selection.select_largest(
             lambda start, stop, raw=raw: raw[start:stop], torch.ones(4), 6, 2, 5, guess
         )
-        assert (found.smallest, len(found.where)) == (0.0, 0)
+        assert (found.smallest, len(found.values)) == (0.0, 0)
 
 
 def test_a_first_block_below_the_others_does_not_decide():
@@ -96,4 +96,4 @@ def test_a_first_block_below_the_others_does_not_decide():
         found = selection.select_largest(
             lambda start, stop: raw[start:stop], torch.ones(4), 8, 2, count, 1.0
         )
-        assert found.where.tolist() == list(range(32 - count, 32))
+        assert found.where(4).tolist() == list(range(32 - count, 32))

@@ -35,14 +35,21 @@ class StepResult:
     """Squared error per token, summed over d_in."""
     aux_loss: Float[Tensor, ""]
     """The auxiliary loss, its coefficient applied."""
-    sae_out: Float[Tensor, "batch d_in"]
-    """Reconstruction."""
+    sae_in: Float[Tensor, "batch d_in"]
+    """The batch."""
+    error: Float[Tensor, "batch d_in"]
+    """Reconstruction less the batch."""
     selected: Float[Tensor, "batch d_sae"] | sparse.Pattern
     """Selected activations times the decoder norms: dense, or their pattern."""
     smallest: float
     """Smallest activation selected."""
     kept: int
     """Number of activations selected."""
+
+    @property
+    def sae_out(self) -> Float[Tensor, "batch d_in"]:
+        """Reconstruction."""
+        return self.sae_in + self.error
 
     @property
     def acts(self) -> Float[Tensor, "batch d_sae"]:
@@ -129,38 +136,37 @@ def loss_and_gradients(
     selected: Tensor | sparse.Pattern
     if options.sparse:
         selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
-        kept = len(selected.values)
-        sae_out = selected.decode(W_dec).add_(b_dec)
+        kept = len(selected)
+        error = selected.error(W_dec, b_dec, sae_in)
     else:
         selected = torch.addmm(b_enc, centred, W_enc).mul_(norms)
         if dead is not None:
             torch.index_select(selected, 1, dead, out=dead_acts)
         smallest, kept = keep_largest_(selected, options.count, options.guess)
-        sae_out = torch.addmm(b_dec, selected, W_dec / norms[:, None])
-    error = sae_out - sae_in
+        error = torch.addmm(b_dec, selected, W_dec / norms[:, None]).sub_(sae_in)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
-    G = error * (2 / len(error))
     if isinstance(selected, sparse.Pattern):
-        _sparse_gradients(selected, centred, G, W_dec, out)
+        _sparse_gradients(selected, centred, error, W_dec, out)
     else:
-        _dense_gradients(selected, centred, G, W_dec, norms, out)
-    torch.sum(G, 0, out=out.b_dec)
+        _dense_gradients(selected, centred, error, W_dec, norms, out)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
         aux_loss = _add_auxiliary(dead_acts, centred, error, W_dec, norms, options, out)
     out.b_dec.sub_(W_enc @ out.b_enc)
-    result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
+    result = StepResult(mse_loss, aux_loss, sae_in, error, selected, smallest, kept)
     return mse_loss + aux_loss, result, out
 
 
 def _dense_gradients(
     acts: Float[Tensor, "batch d_sae"],
     centred: Float[Tensor, "batch d_in"],
-    G: Float[Tensor, "batch d_in"],
+    error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     norms: Float[Tensor, " d_sae"],
     out: Gradients,
 ) -> None:
+    G = error * (2 / len(error))
+    torch.sum(G, 0, out=out.b_dec)
     dH = torch.mm(G, W_dec.T)
     torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
     torch.mm(centred.T, dH, out=out.W_enc)
@@ -171,13 +177,15 @@ def _dense_gradients(
 def _sparse_gradients(
     pattern: sparse.Pattern,
     centred: Float[Tensor, "batch d_in"],
-    G: Float[Tensor, "batch d_in"],
+    error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     out: Gradients,
 ) -> None:
+    scale = 2 / len(error)
+    torch.sum(error, 0, out=out.b_dec).mul_(scale)
     transposed = out.W_enc.T
     into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
-    out.b_enc.copy_(pattern.gradients(centred, G, W_dec, (into, out.W_dec)))
+    out.b_enc.copy_(pattern.gradients(centred, error, W_dec, scale, (into, out.W_dec)))
     if into is not transposed:
         transposed.copy_(into)
 
@@ -210,7 +218,7 @@ def _encode_sparse(
         return block
 
     found = select_largest(encode, norms, batch, rows, options.count, options.guess)
-    return sparse.Pattern(found.where, found.values, norms, batch), found.smallest
+    return sparse.Pattern(found, norms), found.smallest
 
 
 def _add_auxiliary(
