@@ -16,6 +16,24 @@ SUMS = {"reassoc", "contract", "nsz"}
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def split_band(flat, low, high, band):  # type: ignore[no-untyped-def]
+    """Write out what lies from `low` to `high`; return its number and that of what is above."""
+    n, n_above = 0, 0
+    inside = np.empty(1024, np.uint8)
+    for start in range(0, len(flat), len(inside)):
+        part = flat[start : start + len(inside)]
+        for i in range(len(part)):
+            above = part[i] > high
+            n_above += above
+            inside[i] = (part[i] >= low) ^ above
+        for i in range(len(part)):
+            if inside[i]:
+                band[n] = part[i]
+                n += 1
+    return n, n_above
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def compress(block, norms, bounds, starts, latents, values):  # type: ignore[no-untyped-def]
     """Write out what of `block` is above `bounds` and positive, times the norms; return its number.
 
@@ -99,13 +117,12 @@ def sum_rows(first, last, starts, indices, weights, rows, out):  # type: ignore[
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
-def decode_error(first, last, starts, latents, z, W_dec, b_dec, sae_in, out):  # type: ignore[no-untyped-def]
-    """Set `out` to z W_dec + b_dec - sae_in, for the tokens from `first` to before `last`."""
+def decode_error(first, last, starts, latents, z, W_dec, centred, out):  # type: ignore[no-untyped-def]
+    """Set `out` to z W_dec - centred, for the tokens from `first` to before `last`."""
     for token in range(first, last):
-        error, target = out[token], sae_in[token]
-        for j in range(len(error)):
-            error[j] = b_dec[j] - target[j]
-        _add_rows(error, starts[token], starts[token + 1], latents, z, W_dec)
+        for j in range(out.shape[1]):
+            out[token, j] = -centred[token, j]
+        _add_rows(out[token], starts[token], starts[token + 1], latents, z, W_dec)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)

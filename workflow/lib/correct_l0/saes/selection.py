@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from correct_l0.saes.kernels import compress, keep_from
+from correct_l0.saes.kernels import compress, keep_from, split_band
 
 BAND = 0.02
 """Half-width of the band around the guess, relative to it."""
@@ -190,8 +190,8 @@ def _bounds(low: float, norms: np.ndarray) -> np.ndarray:
 
 def _just_below(value: float, dtype: torch.dtype) -> float:
     """Return the next smaller number of a type: `threshold_` keeps what is strictly above."""
-    exact = torch.tensor(value, dtype=dtype)
-    return torch.nextafter(exact, torch.tensor(-torch.inf, dtype=dtype)).item()
+    exact = {torch.float32: np.float32, torch.float64: np.float64}[dtype](value)
+    return float(np.nextafter(exact, exact.dtype.type(-np.inf)))
 
 
 def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
@@ -201,12 +201,11 @@ def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tup
     """
     flat = values.detach().numpy()
     if guess is not None:
-        above = flat > flat.dtype.type(guess * (1 + BAND))
-        n_above = int(np.count_nonzero(above))
-        inside = flat >= flat.dtype.type(guess * (1 - BAND))
-        np.logical_xor(inside, above, out=inside)
-        band = flat[inside]
-        if 0 < count - n_above <= band.size:
+        low, high = flat.dtype.type(guess * (1 - BAND)), flat.dtype.type(guess * (1 + BAND))
+        band = np.empty_like(flat)
+        n_inside, n_above = split_band(flat, low, high, band)
+        band = band[:n_inside]
+        if 0 < count - n_above <= n_inside:
             smallest = _nth_largest(band, count - n_above)
             return smallest, n_above + int(np.count_nonzero(band >= smallest))
     smallest = _nth_largest(flat, count)

@@ -65,12 +65,11 @@ class Pattern:
     def error(
         self,
         W_dec: Float[Tensor, "d_sae d_in"],
-        b_dec: Float[Tensor, " d_in"],
-        sae_in: Float[Tensor, "batch d_in"],
+        centred: Float[Tensor, "batch d_in"],
     ) -> Float[Tensor, "batch d_in"]:
-        """Return z W_dec + b_dec - sae_in."""
-        out = torch.empty_like(sae_in)
-        arrays = (value.numpy() for value in (W_dec, b_dec, sae_in, out))
+        """Return z W_dec - centred."""
+        out = torch.empty_like(centred)
+        arrays = (value.numpy() for value in (W_dec, centred, out))
         chosen = self.selected
         _by_row(kernels.decode_error, chosen.starts, chosen.latents, self.z, *arrays)
         return out
