@@ -1,6 +1,6 @@
-"""Compiled loops over the non-zeros of a batch: those of a sparse matrix by rows.
+"""Compiled loops of a training step on a CPU.
 
-`starts[i]` to `starts[i + 1]` are the places of row i's entries, `indices` their columns. Each
+Non-zeros are those of a sparse matrix by rows: `starts[i]` to `starts[i + 1]` are the places of row i's entries, `indices` their columns. Each
 output row is summed in the order of its entries, by one thread, whatever the number of threads.
 Sums may be regrouped and multiplications fused with additions by the compiler, but NaN and infinity
 stay what they are.
@@ -19,13 +19,16 @@ SUMS = {"reassoc", "contract", "nsz"}
 def split_band(flat, low, high, band):  # type: ignore[no-untyped-def]
     """Write out what lies from `low` to `high`; return its number and that of what is above."""
     n, n_above = 0, 0
-    inside = np.empty(1024, np.uint8)
+    inside = np.empty(2048, np.uint8)
     for start in range(0, len(flat), len(inside)):
         part = flat[start : start + len(inside)]
+        # A narrow count is what the compiler can keep up with.
+        n_here = np.int32(0)
         for i in range(len(part)):
             above = part[i] > high
-            n_above += above
+            n_here += np.int32(above)
             inside[i] = (part[i] >= low) ^ above
+        n_above += n_here
         for i in range(len(part)):
             if inside[i]:
                 band[n] = part[i]
@@ -64,19 +67,19 @@ def keep_from(smallest, ties, starts, latents, values):  # type: ignore[no-untyp
         stop = starts[row + 1]
         while place < stop:
             value = values[place]
-            if value >= smallest and (value > smallest or ties > 0):
-                ties -= value == smallest
-                latents[n] = latents[place]
-                values[n] = value
-                n += 1
+            latents[n] = latents[place]
+            values[n] = value
+            equal = value == smallest
+            n += (value > smallest) | (equal & (ties > 0))
+            ties -= equal
             place += 1
         starts[row + 1] = n
     return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def transpose(starts, latents, z, latent_starts, tokens, z_by_latent):  # type: ignore[no-untyped-def]
-    """Fill in the last three: the same entries by latent, each latent's by token."""
+def transpose(starts, latents, acts, norms, z, latent_starts, tokens, z_by_latent):  # type: ignore[no-untyped-def]
+    """Fill in the last four: z = acts / norms, and the entries by latent, each latent's by token."""
     latent_starts[:] = 0
     for latent in latents:
         latent_starts[latent + 1] += 1
@@ -85,10 +88,11 @@ def transpose(starts, latents, z, latent_starts, tokens, z_by_latent):  # type: 
     free = latent_starts.copy()
     for token in range(len(starts) - 1):
         for place in range(starts[token], starts[token + 1]):
-            to = free[latents[place]]
-            free[latents[place]] += 1
+            latent = latents[place]
+            to = free[latent]
+            free[latent] += 1
             tokens[to] = token
-            z_by_latent[to] = z[place]
+            z[place] = z_by_latent[to] = acts[place] / norms[latent]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
