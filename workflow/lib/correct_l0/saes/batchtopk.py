@@ -122,7 +122,7 @@ class FusedTrainer:
             guess=self.guess,
             dead=self._dead(),
             aux_coefficient=training.aux_loss_coefficient,
-            sparse=self._sparse(sae_in.device.type),
+            sparse=self._sparse(sae_in),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights
         loss, result, _ = loss_and_gradients(
@@ -160,9 +160,9 @@ class FusedTrainer:
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 
-    def _sparse(self, device: str) -> bool:
-        few = sparse.is_faster(self.settings.l0 / self.settings.d_sae)
-        return device == "cpu" and (few if self.use_sparse is None else self.use_sparse)
+    def _sparse(self, sae_in: Tensor) -> bool:
+        few = sparse.is_faster(self.settings.l0 / self.settings.d_sae, sae_in.nbytes)
+        return sae_in.device.type == "cpu" and (few if self.use_sparse is None else self.use_sparse)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.

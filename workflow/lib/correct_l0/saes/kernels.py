@@ -1,9 +1,9 @@
-"""Compiled loops of a training step on a CPU.
+"""Compiled loops of a training step on a CPU: the selection, and products with its few non-zeros.
 
-Non-zeros are those of a sparse matrix by rows: `starts[i]` to `starts[i + 1]` are the places of row i's entries, `indices` their columns. Each
-output row is summed in the order of its entries, by one thread, whatever the number of threads.
-Sums may be regrouped and multiplications fused with additions by the compiler, but NaN and infinity
-stay what they are.
+Non-zeros are those of a sparse matrix by rows: `starts[i]` to `starts[i + 1]` are the places of row
+i's entries, `indices` their columns. Each output row is summed in the order of its entries, by one
+thread, whatever the number of threads. The compiler may regroup sums and fuse multiplications with
+additions; NaN and infinity stay what they are.
 """
 
 from __future__ import annotations
@@ -44,15 +44,18 @@ def compress(block, norms, bounds, starts, latents, values):  # type: ignore[no-
     and counted only if it stays, which is faster than a branch that cannot be predicted.
     """
     n = 0
-    stays = np.empty(len(norms), np.uint8)
+    stays = np.zeros(-(-len(norms) // 8) * 8, np.uint8)
+    eights = stays.view(np.uint64)
     for token in range(len(block)):
         starts[token] = n
         acts = block[token]
         for latent in range(len(norms)):
             stays[latent] = (acts[latent] > bounds[latent]) & (acts[latent] * norms[latent] > 0)
-        for latent in range(len(norms)):
-            latents[n] = latent
-            n += stays[latent]
+        for eight in range(len(eights)):
+            if eights[eight]:
+                for latent in range(8 * eight, 8 * eight + 8):
+                    latents[n] = latent
+                    n += stays[latent]
         for place in range(starts[token], n):
             values[place] = acts[latents[place]] * norms[latents[place]]
     starts[len(block)] = n
@@ -79,7 +82,7 @@ def keep_from(smallest, ties, starts, latents, values):  # type: ignore[no-untyp
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def transpose(starts, latents, acts, norms, z, latent_starts, tokens, z_by_latent):  # type: ignore[no-untyped-def]
-    """Fill in the last four: z = acts / norms, and the entries by latent, each latent's by token."""
+    """Fill in the last four: z = acts / norms, and the entries by latent, in each by token."""
     latent_starts[:] = 0
     for latent in latents:
         latent_starts[latent + 1] += 1
@@ -97,14 +100,17 @@ def transpose(starts, latents, acts, norms, z, latent_starts, tokens, z_by_laten
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
 def _add_rows(total, place, stop, indices, weights, rows):  # type: ignore[no-untyped-def]
-    """Add weighted rows, four at a time: the sum is read and written a quarter as often."""
-    while place + 4 <= stop:
-        a, b = rows[indices[place]], rows[indices[place + 1]]
-        c, d = rows[indices[place + 2]], rows[indices[place + 3]]
-        u, v, w, x = weights[place], weights[place + 1], weights[place + 2], weights[place + 3]
+    """Add weighted rows, eight at a time: the sum is read and written an eighth as often."""
+    while place + 8 <= stop:
+        i, w = indices[place : place + 8], weights[place : place + 8]
+        a, b, c, d = rows[i[0]], rows[i[1]], rows[i[2]], rows[i[3]]
+        e, f, g, h = rows[i[4]], rows[i[5]], rows[i[6]], rows[i[7]]
         for j in range(len(total)):
-            total[j] += u * a[j] + v * b[j] + w * c[j] + x * d[j]
-        place += 4
+            total[j] += (
+                (w[0] * a[j] + w[1] * b[j] + w[2] * c[j] + w[3] * d[j])
+                + (w[4] * e[j] + w[5] * f[j] + w[6] * g[j] + w[7] * h[j])
+            )  # fmt: skip
+        place += 8
     while place < stop:
         a, u = rows[indices[place]], weights[place]
         for j in range(len(total)):
@@ -131,7 +137,7 @@ def decode_error(first, last, starts, latents, z, W_dec, centred, out):  # type:
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
 def dot_rows(first, last, starts, indices, scale, left, rows, out, sums):  # type: ignore[no-untyped-def]
-    """Set `out` to scale * <left[i], rows[index]> at each entry of row i, `sums[i]` to their sum."""
+    """Set `out` to scale * <left[i], rows[index]> at row i's entries, `sums[i]` to their sum."""
     zero = left.dtype.type(0)
     for i in range(first, last):
         row = left[i]

@@ -165,11 +165,10 @@ def _candidates(
         block = encode(start, min(start + rows, batch)).numpy()
         its_starts = starts[start : start + len(block) + 1]
         into = (its_starts, latents, values)
-        first = start == 0 and count is not None
-        n = compress(block, norms, _bounds(low, norms), *into) if low > 0 or not first else 0
-        if first:
+        n = compress(block, norms, _bounds(low, norms), *into)
+        if start == 0 and count is not None:
             share = math.ceil(count * len(block) / batch)
-            if n < share:
+            if n < share or low <= 0:
                 low = (1 - MARGIN) * max(_nth_largest((block * norms).reshape(-1), share), 0.0)
                 n = compress(block, norms, _bounds(low, norms), *into)
         its_starts += n_before
@@ -190,8 +189,8 @@ def _bounds(low: float, norms: np.ndarray) -> np.ndarray:
 
 def _just_below(value: float, dtype: torch.dtype) -> float:
     """Return the next smaller number of a type: `threshold_` keeps what is strictly above."""
-    exact = {torch.float32: np.float32, torch.float64: np.float64}[dtype](value)
-    return float(np.nextafter(exact, exact.dtype.type(-np.inf)))
+    exact = np.float32 if dtype == torch.float32 else np.float64
+    return float(np.nextafter(exact(value), exact(-np.inf)))
 
 
 def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
