@@ -97,3 +97,15 @@ def test_a_first_block_below_the_others_does_not_decide():
             lambda start, stop: raw[start:stop], torch.ones(4), 8, 2, count, 1.0
         )
         assert found.where(4).tolist() == list(range(32 - count, 32))
+
+
+@pytest.mark.parametrize("d_sae", [1, 7, 8, 50])
+def test_kept_values_are_sorted_by_token_and_latent(d_sae):
+    raw = torch.randn(6, d_sae, generator=torch.Generator().manual_seed(d_sae))
+    found = selection.select_largest(
+        lambda start, stop: raw[start:stop], torch.ones(d_sae), 6, 4, 2 * d_sae
+    )
+    expected = sorted_reference(raw, 2 * d_sae)
+    assert found.starts.tolist() == [0, *np.cumsum((expected > 0).sum(1)).tolist()]
+    assert found.latents.tolist() == (expected > 0).nonzero()[:, 1].tolist()
+    assert found.where(d_sae).tolist() == expected.view(-1).nonzero().view(-1).tolist()

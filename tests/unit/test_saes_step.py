@@ -201,3 +201,18 @@ def test_training_equals_saelens_trainer():
     for name in NAMES:
         found, wanted = getattr(trainer.weights, name), getattr(sae, name)
         assert torch.allclose(found, wanted, rtol=0, atol=1e-8), name
+
+
+def test_no_bit_of_the_sums_over_non_zeros_depends_on_the_number_of_threads(monkeypatch):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    _, one, _ = ours(sae, x, None, sparse=True)
+    centred, W_dec = x - sae.b_dec.detach(), sae.W_dec.detach()
+    found = {}
+    for threads in (1, 3, 50):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        error = one.selected.error(W_dec, centred)
+        into = torch.full_like(W_dec, torch.nan), torch.full_like(W_dec, torch.nan)
+        sums = one.selected.gradients(centred, error, W_dec, 0.05, into)
+        found[threads] = (error, sums, *into)
+    for values in found.values():
+        assert all(torch.equal(a, b) for a, b in zip(values, found[1], strict=True))
