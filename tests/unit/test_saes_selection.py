@@ -17,6 +17,12 @@ def sorted_reference(values, count):
     return torch.from_numpy(kept.reshape(values.shape))
 
 
+def places(found, d_sae):
+    """Return where in the flattened batch the kept values are."""
+    tokens = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
+    return tokens * d_sae + found.latents
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 200, 450, 1000])
 @pytest.mark.parametrize("guess", [None, 0.5, 0.98, 1.0, 1.01, 3.0])
 def test_keeps_the_largest_positive_values(count, guess):
@@ -76,8 +82,8 @@ def test_blocks_keep_what_the_whole_batch_does(rows, count, guess):
 
     found = selection.select_largest(encode, norms, 20, rows, count, guess and guess * smallest)
     assert (found.smallest, len(found.values)) == (smallest, kept)
-    assert found.where.tolist() == expected.view(-1).nonzero().view(-1).tolist()
-    assert torch.equal(torch.from_numpy(found.values), expected.view(-1)[found.where])
+    assert places(found, 50).tolist() == expected.view(-1).nonzero().view(-1).tolist()
+    assert torch.equal(torch.from_numpy(found.values), expected.view(-1)[places(found, 50)])
 
 
 @pytest.mark.parametrize("guess", [None, 0.5, 2.0])
@@ -86,7 +92,7 @@ def test_blocks_end_without_an_error_where_nothing_can_be_kept(guess):
         found = selection.select_largest(
             lambda start, stop, raw=raw: raw[start:stop], torch.ones(4), 6, 2, 5, guess
         )
-        assert (found.smallest, len(found.where)) == (0.0, 0)
+        assert (found.smallest, len(found.values)) == (0.0, 0)
 
 
 def test_a_first_block_below_the_others_does_not_decide():
@@ -96,4 +102,16 @@ def test_a_first_block_below_the_others_does_not_decide():
         found = selection.select_largest(
             lambda start, stop: raw[start:stop], torch.ones(4), 8, 2, count, 1.0
         )
-        assert found.where.tolist() == list(range(32 - count, 32))
+        assert places(found, 4).tolist() == list(range(32 - count, 32))
+
+
+@pytest.mark.parametrize("d_sae", [1, 7, 8, 50])
+def test_kept_values_are_sorted_by_token_and_latent(d_sae):
+    raw = torch.randn(6, d_sae, generator=torch.Generator().manual_seed(d_sae))
+    found = selection.select_largest(
+        lambda start, stop: raw[start:stop], torch.ones(d_sae), 6, 4, 2 * d_sae
+    )
+    expected = sorted_reference(raw, 2 * d_sae)
+    assert found.starts.tolist() == [0, *np.cumsum((expected > 0).sum(1)).tolist()]
+    assert found.latents.tolist() == (expected > 0).nonzero()[:, 1].tolist()
+    assert places(found, d_sae).tolist() == expected.view(-1).nonzero().view(-1).tolist()

@@ -4,6 +4,7 @@ In float64 both agree to rounding (1e-13 of the norm), which checks the mathemat
 2e-6. The blocks are made small, so that several are encoded.
 """
 
+import numpy as np
 import pytest
 import torch
 from sae_lens.config import SAETrainerConfig
@@ -68,14 +69,15 @@ def ours(sae, x, dead, sparse, guess=None, out=None, transposed=True):
     return loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
 
 
+@torch.no_grad()
 def acts_of(result, sae):
     """Return the selected activations times the decoder norms, as SAELens returns them."""
     found = result.selected
     if not isinstance(found, Pattern):
         return found
-    norms = sae.W_dec.detach().norm(dim=-1)
-    tokens, acts = torch.repeat_interleave(found.token_starts.diff()), norms.new_zeros(found.shape)
-    acts[tokens, found.latents] = found.values * norms[found.latents]
+    acts, starts = sae.W_dec.new_zeros(found.shape), found.selected.starts
+    tokens = np.repeat(np.arange(len(acts)), np.diff(starts))
+    acts[tokens, found.selected.latents] = torch.from_numpy(found.selected.values)
     return acts
 
 
@@ -95,7 +97,7 @@ def test_loss_and_gradients_equal_saelens(k, dead, sparse, transposed, dtype, to
     expected = theirs(sae, x, dead)
     loss, result, gradients = ours(sae, x, dead, sparse, transposed=transposed)
     assert difference(loss, expected.loss) <= tolerance
-    assert difference(result.sae_out, expected.sae_out) <= tolerance
+    assert difference(x + result.error, expected.sae_out) <= tolerance
     assert difference(acts_of(result, sae), expected.feature_acts) <= tolerance
     assert torch.equal(result.fired, expected.feature_acts.sum(0) > 0)
     assert result.kept == torch.count_nonzero(expected.feature_acts)
@@ -136,7 +138,7 @@ def test_nothing_positive_leaves_the_bias_alone(sparse):
     loss, result, gradients = ours(sae, batch(), None, sparse, guess=1.0)
     assert (result.kept, result.smallest) == (0, 0.0)
     assert not result.fired.any()
-    assert torch.equal(result.sae_out, sae.b_dec.detach().expand(BATCH, D_IN))
+    assert torch.equal(result.error, sae.b_dec.detach() - batch())
     assert not any(torch.count_nonzero(value) for value in gradients[:3])
     assert difference(gradients.b_dec, 2 * (sae.b_dec.detach() - batch()).mean(0)) < 1e-13
     assert loss == theirs(sae, batch(), None).loss
@@ -214,3 +216,18 @@ def test_training_equals_saelens_trainer():
     for name in NAMES:
         found, wanted = getattr(trainer.weights, name), getattr(sae, name)
         assert torch.allclose(found, wanted, rtol=0, atol=1e-8), name
+
+
+def test_no_bit_of_the_sums_over_non_zeros_depends_on_the_number_of_threads(monkeypatch):
+    sae, x = saelens(20, "float32"), batch(torch.float32)
+    _, one, _ = ours(sae, x, None, sparse=True)
+    centred, W_dec = x - sae.b_dec.detach(), sae.W_dec.detach()
+    found = {}
+    for threads in (1, 3, 50):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        error = one.selected.error(W_dec, centred)
+        into = torch.full_like(W_dec, torch.nan), torch.full_like(W_dec, torch.nan)
+        sums = one.selected.gradients(centred, error, W_dec, 0.05, into)
+        found[threads] = (error, sums, *into)
+    for values in found.values():
+        assert all(torch.equal(a, b) for a, b in zip(values, found[1], strict=True))

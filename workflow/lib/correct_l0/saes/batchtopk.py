@@ -119,7 +119,7 @@ class FusedTrainer:
             guess=self.guess,
             dead=self._dead(),
             aux_coefficient=training.aux_loss_coefficient,
-            sparse=self._sparse(sae_in.device.type),
+            sparse=self._sparse(sae_in),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights
         loss, result, _ = loss_and_gradients(
@@ -157,8 +157,9 @@ class FusedTrainer:
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 
-    def _sparse(self, device: str) -> bool:
-        return device == "cpu" and sparse.is_faster(self.settings.l0 / self.settings.d_sae)
+    def _sparse(self, sae_in: Tensor) -> bool:
+        share = self.settings.l0 / self.settings.d_sae
+        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in.nbytes)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
+
+from correct_l0.saes.kernels import compress, keep_from, split_band
 
 BAND = 0.02
 """Half-width of the band around the guess, relative to it."""
@@ -80,13 +82,15 @@ def keep_largest_(
 
 @dataclass
 class Selected:
-    """The values kept of a batch."""
+    """The values kept of a batch, by token."""
 
-    where: Int64[np.ndarray, " kept"]
-    """Their places in the flattened batch, ascending."""
+    starts: Int64[np.ndarray, " batch+1"]
+    """Where each token's values start, and how many there are in all."""
+    latents: Int32[np.ndarray, " kept"]
+    """Their latents, ascending within a token."""
     values: Float[np.ndarray, " kept"]
     """The values: pre-activations times the decoder norms."""
-    smallest: float
+    smallest: float = 0.0
     """The smallest value kept, or 0 where all positive values stay."""
 
 
@@ -119,20 +123,19 @@ def select_largest(
     """
     if count == 0:
         nothing = np.zeros(0, dtype=norms.numpy().dtype)
-        return Selected(np.zeros(0, dtype=np.int64), nothing, 0.0)
+        return Selected(np.zeros(batch + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), nothing)
     low = (1 - MARGIN) * guess if guess is not None and guess > 0 else 0.0
-    where, values, low = _candidates(encode, norms.numpy(), batch, rows, count, low)
-    smallest = _nth_largest(values, count) if len(values) >= count else 0.0
+    found, low = _candidates(encode, norms.numpy(), batch, rows, count, low)
+    smallest = _nth_largest(found.values, count) if len(found.values) >= count else 0.0
     if not smallest > low * ROUNDING:
-        where, values, _ = _candidates(encode, norms.numpy(), batch, rows, None, 0.0)
-        if len(values) < count:
-            return Selected(where, values, 0.0)
-        smallest = _nth_largest(values, count)
-    keep = np.flatnonzero(values >= smallest)
-    if len(keep) > count:
-        ties = np.flatnonzero(values[keep] == smallest)
-        keep = np.delete(keep, ties[count - len(keep) :])
-    return Selected(where[keep], values[keep], smallest)
+        found, _ = _candidates(encode, norms.numpy(), batch, rows, None, 0.0)
+        if len(found.values) < count:
+            return found
+        smallest = _nth_largest(found.values, count)
+    ties = count - int(np.count_nonzero(found.values > smallest))
+    edge = found.values.dtype.type(smallest)
+    keep_from(edge, ties, found.starts, found.latents, found.values)
+    return Selected(found.starts, found.latents[:count], found.values[:count], smallest)
 
 
 def _candidates(
@@ -142,42 +145,47 @@ def _candidates(
     rows: int,
     count: int | None,
     low: float,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return places and values of what lies above `low`, and `low`, which the first block may set.
+) -> tuple[Selected, float]:
+    """Return the positive values above `low`, and `low`, which the first block may set.
 
     If the first block holds fewer such values than its share of `count`, or `low` is zero, `low`
     becomes the block's own threshold, less the margin; without `count` it stays.
     """
-    d_sae = len(norms)
-    places, found = [], []
-    above = np.empty((min(rows, batch), d_sae), dtype=bool)
+    starts = np.zeros(batch + 1, dtype=np.int64)
+    size = min(rows, batch) * len(norms) + 1
+    latents, values = np.empty(size, dtype=np.int32), np.empty(size, dtype=norms.dtype)
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    n_before = 0
     for start in range(0, batch, rows):
         block = encode(start, min(start + rows, batch)).numpy()
-        mask = above[: len(block)]
+        its_starts = starts[start : start + len(block) + 1]
+        into = (its_starts, latents, values)
+        n = compress(block, norms, _bounds(low, norms), *into)
         if start == 0 and count is not None:
             share = math.ceil(count * len(block) / batch)
-            if low <= 0 or np.count_nonzero(_above(block, norms, low, mask)) < share:
+            if n < share or low <= 0:
                 low = (1 - MARGIN) * max(_nth_largest((block * norms).reshape(-1), share), 0.0)
-        flat = np.flatnonzero(_above(block, norms, low, mask))
-        values = block.reshape(-1)[flat] * norms[flat % d_sae]
-        if low <= 0:
-            positive = values > 0
-            flat, values = flat[positive], values[positive]
-        places.append(flat + start * d_sae)
-        found.append(values)
-    return np.concatenate(places), np.concatenate(found), low
+                n = compress(block, norms, _bounds(low, norms), *into)
+        its_starts += n_before
+        n_before += n
+        parts.append((latents[:n], values[:n]))
+        if batch > rows:
+            parts[-1] = latents[:n].copy(), values[:n].copy()
+    if len(parts) > 1:
+        latents, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Selected(starts, latents[:n_before], values[:n_before]), low
 
 
-def _above(block: np.ndarray, norms: np.ndarray, low: float, out: np.ndarray) -> np.ndarray:
-    """Return where the block times the norms is above `low`, without making the product."""
+def _bounds(low: float, norms: np.ndarray) -> np.ndarray:
+    """Return the pre-activation from which on each latent's value is above `low`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.greater(block, (low / norms).astype(block.dtype), out=out)
+        return (low / norms).astype(norms.dtype)
 
 
 def _just_below(value: float, dtype: torch.dtype) -> float:
     """Return the next smaller number of a type: `threshold_` keeps what is strictly above."""
-    exact = torch.tensor(value, dtype=dtype)
-    return torch.nextafter(exact, torch.tensor(-torch.inf, dtype=dtype)).item()
+    exact = np.float32 if dtype == torch.float32 else np.float64
+    return float(np.nextafter(exact(value), exact(-np.inf)))
 
 
 def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
@@ -187,12 +195,11 @@ def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tup
     """
     flat = values.detach().numpy()
     if guess is not None:
-        above = flat > flat.dtype.type(guess * (1 + BAND))
-        n_above = int(np.count_nonzero(above))
-        inside = flat >= flat.dtype.type(guess * (1 - BAND))
-        np.logical_xor(inside, above, out=inside)
-        band = flat[inside]
-        if 0 < count - n_above <= band.size:
+        low, high = flat.dtype.type(guess * (1 - BAND)), flat.dtype.type(guess * (1 + BAND))
+        band = np.empty_like(flat)
+        n_inside, n_above = split_band(flat, low, high, band)
+        band = band[:n_inside]
+        if 0 < count - n_above <= n_inside:
             smallest = _nth_largest(band, count - n_above)
             return smallest, n_above + int(np.count_nonzero(band >= smallest))
     smallest = _nth_largest(flat, count)

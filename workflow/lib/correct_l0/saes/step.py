@@ -36,8 +36,8 @@ class StepResult:
     """Squared error per token, summed over d_in."""
     aux_loss: Float[Tensor, ""]
     """The auxiliary loss, its coefficient applied."""
-    sae_out: Float[Tensor, "batch d_in"]
-    """Reconstruction."""
+    error: Float[Tensor, "batch d_in"]
+    """Reconstruction less the batch."""
     selected: Float[Tensor, "batch d_sae"] | sparse.Pattern
     """Selected activations times the decoder norms: dense, or their pattern."""
     smallest: float
@@ -120,38 +120,49 @@ def loss_and_gradients(
     selected: Tensor | sparse.Pattern
     if options.sparse:
         selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
-        kept = len(selected.values)
-        sae_out = selected.decode(W_dec).add_(b_dec)
+        kept = len(selected)
+        error = selected.error(W_dec, centred)
     else:
-        selected = torch.addmm(b_enc, centred, W_enc).mul_(norms)
+        selected = _pre_acts(centred, W_enc, b_enc).mul_(norms)
         if dead is not None:
             torch.index_select(selected, 1, dead, out=dead_acts)
         smallest, kept = keep_largest_(selected, options.count, options.guess)
-        sae_out = torch.addmm(b_dec, selected, W_dec / norms[:, None])
-    error = sae_out - sae_in
+        error = torch.mm(selected, W_dec / norms[:, None]).sub_(centred)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
-    G = error * (2 / len(error))
     if isinstance(selected, sparse.Pattern):
-        _sparse_gradients(selected, centred, G, W_dec, out)
+        _sparse_gradients(selected, centred, error, W_dec, out)
     else:
-        _dense_gradients(selected, centred, G, W_dec, norms, out)
-    torch.sum(G, 0, out=out.b_dec)
+        _dense_gradients(selected, centred, error, W_dec, norms, out)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
         aux_loss = _add_auxiliary(dead, dead_acts, centred, error, W_dec, norms, options, out)
     out.b_dec.sub_(W_enc @ out.b_enc)
-    result = StepResult(mse_loss, aux_loss, sae_out, selected, smallest, kept)
+    result = StepResult(mse_loss, aux_loss, error, selected, smallest, kept)
     return mse_loss + aux_loss, result, out
+
+
+def _pre_acts(
+    centred: Float[Tensor, "rows d_in"],
+    W_enc: Float[Tensor, "d_in d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    out: Float[Tensor, "rows d_sae"] | None = None,
+) -> Float[Tensor, "rows d_sae"]:
+    """Return the pre-activations; on a CPU a product is slower if it starts from the bias."""
+    if centred.device.type == "cpu":
+        return torch.mm(centred, W_enc, out=out).add_(b_enc)
+    return torch.addmm(b_enc, centred, W_enc, out=out)
 
 
 def _dense_gradients(
     acts: Float[Tensor, "batch d_sae"],
     centred: Float[Tensor, "batch d_in"],
-    G: Float[Tensor, "batch d_in"],
+    error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     norms: Float[Tensor, " d_sae"],
     out: Gradients,
 ) -> None:
+    G = error * (2 / len(error))
+    torch.sum(G, 0, out=out.b_dec)
     dH = torch.mm(G, W_dec.T)
     torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
     torch.mm(centred.T, dH, out=out.W_enc)
@@ -162,13 +173,15 @@ def _dense_gradients(
 def _sparse_gradients(
     pattern: sparse.Pattern,
     centred: Float[Tensor, "batch d_in"],
-    G: Float[Tensor, "batch d_in"],
+    error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     out: Gradients,
 ) -> None:
+    scale = 2 / len(error)
+    torch.sum(error, 0, out=out.b_dec).mul_(scale)
     transposed = out.W_enc.T
     into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
-    out.b_enc.copy_(pattern.gradients(centred, G, W_dec, (into, out.W_dec)))
+    out.b_enc.copy_(pattern.gradients(centred, error, W_dec, scale, (into, out.W_dec)))
     if into is not transposed:
         transposed.copy_(into)
 
@@ -193,7 +206,7 @@ def _encode_sparse(
     buffer = centred.new_empty(rows, d_sae)
 
     def encode(start: int, stop: int) -> Tensor:
-        block = torch.addmm(b_enc, centred[start:stop], W_enc, out=buffer[: stop - start])
+        block = _pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])
         if dead_acts is not None and options.dead is not None:
             part = dead_acts[start:stop]
             torch.index_select(block, 1, options.dead, out=part)
@@ -201,7 +214,7 @@ def _encode_sparse(
         return block
 
     found = select_largest(encode, norms, batch, rows, options.count, options.guess)
-    return sparse.Pattern(found.where, found.values, norms, batch), found.smallest
+    return sparse.Pattern(found, norms), found.smallest
 
 
 def _add_auxiliary(
