@@ -78,11 +78,11 @@ def training_s(
 
     Examples
     --------
-    2,048 steps of 512 tokens at 384 x 768 on a core: measured 14.7 s at L0 16, 23 to 26 at L0 300.
+    2,048 steps of 512 tokens at 384 x 768 on a core: measured 11.9 s at L0 16, 28.0 at L0 300.
 
     >>> training = Training(training_tokens=2**20, batch_tokens=512)
     >>> [round(training_s(384, 768, l0, training, "cpu"), 1) for l0 in (16, 300)]
-    [15.6, 28.1]
+    [13.9, 29.4]
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
