@@ -15,9 +15,9 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 from scipy.special import expit
 
+from correct_l0.compiled import compiled
 from correct_l0.errors import InputError
 
 MAX_ITERATIONS = 1000
@@ -99,7 +99,7 @@ class LinearProbe:
         return expit(self.decide(x))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _fit(starts, indices, values, y, features, step, threshold, state, epochs, tolerance):  # type: ignore[no-untyped-def]
     rows = len(y)
     weights, previous, gradients = np.zeros(features), np.zeros(features), np.zeros(features)
@@ -154,7 +154,7 @@ def _fit(starts, indices, values, y, features, step, threshold, state, epochs, t
     return weights, intercept
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _move(weights, gradients, forward, towards_zero):  # type: ignore[no-untyped-def]
     """Take a step along the average gradient, then one towards zero."""
     for feature in range(len(weights)):

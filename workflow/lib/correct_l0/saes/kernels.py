@@ -9,13 +9,11 @@ additions; NaN and infinity stay what they are.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-SUMS = {"reassoc", "contract", "nsz"}
-"""What the compiler may change about a sum, so that it runs over several entries at once."""
+from correct_l0.compiled import compiled, compiled_sums
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def split_band(flat, low, high, band):  # type: ignore[no-untyped-def]
     """Write out what lies from `low` to `high`; return its number and that of what is above."""
     n, n_above = 0, 0
@@ -36,7 +34,7 @@ def split_band(flat, low, high, band):  # type: ignore[no-untyped-def]
     return n, n_above
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def compress(block, norms, bounds, starts, latents, values):  # type: ignore[no-untyped-def]
     """Write out what of `block` is above `bounds` and positive, times the norms; return its number.
 
@@ -62,7 +60,7 @@ def compress(block, norms, bounds, starts, latents, values):  # type: ignore[no-
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def keep_from(smallest, ties, starts, latents, values):  # type: ignore[no-untyped-def]
     """Keep what is above `smallest` and the first `ties` that equal it, in place."""
     n, place = 0, 0
@@ -80,7 +78,7 @@ def keep_from(smallest, ties, starts, latents, values):  # type: ignore[no-untyp
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def transpose(starts, latents, acts, norms, z, latent_starts, tokens, z_by_latent):  # type: ignore[no-untyped-def]
     """Fill in the last four: z = acts / norms, and the entries by latent, in each by token."""
     latent_starts[:] = 0
@@ -98,7 +96,7 @@ def transpose(starts, latents, acts, norms, z, latent_starts, tokens, z_by_laten
             z[place] = z_by_latent[to] = acts[place] / norms[latent]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
+@compiled_sums
 def _add_rows(total, place, stop, indices, weights, rows):  # type: ignore[no-untyped-def]
     """Add weighted rows, eight at a time: the sum is read and written an eighth as often."""
     while place + 8 <= stop:
@@ -118,7 +116,7 @@ def _add_rows(total, place, stop, indices, weights, rows):  # type: ignore[no-un
         place += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
+@compiled_sums
 def sum_rows(first, last, starts, indices, weights, rows, out):  # type: ignore[no-untyped-def]
     """Set `out[i]`, from `first` to before `last`, to the sum of its entries' weighted rows."""
     for i in range(first, last):
@@ -126,7 +124,7 @@ def sum_rows(first, last, starts, indices, weights, rows, out):  # type: ignore[
         _add_rows(out[i], starts[i], starts[i + 1], indices, weights, rows)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
+@compiled_sums
 def decode_error(first, last, starts, latents, z, W_dec, centred, out):  # type: ignore[no-untyped-def]
     """Set `out` to z W_dec - centred, for the tokens from `first` to before `last`."""
     for token in range(first, last):
@@ -135,7 +133,7 @@ def decode_error(first, last, starts, latents, z, W_dec, centred, out):  # type:
         _add_rows(out[token], starts[token], starts[token + 1], latents, z, W_dec)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
+@compiled_sums
 def dot_rows(first, last, starts, indices, scale, left, rows, out, sums):  # type: ignore[no-untyped-def]
     """Set `out` to scale * <left[i], rows[index]> at row i's entries, `sums[i]` to their sum."""
     zero = left.dtype.type(0)
