@@ -31,7 +31,7 @@ CURVES = {
 """Names of the abscissas; a curve that is not among them bears its own."""
 
 
-def short(text: str, length: int = 74) -> str:
+def short(text: str, length: int = 90) -> str:
     """Return a text that fits beside the figure.
 
     Examples
@@ -50,7 +50,7 @@ def ratio_figure(summary: list[tables.Row]) -> Figure:
     for room in rooms:
         lines += [ROOMS[room], *(row for row in rows if row["room"] == room)]
     height = max(2.0, INCHES_PER_LINE * len(lines) * 1.9 + 1)
-    figure, ax = plt.subplots(figsize=(10, height), layout="constrained")
+    figure, ax = plt.subplots(figsize=(11, height), layout="constrained")
     ax.axvline(1, color=INK, linewidth=1)
     labels = []
     for y, line in enumerate(lines):

@@ -17,9 +17,9 @@ from correct_l0.saes.selection import Selected
 
 DENSITY = {"highest": (0.23, 0.14), "high": (0.23, 0.14), "medium": (0.065, 0.065)}
 """Share of non-zeros above which dense products are faster, by their precision: where the batch
-stays in the processor's cache, and where not; measured at 384 x 768 with 512 tokens and 384 x 3072
-with 4096, on one core with AVX-512 and AMX."""
-CACHE = 2**20
+stays in the processor's cache, and where not; measured at 384 x 768 with 512 to 1360 tokens and 384
+x 3072 with 4096, on one core with AVX-512 and AMX."""
+CACHE = 2**21
 """Bytes of a batch that stay in the cache of a core."""
 
 
