@@ -18,6 +18,7 @@ from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
 from correct_l0.report.settings import plan_of, report_settings
+from correct_l0.saes import RECIPE as SAES_RECIPE
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 
@@ -153,7 +154,7 @@ def test_an_override_refuses_only_its_point(study):
 
 def test_another_recipe_is_refused(study):
     edit(POINT / "manifest.json", recipe=0)
-    with pytest.raises(InputError, match=r"L0 32 seed 1, saes: .*recipe is 0, not 2"):
+    with pytest.raises(InputError, match=rf"L0 32 seed 1, saes: .*recipe is 0, not {SAES_RECIPE};"):
         gather(study)
 
 
