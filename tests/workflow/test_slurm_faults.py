@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -96,6 +96,16 @@ def kill(pid: int, job: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def press_ctrl_c(run: Run) -> None:
+    """Interrupt Snakemake, again where it says nothing: one that comes while it awaits is lost."""
+    for _ in range(3):
+        os.killpg(run.process.pid, signal.SIGINT)
+        with suppress(AssertionError):
+            wait_until(lambda: "Terminating processes" in run.text(), "an answer to Ctrl-C", 20)
+            return
+    raise AssertionError(run.text())
+
+
 def reach_the_time_limit(pid: int, job: str) -> None:
     subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now+1"], check=True)
 
@@ -144,7 +154,7 @@ def test_a_group_is_one_job_and_goes_on_when_it_was_cancelled(
 def test_ctrl_c_cancels_the_jobs_and_a_rerun_goes_on(cluster, folder, undisturbed):
     run = Run(folder, TARGET)
     training(cluster, run)
-    os.killpg(run.process.pid, signal.SIGINT)
+    press_ctrl_c(run)
     assert run.wait() != 0
     wait_until(lambda: not cluster.jobs(), "an empty queue")
     assert [job["state"] for job in cluster.history(folder)] == ["CANCELLED"]
