@@ -28,7 +28,7 @@ class Throughput:
 
 
 THROUGHPUT = {
-    # Measured: 22 to 47 GFLOP/s over the whole step, which is 1.7 to 4 products and Adam; 8,000
+    # Measured: 22 to 51 GFLOP/s over the whole step, which is 1.5 to 4.2 products and Adam; 8,000
     # tokens/s through four blocks of MiniLM, 14 MFLOP each. `reduced` as without AMX.
     "cpu": Throughput(100e9, 100e9, 110e9, 10e9, 15),
     # Assumed. An H100's peaks: 67 TFLOP/s in float32, 495 in TF32, 990 in bfloat16, 3.3 TB/s.

@@ -41,7 +41,6 @@ def training_input(
     InputError
         If the cache is damaged (`open_store`).
     """
-
     store = open_store(activations)
     cache = json.loads(store.manifest["parameters"])
     ahead = device != "cpu"
