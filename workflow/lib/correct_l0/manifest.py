@@ -18,7 +18,8 @@ from correct_l0.differences import describe_difference
 from correct_l0.errors import InputError
 
 DAMAGED = "damaged, without its inputs or outputs"
-PACKAGES = "torch sae-lens transformer-lens transformers zarr sae-probes scikit-learn numba".split()
+PACKAGES: tuple[str, ...] = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr")
+PACKAGES += ("sae-probes", "scikit-learn", "numba")
 
 
 def sha256_of(path: Path | str) -> str:
