@@ -31,6 +31,10 @@ TOLERANCE = 1e-6
 
 MAX_ROUNDS = 40
 
+GRAINS = (1 / 8, 1 / 64, 1 / 512, 0.0)
+"""Costs are rounded to these one after the other, and prices carried over: solved at once, costs
+that hardly differ (latents that collapsed onto one direction) take up to fifty times as long."""
+
 BLOCK_ROWS_CPU, BLOCK_ROWS_GPU = 512, 4096
 
 
@@ -150,15 +154,16 @@ def _assign(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Match every row; there are no more rows than columns."""
     candidates = _first_candidates(a, b, absolute)
+    rows, prices = np.arange(len(a)), np.zeros(len(b))
     for _ in range(MAX_ROUNDS):
-        partners = _sparse_matching(candidates, (len(a), len(b)))
-        matched, prices = _prices(candidates, partners, len(b))
-        most, broken = _broken_bounds(a, b, absolute, prices, matched - prices[partners])
+        partners, prices = _sparse_matching(candidates, prices)
+        cosines = _pair_cosines(a, b, rows, partners, absolute)
+        most, broken = _broken_bounds(a, b, absolute, prices, cosines - prices[partners])
         if not len(broken.rows):
             break
         candidates = _joined(len(b), candidates, broken)
-    gap = most + prices.sum() - matched.sum()
-    return np.arange(len(a)), partners, max(0.0, float(gap) / len(a))
+    gap = float(most + prices.sum() - cosines.sum())
+    return rows, partners, max(0.0, gap / len(a))
 
 
 def _first_candidates(
@@ -195,22 +200,39 @@ def _joined(columns: int, *parts: _Candidates) -> _Candidates:
 
 
 def _sparse_matching(
-    candidates: _Candidates, shape: tuple[int, int]
-) -> Int[np.ndarray, " rows"]:
+    candidates: _Candidates, prices: Float[np.ndarray, " columns"]
+) -> tuple[Int[np.ndarray, " rows"], Float[np.ndarray, " columns"]]:
+    """Return the best matching among candidates (sorted by row), and prices that explain it."""
+    rows, columns, cosines = candidates
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    shape = (len(starts), len(prices))
+    # Where some columns stay free a price changes what is best, so nothing is carried over.
+    square = shape[0] == shape[1]
+    prices = prices if square else np.zeros(shape[1])
+    for grain in GRAINS if square else (0.0,):
+        net = cosines - prices[columns]
+        short = np.maximum.reduceat(net, starts)[rows] - net
+        short = np.round(short / grain) * grain if grain else short
+        partners = _cheapest(candidates._replace(cosines=-short), shape)
+        prices = prices + _prices(candidates._replace(cosines=-short), partners, shape[1])
+    return partners, prices - prices.min()
+
+
+def _cheapest(candidates: _Candidates, shape: tuple[int, int]) -> Int[np.ndarray, " rows"]:
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-    # Costs from 1 to 3: an entry of zero would be no pair.
-    costs = csr_array((2 - candidates.cosines, (candidates.rows, candidates.columns)), shape=shape)
+    # Costs from 1: an entry of zero would be no pair.
+    costs = csr_array((1 - candidates.cosines, (candidates.rows, candidates.columns)), shape=shape)
     return min_weight_full_bipartite_matching(costs)[1].astype(np.int64)
 
 
 def _prices(
     candidates: _Candidates, partners: Int[np.ndarray, " rows"], columns: int
-) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " columns"]]:
-    """Return the cosine of each row with its partner, and the lowest prices that explain them.
+) -> Float[np.ndarray, " columns"]:
+    """Return the lowest prices v >= 0 that explain the best matching among candidates.
 
-    At prices v >= 0 no row gains by another candidate: c_ij - v_j <= c_i,pi(i) - v_pi(i). Found by
+    At them no row gains by another candidate: c_ij - v_j <= c_i,pi(i) - v_pi(i). Found by
     raising prices from zero until nobody gains (Bellman & Ford).
     """
     rows, order = candidates.rows, np.argsort(candidates.columns, kind="stable")
@@ -228,7 +250,7 @@ def _prices(
         prices[priced] = raised
         if change < TOLERANCE * 1e-3:
             break
-    return matched, prices
+    return prices
 
 
 def _broken_bounds(
