@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.manifest import replacing
 from correct_l0.metrics.recovery.measure import Recovery, recovery_table
+from correct_l0.provenance.manifest import replacing
 
 
 def write_recovery(folder: Path | str, recovery: Recovery) -> list[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.manifest import replacing
 from correct_l0.metrics.stability.measure import SeedPair, stability_table
+from correct_l0.provenance.manifest import replacing
 
 
 def write_stability(folder: Path | str, pairs: Sequence[SeedPair]) -> list[Path]:
