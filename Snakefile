@@ -26,12 +26,16 @@ if TOY_STUDY:
 
 else:
 
-    include: "workflow/rules/activations.smk"
-    include: "workflow/rules/groups.smk"
-    include: "workflow/rules/saes.smk"
-    include: "workflow/rules/decoder_metrics.smk"
-    include: "workflow/rules/probing.smk"
-    include: "workflow/rules/report.smk"
+    for room in (
+        PLAN.source_kind,
+        "groups",
+        "saes",
+        *PLAN.rooms,
+        *PLAN.study_rooms,
+        "report",
+    ):
+
+        include: f"workflow/rules/{room}.smk"
 
 
 include: "workflow/rules/stale.smk"

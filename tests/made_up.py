@@ -143,8 +143,8 @@ def write_study(plan: Plan) -> None:
 
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
-    cache = Path(plan.cache_folder)
-    _seal(cache, "seal_activations", plan.settings_activations(), {}, [])
+    cache = Path(plan.source_folder)
+    _seal(cache, "seal_activations", plan.settings_source(), {}, [])
     digest = digest_of(cache / "manifest.json")
     tasks = resolve_tasks(plan.study.probing.tasks)
     levels = np.random.default_rng(0).uniform(0.55, 0.95, len(tasks))

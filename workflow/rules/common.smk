@@ -30,6 +30,10 @@ prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
 RESULTS = PLAN.results
+if not TOY_STUDY:
+    SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
+    TASK_MANIFESTS = list(PLAN.task_manifests().values())
+    BASELINES = PLAN.baselines_manifest()
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")

@@ -42,7 +42,7 @@ def device_of(study: Config) -> str:
 
 def sae_parameters(study: Config) -> int:
     """Return the parameters of one SAE: encoder, decoder, their biases and the threshold."""
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
     return 2 * d_in * d_sae + 2 * d_sae + d_in
 
 
@@ -104,14 +104,15 @@ def training_s(
 
 def _train(study: Config, l0: float, together: int = 1) -> float:
     speed, training = THROUGHPUT[device_of(study)], study.training(l0)
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
     # Threshold and measures: encoder and decoder on the held-out tokens.
-    evaluation = 3 * study.activations.held_out_tokens * 2 * d_in * d_sae / speed.float32
-    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation
+    evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
+    samples = _samples(study, training.training_tokens) / together
+    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation + samples
 
 
 def _forward_s(study: Config, tokens: float) -> float:
-    a, device = study.activations, device_of(study)
+    a, device = study.language_model, device_of(study)
     blocks = (block_index(a.hook_name) or 0) + 1
     slow = device == "cuda" and a.model.dtype == "float32"
     speed = stated.MODEL_FLOAT32_CUDA if slow else THROUGHPUT[device].model
@@ -120,14 +121,15 @@ def _forward_s(study: Config, tokens: float) -> float:
 
 def _cache(study: Config) -> float:
     """Return the seconds of all caching jobs together."""
-    tokens = study.activations.training_tokens + study.activations.held_out_tokens
-    written = tokens * Layout.of(study.activations).row_bytes
+    a = study.language_model
+    tokens = a.training_tokens + a.held_out_tokens
+    written = tokens * Layout.of(a).row_bytes
     return _forward_s(study, tokens) + written / stated.DISK_WRITE
 
 
 def caching_jobs(study: Config) -> int:
     """Return into how many jobs an activation cache that is not begun would be divided."""
-    a = study.activations
+    a = study.language_model
     return len(job_windows(Layout.of(a), a.shards_per_job))
 
 
@@ -139,21 +141,35 @@ def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
 
 def _project(study: Config) -> float:
     d, speed = study.decoder_metrics, THROUGHPUT[device_of(study)]
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
-    tokens = min(d.batches * d.batch_tokens, study.activations.held_out_tokens)
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
+    tokens = min(d.batches * d.batch_tokens, study.source.held_out_tokens)
     # Projections, their counts and order statistics (measured 2.5 products); every pair of rows.
     return (3 * tokens + d_sae) * 2 * d_in * d_sae / speed.float32
 
 
+def _samples(study: Config, samples: float) -> float:
+    """Return the seconds of making samples of a synthetic world."""
+    if study.synthetic is None:
+        return 0.0
+    return samples * study.synthetic.features * stated.FEATURE_S
+
+
+def _compare(study: Config) -> float:
+    """Return the seconds of matching the latents of every pair of seeds at one L0."""
+    pairs = math.comb(len(study.saes.seeds), 2)
+    return pairs * stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5
+
+
 def _probe(study: Config) -> float:
     p, tasks = study.probing, len(resolve_tasks(study.probing.tasks))
-    encoded = tasks * stated.ENCODED_ROWS * 2 * study.activations.d_in * study.saes.d_sae
+    encoded = tasks * stated.ENCODED_ROWS * 2 * study.source.d_in * study.saes.d_sae
     seconds = tasks * len(p.probe_k) * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 
 
 def _stage(study: Config) -> float:
-    tokens = study.activations.training_tokens + study.activations.held_out_tokens
+    a = study.language_model
+    tokens = a.training_tokens + a.held_out_tokens
     return 10 + tokens / stated.STAGED_TOKENS
 
 
@@ -164,16 +180,23 @@ def _train_together(study: Config, l0: tuple[float, ...]) -> float:
 SECONDS: dict[str, Callable[[Config, tuple[float, ...]], float]] = {
     "stage_text": lambda study, _: _stage(study),
     "cache_activations": lambda study, _: _cache(study) / caching_jobs(study),
-    "seal_activations": lambda study, _: 1 + 0.05 * Layout.of(study.activations).shards("training"),
+    "seal_activations": lambda study, _: (
+        1 + 0.05 * Layout.of(study.language_model).shards("training")
+    ),
+    "make_world": lambda study, _: _samples(study, stated.SURVEYED_SAMPLES),
     "cache_probing_activations": lambda study, _: _forward_s(
         study, over_tasks(study, stated.TASK_TOKENS)
     ),
     "train_points": _train_together,
     "train_sae": _train_together,
     "project_decoder": lambda study, _: _project(study),
+    "measure_recovery": lambda study, _: (
+        _samples(study, study.source.held_out_tokens) + _project(study)
+    ),
+    "compare_seeds": lambda study, _: _compare(study),
     "probe_sae": lambda study, _: _probe(study),
     "probe_baselines": lambda study, _: (
-        len(resolve_tasks(study.probing.tasks)) * study.activations.d_in * stated.BASELINE_S
+        len(resolve_tasks(study.probing.tasks)) * study.source.d_in * stated.BASELINE_S
     ),
     "gather_tables": lambda study, _: 1 + 0.2 * len(study.points()),
     "read_curves": lambda study, _: 2.0,
@@ -240,22 +263,23 @@ def runtime_min(
 
 def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
     """Return the peak of what a job holds in the host's memory, besides the libraries."""
-    a, d_in = study.activations, study.activations.d_in
-    layout, on_gpu = Layout.of(a), device_of(study) == "cuda"
+    d_in, on_gpu = study.source.d_in, device_of(study) == "cuda"
     sae = FLOAT * sae_parameters(study)
-    model = stated.MODEL_PARAMETERS * d_in**2 * ITEM_BYTES[a.model.dtype]
     if rule == "stage_text":
         # Token and document of each row, int32, in pieces and as the whole.
-        return 16.0 * (a.training_tokens + a.held_out_tokens)
+        return 16.0 * (study.language_model.training_tokens + study.source.held_out_tokens)
     if rule == "cache_activations":
         # A shuffle window, and the same once more while it is written.
-        return model + 2 * layout.window_shards * layout.shard_rows * layout.row_bytes
+        layout = Layout.of(study.language_model)
+        return _model(study) + 2 * layout.window_shards * layout.shard_rows * layout.row_bytes
     if rule == "cache_probing_activations":
-        return model + 2 * FLOAT * d_in * over_tasks(study, stated.TASK_ROWS)
+        return _model(study) + 2 * FLOAT * d_in * over_tasks(study, stated.TASK_ROWS)
     if rule in ("train_points", "train_sae"):
-        saes = members(rule, study, l0)
-        # Rows: the split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
-        rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+        saes, rows = members(rule, study, l0), 0
+        if study.activations is not None:
+            # The split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
+            layout = Layout.of(study.activations)
+            rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
         if on_gpu:  # Initial SAEs; the saved one twice, a checkpoint while it is read.
             return rows + (5 + saes) * sae
         # Weights and Adam of each; gradients, and for a while all of one once more; latent
@@ -267,6 +291,12 @@ def _host_bytes(rule: str, study: Config, l0: str | None) -> float:
     if rule == "probe_sae":
         return 2 * sae + 6 * FLOAT * stated.ENCODED_ROWS * study.saes.d_sae
     return 0.0
+
+
+def _model(study: Config) -> float:
+    """Return the bytes of the language model."""
+    a = study.language_model
+    return stated.MODEL_PARAMETERS * a.d_in**2 * ITEM_BYTES[a.model.dtype]
 
 
 def _batch(study: Config) -> int:

@@ -27,7 +27,7 @@ def points_to_train(plan: Plan, found: Iterable[Stale]) -> list[tuple[str, int]]
         What `stale.find` says of it.
     """
     stale = list(found)
-    cache = Path(plan.cache_folder)
+    cache = Path(plan.source_folder)
     sealed = cache / "manifest.json"
     if {s.path for s in stale} & {str(sealed), str(cache / "text" / "manifest.json")}:
         # Activations of another recipe, or damaged: every SAE follows from them.

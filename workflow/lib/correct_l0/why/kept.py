@@ -72,7 +72,7 @@ def can_be_put_back(
 ) -> bool:
     """Tell whether a finished SAE is what is asked for, by the sizes of its large files."""
     folder = Path(plan.point_folder("saes", l0, seed))
-    sealed = Path(plan.cache_folder) / "manifest.json"
+    sealed = Path(plan.source_folder) / "manifest.json"
     stage, recipe = STAGES["saes"]
     found = examine(
         "saes",

@@ -111,7 +111,7 @@ def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None
         return entry.room, (entry.l0, entry.seed)
     if entry.room != "activations":
         return entry.room, None
-    inside = Path(entry.path).relative_to(plan.cache_folder).as_posix()
+    inside = Path(entry.path).relative_to(plan.source_folder).as_posix()
     part = "probing/tasks" if inside.startswith("probing/") else inside
     return CACHE_RULES.get(part, entry.room), None
 
@@ -179,7 +179,7 @@ def _missing_tasks(plan: Plan, job: Job) -> Why | None:
 
 def _result(plan: Plan, job: Job) -> Path:
     """Return the file that is there where a job has run to its end."""
-    cache, results = Path(plan.cache_folder), Path(plan.results)
+    cache, results = Path(plan.source_folder), Path(plan.results)
     if job.point is not None:
         return Path(plan.point_folder(ROOM_OF_RULE[job.rule], *job.point)) / "manifest.json"
     if job.rule == "cache_activations":
