@@ -20,6 +20,7 @@ from sae_lens.synthetic import (
     compute_superposition_stats,
 )
 from sae_lens.synthetic.feature_dictionary import orthogonalize_embeddings
+from scipy.special import ndtri
 
 from correct_l0.sources.synthetic.directions import random_rows, spread_rows
 from correct_l0.sources.synthetic.generator import Stream
@@ -70,13 +71,16 @@ def saelens_model(section):
     )
 
 
-def with_draws_of(world, model):
+def world_with_draws_of(model, section):
     """Return our world with all that SAELens has drawn at random in the place of our draws."""
+    settings = Synthetic.model_validate(section)
+    world = build_world(settings)
     weights, own = model.activation_generator.low_rank_correlation
     exclusive, level = [], list(model.hierarchy.roots)
     while level and level[0].children:
         exclusive += [node.mutually_exclusive_children for node in level]
         level = [child for node in level for child in node.children]
+    tree = dataclasses.replace(world.tree, exclusive=np.array(exclusive))
     return dataclasses.replace(
         world,
         directions=model.feature_dict.feature_vectors.detach().numpy(),
@@ -84,7 +88,8 @@ def with_draws_of(world, model):
         weights=weights.double().numpy(),
         own=own.double().numpy(),
         magnitude_std=model.activation_generator.std_firing_magnitudes.double().numpy(),
-        tree=dataclasses.replace(world.tree, exclusive=np.array(exclusive)),
+        tree=tree,
+        thresholds=ndtri(1 - settings.own_probabilities(tree)),
     )
 
 
@@ -106,7 +111,7 @@ def deviations(ours, theirs):
 def small():
     """The small world's model, and (samples, magnitudes) of ours and of theirs."""
     model = saelens_model(SMALL)
-    world = with_draws_of(build_world(Synthetic.model_validate(SMALL)), model)
+    world = world_with_draws_of(model, SMALL)
     stream = Stream(world, 0, 20_000)
     ours = stream.batch(0).double().numpy(), stream.magnitudes(0).double().numpy()
     return world, model, ours, samples_of(model, 4, 5000)
@@ -147,16 +152,16 @@ def test_samples_have_saelens_moments(small):
 def test_the_formula_of_exclusive_trees_is_what_saelens_samples():
     """Without correlations, where there is a formula."""
     model = saelens_model(SMALL)
-    world = with_draws_of(build_world(Synthetic.model_validate(SMALL)), model)
+    world = world_with_draws_of(model, SMALL)
     model.activation_generator.low_rank_correlation = None
     independent = dataclasses.replace(
         world, weights=np.zeros((world.count, 0)), own=np.ones(world.count)
     )
     expected = firing_rates(independent)
-    tokens = 20_000
-    _, magnitudes = samples_of(model, 4, tokens // 4)
+    tokens = 50_000
+    _, magnitudes = samples_of(model, 10, tokens // 10)
     errors = np.sqrt(expected * (1 - expected) / tokens)
-    assert np.abs(((magnitudes > 0).mean(axis=0) - expected) / errors).max() < 4
+    assert np.abs(((magnitudes > 0).mean(axis=0) - expected) / errors).max() < 4.5  # of 400
 
 
 def test_synthsaebench_16k():
@@ -171,10 +176,9 @@ def test_synthsaebench_16k():
     assert l0.mean() == pytest.approx(34.4, abs=0.3)
     assert of_frequent.mean() == pytest.approx(25.1, abs=0.25)
     # SAELens writes all features of every sample out: few samples have to do.
-    same_draws = with_draws_of(world, model)
+    same_draws = world_with_draws_of(model, BENCHMARK | {"directions": "random"})
     firing = Stream(same_draws, 0, 1024).firing(0)
     ours = np.bincount(firing.rows, minlength=1024)[:, None]
-    model.activation_generator.use_sparse_tensors = False
     _, theirs = samples_of(model, 1, 512)
     assert deviations(ours, (theirs > 0).sum(axis=1)[:, None])[0] < 3
     assert ours.mean() == pytest.approx(34.4, abs=1)
@@ -194,10 +198,12 @@ def test_random_directions_overlap_as_saelens():
 
 
 def test_spread_directions_overlap_as_saelens_orthogonalised_ones():
-    """In SynthSAEBench's ratio of features to dimensions, its 100 steps reach the least there is."""
-    features, d_in = 1024, 48
+    """In SynthSAEBench's ratio of features to dimensions 100 steps reach the least there is."""
+    features, d_in = 512, 24
     start = torch.tensor(random_rows(features, d_in, 0), dtype=torch.float32)
-    theirs = orthogonalize_embeddings(start, num_steps=100, lr=3e-4).double().numpy()
+    # The published 3e-4, relative to the size of a unit vector's entries.
+    lr = 3e-4 * (768 / d_in) ** 0.5
+    theirs = orthogonalize_embeddings(start, num_steps=100, lr=lr).double().numpy()
     ours = spread_rows(features, d_in, 0)
     pairs = np.triu_indices(features, 1)
     ours, theirs, before = (
@@ -205,6 +211,7 @@ def test_spread_directions_overlap_as_saelens_orthogonalised_ones():
     )
     least = (features / d_in - 1) / (features - 1)
     assert np.square(ours).mean() == pytest.approx(least, rel=1e-6)
-    assert np.square(theirs).mean() == pytest.approx(least, rel=2e-3)
+    assert np.square(theirs).mean() == pytest.approx(least, rel=1e-3)
     assert np.square(before).mean() > 1.03 * least
-    assert np.abs(ours).mean() == pytest.approx(np.abs(theirs).mean(), rel=2e-3)
+    # Two draws of 131,000 cosines with a standard deviation of 0.6 of their mean.
+    assert np.abs(ours).mean() == pytest.approx(np.abs(theirs).mean(), rel=4 * 2**0.5 * 0.6 / 362)

@@ -48,7 +48,7 @@ def test_the_world_comes_back_whole(made):
 
 
 def test_the_same_settings_make_the_same_world(made, tmp_path):
-    folder, manifest, settings = made
+    folder, manifest, _ = made
     make(tmp_path, manifest["parameters"])
     assert digest_of(tmp_path / "manifest.json") == digest_of(folder / "manifest.json")
     assert (tmp_path / "world.npz").read_bytes() == (folder / "world.npz").read_bytes()
