@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BeforeValidator, Field, model_validator
 
-from correct_l0.config_base import Count, PositiveFloat, Section, Seed
+from correct_l0.settings.base import Count, PositiveFloat, Section, Seed
 from correct_l0.sources.synthetic.correlations import check_pairs
 from correct_l0.sources.synthetic.hierarchy import Tree, compensated, grow, size_of
 

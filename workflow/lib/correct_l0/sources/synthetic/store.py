@@ -16,7 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_outputs, digest_of, read_manifest, replacing, write_manifest
+from correct_l0.provenance.manifest import (
+    check_outputs,
+    digest_of,
+    read_manifest,
+    replacing,
+    write_manifest,
+)
 from correct_l0.sources.synthetic import RECIPE, STAGE
 from correct_l0.sources.synthetic.generator import Ahead, Stream
 from correct_l0.sources.synthetic.hierarchy import Tree
