@@ -13,8 +13,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from correct_l0.config_errors import describe_errors
-from correct_l0.sources.synthetic.settings import Firing, MagnitudeLaw, Synthetic
+from correct_l0.settings.errors import describe_errors
+from correct_l0.sources.synthetic.laws import Firing, MagnitudeLaw
+from correct_l0.sources.synthetic.settings import Synthetic
 
 CONFIG = Path(__file__).parents[2] / "config"
 LOW_RANK = {"kind": "low_rank", "rank": 4, "scale": 0.1}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import digest_of
+from correct_l0.provenance.manifest import digest_of
 from correct_l0.sources.synthetic import RECIPE
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.synthetic.store import BLOCK_TOKENS, make, open_world
