@@ -5,13 +5,9 @@ from the same weights, in float32; a look at the loss after each call makes sure
 sparsify, in one comparison, trains another SAE: TopK per token, its decoder of unit norm. Left out:
 dictionary_learning, whose package asks for nnsight below 0.4 and a dozen others.
 
-Activations: Gaussian with a spectrum that decays as 1 / rank and orthogonal directions, a constant
-offset, and norm sqrt(d_in) on average, the scale the pipeline trains in; a trained model's residual
-stream has such a spectrum, and white noise would leave nothing to learn. Weights: SAELens'
-initialisation, decoder norms spread by a factor of up to 2 either way, and a few steps of training
-by each side before the first timed one, so that Adam's moments and the threshold's guess are warm.
-Dead latents never fire: their encoder bias is far below all pre-activations, and both trainers
-hold them as dead from the first step on.
+Activations and weights are those of `step_inputs.py`. A few steps are taken by each side before the
+first timed one, so that Adam's moments and the threshold's guess are warm; both trainers hold the
+dead latents as dead from the first step on.
 """
 
 from __future__ import annotations
@@ -27,30 +23,14 @@ import saelens_trainer
 import torch
 from collect import version
 from comparison import Comparison, Sides
+from step_inputs import BATCHES, NEVER, activations, uneven_
 
 SPARSIFY = f"sparsify {version('eai-sparsify')}, its TopK"
-BATCHES = 4
 WARM_UP = 3
 LARGE = 2**24
 """Weights from which on one step warms up on a CPU: SAELens' takes tens of seconds."""
 LR = 1e-4
-NEVER = 10**6
-"""Steps since a dead latent fired."""
 Step = Callable[[torch.Tensor], Any]
-
-
-def activations(d_in: int, batch: int, device: str) -> list[torch.Tensor]:
-    """Return a few batches with a decaying spectrum, in training units."""
-    generator = torch.Generator().manual_seed(1)
-    directions, _ = torch.linalg.qr(torch.randn(d_in, d_in, generator=generator))
-    spread = torch.arange(1, d_in + 1) ** -0.5
-    offset = torch.randn(d_in, generator=generator) * spread.norm() / (2 * d_in**0.5)
-    mixed = (spread[:, None] * directions) / (1.25**0.5 * spread.norm()) * d_in**0.5
-    offset *= d_in**0.5 / (1.25**0.5 * spread.norm())
-    return [
-        (torch.randn(batch, d_in, generator=generator) @ mixed + offset).to(device)
-        for _ in range(BATCHES)
-    ]
 
 
 def point(d_sae: int, batch: int, l0: float, precision: str = "float32") -> Any:
@@ -104,13 +84,6 @@ def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: 
         return SimpleNamespace(loss=output.fvu.detach())
 
     return step
-
-
-def uneven_(W_dec: torch.Tensor, b_enc: torch.Tensor, n_dead: int) -> None:
-    """Spread the decoder's norms, and silence the first latents."""
-    generator = torch.Generator().manual_seed(2)
-    W_dec.mul_(2 ** (2 * torch.rand(len(W_dec), 1, generator=generator) - 1))
-    b_enc[:n_dead] = -1e3
 
 
 def sides(
