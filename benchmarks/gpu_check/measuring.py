@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-
 from benchmarks.gpu_check.floors import Rates, product_flop
 from benchmarks.gpu_check.shapes import Shapes
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ if not HAS_PYDANTIC:
     from benchmarks.gpu_check.without_pydantic import stand_in
 
     stand_in()
+
+from step_inputs import BATCHES, activations, uneven_
 
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.decoder_metrics.histogram import RESOLUTION_BOUND
@@ -31,7 +34,6 @@ from correct_l0.saes.points import train_points
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saved_sae import load_saved_sae
-from step_inputs import BATCHES, activations, uneven_
 
 __all__ = [
     "BATCHES",
@@ -45,7 +47,10 @@ __all__ = [
     "StepResult",
     "Weights",
     "activations",
+    "caching_tools",
+    "copied",
     "fused_trainer",
+    "import_saelens",
     "initial_weights",
     "load_saved_sae",
     "loss_and_gradients",
@@ -91,16 +96,61 @@ def selected_of(result: StepResult) -> torch.Tensor:
     return (result.selected > 0).cpu()
 
 
-def saelens_step(
-    weights: Weights, l0: float, batch_tokens: int, device: str, *, autocast: bool, compiled: bool
-) -> Any:
-    """Return the step of SAELens' trainer from the same weights.
+def caching_tools() -> SimpleNamespace:
+    """Return what a cache is made with.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where zarr, or pydantic, which a cache's settings need, is not installed.
+    """
+    if not HAS_PYDANTIC:
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+    from correct_l0.activations.cache import cache_job
+    from correct_l0.activations.checks import cache_record
+    from correct_l0.activations.language_model import LanguageModel
+    from correct_l0.activations.layout import Layout, job_windows
+    from correct_l0.activations.seal import seal
+    from correct_l0.activations.text import stage_text
+    from correct_l0.config_sections import Activations
+    from correct_l0.manifest import write_json
+    from correct_l0.training_input import training_input
+
+    class Reader(LanguageModel):
+        """The pipeline's reader of contexts, over a model that is there already."""
+
+        def __init__(self, model: Any) -> None:
+            self.read = model.read  # type: ignore[method-assign]
+
+    return SimpleNamespace(
+        Activations=Activations,
+        Layout=Layout,
+        cache_job=cache_job,
+        cache_record=cache_record,
+        job_windows=job_windows,
+        reader=Reader,
+        seal=seal,
+        stage_text=stage_text,
+        training_input=training_input,
+        write_json=write_json,
+    )
+
+
+def import_saelens() -> None:
+    """Import SAELens' trainer.
 
     Raises
     ------
     ModuleNotFoundError
         Where SAELens, or something that it imports, is not installed.
     """
+    importlib.import_module("sae_lens.training.sae_trainer")
+
+
+def saelens_step(
+    weights: Weights, l0: float, batch_tokens: int, device: str, *, autocast: bool, compiled: bool
+) -> Any:
+    """Return the step of SAELens' trainer from the same weights."""
     import saelens_trainer
 
     d_sae, d_in = weights.W_dec.shape
@@ -112,7 +162,5 @@ def saelens_step(
             getattr(sae, name).copy_(value)
     if compiled:
         sae.training_forward_pass = torch.compile(sae.training_forward_pass)
-    made = saelens_trainer.trainer(
-        sae, batch_tokens, 10**6, LR, device=device, autocast=autocast
-    )
+    made = saelens_trainer.trainer(sae, batch_tokens, 10**6, LR, device=device, autocast=autocast)
     return saelens_trainer.step_of(made)

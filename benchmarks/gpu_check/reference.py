@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,10 +46,15 @@ def selection(acts: Tensor, count: int) -> Tensor:
             [1, 0, 0]])
     """
     flat = acts.reshape(-1)
-    first = flat.sort(descending=True, stable=True).indices[:count]
-    kept = torch.zeros(len(flat), dtype=torch.bool)
-    kept[first] = True
-    return (kept & (flat > 0)).view_as(acts)
+    if count >= len(flat):
+        return acts > 0
+    smallest = float(np.partition(flat.numpy(), len(flat) - count)[len(flat) - count])
+    if smallest <= 0:
+        return acts > 0
+    kept = flat > smallest
+    ties = (flat == smallest).nonzero().view(-1)
+    kept[ties[: count - int(kept.sum())]] = True
+    return kept.view_as(acts)
 
 
 def step(

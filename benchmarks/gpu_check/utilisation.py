@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
-
 from benchmarks.gpu_check import package
 from benchmarks.gpu_check.measuring import covered, synchronize
 from benchmarks.gpu_check.memory_store import MemoryBatches, MemoryStore
 from benchmarks.gpu_check.rows import Report
 from benchmarks.gpu_check.shapes import Shapes
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 WARM_UP, WINDOW = 5, 10
 """Steps before anything is measured; steps of each of the two windows."""
