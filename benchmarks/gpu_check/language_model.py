@@ -144,7 +144,7 @@ def cache(shapes: Shapes, model: Model, tokens: int, folder: Path) -> tuple[Any,
 
 
 def write_words(path: Path, shapes: Shapes, vocabulary: int, tokens: int) -> None:
-    """Write documents of random words, twice as many as are cached and held out: chance decides the split."""
+    """Write twice as many random words as are cached: chance decides a document's split."""
     generator = np.random.default_rng(0)
     wanted = 2 * (tokens + shapes.held_out_tokens)
     with open(path, "w") as file:

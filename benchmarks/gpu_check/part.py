@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        print("no CUDA device is visible to torch", file=sys.stderr)
+        remedy = "install a build for CUDA, or try the check alone: --device cpu --small"
+        print(f"torch {torch.__version__} sees no CUDA device; {remedy}", file=sys.stderr)
         return 3
     rows.write(json.dumps({"stamp": stamp(device)}) + "\n")
     rows.flush()

@@ -33,13 +33,12 @@ class Row:
 
         Examples
         --------
-        >>> Row("step", "ours, L0 20", 4.25, "ms", ">= 3", MET).line()
-        '  ours, L0 20                                                    4.25 ms           >= 3       met'
+        >>> " ".join(Row("steps", "ours, L0 20", 4.25, "ms", "<= 5", MET).line().split())
+        'ours, L0 20 4.25 ms <= 5 met'
         """
         value = "" if self.value is None else f"{self.value:.4g} {self.unit}"
         note = f"  ({self.note})" if self.note else ""
-        text = f"  {self.what:<58} {value:>14}".ljust(74)
-        return f"{text} {self.wanted:>13} {self.verdict:>9}{note}".rstrip()
+        return f"  {self.what:<62} {value:<16} {self.wanted:<14} {self.verdict}{note}".rstrip()
 
 
 class Report:

@@ -81,7 +81,7 @@ def affordable(tokens: int, tokens_per_s: float, batch_tokens: int) -> int:
     Examples
     --------
     >>> affordable(2**21, 1e6, 4096), affordable(2**21, 1e4, 4096)
-    (2097152, 299008)
+    (2097152, 294912)
     """
     eighth = 8 * batch_tokens
     allowed = int(tokens_per_s * FORWARD_S) // eighth * eighth

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,8 @@ def watch(
             text = package.settings_json(shapes.d_sae, l0, shapes.batch_tokens, steps, "reduced")
             jobs.append(package.PointJob(Path(folder) / str(l0), text, seed=0))
         batches = Watched(store, shapes.batch_tokens, device)
-        try:
+        with suppress(Enough):
             package.train_points(store, batches, jobs, device=device)
-        except Enough:
-            pass
     wall, kernels, copies = batches.found()
     note = "operations of the CPU" if device == "cpu" else "kernels"
     report.measured(f"step, {name}", 1e3 * wall / WINDOW, "ms")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 
 class BaseModel:
     """Takes every value as it comes; what is not given has the class's default."""
 
-    model_fields: dict[str, Any] = {}
+    model_fields: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, **options: object) -> None:
         """Accept a subclass and its options."""
