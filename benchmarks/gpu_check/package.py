@@ -22,18 +22,18 @@ if not HAS_PYDANTIC:
 
 from step_inputs import BATCHES, activations, uneven_
 
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
-from correct_l0.decoder_metrics.histogram import RESOLUTION_BOUND
-from correct_l0.decoder_metrics.measure import (
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
+from correct_l0.metrics.decoder.measure import (
     POOLED,
     measure_projections,
     s_n_dec_table,
 )
 from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.points import train_points
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.step import Gradients, StepOptions, StepResult, loss_and_gradients
-from correct_l0.saved_sae import load_saved_sae
 
 __all__ = [
     "BATCHES",
@@ -106,15 +106,15 @@ def caching_tools() -> SimpleNamespace:
     """
     if not HAS_PYDANTIC:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
-    from correct_l0.activations.cache import cache_job
-    from correct_l0.activations.checks import cache_record
-    from correct_l0.activations.language_model import LanguageModel
-    from correct_l0.activations.layout import Layout, job_windows
-    from correct_l0.activations.seal import seal
-    from correct_l0.activations.text import stage_text
-    from correct_l0.config_sections import Activations
-    from correct_l0.manifest import write_json
-    from correct_l0.training_input import training_input
+    from correct_l0.provenance.manifest import write_json
+    from correct_l0.saes.input import training_input
+    from correct_l0.sources.language_model.cache import cache_job
+    from correct_l0.sources.language_model.checks import cache_record
+    from correct_l0.sources.language_model.language_model import LanguageModel
+    from correct_l0.sources.language_model.layout import Layout, job_windows
+    from correct_l0.sources.language_model.seal import seal
+    from correct_l0.sources.language_model.settings import Activations
+    from correct_l0.sources.language_model.text import stage_text
 
     class Reader(LanguageModel):
         """The pipeline's reader of contexts, over a model that is there already."""
