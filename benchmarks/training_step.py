@@ -28,50 +28,49 @@ from step_inputs import BATCHES, NEVER, activations, uneven_
 SPARSIFY = f"sparsify {version('eai-sparsify')}, its TopK"
 WARM_UP = 3
 LARGE = 2**24
-"""Weights from which on one step warms up on a CPU: SAELens' takes tens of seconds."""
+"""Weights from which on one step warms up: SAELens' takes tens of seconds."""
 LR = 1e-4
 Step = Callable[[torch.Tensor], Any]
 
 
-def point(d_sae: int, batch: int, l0: float, precision: str = "float32") -> Any:
+def point(d_sae: int, batch: int, l0: float) -> Any:
     """Return the settings of a point of the pipeline."""
     from correct_l0.saes.settings import parse_settings
 
     training = {"training_tokens": batch * 10**6, "batch_tokens": batch, "lr": LR}
-    training["precision"] = precision
     return parse_settings(json.dumps({"d_sae": d_sae, "l0": l0, "training": training}))
 
 
-def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
+def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return the pipeline's training step."""
-    from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
+    from correct_l0.saes.batchtopk import FusedTrainer, initial_weights
 
     start = initial_weights(d_in, d_sae, seed=0)
     uneven_(start.W_dec, start.b_enc, n_dead)
-    made = FusedTrainer(point(d_sae, batch, l0), Weights(*(x.to(device) for x in start)))
+    made = FusedTrainer(point(d_sae, batch, l0), start)
     made.since_fired[:n_dead] = NEVER
     return made.step
 
 
-def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
+def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return the step of SAELens' trainer of its own BatchTopK SAE."""
     torch.manual_seed(0)
     sae = saelens_trainer.batchtopk(d_in, d_sae, l0)
     with torch.no_grad():
         uneven_(sae.W_dec, sae.b_enc, n_dead)
-    made = saelens_trainer.trainer(sae.to(device), batch, 10**6, LR, device=device)
+    made = saelens_trainer.trainer(sae, batch, 10**6, LR)
     made.n_forward_passes_since_fired[:n_dead] = NEVER
     return saelens_trainer.step_of(made)
 
 
-def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
+def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return a step of sparsify's SAE as its trainer takes it, with Adam and its own start."""
     from sparsify import SparseCoder, SparseCoderConfig
 
     torch.manual_seed(0)
-    sae = SparseCoder(d_in, SparseCoderConfig(num_latents=d_sae, k=int(l0)), device)
+    sae = SparseCoder(d_in, SparseCoderConfig(num_latents=d_sae, k=int(l0)))
     adam = torch.optim.Adam(sae.parameters(), lr=LR)
-    since_fired = torch.zeros(d_sae, dtype=torch.long, device=device)
+    since_fired = torch.zeros(d_sae, dtype=torch.long)
 
     def step(sae_in: torch.Tensor) -> Any:
         sae.set_decoder_norm_to_unit_norm()
@@ -94,32 +93,26 @@ def sides(
     *,
     n_dead: int = 0,
     steps: int = 1,
-    device: str = "cpu",
-    precision: str = "float32",
     rival: Callable[..., Step] = saelens,
 ) -> Sides:
-    """Return both trainers' steps on the same batches, with the pipeline's matrix products."""
-    from correct_l0.saes.train import matmul_precision
-
-    settings = point(d_sae, batch, l0, precision)
-    batches = activations(d_in, batch, device)
+    """Return both trainers' steps on the same batches."""
+    batches = activations(d_in, batch, "cpu")
 
     def calls(step: Step) -> Callable[[], None]:
         turn = itertools.count()
 
         def call(count: int = steps) -> None:
-            with matmul_precision(settings):
-                for _ in range(count):
-                    loss = step(batches[next(turn) % BATCHES]).loss
+            for _ in range(count):
+                loss = step(batches[next(turn) % BATCHES]).loss
             if not bool(torch.isfinite(loss)):
                 raise RuntimeError("the loss is not finite: this is no training step")
 
-        call(WARM_UP if device != "cpu" or d_in * d_sae < LARGE else 1)
+        call(WARM_UP if d_in * d_sae < LARGE else 1)
         return call
 
     return {
-        "ours": calls(ours(d_in, d_sae, batch, l0, n_dead, device)),
-        "rival": calls(rival(d_in, d_sae, batch, l0, n_dead, device)),
+        "ours": calls(ours(d_in, d_sae, batch, l0, n_dead)),
+        "rival": calls(rival(d_in, d_sae, batch, l0, n_dead)),
     }
 
 
@@ -133,14 +126,13 @@ def one(
     **options: Any,
 ) -> Comparison:
     """Return the comparison of one shape; `options` go to `sides` and to `Comparison`."""
-    known = ("n_dead", "steps", "device", "precision", "rival")
+    known = ("n_dead", "steps", "rival")
     how = {key: options.pop(key) for key in known if key in options}
     dead = f", {how['n_dead']} dead latents" if "n_dead" in how else ""
-    reduced = ", CUDA, reduced precision" if how.get("device") == "cuda" else ""
     return Comparison(
         name=name,
         room="saes",
-        workload=f"step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}{reduced}",
+        workload=f"step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}",
         rival=SPARSIFY if "rival" in how else saelens_trainer.NAME,
         prepare=partial(sides, d_in, d_sae, batch, l0, **how),
         target=target,
@@ -168,20 +160,5 @@ COMPARISONS = [
     *(
         one(f"step-batch-{batch}", 384, 3072, batch, 32, curve=("batch", batch), rounds=5)
         for batch in (512, 1024, 2048, 4096)
-    ),
-    *(
-        one(
-            f"step-cuda-2304x32768-l0-{l0}",
-            2304,
-            32768,
-            4096,
-            l0,
-            3 if l0 <= 50 else 2,
-            device="cuda",
-            precision="reduced",
-            steps=5,
-            needs_cuda=True,
-        )
-        for l0 in (20, 50, 200, 500)
     ),
 ]

@@ -27,7 +27,7 @@ FLOOR_SHARE, MEMORY_SHARE = 0.45, 0.6
 """Share of the floor's speed, and of SAELens' peak memory, that are aimed at."""
 FEW = 50
 """L0 up to which a step is to be three times as fast as SAELens', above it twice."""
-COMPILE_BEFORE_S = 75.0
+COMPILE_BEFORE_S = 60.0
 """Seconds after which no further step is compiled: each may take half a minute."""
 RIVALS = {
     "SAELens": {"autocast": False, "compiled": False},

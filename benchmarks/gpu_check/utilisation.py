@@ -65,7 +65,11 @@ def watch(
     report.measured(f"step, {name}", 1e3 * wall / WINDOW, "ms")
     report.measured(f"{name}: device at work", 1e3 * kernels / WINDOW, "ms", note)
     report.measured(f"{name}: copies beside no kernel", 1e3 * copies / WINDOW, "ms")
-    report.target(f"{name}: device waits", 1 - kernels / wall, "", at_most=WAITING)
+    waits = f"{name}: device waits", 1 - kernels / wall, ""
+    if len(l0s) > 1:
+        report.target(*waits, at_most=WAITING)
+    else:
+        report.measured(*waits)
 
 
 class Watched(MemoryBatches):

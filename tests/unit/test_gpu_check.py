@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import doctest
-import importlib
+import importlib.util
 import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,6 +117,28 @@ def test_the_arguments_are_checked(tmp_path):
     status, printed, _ = check(tmp_path / "b", arguments=("--wheels", str(tmp_path)))
     assert status == 2
     assert f"no wheel in {tmp_path}; name a folder that holds *.whl files" in printed
+
+
+def test_wheels_are_found_by_the_parts_and_not_installed(tmp_path):
+    """A wheel is a zip file: one module, and what pip asks for."""
+    about = "carried-1.0.dist-info"
+    with zipfile.ZipFile(tmp_path / "carried-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried.py", "answer = 42\n")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: carried\nVersion: 1.0\n")
+        tag = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tag)
+        wheel.writestr(f"{about}/RECORD", f"carried.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n")
+    environment = module("__main__").environment_with(tmp_path, str(tmp_path))
+    command = [sys.executable, "-c", "import carried; print(carried.answer)"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "42\n"
+    assert importlib.util.find_spec("carried") is None
+
+
+def test_the_list_of_wheels_names_locked_packages():
+    names = (ROOT / "benchmarks" / "gpu_check" / "wheels.txt").read_text().split()
+    lock = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+    assert [sum(line.startswith(name[1:]) for line in lock) for name in names] == [1] * 29
 
 
 def test_the_floor_is_that_of_the_paper_s_shape():
