@@ -31,17 +31,18 @@ def measure(x, n, scale=1.0, b_dec=None):
 
 
 def test_both_statistics_against_a_full_sort():
+    """Projections are sums of twelve products of size 1, in float32; they may nearly cancel."""
     x, ns = tokens(6, 128, seed=0), [2, 8, 4]
     table = measure(x, ns, scale=1.5).set_index(["n", "statistic"])
     projections = 1.5 * x @ unit_rows().T
     for n in ns:
         per_batch = [float(z.flatten().sort(descending=True).values[n * 128]) for z in projections]
         mean = table.loc[n, "batch_mean"]
-        assert mean["value"] == pytest.approx(np.mean(per_batch), rel=1e-6)
+        assert mean["value"] == pytest.approx(np.mean(per_batch), abs=2e-6)
         error = np.std(per_batch, ddof=1) / math.sqrt(6)
-        assert mean["standard_error"] == pytest.approx(error, rel=1e-4)
+        assert mean["standard_error"] == pytest.approx(error, abs=2e-6)
         pooled = float(projections.flatten().sort(descending=True).values[n * 6 * 128])
-        assert abs(table.loc[n, "pooled"]["value"] - pooled) <= RESOLUTION_BOUND + 1e-6
+        assert abs(table.loc[n, "pooled"]["value"] - pooled) <= RESOLUTION_BOUND + 2e-6
     assert set(table["batches"]) == {6} and set(table["tokens"]) == {768}
 
 

@@ -39,7 +39,7 @@ def test_an_input_error_ends_what_is_printed(tmp_path):
 )
 def test_what_nobody_thought_of_ends_what_is_printed(tmp_path, statement, line):
     code = tmp_path / "code"
-    for name in ("workflow", "config"):
+    for name in ("workflow", "config", "envs"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "Snakefile", code)
     script = code / "workflow/scripts/stage_text.py"
