@@ -52,6 +52,31 @@ def test_one_batch_gives_both_statistics_the_same_value_and_no_error():
     assert table["standard_error"].isna().all()
 
 
+def test_batches_of_unequal_size_by_hand():
+    """One token of projections 4, 3 and three of 2, 1.5, 1, 0.5, 0, -1; n = 1 of two latents.
+
+    s_n^dec is 3 in the first batch (index 1) and 0.5 in the second (index 3); of all eight it is 1
+    (index 4). Deviations from the mean 1.125, times 1/2 and 3/2 of the mean size, are +-0.9375.
+    """
+    batches = [[[4.0, 3.0]], [[2.0, 1.0], [0.5, 1.5], [-1.0, 0.0]], []]
+    x = [torch.tensor(batch).reshape(-1, 2) for batch in batches]
+    statistics = measure_projections(x, torch.eye(2), torch.zeros(2), 1.0, [1])
+    table = s_n_dec_table(statistics).set_index("statistic")
+    assert table.loc["batch_mean", "value"] == 1.125
+    assert table.loc["batch_mean", "standard_error"] == pytest.approx(0.9375, abs=1e-12)
+    assert abs(table.loc["pooled", "value"] - 1) <= RESOLUTION_BOUND
+    assert set(table["batches"]) == {2} and set(table["tokens"]) == {4}
+
+
+def test_the_pooled_value_does_not_depend_on_the_batches():
+    """8,292 tokens in batches of 4,096 leave 100 for the last."""
+    x = tokens(1, 8292, seed=7)[0]
+    whole, parts = measure([x], [4, 8]), measure(x.split(4096), [4, 8])
+    rows = whole["statistic"] == "pooled"
+    wanted = whole["value"][rows]
+    np.testing.assert_allclose(parts["value"][rows], wanted, rtol=0, atol=2 * RESOLUTION_BOUND)
+
+
 def test_the_bias_is_subtracted_and_the_scale_applied_once():
     x, shift = tokens(2, 128, seed=2), torch.full((D_IN,), 3.0)
     plain = measure(x, [4])
