@@ -3,6 +3,7 @@
 A configuration with a `toy_model` section is studied on samples whose features are known.
 """
 
+import atexit
 import shutil
 
 from snakemake.utils import min_version
@@ -59,6 +60,9 @@ onsuccess:
 
 
 onerror:
+    # After all that Snakemake prints.
+    for line in reasons_of_failure():
+        atexit.register(print, line, file=sys.stderr)
     forget_run(RESULTS)
     if not TOY_STUDY:
         write_partial_report()

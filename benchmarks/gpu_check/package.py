@@ -106,8 +106,9 @@ def caching_tools() -> SimpleNamespace:
     """
     if not HAS_PYDANTIC:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
-    from correct_l0.provenance.manifest import write_json
     from correct_l0.saes.input import training_input
+
+    from correct_l0.provenance.manifest import write_json
     from correct_l0.sources.language_model.cache import cache_job
     from correct_l0.sources.language_model.checks import cache_record
     from correct_l0.sources.language_model.language_model import LanguageModel
