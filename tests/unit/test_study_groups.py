@@ -10,6 +10,7 @@ import yaml
 from workflow_runs import tiny_config
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.provenance.stale import Stale
 from correct_l0.saes import RECIPE
@@ -85,10 +86,10 @@ class TestPointsPerJob:
 
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
         config = paper()
-        each = [costs.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
-        together = costs.work_s("train_points", config, "10-200-2500")
+        each = [limits.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
+        together = limits.work_s("train_points", config, "10-200-2500")
         assert together == pytest.approx(sum(each))
-        assert costs.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
+        assert limits.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
             3 * (90 + together) / 60, abs=1
         )
 
@@ -102,14 +103,14 @@ class TestPointsPerJob:
         assert four == pytest.approx(read / 4)
 
     def test_memory_grows_with_the_points(self):
-        one, three = (costs.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
-        assert one == costs.mem_mb("train_sae", study(), 1, "4")
+        one, three = (limits.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
+        assert one == limits.mem_mb("train_sae", study(), 1, "4")
         weights = 4 * costs.sae_parameters(study()) / 2**20
         assert three - one == pytest.approx(2 * 3 * weights, abs=1)
 
     def test_what_is_put_back_has_a_short_limit(self):
-        assert costs.runtime_min("train_sae", paper(), 1, "10") > 300
-        assert costs.runtime_min("train_sae", paper(), 1, "10", brought_back=True) == 30
+        assert limits.runtime_min("train_sae", paper(), 1, "10") > 300
+        assert limits.runtime_min("train_sae", paper(), 1, "10", in_group=True) == 30
 
 
 class TestPointsToTrain:

@@ -13,12 +13,14 @@ import yaml
 from workflow_runs import TINY, run_snakemake, tiny_config
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.provenance.stale import Stale
 from correct_l0.saes import RECIPE
 from correct_l0.settings.canonical import canonical
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
@@ -84,7 +86,7 @@ class TestParser:
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
-        assert {job.rule for job in jobs} == set(costs.SECONDS) - {"train_points"}
+        assert {job.rule for job in jobs} == set(BY_RULE) - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
         block = dry.index("rule train_sae:")
@@ -270,13 +272,13 @@ class TestPreflight:
     def test_time_disk_and_limits(self, plan):
         jobs = [train("4", 0), train("4", 1), Job("read_curves")]
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=2)
-        once = costs.seconds("train_sae", plan.study, "4")
+        once = limits.seconds("train_sae", plan.study, "4")
         by_rule = {rule.rule: rule for rule in cost.rules}
         assert by_rule["train_sae"].jobs == 2
         assert by_rule["train_sae"].seconds == pytest.approx(2 * once)
         assert by_rule["train_sae"].limit_min == 30
         # Two at once take as long as one; the verdict comes after them.
-        assert cost.wall_s == pytest.approx(once + costs.seconds("read_curves", plan.study))
+        assert cost.wall_s == pytest.approx(once + limits.seconds("read_curves", plan.study))
         assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 2 / 6}
         assert cost.checkpoints == 2 * disk_bytes(plan.study)["one checkpoint"]
 
@@ -290,14 +292,14 @@ class TestPreflight:
         whys = explain(plan, jobs, [])
         assert [why.in_group for why in whys] == [False, True, True, False]
         # Of 128 steps at L0 32 half are left.
-        work = [costs.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
+        work = [limits.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
         assert whys[0].left == pytest.approx((work[0] + work[1] / 2) / sum(work))
         cost = preflight.estimate(plan, whys, {"train_sae": rates.Rate(2, 1)}, at_once=2)
         by_rule = {rule.rule: rule for rule in cost.rules}
-        start = costs.start_s("train_sae", plan.study)
+        start = limits.start_s("train_sae", plan.study)
         together = start + 2 * (work[0] + work[1] / 2)
         assert by_rule["train_points"].seconds == pytest.approx(together)
-        alone = start + 2 * costs.work_s("train_sae", plan.study, "10.5")
+        alone = start + 2 * limits.work_s("train_sae", plan.study, "10.5")
         assert by_rule["train_sae"].seconds == pytest.approx(2 * 2 + alone)
         assert cost.together == 2
         # The checkpoints of two SAEs in one job and of one in another.
@@ -318,8 +320,8 @@ class TestPreflight:
         plan = Plan(study)
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=1)
         assert [rule.on_gpu for rule in cost.rules] == [True, False, False]
-        probe = max(costs.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
-        assert cost.wall_s == pytest.approx(2 * costs.seconds("train_sae", study, "4") + probe)
+        probe = max(limits.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
+        assert cost.wall_s == pytest.approx(2 * limits.seconds("train_sae", study, "4") + probe)
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
         jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]
@@ -359,8 +361,8 @@ class TestPreflight:
         write(f"{plan.point_folder('decoder_metrics', '4', 0)}/manifest.json", project)
         found = rates.measured_rates(plan)
         assert found == {"train_sae": rates.Rate(pytest.approx(4), 2)}
-        start = costs.start_s("train_sae", study)
-        work = costs.seconds("train_sae", study, "4") - start
+        start = limits.start_s("train_sae", study)
+        work = limits.seconds("train_sae", study, "4") - start
         left = rates.seconds("train_sae", study, "4", found["train_sae"], left=0.5)
         assert left == pytest.approx(start + 4 * work / 2)
 

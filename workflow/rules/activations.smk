@@ -1,8 +1,6 @@
 # In: the configured model and text. Out: results/activations/{cache}/: cache.json, text/, store/,
 # parts/, the sealed manifest.json, and probing/ with one manifest per probing task.
 
-from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_CACHE_RECIPE
-from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
 from correct_l0.sources.language_model.layout import count_jobs
 from correct_l0.sources.sae_probes import resolve_tasks
 
@@ -39,7 +37,7 @@ rule stage_text:
         runtime=runtime("stage_text"),
     params:
         settings=PLAN.settings_activations(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("stage_text"),
     script:
         "../scripts/stage_text.py"
 
@@ -66,7 +64,7 @@ rule cache_activations:
         runtime=runtime("cache_activations"),
     params:
         settings=PLAN.settings_activations(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("cache_activations"),
     script:
         "../scripts/cache_activations.py"
 
@@ -92,7 +90,7 @@ rule seal_activations:
         runtime=runtime("seal_activations"),
     params:
         settings=PLAN.settings_activations(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("seal_activations"),
     script:
         "../scripts/seal_activations.py"
 
@@ -121,6 +119,6 @@ rule cache_probing_activations:
         runtime=runtime("cache_probing_activations"),
     params:
         settings=PLAN.settings_activations(),
-        recipe=f"recipe={PROBING_CACHE_RECIPE}",
+        recipe=recipe("cache_probing_activations"),
     script:
         "../scripts/cache_probing_activations.py"

@@ -1,7 +1,6 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the probing activations
 # of the cache, one manifest per task. Out: results/{study}/probing/.
 
-from correct_l0.metrics.probing import RECIPE as PROBING_RECIPE
 from correct_l0.sources.sae_probes import resolve_tasks
 
 TASK_MANIFESTS = [
@@ -30,7 +29,7 @@ rule probe_sae:
         runtime=runtime("probe_sae"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
+        recipe=recipe("probe_sae"),
         names=[CACHE, STUDY.activations.hook_name],
     script:
         "../scripts/probe_sae.py"
@@ -55,7 +54,7 @@ rule probe_baselines:
         runtime=runtime("probe_baselines"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
+        recipe=recipe("probe_baselines"),
         names=[CACHE, STUDY.activations.hook_name],
         d_in=STUDY.activations.d_in,
     script:

@@ -7,7 +7,6 @@
 import math
 
 from correct_l0.study.groups import split_labels
-from correct_l0.saes import RECIPE as SAES_RECIPE
 
 
 rule train_points:
@@ -35,7 +34,7 @@ rule train_points:
             PLAN.point_folder("saes", l0, wildcards.seed): PLAN.settings_sae(l0)
             for l0 in split_labels(wildcards.l0s)
         },
-        recipe=f"recipe={SAES_RECIPE}",
+        recipe=recipe("train_points"),
     script:
         "../scripts/train_points.py"
 
@@ -66,6 +65,6 @@ rule train_sae:
         runtime=runtime("train_sae", group_of),
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
-        recipe=f"recipe={SAES_RECIPE}",
+        recipe=recipe("train_sae"),
     script:
         "../scripts/train_sae.py"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_RECIPE
 from correct_l0.provenance.chain import (
     BASELINES,
     ROOMS,
@@ -29,10 +28,8 @@ from correct_l0.provenance.chain import (
 from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
-from correct_l0.report import RECIPE as REPORT_RECIPE
-from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
@@ -132,11 +129,13 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     Its settings were compared when the configuration was read.
     """
     folder = Path(plan.cache_folder)
+    tasks = BY_RULE["cache_probing_activations"]
     recipes = {
-        folder / "text" / "manifest.json": ACTIVATIONS_RECIPE,
-        folder / "manifest.json": ACTIVATIONS_RECIPE,
-        **dict.fromkeys(task_manifests(plan).values(), PROBING_RECIPE),
+        stage.result_of(plan): stage.recipe
+        for stage in STAGES
+        if stage.of == "cache" and stage.room and stage is not tasks
     }
+    recipes |= dict.fromkeys(task_manifests(plan).values(), tasks.recipe)
     stale = []
     for path, recipe in recipes.items():
         found = read_or_empty(path) if path.exists() else None
@@ -166,13 +165,16 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
     page = Path(plan.results) / "report.html"
     keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
     made_from = {key: standing_digest(findings.get(key)) for key in (*keys, BASELINES)}
-    made = {"recipe": REPORT_RECIPE, "parameters": report_settings(plan), "quick": True}
-    chain = {
-        "tables": made | {"stage": "gather_tables", "inputs": made_from},
-        "verdict": made | {"stage": "read_curves"},
-        "figures": made | {"stage": "plot_figures"},
-        "page": made | {"stage": "write_report"},
+    chain: dict[str, dict[str, Any]] = {
+        stage.room: {
+            "stage": stage.rule,
+            "recipe": stage.recipe,
+            "parameters": stage.settings(plan, ""),
+            "quick": True,
+        }
+        for stage in OF_REPORT
     }
+    chain["tables"]["inputs"] = made_from
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
@@ -189,12 +191,7 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         Digest of the code that made all but the tables.
     """
     folder = page.parent
-    paths = {
-        "tables": folder / "tables" / "manifest.json",
-        "verdict": folder / "tables" / "verdict.manifest.json",
-        "figures": folder / "figures" / "manifest.json",
-        "page": page.with_suffix(".manifest.json"),
-    }
+    paths = {stage.room: folder / stage.result for stage in OF_REPORT}
     digests: dict[str, str | None] = {}
     for room, path in paths.items():
         finding = examine(room, path, **{"inputs": digests, **chain[room]})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from correct_l0.provenance.chain import STAGES
 from correct_l0.provenance.findings import examine
 from correct_l0.provenance.manifest import digest_of, read_or_empty
 from correct_l0.saes import RECIPE
 from correct_l0.saes.finished import FOLDER as FINISHED
+from correct_l0.stages import BY_RULE
 from correct_l0.study.plan import Plan
 
 
@@ -73,12 +73,12 @@ def can_be_put_back(
     """Tell whether a finished SAE is what is asked for, by the sizes of its large files."""
     folder = Path(plan.point_folder("saes", l0, seed))
     sealed = Path(plan.cache_folder) / "manifest.json"
-    stage, recipe = STAGES["saes"]
+    stage = BY_RULE["train_sae"]
     found = examine(
         "saes",
         folder / FINISHED / "manifest.json",
-        stage=stage,
-        recipe=recipe,
+        stage=stage.rule,
+        recipe=stage.recipe,
         parameters=plan.settings_sae(l0),
         inputs={"activations": digest_of(sealed) if same_activations and sealed.exists() else None},
         l0=l0,
