@@ -55,12 +55,12 @@ def train(l0: str, seed: int) -> Job:
 
 
 def finish(plan: Plan, l0: str, seed: int) -> Path:
-    """Write a finished SAE of one file, and return its manifest."""
-    folder = Path(plan.point_folder("saes", l0, seed)) / "finished"
+    """Write a trained SAE of one file, and return its record."""
+    folder = Path(plan.point_folder("saes", l0, seed))
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"12345")
     write_manifest(
-        folder / "manifest.json",
+        folder / "trained.json",
         stage="train_sae",
         recipe=RECIPE,
         parameters=plan.settings_sae(l0),
@@ -68,7 +68,7 @@ def finish(plan: Plan, l0: str, seed: int) -> Path:
         outputs=[folder / "weights"],
         seed=seed,
     )
-    return folder / "manifest.json"
+    return folder / "trained.json"
 
 
 def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[str]:
@@ -161,54 +161,51 @@ class TestReasons:
         write(f"{plan.point_folder('saes', '32', 1)}/failure.json", {"reason": "the loss is nan"})
         assert reasons(plan, train("32", 1)) == ["failed before: the loss is nan"]
 
-    def test_a_finished_sae_is_put_back(self, plan):
+    def test_a_trained_sae_is_taken_over(self, plan):
         path = finish(plan, "4", 0)
         (why,) = explain(plan, [train("4", 0)], [])
-        assert why.reason == "trained before, put back from finished/ after a check"
+        assert why.reason == "trained before, taken over after a check"
         assert why.left == 0
         manifest = json.loads(path.read_text())
         write(path, {**manifest, "seed": 1})
         assert explain(plan, [train("4", 0)], [])[0].left == 1
 
-    def test_a_finished_sae_without_its_files_is_not(self, plan):
+    def test_a_trained_sae_without_its_files_is_not(self, plan):
         path = finish(plan, "4", 0)
         path.with_name("weights").write_bytes(b"1234")
         assert reasons(plan, train("4", 0)) == ["not made yet"]
         path.with_name("weights").unlink()
         assert reasons(plan, train("4", 0)) == ["not made yet"]
 
-    def test_a_file_damaged_in_place_is_damaged_in_finished_too(self, plan):
-        path, folder = finish(plan, "4", 0), Path(plan.point_folder("saes", "4", 0))
-        os.link(path.with_name("weights"), folder / "weights")
+    def test_a_damaged_file_is_no_trained_sae(self, plan):
+        path = finish(plan, "4", 0)
+        path.with_name("weights").write_bytes(b"12346")
         words = "weights bytes differ from its manifest's checksum"
         stale = [Stale("saes", "4", 0, "manifest.json", words)]
         (why,) = explain(plan, [train("4", 0)], stale)
         assert (why.reason, why.left) == (words, 1)
-        # Another file of that name, as a copy over it leaves: the finished one is whole.
-        (folder / "weights").unlink()
-        (folder / "weights").write_bytes(b"12346")
+        # The record is of what is asked for, the manifest of something else.
+        path.with_name("weights").write_bytes(b"12345")
         (why,) = explain(plan, [train("4", 0)], stale)
-        assert "put back from finished/" in why.reason
+        assert why.reason == f"{words}; trained before, taken over after a check"
         assert why.left == 0
 
-    def test_a_finished_sae_may_be_put_back_after_the_activations(self, plan):
+    def test_a_trained_sae_may_be_taken_over_after_the_activations(self, plan):
         finish(plan, "4", 0)
         write(f"{plan.point_folder('saes', '4', 0)}/manifest.json", {})
         write(f"{plan.point_folder('saes', '4', 1)}/manifest.json", {})
         jobs = [train("4", 0), train("4", 1), Job("seal_activations")]
         whys = explain(plan, jobs, [])
         assert [why.reason for why in whys[:2]] == [
-            "follows from the activations; put back from finished/ if they come out the same",
+            "follows from the activations; taken over if they come out the same",
             "follows from the activations",
         ]
         assert [why.left for why in whys] == [1, 1, 1]
         (why, *_) = explain(plan, jobs, [Stale("saes", "4", 0, "x", "weights missing")])
-        assert why.reason == (
-            "weights missing; put back from finished/ if the activations come out the same"
-        )
+        assert why.reason == ("weights missing; taken over if the activations come out the same")
         cost = preflight.estimate(plan, whys, {}, 2)
         printed = " ".join(" ".join(words.costs_in_words(plan.study, cost, {}, 10**12)).split())
-        assert "All this is at most: less where the SAE is put back." in printed
+        assert "All this is at most: less where the SAE is taken over." in printed
         assert "Wall time: at most about" in printed
         # Activations of another recipe are others.
         sealed = f"{plan.cache_folder}/manifest.json"
@@ -334,7 +331,7 @@ class TestPreflight:
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole * 9 / 12)}
 
-    def test_an_sae_put_back_takes_no_more_disk(self, plan):
+    def test_an_sae_taken_over_takes_no_more_disk(self, plan):
         finish(plan, "4", 0)
         cost = preflight.estimate(plan, explain(plan, [train("4", 0)], []), {}, 2)
         assert (sum(cost.disk.values()), cost.checkpoints) == (0, 0)

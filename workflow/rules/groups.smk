@@ -3,7 +3,7 @@
 from functools import cache
 
 from correct_l0.study.groups import divide
-from correct_l0.study.unfinished import points_to_train
+from correct_l0.provenance.unfinished import points_to_train
 
 
 @cache

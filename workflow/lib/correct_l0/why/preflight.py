@@ -11,7 +11,7 @@ from pathlib import Path
 from correct_l0.costs import estimates as costs
 from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
-from correct_l0.costs.throughputs import BRING_BACK_S
+from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
 from correct_l0.stages import BY_RULE, OF_POINT, STAGES
@@ -109,7 +109,7 @@ def _trains(why: Why) -> int:
 
 def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
     if why.in_group:
-        return BRING_BACK_S
+        return TAKE_OVER_S
     rate = rates.get("train_sae" if why.job.trains else why.job.rule, Rate())
     return seconds(why.job.rule, plan.study, why.job.l0, rate, why.left)
 

@@ -86,7 +86,7 @@ def costs_in_words(
     if preflight.perhaps_less:
         count = preflight.perhaps_less
         saes = "the SAE is" if count == 1 else f"some of {count} SAEs are"
-        lines += wrap(f"All this is at most: less where {saes} put back.")
+        lines += wrap(f"All this is at most: less where {saes} taken over.")
     lines += [""]
     gpu = any(cost.on_gpu for cost in preflight.rules)
     at_once = preflight.at_once
