@@ -3,10 +3,7 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
-sys.path.insert(0, LIBRARY)
 from correct_l0.costs import estimates as costs
 from correct_l0.costs import limits
 from correct_l0.settings.errors import check_repeated_keys
@@ -22,7 +19,7 @@ from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
 TOY_STUDY = "toy_model" in config
 
 try:
-    for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
+    for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
     PLAN = (ToyPlan if TOY_STUDY else Plan).from_config(config)
 except InputError as error:
@@ -35,7 +32,7 @@ RESULTS = PLAN.results
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
-if workflow.is_main_process and (other := describe_run(RESULTS)):
+if is_main_process() and (other := describe_run(RESULTS)):
     logger.warning(f"warning: study {STUDY.study} {other}")
 
 
