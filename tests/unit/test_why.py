@@ -1,4 +1,4 @@
-"""What `make why` reads, and the words it finds; the dry run read is a real one."""
+"""What `make why` reads, and the words it finds; the dry run is a real one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_runs import TINY, run_snakemake, tiny_config
+from workflow_runs import TINY, tiny_config
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs import limits
@@ -25,18 +25,18 @@ from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
 from correct_l0.why.__main__ import main
-from correct_l0.why.dry_run import Job, parse_jobs
+from correct_l0.why.dry_run import Job, read_jobs
 from correct_l0.why.reasons import explain
 
 POINTS = [(l0, seed) for l0 in ("4", "10.5", "32") for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
-def dry(tmp_path_factory) -> str:
-    """What a real dry run prints, where nothing was made yet."""
-    run = run_snakemake(tmp_path_factory.mktemp("dry"), "--dry-run")
-    assert run.returncode == 0, run.stderr
-    return run.stdout + run.stderr
+def dry(tmp_path_factory) -> list[dict]:
+    """The events of a real dry run, where nothing was made yet."""
+    events, printed = dry_run.run_dry(TINY, tmp_path_factory.mktemp("dry"))
+    assert "This was a dry-run" in printed
+    return events
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[st
     return [why.reason for why in explain(plan, jobs, stale or [])]
 
 
-class TestParser:
+class TestEvents:
     def test_a_real_dry_run(self, dry):
-        jobs = parse_jobs(dry)
+        jobs = read_jobs(dry)
         assert jobs is not None
         for rule in ("train_sae", "project_decoder", "probe_sae"):
             found = [job for job in jobs if job.rule == rule]
@@ -89,27 +89,25 @@ class TestParser:
         assert {job.rule for job in jobs} == set(BY_RULE) - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
-        block = dry.index("rule train_sae:")
-        assert (
-            parse_jobs(dry[:block] + dry[block:].replace("rule train_sae:", "rule x:", 1)) is None
-        )
+        number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_sae")
+        assert read_jobs(dry[:number] + dry[number + 1 :]) is None
 
-    def test_a_block_without_a_reason_is_noticed(self, dry):
-        assert parse_jobs(dry.replace("    reason: ", "    because: ", 1)) is None
+    @pytest.mark.parametrize("name", ["rule_name", "wildcards", "reason", "stats"])
+    def test_a_field_that_is_missing_is_noticed(self, dry, name):
+        assert read_jobs([{k: e[k] for k in e if k != name} for e in dry]) is None
 
-    def test_another_form_of_the_table_is_noticed(self, dry):
-        assert parse_jobs(dry.replace("Job stats:", "Jobs:")) is None
-        assert parse_jobs("") is None
+    def test_a_snakemake_that_says_nothing_is_noticed(self, dry):
+        assert read_jobs([]) is None
+        assert read_jobs([e for e in dry if e["event"] != "workflow_started"]) is None
 
     def test_a_reason_over_several_lines(self, dry):
-        start = dry.index("    reason: ", dry.index("rule probe_sae:")) + len("    reason: ")
-        changed = parse_jobs(f"{dry[:start]}first\n      second{dry[dry.index(chr(10), start) :]}")
-        assert changed is not None
-        assert "first second" in [job.reason for job in changed]
+        changed = [{**e, "reason": "first\n  second"} if "reason" in e else e for e in dry]
+        jobs = read_jobs(changed)
+        assert jobs is not None
+        assert {job.reason for job in jobs} == {"first second"}
 
     def test_nothing_to_do(self):
-        text = "Building DAG of jobs...\nNothing to be done (all requested files are present)."
-        assert parse_jobs(text) == []
+        assert read_jobs([{"event": "workflow_started"}]) == []
 
     def test_what_snakemake_refuses_is_an_error(self, tmp_path):
         config = tiny_config()
@@ -423,7 +421,7 @@ class TestRefusals:
     def test_what_cannot_be_read_is_shown_whole(self, tmp_path, capsys, monkeypatch):
         (tmp_path / "x.yaml").write_text(TINY.read_text())
         text = "Job stats:\nanother form\n"
-        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: text)
+        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: ([], text))
         arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
         assert main(arguments) == 0
         printed = capsys.readouterr().out
@@ -433,7 +431,7 @@ class TestRefusals:
 
 def test_a_study_that_is_being_run(tmp_path, capsys, monkeypatch):
     (tmp_path / "x.yaml").write_text(TINY.read_text())
-    nothing = "Nothing to be done (all requested files are present)."
+    nothing = [{"event": "workflow_started"}], ""
     monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: nothing)
     monkeypatch.setattr(
         "correct_l0.why.__main__.describe_run", lambda results: f"is being run by Ada in {results}"
