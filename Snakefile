@@ -10,9 +10,13 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+
+include: "workflow/rules/engine.smk"
+
+
 # A configuration named on the command line stands alone: merged with this one, keys of the default
 # study would leak into it.
-if not workflow.overwrite_configfiles:
+if not CONFIGFILES:
 
     configfile: "config/config.yaml"
 
@@ -39,14 +43,14 @@ else:
         include: f"workflow/rules/{room}.smk"
 
 
-include: "workflow/rules/stale.smk"
-
-
 rule all:
     default_target: True
     input:
         report=f"{RESULTS}/report.html",
         summary=f"{RESULTS}/summary.txt",
+
+
+look_at_manifests()
 
 
 onstart:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.provenance.chain import STAGES
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
@@ -288,7 +288,7 @@ def _seal(folder, stage, parameters, inputs, outputs, **facts) -> None:
     write_manifest(
         folder / "manifest.json",
         stage=stage,
-        recipe=dict(STAGES.values()).get(stage, 1),
+        recipe=BY_RULE[stage].recipe,
         parameters=parameters,
         inputs=inputs,
         outputs=outputs,

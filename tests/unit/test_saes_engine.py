@@ -131,7 +131,7 @@ def test_the_files_are_those_saelens_writes(tmp_path):
             {"sae_lens", "torch._dynamo", "transformers", "pandas", "zarr"},
         ),
     ],
-    ids=["brought back", "trained"],
+    ids=["taken over", "trained"],
 )
 def test_what_takes_seconds_to_import_is_not_imported(statement, absent):
     code = f"{statement}; import sys; print(sorted({absent} & sys.modules.keys()))"

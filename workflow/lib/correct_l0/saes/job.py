@@ -1,6 +1,6 @@
-"""A training job: SAEs of one seed, trained on a source or put back in their places.
+"""A training job: SAEs of one seed, trained on a sealed cache or taken over where they are there.
 
-torch takes seconds to import, which a finished SAE, such as a group's, need not wait for.
+torch takes seconds to import, which a trained SAE, such as a group's, need not wait for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def train_saes(
     checkpoint_s: float,
     threads: int,
 ) -> dict[PointJob, InputError]:
-    """Train SAEs, go on from their checkpoints, or put in place what is finished.
+    """Train SAEs, go on from their checkpoints, or take over what is there.
 
     Parameters
     ----------
