@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.verdict import DISAGREE, NOT_TRAINED
+from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.study import read_study
 from made_up import AT_32, C_DEC, F1_GAIN, FALLING, L0, LEVEL, RISING, S_N, tables
 
