@@ -53,8 +53,8 @@ class Rows:
 
 def our_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
     """Return what trains and saves SAEs in one pass."""
-    from correct_l0.saes.points import train_points
     from correct_l0.saes.settings import PointJob
+    from correct_l0.saes.training.points import train_points
 
     training = {"training_tokens": BATCH * STEPS, "batch_tokens": BATCH, "lr": LR}
 

@@ -64,7 +64,7 @@ def point(d_sae: int, batch: int, l0: float, precision: str = "float32") -> Any:
 
 def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int, device: str) -> Step:
     """Return the pipeline's training step."""
-    from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
+    from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 
     start = initial_weights(d_in, d_sae, seed=0)
     uneven_(start.W_dec, start.b_enc, n_dead)
@@ -126,7 +126,7 @@ def sides(
     rival: Callable[..., Step] = saelens,
 ) -> Sides:
     """Return both trainers' steps on the same batches, with the pipeline's matrix products."""
-    from correct_l0.saes.train import matmul_precision
+    from correct_l0.saes.training.train import matmul_precision
 
     settings = point(d_sae, batch, l0, precision)
     batches = activations(d_in, batch, device)

@@ -57,8 +57,8 @@ def settings(l0=4.5, **training):
 def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
     """Train a toy point, unless it is finished; returns its manifest."""
     from correct_l0.saes.finished import still_to_train
-    from correct_l0.saes.points import train_points
     from correct_l0.saes.settings import PointJob
+    from correct_l0.saes.training.points import train_points
 
     torch.set_num_threads(1)
     store = ToyStore()

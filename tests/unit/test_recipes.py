@@ -22,7 +22,7 @@ def test_the_numbers_are_those_of_the_recipe(stage):
          "set RECIPE = 2 in workflow/lib/correct_l0/activations/__init__.py"),
         ("probing_cache", "correct_l0.activations.probing_cache.PROMPT_TOKENS", 3,
          "set PROBING_RECIPE = 2 in workflow/lib/correct_l0/activations/__init__.py"),
-        ("saes", "correct_l0.saes.train.PARTS", 9,
+        ("saes", "correct_l0.saes.training.train.PARTS", 9,
          "set RECIPE = 2 in workflow/lib/correct_l0/saes/__init__.py"),
         ("decoder_metrics", "correct_l0.decoder_metrics.histogram.COARSE_BINS_PER_UNIT", 2**5,
          "set RECIPE = 2 in workflow/lib/correct_l0/decoder_metrics/__init__.py"),

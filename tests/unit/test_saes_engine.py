@@ -10,10 +10,10 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import SAE
 from sae_lens.training.optim import get_lr_scheduler
 
-from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
-from correct_l0.saes.result import fold, training_metadata
-from correct_l0.saes.schedule import learning_rates
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.training.result import fold, training_metadata
 from correct_l0.saved_sae import load_saved_sae, write_saved_sae
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 

@@ -9,9 +9,9 @@ import torch
 
 from correct_l0.errors import InputError
 from correct_l0.saes.finished import still_to_train
-from correct_l0.saes.points import train_points
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.train import build_trainer
+from correct_l0.saes.training.points import train_points
+from correct_l0.saes.training.train import build_trainer
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 FILES = ("sae/sae_weights.safetensors", "sae/cfg.json", "loss.csv", "decoder_init_cosine.npy")
@@ -208,8 +208,8 @@ def test_saelens_holds_gradients_within_a_step_only():
 
 def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
     """c_dec along the training is compared with the final one, which is of full precision."""
-    from correct_l0.saes import batchtopk
-    from correct_l0.saes import train as training
+    from correct_l0.saes.engine import batchtopk
+    from correct_l0.saes.training import train as training
 
     seen = {"step": [], "c_dec": []}
 
@@ -239,8 +239,9 @@ def test_waiting_is_shared_equally(tmp_path, monkeypatch):
     def clock():
         return now[0]
 
-    from correct_l0.saes import batchtopk, points
-    from correct_l0.saes import train as training
+    from correct_l0.saes.engine import batchtopk
+    from correct_l0.saes.training import points
+    from correct_l0.saes.training import train as training
 
     step = batchtopk.FusedTrainer.step
 

@@ -12,11 +12,11 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
-from correct_l0.saes import selection, step
-from correct_l0.saes.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine import selection, step
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine.sparse import Pattern
+from correct_l0.saes.engine.step import Gradients, StepOptions, loss_and_gradients
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.sparse import Pattern
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from saes_toy import settings
 
 D_IN, D_SAE, BATCH = 16, 1200, 40

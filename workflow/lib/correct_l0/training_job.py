@@ -54,7 +54,7 @@ def train_saes(
 
     import torch
 
-    from correct_l0.saes.points import train_points
+    from correct_l0.saes.training.points import train_points
     from correct_l0.training_input import training_input
 
     torch.set_num_threads(threads)

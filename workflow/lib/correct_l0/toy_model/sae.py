@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.batchtopk import DECODER_NORM, MAX_NORM
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
+from correct_l0.saes.engine.batchtopk import DECODER_NORM, MAX_NORM
+from correct_l0.saes.engine.step import Gradients, StepOptions, loss_and_gradients
 from correct_l0.toy_model.step import Adam, Weights, Workspace, batchtopk_gradient
 
 DEAD_AFTER = 1000

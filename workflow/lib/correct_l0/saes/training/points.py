@@ -16,11 +16,11 @@ from typing import Any
 from correct_l0.errors import InputError
 from correct_l0.manifest import write_json
 from correct_l0.saes import RECIPE
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.result import Store, scale_of, write_point
+from correct_l0.saes.engine.step import Gradients
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
-from correct_l0.saes.step import Gradients
-from correct_l0.saes.train import Batches, Run
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training.result import Store, scale_of, write_point
+from correct_l0.saes.training.train import Batches, Run
 
 
 def train_points(

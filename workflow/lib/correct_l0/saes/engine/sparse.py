@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from correct_l0.saes import kernels
-from correct_l0.saes.selection import Selected
+from correct_l0.saes.engine import kernels
+from correct_l0.saes.engine.selection import Selected
 
 DENSITY = {"highest": (0.23, 0.14), "high": (0.23, 0.14), "medium": (0.065, 0.065)}
 """Share of non-zeros above which dense products are faster, by their precision: where the batch

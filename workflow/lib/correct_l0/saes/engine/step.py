@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.saes import sparse
-from correct_l0.saes.selection import keep_largest_, select_largest
+from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.selection import keep_largest_, select_largest
 
 
 @dataclass

@@ -11,7 +11,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from correct_l0.saes.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses, Weights
 from correct_l0.saes.settings import SaeSettings
 
 

@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.adam import adam
 
-from correct_l0.saes import sparse
-from correct_l0.saes.schedule import learning_rates
+from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.step import Gradients, StepOptions, loss_and_gradients
 from correct_l0.saes.settings import SaeSettings
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

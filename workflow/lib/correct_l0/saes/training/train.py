@@ -15,10 +15,10 @@ from torch import Tensor
 from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
-from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights
-from correct_l0.saes.checkpoint import Checkpoints
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses, Weights, initial_weights
+from correct_l0.saes.engine.step import Gradients
 from correct_l0.saes.settings import SaeSettings
-from correct_l0.saes.step import Gradients
+from correct_l0.saes.training.checkpoint import Checkpoints
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
@@ -61,7 +61,7 @@ def build_trainer(
     Trainers that take turns on one device can share memory: `shared`, by number of latents.
     """
     if settings.training.engine == "saelens":
-        from correct_l0.saes.saelens import SaelensTrainer
+        from correct_l0.saes.engine.saelens import SaelensTrainer
 
         return SaelensTrainer(settings, d_in, seed, device)
     initial = initial_weights(d_in, settings.d_sae, seed)
