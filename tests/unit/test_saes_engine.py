@@ -56,7 +56,7 @@ def test_clipping_and_adam_are_torchs(size):
     for trainer.n_steps, rate in enumerate(learning_rates(parsed)):
         for name, value in zip(Weights._fields, theirs, strict=True):
             value.grad = size * torch.randn(value.shape, generator=generator)
-            getattr(trainer._gradients, name).copy_(value.grad)
+            getattr(trainer._work.gradients, name).copy_(value.grad)
         trainer._update()
         clipped.add(bool(torch.nn.utils.clip_grad_norm_(theirs, 1.0) > 1))
         adam.param_groups[0]["lr"] = rate

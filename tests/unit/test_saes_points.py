@@ -192,11 +192,11 @@ def test_points_of_another_stream_are_refused(tmp_path, other):
         train_points(ToyStore(), ToyBatches(ToyStore()), jobs)
 
 
-def test_points_share_memory_for_their_gradients():
+def test_points_share_the_memory_of_a_step():
     shared, parsed = {}, parse_settings(settings())
     first, second = (build_trainer(parsed, D_IN, 0, shared=shared) for _ in range(2))
-    assert first._gradients is second._gradients
-    assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
+    assert first._work is second._work
+    assert build_trainer(parsed, D_IN, 0)._work is not first._work
 
 
 def test_saelens_holds_gradients_within_a_step_only():

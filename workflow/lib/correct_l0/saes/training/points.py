@@ -16,7 +16,7 @@ from typing import Any
 from correct_l0.errors import InputError
 from correct_l0.manifest import write_json
 from correct_l0.saes import RECIPE
-from correct_l0.saes.engine.step import Gradients
+from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.training.result import Store, scale_of, write_point
@@ -96,7 +96,7 @@ class _Group:
     interruption: Interruption
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
-    shared: dict[int, Gradients] = field(default_factory=dict)
+    shared: dict[int, Workspace] = field(default_factory=dict)
 
     @contextmanager
     def point(self, job: PointJob) -> Iterator[None]:

@@ -16,7 +16,7 @@ from correct_l0.config_base import format_l0
 from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses, Weights, initial_weights
-from correct_l0.saes.engine.step import Gradients
+from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
 
@@ -54,7 +54,7 @@ def build_trainer(
     d_in: int,
     seed: int,
     device: str = "cpu",
-    shared: dict[int, Gradients] | None = None,
+    shared: dict[int, Workspace] | None = None,
 ) -> Trainer:
     """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
 
@@ -68,7 +68,7 @@ def build_trainer(
     weights = Weights(*(value.to(device) for value in initial))
     shared = {} if shared is None else shared
     if settings.d_sae not in shared:
-        shared[settings.d_sae] = Gradients.empty_like(weights.W_enc, weights.W_dec)
+        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
     return FusedTrainer(settings, weights, shared[settings.d_sae])
 
 
@@ -116,7 +116,7 @@ class Run:
         d_in: int,
         device: str,
         checkpoints: Checkpoints,
-        shared: dict[int, Gradients] | None = None,
+        shared: dict[int, Workspace] | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self.trainer = build_trainer(settings, d_in, seed, device, shared)
