@@ -29,13 +29,13 @@ export WANDB_MODE := disabled
 .PHONY: demo toy toy-full test bench bench-study why env env-dev browser slurm check docs clean-env
 
 demo: env
-	@$(BIN)/python -m correct_l0.demo --cores $(CORES)
+	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES)
 
 toy: env
-	@$(BIN)/python -m correct_l0.demo --cores $(CORES) --configfile config/toy-model-quick.yaml
+	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES) --configfile config/toy-model-quick.yaml
 
 toy-full: env
-	@$(BIN)/python -m correct_l0.demo --cores $(CORES) --configfile config/toy-model.yaml
+	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES) --configfile config/toy-model.yaml
 
 test: env-dev browser slurm check
 	$(BIN)/python -m pytest
@@ -92,7 +92,7 @@ check: env-dev
 	$(BIN)/python -m snakemake --lint
 
 docs: env
-	$(BIN)/python -m correct_l0.config_docs
+	$(BIN)/python -m correct_l0.study.docs
 
 clean-env:
 	rm -rf .venv

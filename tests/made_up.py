@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.config import parse_config
-from correct_l0.manifest import digest_of, write_manifest
-from correct_l0.plan import Plan
-from correct_l0.probing.tasks import resolve_tasks
-from correct_l0.report.chain import STAGES
+from correct_l0.provenance.chain import STAGES
+from correct_l0.provenance.manifest import digest_of, write_manifest
+from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
 
 L0 = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 192.0, 300.0)
 C_DEC = (0.0736, 0.0647, 0.0571, 0.0489, 0.0397, 0.0330, 0.0349, 0.0381)

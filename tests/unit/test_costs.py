@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from correct_l0 import costs, throughputs
-from correct_l0.config import Config, parse_config
-from correct_l0.config_training import Training
-from correct_l0.disk import disk_bytes
+from correct_l0.costs import estimates as costs
+from correct_l0.costs import throughputs
+from correct_l0.costs.disk import disk_bytes
+from correct_l0.saes.sections import Training
+from correct_l0.study.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
 RULES = set(costs.SECONDS)
@@ -139,6 +140,6 @@ def test_the_device(monkeypatch):
 
 def test_nothing_heavy_is_imported():
     heavy = {"torch", "pandas", "numpy", "zarr", "transformers"}
-    code = f"import sys, correct_l0.costs; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, correct_l0.costs.estimates; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

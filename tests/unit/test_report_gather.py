@@ -11,14 +11,14 @@ import pytest
 
 import made_up
 from correct_l0.errors import InputError
-from correct_l0.manifest import sha256_of, write_json, write_manifest
-from correct_l0.plan import Plan
+from correct_l0.provenance.manifest import sha256_of, write_json, write_manifest
 from correct_l0.report import FIGURES, TABLES
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
 from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.saes import RECIPE as SAES_RECIPE
+from correct_l0.study.plan import Plan
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 

@@ -12,9 +12,9 @@ from sae_lens.training.optim import get_lr_scheduler
 
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.result import fold, training_metadata
-from correct_l0.saved_sae import load_saved_sae, write_saved_sae
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 
 
@@ -125,7 +125,7 @@ def test_the_files_are_those_saelens_writes(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import correct_l0.training_job", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
+        ("import correct_l0.saes.job", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
         (
             "import saes_toy, tempfile; saes_toy.train_toy(tempfile.mkdtemp())",
             {"sae_lens", "torch._dynamo", "transformers", "pandas", "zarr"},

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from correct_l0.manifest import read_manifest
+from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes import finished
 from saes_toy import settings, train_toy
 
@@ -50,7 +50,7 @@ def test_a_job_puts_it_in_place_without_torch(trained):
         import sys
         sys.path = {sys.path}
         from pathlib import Path
-        from correct_l0 import training_job
+        from correct_l0.saes import job as training_job
         training_job.digest_of = {{"cache/manifest.json": "toy"}}.get
         point = training_job.PointJob(Path({str(folder)!r}), {settings()!r}, 0)
         options = {{"device": "cuda", "checkpoint_s": 1, "threads": 1}}

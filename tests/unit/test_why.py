@@ -12,14 +12,15 @@ import pytest
 import yaml
 from workflow_runs import TINY, run_snakemake, tiny_config
 
-from correct_l0 import costs
-from correct_l0.config import canonical, parse_config
-from correct_l0.disk import disk_bytes
+from correct_l0.costs import estimates as costs
+from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
-from correct_l0.manifest import write_manifest
-from correct_l0.plan import Plan
+from correct_l0.provenance.manifest import write_manifest
+from correct_l0.provenance.stale import Stale
 from correct_l0.saes import RECIPE
-from correct_l0.stale import Stale
+from correct_l0.settings.canonical import canonical
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
 from correct_l0.why.__main__ import main
 from correct_l0.why.dry_run import Job, parse_jobs

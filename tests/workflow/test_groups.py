@@ -14,7 +14,7 @@ import pytest
 from slurm_runs import LONG_TRAINING, prepare, wait_until
 from workflow_runs import TINY_L0, planned_jobs, run_snakemake, snakemake_command, tiny_config
 
-from correct_l0.manifest import digest_of
+from correct_l0.provenance.manifest import digest_of
 
 SAES = Path("results/tiny/saes")
 TARGETS = [f"{SAES}/l0_{l0:g}/seed_0/manifest.json" for l0 in TINY_L0]

@@ -1,10 +1,10 @@
 # In: the configured model and text. Out: results/activations/{cache}/: cache.json, text/, store/,
 # parts/, the sealed manifest.json, and probing/ with one manifest per probing task.
 
-from correct_l0.activations import PROBING_RECIPE as PROBING_CACHE_RECIPE
-from correct_l0.activations import RECIPE as ACTIVATIONS_RECIPE
-from correct_l0.activations.layout import count_jobs
-from correct_l0.probing.tasks import resolve_tasks
+from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_CACHE_RECIPE
+from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
+from correct_l0.sources.language_model.layout import count_jobs
+from correct_l0.sources.sae_probes import resolve_tasks
 
 CACHE = STUDY.activations.cache
 CACHE_FOLDER = PLAN.cache_folder

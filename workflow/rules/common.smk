@@ -7,13 +7,13 @@ from pathlib import Path
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
-from correct_l0 import costs
-from correct_l0.config_errors import check_repeated_keys
+from correct_l0.costs import estimates as costs
+from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
-from correct_l0.jobs import prepare_environment
-from correct_l0.plan import Plan
+from correct_l0.jobs.job import prepare_environment
+from correct_l0.study.plan import Plan
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.running import describe_run, forget_run, note_run
+from correct_l0.jobs.running import describe_run, forget_run, note_run
 from correct_l0.toy_model.plan import ToyPlan
 from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
 
@@ -82,7 +82,7 @@ def runtime(name, group=lambda wildcards: []):
 
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
-    rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["report"]
+    rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["reading", "report"]
     return f"code={report_source_digest(*rooms)}"
 
 

@@ -1,7 +1,7 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the sealed manifest of
 # the activation cache. Out: results/{study}/decoder_metrics/l0_{l0}/seed_{seed}/.
 
-from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
+from correct_l0.metrics.decoder import RECIPE as DECODER_METRICS_RECIPE
 
 
 rule project_decoder:

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from correct_l0.groups import divide
-from correct_l0.unfinished import points_to_train
+from correct_l0.study.groups import divide
+from correct_l0.study.unfinished import points_to_train
 
 
 @cache

@@ -1,8 +1,8 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the probing activations
 # of the cache, one manifest per task. Out: results/{study}/probing/.
 
-from correct_l0.probing import RECIPE as PROBING_RECIPE
-from correct_l0.probing.tasks import resolve_tasks
+from correct_l0.metrics.probing import RECIPE as PROBING_RECIPE
+from correct_l0.sources.sae_probes import resolve_tasks
 
 TASK_MANIFESTS = [
     f"{CACHE_FOLDER}/probing/tasks/{task}.json"

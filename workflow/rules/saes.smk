@@ -1,12 +1,12 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
 # Where several points have to be trained, train_points trains them together, into their own folders,
-# and train_sae puts each SAE in its place (correct_l0.groups).
+# and train_sae puts each SAE in its place (correct_l0.study.groups).
 # Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
 
-from correct_l0.groups import split_labels
+from correct_l0.study.groups import split_labels
 from correct_l0.saes import RECIPE as SAES_RECIPE
 
 

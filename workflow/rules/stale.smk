@@ -1,9 +1,9 @@
 # In: every rule, and the manifests of the results that are there. Out: forced jobs, for results that
-# do not stand any more (correct_l0.stale); Snakemake's own record may be lost or say nothing of them.
+# do not stand any more (correct_l0.provenance.stale); Snakemake's own record may be lost or say nothing of them.
 
 from functools import cache
 
-from correct_l0.stale import describe, find
+from correct_l0.provenance.stale import describe, find
 from correct_l0.toy_model.stale import find_toy
 
 

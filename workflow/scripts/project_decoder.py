@@ -1,20 +1,20 @@
 """Write s_n^dec, c_dec, the projection histogram and the cosine matrix of one SAE."""
 
-from correct_l0.jobs import job, resolve_device
+from correct_l0.jobs.job import job, resolve_device
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import json
     import time
     from pathlib import Path
 
-    from correct_l0.activations.reader import open_store
-    from correct_l0.config_sections import DecoderMetrics
-    from correct_l0.decoder_metrics import RECIPE
-    from correct_l0.decoder_metrics.files import held_out_batches, write_cosines, write_projections
-    from correct_l0.decoder_metrics.histogram import RESOLUTION_BOUND
-    from correct_l0.decoder_metrics.measure import measure_projections
-    from correct_l0.manifest import digest_of, write_manifest
-    from correct_l0.saved_sae import open_trained_sae
+    from correct_l0.metrics.decoder import RECIPE
+    from correct_l0.metrics.decoder.files import held_out_batches, write_cosines, write_projections
+    from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
+    from correct_l0.metrics.decoder.measure import measure_projections
+    from correct_l0.metrics.decoder.settings import DecoderMetrics
+    from correct_l0.provenance.manifest import digest_of, write_manifest
+    from correct_l0.saes.saved import open_trained_sae
+    from correct_l0.sources.language_model.reader import open_store
 
     start = time.perf_counter()
     settings = DecoderMetrics.model_validate(json.loads(snakemake.params.settings))

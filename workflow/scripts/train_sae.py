@@ -1,12 +1,12 @@
 """Train one BatchTopK SAE, go on from its checkpoint, or put in its place what is finished."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
+    from correct_l0.saes.job import train_saes
     from correct_l0.saes.settings import PointJob
-    from correct_l0.training_job import train_saes
 
     point = PointJob(
         Path(snakemake.output.manifest).parent,

@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_outputs, digest_of, replacing
-from correct_l0.plan import Plan
-from correct_l0.report.chain import (
+from correct_l0.provenance.chain import (
     BASELINES,
     Gap,
     PointFiles,
@@ -23,6 +21,8 @@ from correct_l0.report.chain import (
     result_key,
     task_digests,
 )
+from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.study.plan import Plan
 
 LOSS_ROWS = 400
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from correct_l0.report.curve import PRIOR_WEIGHT
-from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
-from correct_l0.report.reading import (
+from correct_l0.reading.curve import PRIOR_WEIGHT
+from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
+from correct_l0.reading.reading import (
     FLAT_ERRORS,
     SET_ERRORS,
     TOLERANCE_OF_JUMP,

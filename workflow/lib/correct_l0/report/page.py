@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from correct_l0.config_base import format_l0
+from correct_l0.reading.health import last_moves
+from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.verdict import DISAGREE, NOT_TRAINED
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
-from correct_l0.report.health import last_moves
 from correct_l0.report.html import asset, cell, figure_entry, notation, page_environment
 from correct_l0.report.methods import METHODS
-from correct_l0.report.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.report.verdict import DISAGREE, NOT_TRAINED
+from correct_l0.settings.base import format_l0
 
 __all__ = ["full_table", "notation", "render_page"]
 

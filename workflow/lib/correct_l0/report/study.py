@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.config_base import format_l0
+from correct_l0.reading.curve import curve_of
+from correct_l0.reading.f1 import FLAT_F1, F1Reading, read_f1
+from correct_l0.reading.health import Convergence, last_moves, read_convergence, weak_points
+from correct_l0.reading.reading import FALLS, TOO_FEW, TOO_HIGH, CurveReading, read_curve
+from correct_l0.reading.verdict import NOT_TRAINED, Decision, decide
 from correct_l0.report import words
-from correct_l0.report.curve import curve_of
-from correct_l0.report.f1 import FLAT_F1, F1Reading, read_f1
-from correct_l0.report.health import Convergence, last_moves, read_convergence, weak_points
-from correct_l0.report.reading import FALLS, TOO_FEW, TOO_HIGH, CurveReading, read_curve
 from correct_l0.report.training_words import training_caveats, training_lines
-from correct_l0.report.verdict import NOT_TRAINED, Decision, decide
+from correct_l0.settings.base import format_l0
 
 
 def read_study(

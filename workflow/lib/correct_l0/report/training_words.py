@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from correct_l0.report.health import OTHERWISE, Convergence, means_at
-from correct_l0.report.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
-from correct_l0.report.verdict import Decision
+from correct_l0.reading.health import OTHERWISE, Convergence, means_at
+from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
+from correct_l0.reading.verdict import Decision
 from correct_l0.report.words import Names
 
 

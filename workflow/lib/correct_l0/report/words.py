@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from correct_l0.config_base import format_l0
-from correct_l0.report.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
-from correct_l0.report.health import COSINE_LIMIT, MOVED_LIMIT
-from correct_l0.report.reading import (
+from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
+from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT
+from correct_l0.reading.reading import (
     ABOVE_N,
     FALLS,
     FLAT,
@@ -18,13 +17,14 @@ from correct_l0.report.reading import (
     VALLEY_RATIO,
     CurveReading,
 )
-from correct_l0.report.verdict import (
+from correct_l0.reading.verdict import (
     DISAGREE,
     NOT_TRAINED,
     SPLIT,
     Decision,
     Voice,
 )
+from correct_l0.settings.base import format_l0
 
 RAISE_N = "Raise n above the L0 in question, at most to d_sae / 2."
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, read_manifest
+from correct_l0.provenance.manifest import check_manifest, read_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.settings import PointJob
 

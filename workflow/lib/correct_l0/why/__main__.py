@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from correct_l0 import stale
-from correct_l0.config_errors import check_repeated_keys
 from correct_l0.errors import InputError
-from correct_l0.plan import Plan
-from correct_l0.running import describe_run
+from correct_l0.jobs.running import describe_run
+from correct_l0.provenance import stale
+from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import parse_jobs, run_dry
 from correct_l0.why.preflight import estimate, free_bytes
 from correct_l0.why.rates import measured_rates

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.groups import split_labels
+from correct_l0.study.groups import split_labels
 
 SNAKEFILE = Path(__file__).parents[4] / "Snakefile"
 NOTHING = "Nothing to be done"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from correct_l0.manifest import digest_of, read_or_empty
-from correct_l0.plan import Plan
-from correct_l0.report.chain import STAGES
-from correct_l0.report.findings import examine
+from correct_l0.provenance.chain import STAGES
+from correct_l0.provenance.findings import examine
+from correct_l0.provenance.manifest import digest_of, read_or_empty
 from correct_l0.saes import RECIPE
 from correct_l0.saes.finished import FOLDER as FINISHED
+from correct_l0.study.plan import Plan
 
 
 class Kept(NamedTuple):

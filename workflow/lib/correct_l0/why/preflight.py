@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from correct_l0 import costs
-from correct_l0.activations.layout import Layout, job_windows
-from correct_l0.disk import disk_bytes
-from correct_l0.manifest import read_manifest
-from correct_l0.plan import Plan
-from correct_l0.throughputs import BRING_BACK_S
+from correct_l0.costs import estimates as costs
+from correct_l0.costs.disk import disk_bytes
+from correct_l0.costs.throughputs import BRING_BACK_S
+from correct_l0.provenance.manifest import read_manifest
+from correct_l0.sources.language_model.layout import Layout, job_windows
+from correct_l0.study.plan import Plan
 from correct_l0.why.rates import Rate, seconds
 from correct_l0.why.reasons import Why
 

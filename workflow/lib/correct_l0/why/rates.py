@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from correct_l0 import costs
-from correct_l0.config import Config
-from correct_l0.config_training import Training
+from correct_l0.costs import estimates as costs
 from correct_l0.errors import InputError
-from correct_l0.manifest import read_manifest
-from correct_l0.plan import Plan
+from correct_l0.provenance.manifest import read_manifest
+from correct_l0.saes.sections import Training
+from correct_l0.study.config import Config
+from correct_l0.study.plan import Plan
 
 SMALLEST_S = 5.0
 """Seconds of estimated work from which on a point says something of the rate: what less takes is

@@ -6,10 +6,10 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0 import costs
-from correct_l0.plan import Plan
-from correct_l0.report.chain import task_manifests
-from correct_l0.stale import Stale
+from correct_l0.costs import estimates as costs
+from correct_l0.provenance.chain import task_manifests
+from correct_l0.provenance.stale import Stale
+from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job
 from correct_l0.why.kept import Kept, kept
 

@@ -7,9 +7,9 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from correct_l0 import costs
-from correct_l0.config import Config
-from correct_l0.plan import Plan
+from correct_l0.costs import estimates as costs
+from correct_l0.study.config import Config
+from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import Preflight, RuleCost
 from correct_l0.why.rates import Rate
 from correct_l0.why.reasons import Why, fold_points

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import write_json
+from correct_l0.provenance.manifest import write_json
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings

@@ -14,15 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import package_version, replacing, write_manifest
+from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.batchtopk import DECODER_NORM, Weights, initial_decoder
 from correct_l0.saes.finished import keep_finished
+from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
-from correct_l0.saved_sae import SavedSae, load_saved_sae, write_saved_sae
 
 DIVERGED_FVU = 10.0
 """Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.

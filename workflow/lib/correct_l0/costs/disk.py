@@ -1,0 +1,32 @@
+"""What a study takes on the disk. Nothing heavy is imported here; `throughputs` has the figures."""
+
+from __future__ import annotations
+
+from correct_l0.costs import throughputs as stated
+from correct_l0.costs.estimates import FLOAT, over_tasks, sae_parameters
+from correct_l0.sources.language_model.layout import Layout
+from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.study.config import Config
+
+
+def disk_bytes(study: Config) -> dict[str, int]:
+    """Return the bytes of each part of a finished study, and of the checkpoint of one training.
+
+    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
+    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
+    while one replaces the other.
+    """
+    a, points = study.activations, len(study.points())
+    layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
+    rows = a.training_tokens + a.held_out_tokens
+    steps = max(study.training(l0).steps for l0 in study.saes.l0)
+    tasks = len(resolve_tasks(study.probing.tasks))
+    return {
+        "activations": rows * (layout.row_bytes + 12),
+        "text": rows * 10,
+        "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
+        "SAEs": points * (sae + 40 * steps),
+        "measurements": points * (1_200_000 + 10_000 * tasks),
+        "report": 20_000_000,
+        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
+    }

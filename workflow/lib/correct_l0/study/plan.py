@@ -1,0 +1,96 @@
+"""What a study consists of: its points, files, and the settings string of each stage.
+
+Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from correct_l0.settings.base import format_l0
+from correct_l0.settings.canonical import canonical
+from correct_l0.sources.language_model.layout import identity_settings
+from correct_l0.study.config import Config, parse_config
+
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's points and paths, relative to the folder Snakemake runs in."""
+
+    study: Config
+
+    @classmethod
+    def from_config(cls, raw: Mapping[str, Any]) -> Plan:
+        """Check a configuration, and all that can be checked in a moment about what it names.
+
+        Raises
+        ------
+        InputError
+            One line per problem: the value, the limit, the remedy.
+        """
+        from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
+        from correct_l0.sources.sae_probes import check_tasks
+
+        plan = cls(parse_config(raw))
+        check_tasks(plan.study.probing.tasks)
+        if not isinstance(plan.study.activations.text.reserve_tasks, str):
+            check_tasks(plan.study.activations.text.reserve_tasks)
+        check_inputs(plan.study.activations)
+        check_cache_identity(plan.cache_folder, plan.study.activations)
+        return plan
+
+    def as_json(self) -> str:
+        """Return the configuration as JSON that `Plan.from_config` reads back."""
+        return self.study.model_dump_json()
+
+    @property
+    def results(self) -> str:
+        """The study's folder."""
+        return str(RESULTS / self.study.study)
+
+    @property
+    def cache_folder(self) -> str:
+        """The activation cache's folder."""
+        return str(RESULTS / "activations" / self.study.activations.cache)
+
+    @property
+    def labels(self) -> list[str]:
+        """The L0 labels of the sweep, lowest first."""
+        return [format_l0(l0) for l0 in sorted(self.study.saes.l0)]
+
+    @property
+    def points(self) -> list[tuple[str, int]]:
+        """Every (L0 label, seed) of the sweep, lowest L0 first."""
+        return self.study.points()
+
+    def point_folder(self, room: str, l0: str, seed: int | str) -> str:
+        """Return the folder of one point in a room: saes, decoder_metrics or probing."""
+        return f"{self.results}/{room}/l0_{l0}/seed_{seed}"
+
+    def manifests(self, room: str) -> list[str]:
+        """Return the manifest of every point in a room."""
+        return [f"{self.point_folder(room, *point)}/manifest.json" for point in self.points]
+
+    def settings_activations(self) -> str:
+        """Return the settings that the cache's numbers depend on."""
+        return identity_settings(self.study.activations)
+
+    def settings_sae(self, l0: str) -> str:
+        """Return the settings that the SAE at an L0 depends on, its override applied."""
+        training = json.loads(canonical(self.study.training(float(l0))))
+        return canonical({"d_sae": self.study.saes.d_sae, "l0": float(l0), "training": training})
+
+    def settings_decoder_metrics(self) -> str:
+        """Return the settings of s_n^dec, c_dec and the histograms; n as whole numbers."""
+        section = json.loads(canonical(self.study.decoder_metrics, "histogram_l0"))
+        return canonical({**section, "n": self.study.n_values()})
+
+    def settings_probing(self) -> str:
+        """Return the settings of sparse probing."""
+        return canonical(self.study.probing)
