@@ -59,6 +59,8 @@ def test_the_saved_sae_takes_raw_activations(point):
     assert torch.allclose(saved.W_dec.norm(dim=1), torch.ones(D_SAE), atol=1e-6)
     assert saved.cfg.metadata.hook_name == "blocks.0.hook_resid_post"
     assert manifest["activation_scale"] == scale
+    raw_norms = torch.from_numpy(np.load(folder / "decoder_norms.npy"))
+    torch.testing.assert_close(raw_norms[:, None] * saved.W_dec * scale, sae.W_dec)
 
 
 def test_measured_on_the_part_that_does_not_calibrate(point):

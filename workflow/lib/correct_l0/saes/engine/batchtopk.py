@@ -111,15 +111,15 @@ class FusedTrainer:
         self._counts = [torch.zeros((), device=value.device) for value in weights]
         self._none_dead_before = 0
 
-    def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
-        """Train on a batch in training units."""
-        training = self.settings.training
+    def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
+        """Train on a batch in training units, at a target L0; None: the point's."""
+        training, l0 = self.settings.training, self.settings.l0 if l0 is None else l0
         options = StepOptions(
-            count=int(self.settings.l0 * len(sae_in)),
+            count=int(l0 * len(sae_in)),
             guess=self.guess,
             dead=self._dead(),
             aux_coefficient=training.aux_loss_coefficient,
-            sparse=self._sparse(sae_in),
+            sparse=self._sparse(sae_in, l0),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights
         loss, result, _ = loss_and_gradients(
@@ -157,8 +157,8 @@ class FusedTrainer:
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 
-    def _sparse(self, sae_in: Tensor) -> bool:
-        share = self.settings.l0 / self.settings.d_sae
+    def _sparse(self, sae_in: Tensor, l0: float) -> bool:
+        share = l0 / self.settings.d_sae
         return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:

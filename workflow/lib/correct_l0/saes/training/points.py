@@ -20,6 +20,7 @@ from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.training.result import Store, scale_of, write_point
+from correct_l0.saes.training.schedules import Measures
 from correct_l0.saes.training.train import Batches, Run
 
 
@@ -28,13 +29,15 @@ def train_points(
     batches: Batches,
     jobs: Sequence[PointJob],
     *,
+    measures: Measures,
     device: str = "cpu",
     checkpoint_s: float = 600.0,
     metadata: Mapping[str, Any] | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
-    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy and manifest.json. A checkpoint of the
+    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy, decoder_norms.npy, where L0 follows a
+    schedule l0_course.csv, and manifest.json. A checkpoint of the
     same settings, seed and store is taken up. A point that cannot be trained leaves failure.json,
     and the others go on. Points that are finished are trained again: see `finished`.
 
@@ -51,6 +54,8 @@ def train_points(
         The training rows by step, raw: of one seed and one size.
     jobs
         The points. They may differ in all but seed and `batch_tokens`.
+    measures
+        What is measured along the trainings (`metrics.decoder.along_training.measures()`).
     device
         `cpu` or `cuda`.
     checkpoint_s
@@ -71,7 +76,7 @@ def train_points(
         If a signal asked to stop; the states are saved first.
     """
     with Interruption(checkpoint_s) as interruption:
-        group = _Group(store, batches, device, metadata or {}, interruption)
+        group = _Group(store, batches, measures, device, metadata or {}, interruption)
         settings: dict[PointJob, SaeSettings] = {}
         for job in jobs:
             with group.point(job):
@@ -91,6 +96,7 @@ class _Group:
 
     store: Store
     batches: Batches
+    measures: Measures
     device: str
     metadata: Mapping[str, Any]
     interruption: Interruption
@@ -120,7 +126,10 @@ class _Group:
             "store": self.store.digest,
         }
         checkpoints = Checkpoints(job.folder / "checkpoint", identity)
-        run = Run(settings, job.seed, self.store.d_in, self.device, checkpoints, self.shared)
+        run = Run(
+            settings, job.seed, self.store.d_in, self.device, checkpoints,
+            self.measures, scale_of(self.store), self.shared,
+        )  # fmt: skip
         run.resume()
         self.runs[job] = run
 
