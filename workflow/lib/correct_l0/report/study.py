@@ -41,7 +41,6 @@ def read_study(
     d_sae: int,
     l0: list[float],
     training_tokens: int,
-    true_l0: float | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -49,15 +48,14 @@ def read_study(
     ----------
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
-        `stability` where there are two seeds or more, `recovery` where the truth is known.
+        `stability` where there are two seeds or more, `recovery` where the truth is known, with
+        the true L0 (mean number of features that fire) in each row.
     d_sae
         Number of latents.
     l0
         Target L0 values of the configuration.
     training_tokens
         Tokens each SAE was trained on.
-    true_l0
-        Mean number of features that fire, where the truth is known.
 
     Returns
     -------
@@ -80,7 +78,7 @@ def read_study(
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
-    recovery = _recovery(tables, measured, true_l0)
+    recovery = _recovery(tables, measured)
     decision = decide(c_dec, s_n, f1, health, d_sae, stability)
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
@@ -121,12 +119,12 @@ def _stability(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> Stabi
 
 
 def _recovery(
-    tables: Mapping[str, pd.DataFrame], measured: pd.Series, true_l0: float | None
+    tables: Mapping[str, pd.DataFrame], measured: pd.Series
 ) -> RecoveryReading | None:
     table = tables.get("recovery")
     if table is None or table.empty:
         return None
-    return read_recovery(_at_mean_l0(table, measured), true_l0)
+    return read_recovery(_at_mean_l0(table, measured))
 
 
 def _curve_readings(
@@ -170,8 +168,8 @@ def _caveats(
     points, gaps = tables["points"], tables["gaps"]
     if points["seed"].nunique() == 1:
         caveats.append(
-            "One seed per L0: the spread over seeds is unknown. The raggedness of the curves "
-            "stands in for it."
+            "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
+            "between their neighbours stands in for it."
             if c_dec and c_dec.noise == "roughness"
             else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
         )
