@@ -170,8 +170,9 @@ def test_a_retrained_sae_refuses_its_old_metrics(study):
     }
     write_json(POINT / "manifest.json", manifest)
     gaps = gather(study, allow_gaps=True).tables["gaps"]
-    assert gaps["room"].tolist() == ["decoder_metrics", "probing"]
-    assert all("made from another sae" in reason for reason in gaps["reason"])
+    assert gaps["room"].tolist() == ["decoder_metrics", "probing", "stability"]
+    for reason, made_from in zip(gaps["reason"], ["sae", "sae", "seed_1"], strict=True):
+        assert f"made from another {made_from}" in reason
 
 
 def test_another_cache_is_refused_with_the_difference(study):

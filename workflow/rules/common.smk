@@ -117,13 +117,3 @@ def write_partial_report():
     """Write a report over the points that are there, with the others as named gaps."""
     command = [sys.executable, "-m", "correct_l0.report.partial"]
     subprocess.run(command, input=PLAN.as_json(), text=True, check=False)
-
-
-def figure_in_report(name):
-    """Return a figure's file, marked for Snakemake's own report."""
-    return report(
-        f"{RESULTS}/figures/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category="Figures",
-        labels={"figure": name.replace("_", " ")},
-    )

@@ -2,10 +2,11 @@
 # and the manifests of the activation cache and of its probing tasks. Out: results/{study}/tables,
 # figures, report.html and summary.txt.
 
-from correct_l0.report import FIGURES, TABLES
+from correct_l0.report import TABLES, figures_of
 from correct_l0.report.settings import report_settings
 
 REPORT_SETTINGS = report_settings(PLAN)
+FIGURES = figures_of(PLAN)
 
 
 rule gather_tables:
@@ -69,7 +70,7 @@ rule plot_figures:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
     output:
-        svg=[figure_in_report(name) for name in FIGURES],
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES),
         narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES),
         manifest=f"{RESULTS}/figures/manifest.json",
@@ -86,9 +87,6 @@ rule plot_figures:
     params:
         settings=REPORT_SETTINGS,
         recipe=recipe("plot_figures"),
-        n=", ".join(map(str, PLAN.study.n_values())),
-        seeds=", ".join(map(str, sorted(PLAN.study.saes.seeds))),
-        tokens=f"{PLAN.study.source.held_out_tokens:,}",
         code=report_code,
     script:
         "../scripts/plot_figures.py"
