@@ -3,6 +3,7 @@
 A configuration with a `toy_model` section is studied on samples whose features are known.
 """
 
+import atexit
 import shutil
 
 from snakemake.utils import min_version
@@ -30,12 +31,16 @@ if TOY_STUDY:
 
 else:
 
-    include: "workflow/rules/activations.smk"
-    include: "workflow/rules/groups.smk"
-    include: "workflow/rules/saes.smk"
-    include: "workflow/rules/decoder_metrics.smk"
-    include: "workflow/rules/probing.smk"
-    include: "workflow/rules/report.smk"
+    for room in (
+        PLAN.source_kind,
+        "groups",
+        "saes",
+        *PLAN.rooms,
+        *PLAN.study_rooms,
+        "report",
+    ):
+
+        include: f"workflow/rules/{room}.smk"
 
 
 rule all:
@@ -59,6 +64,9 @@ onsuccess:
 
 
 onerror:
+    # After all that Snakemake prints.
+    for line in reasons_of_failure():
+        atexit.register(print, line, file=sys.stderr)
     forget_run(RESULTS)
     if not TOY_STUDY:
         write_partial_report()

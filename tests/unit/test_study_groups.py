@@ -146,7 +146,7 @@ class TestPointsToTrain:
 
     def test_other_activations_are_another_input(self, plan):
         self.finish(plan, "8", "trained.json")
-        sealed = Path(plan.cache_folder) / "manifest.json"
+        sealed = Path(plan.source_folder) / "manifest.json"
         sealed.parent.mkdir(parents=True)
         sealed.write_text(json.dumps({"stage": "seal_activations"}))
         assert points_to_train(plan, []) == plan.points
@@ -155,9 +155,9 @@ class TestPointsToTrain:
         for l0 in ("4", "8"):
             self.finish(plan, l0)
         for name in ("manifest.json", "text/manifest.json"):
-            path = f"{plan.cache_folder}/{name}"
+            path = f"{plan.source_folder}/{name}"
             stale = Stale("activations", None, None, path, "recipe 1 -> 2")
             assert points_to_train(plan, [stale]) == plan.points
-        task = f"{plan.cache_folder}/probing/tasks/x.json"
+        task = f"{plan.source_folder}/probing/tasks/x.json"
         lost = Stale("activations", None, None, task, "lost")
         assert len(points_to_train(plan, [lost])) == 3

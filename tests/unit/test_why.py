@@ -137,7 +137,7 @@ class TestReasons:
         assert reasons(plan, Job("gather_tables"), stale=stale) == ['title "a" -> "b"']
 
     def test_a_cache_made_by_another_recipe(self, plan):
-        path = f"{plan.cache_folder}/text/manifest.json"
+        path = f"{plan.source_folder}/text/manifest.json"
         write(path, {})
         stale = [Stale("activations", None, None, path, "recipe 1 -> 2")]
         assert reasons(plan, Job("stage_text"), stale=stale) == ["recipe 1 -> 2"]
@@ -206,14 +206,14 @@ class TestReasons:
         assert "All this is at most: less where the SAE is taken over." in printed
         assert "Wall time: at most about" in printed
         # Activations of another recipe are others.
-        sealed = f"{plan.cache_folder}/manifest.json"
+        sealed = f"{plan.source_folder}/manifest.json"
         stale = [Stale("activations", None, None, sealed, "manifest.json recipe 1 -> 2")]
         assert explain(plan, jobs, stale)[0].reason == "follows from the activations"
 
     def test_tasks_that_were_added(self, plan):
         first, second = plan.study.probing.tasks
         job = Job("cache_probing_activations", {}, "Missing output files: x")
-        write(f"{plan.cache_folder}/probing/tasks/{first}.json", {})
+        write(f"{plan.source_folder}/probing/tasks/{first}.json", {})
         (why,) = explain(plan, [job], [])
         assert (why.reason, why.left) == (f"task {second}: not made yet", 0.5)
         cost = preflight.estimate(plan, [why], {}, 2)
@@ -283,7 +283,7 @@ class TestPreflight:
         checkpoint = {"recipe": RECIPE, "settings": plan.settings_sae("32"), "seed": 0}
         folder = f"{plan.point_folder('saes', '32', 0)}/checkpoint"
         write(f"{folder}/index.json", {"identity": checkpoint, "step": 64})
-        write(f"{plan.cache_folder}/manifest.json", {})
+        write(f"{plan.source_folder}/manifest.json", {})
         whys = explain(plan, jobs, [])
         assert [why.in_group for why in whys] == [False, True, True, False]
         # Of 128 steps at L0 32 half are left.
@@ -325,7 +325,7 @@ class TestPreflight:
         assert cost.disk == {"activations": pytest.approx(whole)}
         # 4 training and 8 held-out shards of 4,096 rows, in windows of two.
         for shard in range(3):
-            write(f"{plan.cache_folder}/records/training_{shard:06d}.json", {})
+            write(f"{plan.source_folder}/records/training_{shard:06d}.json", {})
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole * 9 / 12)}
 

@@ -1,5 +1,6 @@
 # In: the configuration. Out: names that every other .smk uses; nothing is computed here.
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
 from correct_l0.report.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE as STAGES
-from correct_l0.jobs.running import describe_run, forget_run, note_run
+from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
 from correct_l0.toy_model.plan import ToyPlan
 from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
 
@@ -29,6 +30,10 @@ prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
 RESULTS = PLAN.results
+if not TOY_STUDY:
+    SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
+    TASK_MANIFESTS = list(PLAN.task_manifests().values())
+    BASELINES = PLAN.baselines_manifest()
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
@@ -88,6 +93,24 @@ def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
     rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["reading", "report"]
     return f"code={report_source_digest(*rooms)}"
+
+
+def name_of(job):
+    """Return a job's rule and wildcards."""
+    wildcards = (f"{key} {value}" for key, value in job.wildcards_dict.items())
+    return ", ".join([job.rule.name, *wildcards])
+
+
+def reasons_of_failure():
+    """Return a line for each job that failed for good; one of the same reason only once."""
+    failed = [
+        job
+        for each in workflow.scheduler.failed
+        for job in (each.jobs if each.is_group() else [each])
+        if not all(map(os.path.exists, job.output))
+    ]
+    lines = (why_failed(name_of(job), job.log, RESULTS) for job in failed)
+    return list(dict.fromkeys(lines))
 
 
 def write_partial_report():

@@ -6,7 +6,7 @@ rule project_decoder:
     """s_n^dec for every n, c_dec, and the histogram of the decoder projections of one SAE."""
     input:
         sae=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
     output:
         manifest=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/manifest.json",
         s_n_dec=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/s_n_dec.csv",

@@ -11,11 +11,11 @@ REPORT_SETTINGS = report_settings(PLAN)
 rule gather_tables:
     """All results in tidy tables, after every point's manifests were held against the settings."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        source=SOURCE,
         saes=PLAN.manifests("saes"),
-        decoder_metrics=PLAN.manifests("decoder_metrics"),
-        probing=PLAN.manifests("probing"),
-        baselines=f"{RESULTS}/probing/baselines/manifest.json",
+        measured=[each for room in PLAN.rooms for each in PLAN.manifests(room)],
+        stability=list(PLAN.stability_manifests().values()),
+        baselines=BASELINES,
         tasks=TASK_MANIFESTS,
     output:
         manifest=f"{RESULTS}/tables/manifest.json",
@@ -88,7 +88,7 @@ rule plot_figures:
         recipe=recipe("plot_figures"),
         n=", ".join(map(str, PLAN.study.n_values())),
         seeds=", ".join(map(str, sorted(PLAN.study.saes.seeds))),
-        tokens=f"{PLAN.study.activations.held_out_tokens:,}",
+        tokens=f"{PLAN.study.source.held_out_tokens:,}",
         code=report_code,
     script:
         "../scripts/plot_figures.py"

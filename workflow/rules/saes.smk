@@ -13,7 +13,7 @@ from correct_l0.study.groups import split_labels
 rule train_points:
     """SAEs of one seed in one reading of the data, each in its own folder; fails for none alone."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
     output:
         points=temp(f"{RESULTS}/saes/groups/seed_{{seed}}/l0_{{l0s}}.json"),
     log:
@@ -43,7 +43,7 @@ rule train_points:
 rule train_sae:
     """A BatchTopK SAE at one L0; its files and its checkpoint, undeclared, survive a failed job."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
         group=group_of,
     output:
         manifest=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",

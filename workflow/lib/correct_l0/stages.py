@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from correct_l0 import report, saes
-from correct_l0.costs import estimates
-from correct_l0.metrics import decoder, probing
+from correct_l0.costs import estimates, throughputs
+from correct_l0.metrics import decoder, probing, recovery, stability
 from correct_l0.report.settings import report_settings
-from correct_l0.sources import language_model
+from correct_l0.sources import language_model, synthetic
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 
@@ -30,8 +30,8 @@ class Stage:
     rule
         Name of its Snakemake rule, and of the stage in its manifests.
     of
-        What one job is about: the cache of activations, a group of points, one point, the whole
-        study, or its report.
+        What one job is about: the source, a group of points, one point, one L0 with all its seeds,
+        the whole study, or its report.
     title
         What `make why` calls its jobs.
     called
@@ -61,10 +61,12 @@ class Stage:
         Whether its jobs train SAEs.
     grows
         Whether its time grows with the study.
+    asked
+        Whether a study has it. Of the sources a study has one, and the stages that make it.
     """
 
     rule: str
-    of: Literal["cache", "group", "point", "study", "report"]
+    of: Literal["source", "group", "point", "l0", "study", "report"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -79,14 +81,17 @@ class Stage:
     on_device: bool = False
     trains: bool = False
     grows: bool = False
+    asked: Callable[[Plan], bool] = lambda plan: True
 
     def result_of(self, plan: Plan, wildcards: Mapping[str, str | int] | None = None) -> Path:
         """Return the file that is there where a job has run to its end."""
         values = wildcards or {}
+        if self.of == "l0":
+            return Path(plan.stability_manifests()[str(values["l0"])])
         if self.of == "point":
             folder = plan.point_folder(self.room, str(values["l0"]), values["seed"])
             return Path(folder) / "manifest.json"
-        folder = plan.cache_folder if self.of == "cache" else plan.results
+        folder = plan.source_folder if self.of == "source" else plan.results
         return Path(folder) / self.result.format_map(values)
 
 
@@ -94,22 +99,31 @@ def _points(study: Config) -> int:
     return len(study.points())
 
 
+def _of_language_model(plan: Plan) -> bool:
+    return plan.study.activations is not None
+
+
+def _probes(plan: Plan) -> bool:
+    return "probing" in plan.rooms
+
+
 STAGES = (
     Stage(
-        "stage_text", "cache", "text", "the text", (),
+        "stage_text", "source", "text", "the text", (),
         room="activations",
         recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_activations(),
+        settings=lambda plan, l0: plan.settings_source(),
         result="text/manifest.json",
         seconds=lambda study, l0: estimates.staging_s(study),
         host_bytes=lambda study, saes: estimates.staging_bytes(study),
         writes="text",
         grows=True,
+        asked=_of_language_model,
     ),
     Stage(
-        "cache_activations", "cache", "activations", "the activations", ("stage_text",),
+        "cache_activations", "source", "activations", "the activations", ("stage_text",),
         recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_activations(),
+        settings=lambda plan, l0: plan.settings_source(),
         result="parts/part_{job}.json",
         seconds=lambda study, l0: estimates.caching_s(study) / estimates.caching_jobs(study),
         host_bytes=lambda study, saes: estimates.caching_bytes(study),
@@ -117,31 +131,44 @@ STAGES = (
         writes="activations",
         on_device=True,
         grows=True,
+        asked=_of_language_model,
     ),
     Stage(
-        "seal_activations", "cache", "activations sealed", "the activations",
+        "seal_activations", "source", "activations sealed", "the activations",
         ("cache_activations", "stage_text"),
         room="activations",
         recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_activations(),
+        settings=lambda plan, l0: plan.settings_source(),
         result="manifest.json",
         seconds=lambda study, l0: estimates.sealing_s(study),
+        asked=_of_language_model,
     ),
     Stage(
-        "cache_probing_activations", "cache", "probing activations", "the probing activations",
+        "cache_probing_activations", "source", "probing activations", "the probing activations",
         ("stage_text",),
         room="activations",
         recipe=probing.CACHE_RECIPE,
-        settings=lambda plan, l0: plan.settings_activations(),
+        settings=lambda plan, l0: plan.settings_source(),
         result="probing/tasks",
         seconds=lambda study, l0: estimates.prompts_s(study),
         host_bytes=lambda study, saes: estimates.prompts_bytes(study),
         writes="probing activations",
         on_device=True,
         grows=True,
+        asked=_probes,
     ),
     Stage(
-        "train_points", "group", "groups", "the SAEs", ("seal_activations",),
+        "make_world", "source", "synthetic world", "the world", (),
+        room="world",
+        recipe=synthetic.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.samples_s(study, throughputs.SURVEYED_SAMPLES),
+        asked=lambda plan: plan.study.synthetic is not None,
+    ),
+    Stage(
+        "train_points", "group", "groups", "the SAEs",
+        ("seal_activations", "make_world"),
         recipe=saes.RECIPE,
         result="saes/groups/seed_{seed}/l0_{l0s}.json",
         seconds=estimates.trainings_s,
@@ -151,7 +178,8 @@ STAGES = (
         grows=True,
     ),
     Stage(
-        "train_sae", "point", "SAEs", "the SAE", ("seal_activations", "train_points"),
+        "train_sae", "point", "SAEs", "the SAE",
+        ("seal_activations", "make_world", "train_points"),
         room="saes",
         recipe=saes.RECIPE,
         settings=lambda plan, l0: plan.settings_sae(l0),
@@ -165,7 +193,7 @@ STAGES = (
     ),
     Stage(
         "project_decoder", "point", "decoder metrics", "the decoder metrics",
-        ("train_sae", "seal_activations"),
+        ("train_sae", "seal_activations", "make_world"),
         room="decoder_metrics",
         recipe=decoder.RECIPE,
         settings=lambda plan, l0: plan.settings_decoder_metrics(),
@@ -174,6 +202,27 @@ STAGES = (
         jobs=_points,
         writes="measurements",
         on_device=True,
+    ),
+    Stage(
+        "measure_recovery", "point", "recovery", "the recovery", ("train_sae", "make_world"),
+        room="recovery",
+        recipe=recovery.RECIPE,
+        settings=lambda plan, l0: plan.settings_recovery(),
+        seconds=lambda study, l0: estimates.recovery_s(study),
+        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        asked=lambda plan: "recovery" in plan.rooms,
+    ),
+    Stage(
+        "compare_seeds", "l0", "comparison of seeds", "the comparison of seeds", ("train_sae",),
+        room="stability",
+        recipe=stability.RECIPE,
+        settings=lambda plan, l0: plan.settings_stability(),
+        seconds=lambda study, l0: estimates.comparison_s(study),
+        jobs=lambda study: len(study.saes.l0),
+        writes="measurements",
+        asked=lambda plan: "stability" in plan.study_rooms,
     ),
     Stage(
         "probe_sae", "point", "probing", "the probing",
@@ -185,6 +234,7 @@ STAGES = (
         host_bytes=lambda study, saes: estimates.probing_bytes(study),
         jobs=_points,
         writes="measurements",
+        asked=_probes,
     ),
     Stage(
         "probe_baselines", "study", "probing baselines", "the baselines",
@@ -194,12 +244,13 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_probing(),
         result="probing/baselines/manifest.json",
         seconds=lambda study, l0: estimates.baselines_s(study),
+        asked=_probes,
     ),
     Stage(
         "gather_tables", "report", "tables", "the tables",
         (
-            "train_sae", "project_decoder", "probe_sae", "probe_baselines",
-            "cache_probing_activations", "seal_activations",
+            "train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae",
+            "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
         ),
         room="tables",
         recipe=report.RECIPE,

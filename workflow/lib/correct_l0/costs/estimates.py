@@ -31,7 +31,7 @@ def device_of(study: Config) -> str:
 
 def sae_parameters(study: Config) -> int:
     """Return the parameters of one SAE: encoder, decoder, their biases and the threshold."""
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
     return 2 * d_in * d_sae + 2 * d_sae + d_in
 
 
@@ -94,14 +94,15 @@ def training_s(
 def train_s(study: Config, l0: float, together: int = 1) -> float:
     """Return the seconds of one SAE, trained with others, its evaluation included."""
     speed, training = THROUGHPUT[device_of(study)], study.training(l0)
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
     # Threshold and measures: encoder and decoder on the held-out tokens.
-    evaluation = 3 * study.activations.held_out_tokens * 2 * d_in * d_sae / speed.float32
-    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation
+    evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
+    samples = samples_s(study, training.training_tokens) / together
+    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation + samples
 
 
 def _forward_s(study: Config, tokens: float) -> float:
-    a, device = study.activations, device_of(study)
+    a, device = study.language_model, device_of(study)
     blocks = (block_index(a.hook_name) or 0) + 1
     slow = device == "cuda" and a.model.dtype == "float32"
     speed = stated.MODEL_FLOAT32_CUDA if slow else THROUGHPUT[device].model
@@ -110,14 +111,15 @@ def _forward_s(study: Config, tokens: float) -> float:
 
 def caching_s(study: Config) -> float:
     """Return the seconds of all caching jobs together."""
-    tokens = study.activations.training_tokens + study.activations.held_out_tokens
-    written = tokens * Layout.of(study.activations).row_bytes
+    a = study.language_model
+    tokens = a.training_tokens + a.held_out_tokens
+    written = tokens * Layout.of(a).row_bytes
     return _forward_s(study, tokens) + written / stated.DISK_WRITE
 
 
 def caching_jobs(study: Config) -> int:
     """Return into how many jobs an activation cache that is not begun would be divided."""
-    a = study.activations
+    a = study.language_model
     return len(job_windows(Layout.of(a), a.shards_per_job))
 
 
@@ -130,23 +132,41 @@ def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
 def projection_s(study: Config) -> float:
     """Return the seconds of projecting one SAE's decoder."""
     d, speed = study.decoder_metrics, THROUGHPUT[device_of(study)]
-    d_in, d_sae = study.activations.d_in, study.saes.d_sae
-    tokens = min(d.batches * d.batch_tokens, study.activations.held_out_tokens)
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
+    tokens = min(d.batches * d.batch_tokens, study.source.held_out_tokens)
     # Projections, their counts and order statistics (measured 2.5 products); every pair of rows.
     return (3 * tokens + d_sae) * 2 * d_in * d_sae / speed.float32
+
+
+def samples_s(study: Config, samples: float) -> float:
+    """Return the seconds of making samples of a synthetic world; none where there is no world."""
+    if study.synthetic is None:
+        return 0.0
+    return samples * study.synthetic.features * stated.FEATURE_S
+
+
+def recovery_s(study: Config) -> float:
+    """Return the seconds of holding one SAE against the true features."""
+    return samples_s(study, study.source.held_out_tokens) + projection_s(study)
+
+
+def comparison_s(study: Config) -> float:
+    """Return the seconds of matching the latents of every pair of seeds at one L0."""
+    pairs = math.comb(len(study.saes.seeds), 2)
+    return pairs * stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5
 
 
 def probing_s(study: Config) -> float:
     """Return the seconds of probing one SAE."""
     p, tasks = study.probing, len(resolve_tasks(study.probing.tasks))
-    encoded = tasks * stated.ENCODED_ROWS * 2 * study.activations.d_in * study.saes.d_sae
+    encoded = tasks * stated.ENCODED_ROWS * 2 * study.source.d_in * study.saes.d_sae
     seconds = tasks * len(p.probe_k) * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 
 
 def staging_s(study: Config) -> float:
     """Return the seconds of staging model and text."""
-    tokens = study.activations.training_tokens + study.activations.held_out_tokens
+    tokens = study.language_model.training_tokens + study.source.held_out_tokens
     return 10 + tokens / stated.STAGED_TOKENS
 
 
@@ -157,7 +177,7 @@ def trainings_s(study: Config, l0: tuple[float, ...]) -> float:
 
 def sealing_s(study: Config) -> float:
     """Return the seconds of sealing the cache."""
-    return 1 + 0.05 * Layout.of(study.activations).shards("training")
+    return 1 + 0.05 * Layout.of(study.language_model).shards("training")
 
 
 def prompts_s(study: Config) -> float:
@@ -167,23 +187,23 @@ def prompts_s(study: Config) -> float:
 
 def baselines_s(study: Config) -> float:
     """Return the seconds of the probing baselines."""
-    return len(resolve_tasks(study.probing.tasks)) * study.activations.d_in * stated.BASELINE_S
+    return len(resolve_tasks(study.probing.tasks)) * study.source.d_in * stated.BASELINE_S
 
 
 def staging_bytes(study: Config) -> float:
     """Return what staging holds: token and document of each row, int32, in pieces and whole."""
-    a = study.activations
+    a = study.language_model
     return 16.0 * (a.training_tokens + a.held_out_tokens)
 
 
 def _model_bytes(study: Config) -> float:
-    a = study.activations
+    a = study.language_model
     return stated.MODEL_PARAMETERS * a.d_in**2 * ITEM_BYTES[a.model.dtype]
 
 
 def caching_bytes(study: Config) -> float:
     """Return what caching holds: the model, a shuffle window, and it once more while written."""
-    layout = Layout.of(study.activations)
+    layout = Layout.of(study.language_model)
     window = layout.window_shards * layout.shard_rows * layout.row_bytes
     return _model_bytes(study) + 2 * window
 
@@ -191,14 +211,16 @@ def caching_bytes(study: Config) -> float:
 def prompts_bytes(study: Config) -> float:
     """Return what caching the prompts' activations holds: the model, and the rows twice."""
     rows = over_tasks(study, stated.TASK_ROWS)
-    return _model_bytes(study) + 2 * FLOAT * study.activations.d_in * rows
+    return _model_bytes(study) + 2 * FLOAT * study.source.d_in * rows
 
 
 def training_bytes(study: Config, saes: int) -> float:
     """Return what training some SAEs in one job holds in the host's memory."""
-    layout, sae = Layout.of(study.activations), FLOAT * sae_parameters(study)
-    # Rows: the split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
-    rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+    rows, sae = 0, FLOAT * sae_parameters(study)
+    if study.activations is not None:
+        # The split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
+        layout = Layout.of(study.activations)
+        rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
     if device_of(study) == "cuda":
         # Initial SAEs; the saved one twice, a checkpoint while it is read.
         return rows + (5 + saes) * sae

@@ -19,10 +19,11 @@ from typing import Any
 
 from correct_l0.provenance.chain import (
     BASELINES,
-    ROOMS,
     examine_baselines,
     examine_point,
+    examine_stability,
     result_key,
+    result_keys,
     task_manifests,
 )
 from correct_l0.provenance.differences import differences
@@ -74,7 +75,7 @@ def find(plan: Plan) -> list[Stale]:
         manifest = {} if str(path) in unfit else read_or_empty(path)
         return digest_of_content(manifest) if manifest else None
 
-    sealed = digest(Path(plan.cache_folder) / "manifest.json")
+    sealed = digest(Path(plan.source_folder) / "manifest.json")
     tasks = {task: digest(path) for task, path in task_manifests(plan).items()}
 
     def look(point: tuple[str, int]) -> list[Finding]:
@@ -83,7 +84,12 @@ def find(plan: Plan) -> list[Stale]:
     with ThreadPoolExecutor(READERS) as pool:
         points = pool.map(look, plan.points)
         findings = {_key(finding): finding for point in points for finding in point}
-    findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
+    saes = {
+        point: standing_digest(findings.get(result_key("saes", *point))) for point in plan.points
+    }
+    findings |= {_key(finding): finding for finding in examine_stability(plan, saes, quick=True)}
+    if "probing" in plan.rooms:
+        findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
     tables = Path(plan.results) / "tables" / "manifest.json"
     gathered = set(read_or_empty(tables).get("inputs") or ())
     results = [
@@ -107,7 +113,8 @@ def describe(found: Iterable[Stale]) -> list[str]:
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for s in found:
-        where = "" if s.l0 is None else f"l0 {s.l0} seed {s.seed}"
+        of_seed = "" if s.seed is None else f" seed {s.seed}"
+        where = "" if s.l0 is None else f"l0 {s.l0}{of_seed}"
         groups.setdefault((s.room, s.reason), []).append(where)
     lines = []
     for (room, reason), points in groups.items():
@@ -118,8 +125,6 @@ def describe(found: Iterable[Stale]) -> list[str]:
 
 
 def _key(finding: Finding) -> str:
-    if finding.l0 is None or finding.seed is None:
-        return finding.room
     return result_key(finding.room, finding.l0, finding.seed)
 
 
@@ -128,12 +133,14 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
     Its settings were compared when the configuration was read.
     """
-    folder = Path(plan.cache_folder)
+    if plan.study.activations is None:
+        return _stale_world(plan)
+    folder = Path(plan.source_folder)
     tasks = BY_RULE["cache_probing_activations"]
     recipes = {
         stage.result_of(plan): stage.recipe
         for stage in STAGES
-        if stage.of == "cache" and stage.room and stage is not tasks
+        if stage.of == "source" and stage.room and stage.asked(plan) and stage is not tasks
     }
     recipes |= dict.fromkeys(task_manifests(plan).values(), tasks.recipe)
     stale = []
@@ -147,12 +154,28 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     return stale
 
 
+def _stale_world(plan: Plan) -> list[Stale]:
+    """Return the manifest of the world, if it does not stand."""
+    stage = BY_RULE["make_world"]
+    found = examine(
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
+        inputs={},
+        quick=True,
+    )
+    reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
+    return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+
+
 def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
     """Yield the manifests of tasks that are missing and that scores were made from.
 
     A cache that was deleted whole is not looked at: nothing needs it as long as results stand.
     """
-    if not (Path(plan.cache_folder) / "cache.json").exists():
+    if not (Path(plan.source_folder) / "cache.json").exists():
         return
     manifests = [f.manifest for f in findings if f.room in ("probing", BASELINES) and f.manifest]
     used = {name for manifest in manifests if is_whole(manifest) for name in manifest["inputs"]}
@@ -163,8 +186,7 @@ def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
 
 def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
     page = Path(plan.results) / "report.html"
-    keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
-    made_from = {key: standing_digest(findings.get(key)) for key in (*keys, BASELINES)}
+    made_from = {key: standing_digest(findings.get(key)) for key in result_keys(plan)}
     chain: dict[str, dict[str, Any]] = {
         stage.room: {
             "stage": stage.rule,
@@ -217,7 +239,7 @@ def _has_followers(plan: Plan, finding: Finding) -> bool:
     """Tell whether there are results made from an SAE."""
     if finding.room != "saes" or finding.l0 is None or finding.seed is None:
         return False
-    others = (plan.point_folder(room, finding.l0, finding.seed) for room in ROOMS[1:])
+    others = (plan.point_folder(room, finding.l0, finding.seed) for room in plan.rooms)
     return any((Path(folder) / "manifest.json").exists() for folder in others)
 
 

@@ -26,10 +26,10 @@ def is_trained(plan: Plan, l0: str, seed: int, *, same_activations: bool) -> boo
     l0, seed
         The point.
     same_activations
-        Whether the activations stay as they are; if not, any will do.
+        Whether the source stays as it is; if not, any will do.
     """
     stage = BY_RULE["train_sae"]
-    sealed = BY_RULE["seal_activations"].result_of(plan)
+    sealed = Path(plan.source)
     found = examine(
         stage.room,
         Path(plan.point_folder(stage.room, l0, seed)) / TRAINED,
@@ -58,7 +58,8 @@ def points_to_train(plan: Plan, found: Iterable[Stale]) -> list[tuple[str, int]]
         What `stale.find` says of it.
     """
     stale = list(found)
-    staged, sealed = (BY_RULE[rule].result_of(plan) for rule in ("stage_text", "seal_activations"))
+    sealed = Path(plan.source)
+    staged = BY_RULE["stage_text"].result_of(plan)
     if {s.path for s in stale} & {str(sealed), str(staged)}:
         # Activations of another recipe, or damaged: every SAE follows from them.
         return plan.points

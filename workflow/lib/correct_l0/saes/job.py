@@ -28,7 +28,7 @@ def train_saes(
     Parameters
     ----------
     activations
-        The cache's manifest.
+        The source's manifest.
     points
         The SAEs: of one seed and one `batch_tokens`.
     device
@@ -46,7 +46,7 @@ def train_saes(
     Raises
     ------
     InputError
-        If the cache is damaged, or the device is not there.
+        If the source is damaged, or the device is not there.
     """
     rest = still_to_train(points, digest_of(activations))
     if not rest:
@@ -54,18 +54,23 @@ def train_saes(
 
     import torch
 
-    from correct_l0.saes.input import training_input
     from correct_l0.saes.points import train_points
+    from correct_l0.sources import open_source
 
     torch.set_num_threads(threads)
     device = resolve_device(device)
     batch_tokens = parse_settings(rest[0].settings_json).training.batch_tokens
-    read = training_input(activations, rest[0].seed, batch_tokens, device)
+    source = open_source(activations)
+    # Beside a GPU the next batches are read while it works.
+    ahead = device != "cpu"
+    batches = source.stream(
+        rest[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
+    )
     return train_points(
-        read.store,
-        read.batches,
+        source,
+        batches,
         rest,
         device=device,
         checkpoint_s=checkpoint_s,
-        metadata=read.metadata,
+        metadata=source.metadata,
     )

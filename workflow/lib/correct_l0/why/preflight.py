@@ -186,7 +186,7 @@ def _writing(plan: Plan, whys: Sequence[Why]) -> dict[str, float]:
 
 def _shards_left(plan: Plan, job: int) -> float:
     """Return the part of a caching job's shards that have no record yet."""
-    a, cache = plan.study.activations, Path(plan.cache_folder)
+    a, cache = plan.study.language_model, Path(plan.source_folder)
     staged = cache / "cache.json"
     per_job = a.shards_per_job
     if staged.exists():

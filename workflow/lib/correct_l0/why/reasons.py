@@ -79,9 +79,11 @@ def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None
     if entry.l0 is not None and entry.seed is not None:
         return entry.room, (entry.l0, entry.seed)
     if entry.room != "activations":
-        return entry.room, None
+        # Of a source, the rule; of an L0 with all its seeds, its label.
+        rule = BY_RULE["make_world"].rule if entry.room == BY_RULE["make_world"].room else None
+        return rule or entry.room, None
     path = Path(entry.path)
-    of_cache = (stage for stage in STAGES if stage.of == "cache" and stage.room)
+    of_cache = (stage for stage in STAGES if stage.of == "source" and stage.room)
     its = (s.rule for s in of_cache if path.is_relative_to(s.result_of(plan)))
     return next(its, entry.room), None
 
@@ -99,7 +101,7 @@ def _explain(
         return Why(job, verbatim(job.reason))
     if stage.of == "report" and any(rule not in of_report for rule, _ in running):
         return Why(job, "follows from the results above")
-    reason = changed.get((job.rule if stage.of == "cache" else stage.room, job.point))
+    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.point))
     made = stage.result_of(plan, job.wildcards)
     goes_on = _kept(plan, job, reason, changed, running, there=made.exists())
     if goes_on is not None:
@@ -128,8 +130,8 @@ def _kept(
     """Return what a training goes on from, None for other jobs."""
     if job.rule != "train_sae" or job.point is None:
         return None
-    same = ("seal_activations", None) not in running
-    if any((rule, None) in changed for rule in ("stage_text", "seal_activations")):
+    same = (plan.source_stage, None) not in running
+    if any((rule, None) in changed for rule in ("stage_text", plan.source_stage)):
         # Made by another recipe, or damaged.
         return None
     return kept(plan, *job.point, reason, there=there, same_activations=same)
