@@ -99,7 +99,7 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))
-    times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
+    times = stage_times(f"{plan.source_folder}/benchmarks", f"{plan.results}/benchmarks")
     title = plan.study.title or plan.study.study
     summary = report.with_name("summary.txt")
     with replacing(summary) as temporary:

@@ -134,6 +134,8 @@ class Synthetic(Section):
     As it stands by default it is the paper's toy model.
     """
 
+    kept = True
+
     features: Annotated[int, Field(ge=2, le=2**20)] = 50
     """Number of true features."""
 
