@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from correct_l0.saes import sparse
+from correct_l0.saes.checkpoint import copy_exactly
 from correct_l0.saes.schedule import learning_rates
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
@@ -153,7 +154,7 @@ class FusedTrainer:
             (self.since_fired, state["since_fired"]),
         ]
         for value, saved in pairs:
-            value.copy_(saved)
+            copy_exactly(value, saved)
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 

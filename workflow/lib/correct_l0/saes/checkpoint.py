@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from correct_l0.manifest import replacing, sha256_of, write_json
 
@@ -64,17 +65,21 @@ class Checkpoints:
         try:
             index = json.loads(self._index.read_text())
             if index["identity"] != self.identity:
-                return self._unused("was made with other settings, seed, activations or code")
+                return self.unused("was made with other settings, seed, activations or code")
             path = self.folder / index["file"]
             if sha256_of(path) != index["sha256"]:
-                return self._unused("is damaged")
-            return torch.load(path, map_location="cpu", weights_only=True)
+                return self.unused("is damaged")
         except FileNotFoundError:
-            return self._unused("is incomplete") if self.folder.exists() else None
+            return self.unused("is incomplete") if self.folder.exists() else None
         except (ValueError, KeyError, TypeError):
-            return self._unused("has an unreadable index")
+            return self.unused("has an unreadable index")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # Whatever unpickling any bytes may raise.
+            return self.unused("is unreadable")
 
-    def _unused(self, reason: str) -> dict[str, Any] | None:
+    def unused(self, reason: str) -> dict[str, Any] | None:
+        """Say why what is there is not used; return that there is nothing."""
         print(f"checkpoint in {self.folder} {reason}: training starts anew")
         return None
 
@@ -102,6 +107,19 @@ def _save(state: dict[str, Any], path: Path) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
+
+
+def copy_exactly(value: Tensor, saved: Tensor) -> None:
+    """Copy a saved tensor over one of the same shape; `copy_` would repeat a smaller one.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if value.shape != saved.shape:
+        raise ValueError(f"shape {tuple(saved.shape)}, not {tuple(value.shape)}")
+    value.copy_(saved)
 
 
 class Interruption:
