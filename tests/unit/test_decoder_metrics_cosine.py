@@ -11,6 +11,8 @@ from correct_l0.decoder_metrics.cosine import (
 )
 from correct_l0.errors import InputError
 
+pytestmark = pytest.mark.numbers
+
 
 def rows(d_sae, d_in):
     return torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,8 @@ from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.train import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, STEPS, ToyBatches, ToyStore, settings, train_toy
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.fixture(scope="module")
 def point(tmp_path_factory):

@@ -19,6 +19,8 @@ from correct_l0.saes.sparse import Pattern
 from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from saes_toy import settings
 
+pytestmark = pytest.mark.numbers
+
 D_IN, D_SAE, BATCH = 16, 1200, 40
 NAMES = Gradients._fields
 
