@@ -54,12 +54,12 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     """Write a cache of Gaussian rows with the project's writer; return its sealed manifest."""
     import torch
 
-    from correct_l0.activations.cache import statistics
-    from correct_l0.activations.layout import Layout, identity_settings
-    from correct_l0.activations.seal import seal
-    from correct_l0.activations.store import ShardWriter, ensure_store
-    from correct_l0.config_sections import Activations
-    from correct_l0.manifest import digest_of, write_json, write_manifest
+    from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
+    from correct_l0.sources.language_model.cache import statistics
+    from correct_l0.sources.language_model.layout import Layout, identity_settings
+    from correct_l0.sources.language_model.seal import seal
+    from correct_l0.sources.language_model.settings import Activations
+    from correct_l0.sources.language_model.store import ShardWriter, ensure_store
 
     chunk_rows, shard_rows = SIZES[d_in]
     settings = Activations.model_validate(
@@ -126,7 +126,7 @@ class OurEpoch:
     def __init__(self, manifest: Path, threads: int) -> None:
         import torch
 
-        from correct_l0.activations.reader import TrainingStream, open_store
+        from correct_l0.sources.language_model.reader import TrainingStream, open_store
 
         self.set_num_threads = torch.set_num_threads
         self.store = open_store(manifest)

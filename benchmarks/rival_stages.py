@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from correct_l0.config import Config
+    from correct_l0.study.config import Config
 
 CONTEXTS_PER_BATCH, PROMPTS_PER_BATCH = 32, 32
 PROMPT_TOKENS = 1024
@@ -64,7 +64,7 @@ def model_of(study: Config) -> tuple[Any, Any]:
     """Return the model, cut off above the hook's block, and its tokenizer."""
     from transformers import AutoModel, AutoTokenizer
 
-    from correct_l0.activations.model_files import block_index, local_folder
+    from correct_l0.sources.language_model.model_files import block_index, local_folder
 
     folder = local_folder(study.activations.model)
     block = block_index(study.activations.hook_name)
@@ -76,9 +76,9 @@ def model_of(study: Config) -> tuple[Any, Any]:
 
 def stage_text(study: Config, work: Path, part: Part) -> None:
     """Choose and tokenise the text: the same code as ours, so that the tokens are the same."""
-    from correct_l0.activations.model_files import local_folder
-    from correct_l0.activations.text import load_tokenizer
-    from correct_l0.activations.text import stage_text as stage
+    from correct_l0.sources.language_model.model_files import local_folder
+    from correct_l0.sources.language_model.text import load_tokenizer
+    from correct_l0.sources.language_model.text import stage_text as stage
 
     folder = local_folder(study.activations.model)
     assert folder is not None
@@ -249,7 +249,7 @@ def _rows(study: Config) -> dict[str, int]:
 
 
 def _tasks(study: Config) -> tuple[str, ...]:
-    from correct_l0.probing.tasks import resolve_tasks
+    from correct_l0.sources.sae_probes import resolve_tasks
 
     return resolve_tasks(study.probing.tasks)
 

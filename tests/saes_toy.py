@@ -55,8 +55,8 @@ def settings(l0=4.5, **training):
 
 
 def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
-    """Train a toy point, unless it is finished; returns its manifest."""
-    from correct_l0.saes.finished import still_to_train
+    """Train a toy point, unless it is there; returns its manifest."""
+    from correct_l0.saes.finished import seal, still_to_train
     from correct_l0.saes.points import train_points
     from correct_l0.saes.settings import PointJob
 
@@ -67,6 +67,7 @@ def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options
     jobs = still_to_train([job], store.digest)
     for error in train_points(store, batches, jobs, **options).values():
         raise error
+    seal(job.folder)
     return json.loads((Path(folder) / "manifest.json").read_text())
 
 

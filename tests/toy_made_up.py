@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.manifest import write_manifest
+from correct_l0.provenance.manifest import write_manifest
 from correct_l0.toy_model.report.build import (
     build_toy_figures,
     build_toy_page,

@@ -28,7 +28,7 @@ def module(name: str) -> ModuleType:
 
 def default_study():
     path = BENCHMARKS.parent / "config" / "config.yaml"
-    return module("correct_l0.config").parse_config(yaml.safe_load(path.read_text()))
+    return module("correct_l0.study.config").parse_config(yaml.safe_load(path.read_text()))
 
 
 def test_a_reduced_rival_study_keeps_its_ends_and_is_scaled_by_its_work():

@@ -8,7 +8,7 @@ import sys
 REFUSED = """
 import sys
 from correct_l0.errors import InputError
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 with job(sys.argv[1]):
     print("on the way", flush=True)
     raise InputError("17 is too many; take 2")

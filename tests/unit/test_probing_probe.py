@@ -9,8 +9,8 @@ import torch
 from sae_probes.utils_training import find_best_reg
 
 from correct_l0.errors import InputError
-from correct_l0.probing.probe import deduplicated_f1, fit_probe, quiet, rank_latents
-from correct_l0.probing.saga import SagaRows
+from correct_l0.metrics.probing.probe import deduplicated_f1, fit_probe, quiet, rank_latents
+from correct_l0.metrics.probing.saga import SagaRows
 
 theirs = importlib.import_module("sae_probes.run_sae_evals")
 

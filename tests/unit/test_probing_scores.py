@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from correct_l0.errors import InputError
-from correct_l0.probing.probe import INVERSE_PENALTIES, quiet
-from correct_l0.probing.saga import SagaRows
-from correct_l0.probing.scores import accuracy, auc, weighted_f1
+from correct_l0.metrics.probing.probe import INVERSE_PENALTIES, quiet
+from correct_l0.metrics.probing.saga import SagaRows
+from correct_l0.metrics.probing.scores import accuracy, auc, weighted_f1
 
 
 @pytest.mark.parametrize("rows", [2, 3, 99, 100, 1000])

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from correct_l0.errors import InputError
-from correct_l0.probing.data import read_task
-from correct_l0.probing.tasks import (
+from correct_l0.metrics.probing.data import read_task
+from correct_l0.sources.sae_probes import (
     DEFAULT_COUNT,
     check_tasks,
     default_tasks,
@@ -58,8 +58,8 @@ def test_settings_stand_for_tasks():
 
 def test_asking_for_names_imports_nothing_heavy():
     code = (
-        "import sys; from correct_l0.probing import RECIPE; "
-        "from correct_l0.probing.tasks import known_tasks; known_tasks(); "
+        "import sys; from correct_l0.metrics.probing import RECIPE; "
+        "from correct_l0.sources.sae_probes import known_tasks; known_tasks(); "
         "print([m for m in ('torch', 'pandas', 'numpy', 'sklearn', 'sae_probes') "
         "if m in sys.modules])"
     )

@@ -11,14 +11,14 @@ import pytest
 
 import made_up
 from correct_l0.errors import InputError
-from correct_l0.manifest import sha256_of, write_json, write_manifest
-from correct_l0.plan import Plan
+from correct_l0.provenance.manifest import sha256_of, write_json, write_manifest
 from correct_l0.report import FIGURES, TABLES
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
 from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.saes import RECIPE as SAES_RECIPE
+from correct_l0.study.plan import Plan
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 
@@ -173,7 +173,7 @@ def test_a_retrained_sae_refuses_its_old_metrics(study):
 
 def test_another_cache_is_refused_with_the_difference(study):
     manifest = Path("results/activations/made-up/manifest.json")
-    settings = json.loads(study.settings_activations()) | {"context_size": 128}
+    settings = json.loads(study.settings_source()) | {"context_size": 128}
     edit(manifest, parameters=json.dumps(settings, sort_keys=True, separators=(",", ":")))
     with pytest.raises(InputError, match=r"activations: .*context_size: 128 -> 1024"):
         gather(study)

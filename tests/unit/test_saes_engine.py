@@ -12,9 +12,9 @@ from sae_lens.training.optim import get_lr_scheduler
 
 from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.result import fold, training_metadata
+from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.schedule import learning_rates
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saved_sae import load_saved_sae, write_saved_sae
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 
 
@@ -126,13 +126,13 @@ def test_the_files_are_those_saelens_writes(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import correct_l0.training_job", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
+        ("import correct_l0.saes.job", {"torch", "pandas", "zarr", "sae_lens", "scipy"}),
         (
             "import saes_toy, tempfile; saes_toy.train_toy(tempfile.mkdtemp())",
             {"sae_lens", "torch._dynamo", "transformers", "pandas", "zarr"},
         ),
     ],
-    ids=["brought back", "trained"],
+    ids=["taken over", "trained"],
 )
 def test_what_takes_seconds_to_import_is_not_imported(statement, absent):
     code = f"{statement}; import sys; print(sorted({absent} & sys.modules.keys()))"

@@ -11,7 +11,7 @@ from sae_lens.saes.jumprelu_sae import JumpReLUSAE
 from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest
+from correct_l0.provenance.manifest import check_manifest
 from correct_l0.saes import RECIPE, result
 from correct_l0.saes.batchtopk import initial_weights
 from correct_l0.saes.evaluate import held_out_chunks

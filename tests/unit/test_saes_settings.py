@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from correct_l0.config import Config
 from correct_l0.errors import InputError
-from correct_l0.plan import Plan
 from correct_l0.saes.settings import parse_settings
+from correct_l0.study.config import Config
+from correct_l0.study.plan import Plan
 from saes_toy import settings
 
 

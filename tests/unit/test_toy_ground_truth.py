@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.ground_truth import ground_truth_sae
 from correct_l0.toy_model.matching import match_latents

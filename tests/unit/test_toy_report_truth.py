@@ -5,8 +5,8 @@ import json
 import pytest
 
 import toy_made_up
+from correct_l0.reading.verdict import Decision
 from correct_l0.report import words
-from correct_l0.report.verdict import Decision
 from correct_l0.toy_model.report.truth import (
     EXACT,
     INSIDE,

@@ -215,7 +215,7 @@ def test_only_missing_points_are_trained(tmp_path, capsys):
 def test_a_saved_point_is_read_by_saelens(tmp_path):
     from sae_lens import SAE
 
-    from correct_l0.saved_sae import load_saved_sae
+    from correct_l0.saes.saved import load_saved_sae
 
     (path,) = train_part(settings(), [2.5], 0, tmp_path, 1e9)
     ours, theirs = load_saved_sae(path.parent / "sae"), SAE.load_from_disk(path.parent / "sae")

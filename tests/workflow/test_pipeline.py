@@ -46,7 +46,7 @@ def test_metrics_agree_with_the_saved_saes(tiny_study):
     """s_n^dec and c_dec by sorting and by the full cosine matrix, from the saved files."""
     from sae_lens import SAE
 
-    from correct_l0.activations.reader import open_store
+    from correct_l0.sources.language_model.reader import open_store
 
     folder = tiny_study / RESULTS
     store = open_store(tiny_study / "results/activations/tiny/manifest.json")

@@ -11,8 +11,8 @@ from slurm_cluster import INSTALL, Cluster
 from slurm_runs import Run, prepare
 from workflow_runs import TINY_L0, tiny_config
 
-from correct_l0.manifest import digest_of
-from correct_l0.report.chain import ROOMS
+from correct_l0.provenance.chain import ROOMS
+from correct_l0.provenance.manifest import digest_of
 
 SEED = 0
 

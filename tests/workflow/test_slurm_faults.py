@@ -28,10 +28,10 @@ from slurm_runs import (
 )
 from workflow_runs import run_snakemake, tiny_config
 
-from correct_l0.manifest import check_outputs
-from correct_l0.plan import Plan
+from correct_l0.provenance.chain import check_activations, check_point, task_digests
+from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report import FIGURES
-from correct_l0.report.chain import check_activations, check_point, task_digests
+from correct_l0.study.plan import Plan
 
 RESULTS = "results/long"
 POINT = "rule_point_project_decoder_train_sae"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
-from correct_l0.activations.reader import open_store
 from correct_l0.errors import InputError
+from correct_l0.sources.language_model.reader import open_store
 
 RESULTS = Path("results/tiny")
 REPORT = {"gather_tables": 1, "read_curves": 1, "plot_figures": 1, "write_report": 1}

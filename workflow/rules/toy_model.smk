@@ -9,7 +9,7 @@ import math
 from correct_l0.toy_model import RECIPE as TOY_MODEL_RECIPE
 from correct_l0.toy_model.experiments import RECIPE as TOY_EXPERIMENTS_RECIPE
 from correct_l0.toy_model.tables import TABLES as TOY_TABLES
-from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
+from correct_l0.metrics.decoder import RECIPE as DECODER_METRICS_RECIPE
 
 
 wildcard_constraints:

@@ -1,15 +1,15 @@
 """Cache the activations of one job's shards; shards that an earlier run finished are kept."""
 
-from correct_l0.jobs import job, resolve_device
+from correct_l0.jobs.job import job, resolve_device
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     import torch
 
-    from correct_l0.activations.cache import cache_job
-    from correct_l0.activations.layout import parse_settings
-    from correct_l0.activations.staging import load_staged_model
+    from correct_l0.sources.language_model.cache import cache_job
+    from correct_l0.sources.language_model.layout import parse_settings
+    from correct_l0.sources.language_model.staging import load_staged_model
 
     torch.set_num_threads(snakemake.threads)
     cache = Path(snakemake.input.cache).parent

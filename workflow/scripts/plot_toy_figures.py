@@ -1,6 +1,6 @@
 """Draw every figure of a toy study."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import json

@@ -1,20 +1,20 @@
 """Score the raw activations, a constant and a coin on every task."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=1):
     import json
     import time
     from pathlib import Path
 
-    from correct_l0.config_sections import Probing
-    from correct_l0.manifest import checked_digest_of, write_manifest
-    from correct_l0.probing import RECIPE
-    from correct_l0.probing.baselines import baselines_table, logistic_regression_engine
-    from correct_l0.probing.engines import ActivationsFolder
-    from correct_l0.probing.probe import quiet
-    from correct_l0.probing.records import Records, probe_tasks, write_scores
-    from correct_l0.probing.tasks import resolve_tasks
+    from correct_l0.metrics.probing import RECIPE
+    from correct_l0.metrics.probing.baselines import baselines_table, logistic_regression_engine
+    from correct_l0.metrics.probing.engines import ActivationsFolder
+    from correct_l0.metrics.probing.probe import quiet
+    from correct_l0.metrics.probing.records import Records, probe_tasks, write_scores
+    from correct_l0.metrics.probing.settings import Probing
+    from correct_l0.provenance.manifest import checked_digest_of, write_manifest
+    from correct_l0.sources.sae_probes import resolve_tasks
 
     start = time.perf_counter()
     settings = Probing.model_validate(json.loads(snakemake.params.settings))

@@ -1,6 +1,6 @@
 """Probe one SAE on every task and write its scores and sae-probes' result files."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 # One thread for the linear algebra: rounding then does not depend on the number of cores.
 with job(snakemake.log[0], threads=1):
@@ -8,15 +8,15 @@ with job(snakemake.log[0], threads=1):
     import time
     from pathlib import Path
 
-    from correct_l0.config_sections import Probing
-    from correct_l0.manifest import checked_digest_of, digest_of, write_manifest
-    from correct_l0.probing import RECIPE
-    from correct_l0.probing.engines import ActivationsFolder, exact_engine, reference_engine
-    from correct_l0.probing.probe import quiet
-    from correct_l0.probing.records import Records, probe_tasks, scores_table, write_scores
-    from correct_l0.probing.reference import write_package_results
-    from correct_l0.probing.tasks import resolve_tasks
-    from correct_l0.saved_sae import open_trained_sae
+    from correct_l0.metrics.probing import RECIPE
+    from correct_l0.metrics.probing.engines import ActivationsFolder, exact_engine, reference_engine
+    from correct_l0.metrics.probing.probe import quiet
+    from correct_l0.metrics.probing.records import Records, probe_tasks, scores_table, write_scores
+    from correct_l0.metrics.probing.reference import write_package_results
+    from correct_l0.metrics.probing.settings import Probing
+    from correct_l0.provenance.manifest import checked_digest_of, digest_of, write_manifest
+    from correct_l0.saes.saved import open_trained_sae
+    from correct_l0.sources.sae_probes import resolve_tasks
 
     start = time.perf_counter()
     settings = Probing.model_validate(json.loads(snakemake.params.settings))

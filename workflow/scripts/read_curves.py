@@ -1,6 +1,6 @@
 """Read the curves and write the verdict."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path

@@ -1,6 +1,6 @@
 """Read the curves of a toy study, judge the paper's claims, and write both."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import json

@@ -1,6 +1,6 @@
 """Run one experiment of a toy study with one seed, or go on from its checkpoint."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path

@@ -1,13 +1,13 @@
 """Train the BatchTopK SAEs of a group together, or go on from their checkpoints."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
-    from correct_l0.manifest import write_json
+    from correct_l0.provenance.manifest import write_json
+    from correct_l0.saes.job import train_saes
     from correct_l0.saes.settings import PointJob
-    from correct_l0.training_job import train_saes
 
     seed = int(snakemake.wildcards.seed)
     points = [

@@ -1,12 +1,13 @@
-"""Train one BatchTopK SAE, go on from its checkpoint, or put in its place what is finished."""
+"""Train one BatchTopK SAE, go on from its checkpoint, or take it over where it is there."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
+    from correct_l0.saes.finished import seal
+    from correct_l0.saes.job import train_saes
     from correct_l0.saes.settings import PointJob
-    from correct_l0.training_job import train_saes
 
     point = PointJob(
         Path(snakemake.output.manifest).parent,
@@ -22,3 +23,4 @@ with job(snakemake.log[0], threads=snakemake.threads):
     )
     for error in failed.values():
         raise error
+    seal(point.folder)

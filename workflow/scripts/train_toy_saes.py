@@ -1,13 +1,13 @@
 """Train one part of a toy study's sweep: several SAEs on one stream of samples."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     import torch
 
-    from correct_l0.manifest import digest_of, write_manifest
+    from correct_l0.provenance.manifest import digest_of, write_manifest
     from correct_l0.toy_model import PART_STAGE, RECIPE
     from correct_l0.toy_model.point import train_part
 

@@ -1,6 +1,6 @@
 """Write the page and the summary."""
 
-from correct_l0.jobs import job
+from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import shutil

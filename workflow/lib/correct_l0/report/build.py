@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from correct_l0.manifest import (
+from correct_l0.provenance.manifest import (
     check_manifest,
     digest_of,
     read_manifest,
@@ -13,7 +13,6 @@ from correct_l0.manifest import (
     write_json,
     write_manifest,
 )
-from correct_l0.plan import Plan
 from correct_l0.report import RECIPE
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
@@ -21,6 +20,7 @@ from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
 from correct_l0.report.study import read_study
 from correct_l0.report.summary import render_summary, stage_times
+from correct_l0.study.plan import Plan
 
 
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
@@ -55,7 +55,7 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
         parameters=report_settings(plan),
         inputs={"tables": digest_of(tables / "manifest.json")},
         outputs=[path],
-        code=report_source_digest("report"),
+        code=report_source_digest("reading", "report"),
     )
 
 
@@ -68,7 +68,7 @@ def build_figures(plan: Plan, tables: Path, verdict: Path, folder: Path) -> None
         folder / "manifest.json",
         **_drawn_from(plan, tables, verdict),
         outputs=files,
-        code=report_source_digest("report"),
+        code=report_source_digest("reading", "report"),
     )
 
 
@@ -99,7 +99,7 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))
-    times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
+    times = stage_times(f"{plan.source_folder}/benchmarks", f"{plan.results}/benchmarks")
     title = plan.study.title or plan.study.study
     summary = report.with_name("summary.txt")
     with replacing(summary) as temporary:
@@ -109,5 +109,5 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
         manifest_beside(report),
         **drawn_from | {"stage": "write_report", "inputs": drawn_from["inputs"] | drawn},
         outputs=[report, summary],
-        code=report_source_digest("report"),
+        code=report_source_digest("reading", "report"),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from correct_l0.config_base import format_l0
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
+from correct_l0.settings.base import format_l0
 
 
 @dataclass(frozen=True)

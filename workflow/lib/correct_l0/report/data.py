@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from correct_l0.manifest import check_outputs
-from correct_l0.plan import Plan
+from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report.gather import load_tables
+from correct_l0.study.plan import Plan
 
 
 @dataclass(frozen=True)

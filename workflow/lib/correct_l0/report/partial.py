@@ -10,11 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from correct_l0.config import parse_config
 from correct_l0.errors import InputError
-from correct_l0.plan import Plan
 from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
 from correct_l0.report.gather import load_tables
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
 
 
 def write_partial_report(plan: Plan) -> Path | None:

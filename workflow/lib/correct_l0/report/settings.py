@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from correct_l0.config import canonical, parse_config
-from correct_l0.plan import Plan
+from correct_l0.settings.canonical import canonical
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
 
 
 def report_settings(plan: Plan) -> str:
@@ -22,7 +23,7 @@ def report_settings(plan: Plan) -> str:
     if "seeds" in saes:
         saes["seeds"] = sorted(saes["seeds"])
     for name in ("shards_per_job", "forward_batch_tokens"):
-        settings["activations"].pop(name, None)
+        settings.get("activations", {}).pop(name, None)
     return canonical(settings)
 
 

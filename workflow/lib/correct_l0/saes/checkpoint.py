@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from correct_l0.manifest import replacing, sha256_of, write_json
+from correct_l0.provenance.manifest import replacing, sha256_of, write_json
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """SIGTERM is sent by Slurm and Snakemake, SIGINT by Ctrl-C, SIGUSR1 by `sbatch --signal`."""

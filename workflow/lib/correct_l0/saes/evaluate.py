@@ -79,7 +79,7 @@ def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: fl
 
     Examples
     --------
-    >>> from correct_l0.saved_sae import SavedSae
+    >>> from correct_l0.saes.saved import SavedSae
     >>> one, zero = torch.eye(2), torch.zeros(2)
     >>> sae = SavedSae(one, zero, one, zero, threshold=zero)
     >>> found = measure(sae, [torch.tensor([[3.0, -4.0], [1.0, 0.0]])], scale=0.5)

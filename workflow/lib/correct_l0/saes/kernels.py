@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from correct_l0.compiled import compiled, compiled_sums
+from correct_l0.jobs.compiled import compiled, compiled_sums
 
 
 @compiled

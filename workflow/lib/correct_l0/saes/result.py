@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.manifest import package_version, replacing, write_manifest
+from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes import RECIPE, evaluate
 from correct_l0.saes.batchtopk import DECODER_NORM, Weights, initial_decoder
-from correct_l0.saes.finished import keep_finished
+from correct_l0.saes.finished import TRAINED
+from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.threshold import count_bits, threshold_for
 from correct_l0.saes.train import COLUMNS, Run
-from correct_l0.saved_sae import SavedSae, load_saved_sae, write_saved_sae
 
 DIVERGED_FVU = 10.0
 """Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.
@@ -55,7 +55,7 @@ def write_point(
     metadata: Mapping[str, Any],
     between: Callable[[], None],
 ) -> None:
-    """Write the folder of a trained point, its manifest last, and forget its checkpoint.
+    """Write the folder of a trained point, its record last, and forget its checkpoint.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def write_point(
     tokens = settings.steps * settings.training.batch_tokens
     names = ("sae/cfg.json", "sae/sae_weights.safetensors", "loss.csv", "decoder_init_cosine.npy")
     write_manifest(
-        folder / "manifest.json",
+        folder / TRAINED,
         stage="train_sae",
         recipe=RECIPE,
         parameters=job.settings_json,
@@ -119,7 +119,6 @@ def write_point(
         device=device,
         threads=torch.get_num_threads(),
     )
-    keep_finished(folder)
     run.checkpoints.clear()
     print(
         f"{run.label}: {settings.steps} steps, {1000 * run.wall_s / settings.steps:.1f} ms each; "

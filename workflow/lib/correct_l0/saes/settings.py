@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from correct_l0.config_training import Training
 from correct_l0.errors import InputError
+from correct_l0.saes.sections import Training
 
 
 @dataclass(frozen=True)

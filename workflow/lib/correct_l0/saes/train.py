@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0.config_base import format_l0
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights
 from correct_l0.saes.checkpoint import Checkpoints, copy_exactly
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.step import Gradients
+from correct_l0.settings.base import format_l0
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
-from correct_l0.decoder_metrics.projection import order_statistics, project
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.projection import order_statistics, project
 from correct_l0.toy_model.auto_l0_settings import DescentRule, PaperRule
 from correct_l0.toy_model.sae import ToySae
 

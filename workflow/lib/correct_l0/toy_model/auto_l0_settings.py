@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from correct_l0.config_base import Count, PositiveFloat, Section
+from correct_l0.settings.base import Count, PositiveFloat, Section
 
 
 class PaperRule(Section):

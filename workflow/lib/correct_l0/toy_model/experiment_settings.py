@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from correct_l0.config_base import Count, Name, PositiveFloat, Section, Seed, check_unique
+from correct_l0.settings.base import Count, Name, PositiveFloat, Section, Seed, check_unique
 from correct_l0.toy_model.auto_l0_settings import DescentRule, PaperRule
 from correct_l0.toy_model.correlations import check_pairs, star
 

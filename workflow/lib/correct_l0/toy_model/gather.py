@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from correct_l0.config_base import format_l0
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, digest_of, replacing, write_manifest
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.provenance.manifest import check_manifest, digest_of, replacing, write_manifest
+from correct_l0.settings.base import format_l0
 from correct_l0.toy_model import EXPERIMENT_STAGE, METRICS_STAGE, RECIPE, TABLES_STAGE
 from correct_l0.toy_model.experiments import RECIPE as EXPERIMENTS_RECIPE
 from correct_l0.toy_model.features import build_features, firing_correlation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from correct_l0.saved_sae import SavedSae
+from correct_l0.saes.saved import SavedSae
 from correct_l0.toy_model.features import Features
 from correct_l0.toy_model.measure import MeasureSamples, inference_sae
 from correct_l0.toy_model.sae import weights_at

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from correct_l0.config import canonical
-from correct_l0.config_base import format_l0
-from correct_l0.plan import RESULTS
+from correct_l0.settings.base import format_l0
+from correct_l0.settings.canonical import canonical
+from correct_l0.study.plan import RESULTS
 from correct_l0.toy_model.settings import ToyStudy, parse_toy_study
 
 

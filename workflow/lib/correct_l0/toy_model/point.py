@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from correct_l0.config import canonical
-from correct_l0.config_base import format_l0
 from correct_l0.errors import InputError
-from correct_l0.manifest import check_manifest, write_manifest
+from correct_l0.provenance.manifest import check_manifest, write_manifest
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saved_sae import SavedSae, write_saved_sae
+from correct_l0.saes.saved import SavedSae, write_saved_sae
+from correct_l0.settings.base import format_l0
+from correct_l0.settings.canonical import canonical
 from correct_l0.toy_model import RECIPE, SAE_STAGE
 from correct_l0.toy_model.experiment_settings import ToyTraining
 from correct_l0.toy_model.features import Features, build_features

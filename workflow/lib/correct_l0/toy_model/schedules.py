@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.toy_model.sae import ToySae
 
 

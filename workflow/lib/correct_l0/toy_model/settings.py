@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from correct_l0.config_base import (
+from correct_l0.errors import InputError
+from correct_l0.settings.base import (
     Count,
     Name,
     PositiveFloat,
@@ -21,8 +22,7 @@ from correct_l0.config_base import (
     check_unique,
     format_l0,
 )
-from correct_l0.config_errors import describe_errors
-from correct_l0.errors import InputError
+from correct_l0.settings.errors import describe_errors
 from correct_l0.toy_model.correlations import check_pairs
 from correct_l0.toy_model.experiment_settings import Experiments, ToyTraining
 

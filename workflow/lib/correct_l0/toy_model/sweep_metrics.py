@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from correct_l0.config_base import format_l0
-from correct_l0.decoder_metrics import RECIPE as DECODER_METRICS_RECIPE
-from correct_l0.manifest import digest_of, write_manifest
-from correct_l0.saved_sae import load_saved_sae
+from correct_l0.metrics.decoder import RECIPE as DECODER_METRICS_RECIPE
+from correct_l0.provenance.manifest import digest_of, write_manifest
+from correct_l0.saes.saved import load_saved_sae
+from correct_l0.settings.base import format_l0
 from correct_l0.toy_model import METRICS_STAGE
 from correct_l0.toy_model.experiments.training import Tables
 from correct_l0.toy_model.features import build_features

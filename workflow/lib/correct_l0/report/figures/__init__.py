@@ -9,7 +9,7 @@ from typing import TypeVar
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from correct_l0.manifest import replacing
+from correct_l0.provenance.manifest import replacing
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures import metrics, pictures, training
 from correct_l0.report.figures.style import set_theme

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from correct_l0.reading.reading import ABOVE_N, READ
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
@@ -25,7 +26,6 @@ from correct_l0.report.figures.style import (
     panels,
     seed_curve,
 )
-from correct_l0.report.reading import ABOVE_N, READ
 
 PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from correct_l0.config_base import format_l0
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, nothing, outer_labels, panels
+from correct_l0.settings.base import format_l0
 
 COLORS = (BLUE, ORANGE, GREEN, PINK)
 INCHES_PER_TASK = 0.17

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from correct_l0.config_base import format_l0
 from correct_l0.report.data import StudyData
+from correct_l0.settings.base import format_l0
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
 INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"

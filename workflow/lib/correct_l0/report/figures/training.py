@@ -18,7 +18,13 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from correct_l0.config_base import format_l0
+from correct_l0.reading.health import (
+    COSINE_LIMIT,
+    DEAD_LIMIT,
+    MOVED_LIMIT,
+    SLOPE_LIMIT,
+    last_moves,
+)
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
     BLUE,
@@ -33,13 +39,7 @@ from correct_l0.report.figures.style import (
     panels,
     seed_curve,
 )
-from correct_l0.report.health import (
-    COSINE_LIMIT,
-    DEAD_LIMIT,
-    MOVED_LIMIT,
-    SLOPE_LIMIT,
-    last_moves,
-)
+from correct_l0.settings.base import format_l0
 
 
 def reconstruction(study: StudyData, narrow: bool) -> Figure:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.saes.batchtopk import MAX_NORM
-from correct_l0.saved_sae import SavedSae
+from correct_l0.saes.saved import SavedSae
 from correct_l0.toy_model.experiment_settings import JumpRelu
 from correct_l0.toy_model.experiments.training import Experiment, Tables
 from correct_l0.toy_model.features import build_features

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from correct_l0.manifest import write_manifest
+from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes.checkpoint import Interruption
 from correct_l0.toy_model import EXPERIMENT_STAGE
 from correct_l0.toy_model.experiments import RECIPE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from correct_l0.config_base import format_l0
-from correct_l0.decoder_metrics.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.settings.base import format_l0
 from correct_l0.toy_model.experiments.training import Experiment, Tables
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.measure import (

@@ -8,7 +8,7 @@ below whenever it is parsed.
 
 RECIPE = 1
 
-ROOMS = ("report", "toy_model/report")
+ROOMS = ("reading", "report", "toy_model/report")
 """Folders of the package whose code and text the report is made by."""
 
 FIGURES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from correct_l0.manifest import (
+from correct_l0.provenance.manifest import (
     check_manifest,
     digest_of,
     read_manifest,

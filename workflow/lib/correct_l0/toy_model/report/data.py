@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.manifest import check_outputs
+from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report.data import manifest_beside
 from correct_l0.toy_model.settings import ToyStudy
 from correct_l0.toy_model.tables import COLUMNS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from correct_l0.report.curve import PRIOR_WEIGHT
+from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.report.methods import METHODS as LANGUAGE_MODEL_METHODS
 from correct_l0.toy_model.report.claims.judgement import MOST
 from correct_l0.toy_model.report.claims.sweep import RIGHT

@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from correct_l0.config_base import format_l0
 from correct_l0.report.html import asset, cell, figure_entry, page_environment
+from correct_l0.settings.base import format_l0
 from correct_l0.toy_model.report import FIGURES
 from correct_l0.toy_model.report.captions import seeds_of, toy_captions
 from correct_l0.toy_model.report.claims.judgement import (

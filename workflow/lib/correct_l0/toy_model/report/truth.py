@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from correct_l0.reading.curve import curve_of
+from correct_l0.reading.reading import CurveReading, read_curve
+from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
-from correct_l0.report.curve import curve_of
-from correct_l0.report.reading import CurveReading, read_curve
 from correct_l0.report.study import plain
-from correct_l0.report.verdict import Decision, decide
 from correct_l0.toy_model.report.claims.judgement import Tables
 from correct_l0.toy_model.report.claims.metrics import (
     AT_TRUTH,

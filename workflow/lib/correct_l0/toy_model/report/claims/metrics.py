@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from correct_l0.report.curve import curve_of
-from correct_l0.report.reading import FEWEST_POINTS, CurveReading, read_curve
+from correct_l0.reading.curve import curve_of
+from correct_l0.reading.reading import FEWEST_POINTS, CurveReading, read_curve
 from correct_l0.toy_model.report.claims.judgement import (
     NOT,
     NOT_RUN,

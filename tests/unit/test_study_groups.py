@@ -1,0 +1,163 @@
+"""Which points one job trains: counted by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_runs import tiny_config
+
+from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
+from correct_l0.provenance.manifest import write_manifest
+from correct_l0.provenance.stale import Stale
+from correct_l0.provenance.unfinished import points_to_train
+from correct_l0.saes import RECIPE
+from correct_l0.saes.sections import Training
+from correct_l0.settings.base import format_l0
+from correct_l0.study.config import Config, parse_config
+from correct_l0.study.groups import Group, divide, split_labels
+from correct_l0.study.plan import Plan
+
+ROOT = Path(__file__).parents[2]
+
+
+def study(**saes) -> Config:
+    raw = tiny_config()
+    raw["saes"].update({"l0": [4, 8, 16, 24, 32], "overrides": {}, **saes})
+    return parse_config(raw)
+
+
+def paper(**saes) -> Config:
+    raw = yaml.safe_load((ROOT / "config/gemma-2-2b-layer-12.yaml").read_text())
+    raw["saes"].update(saes)
+    return parse_config(raw)
+
+
+class TestDivide:
+    def test_dealt_out_in_turns(self):
+        groups = divide(study(), study().points(), most=3)
+        labels = [("4", "16", "32"), ("8", "24")]
+        assert groups == [Group(seed, each) for seed in (0, 1) for each in labels]
+
+    def test_as_few_and_as_equal_as_can_be(self):
+        sizes = [len(group.labels) for group in divide(study(), study().points(), most=4)]
+        assert sizes == [3, 2, 3, 2]
+        assert [len(g.labels) for g in divide(study(), study().points(), most=5)] == [5, 5]
+
+    def test_a_point_alone_is_in_no_group(self):
+        assert divide(study(), study().points(), most=1) == []
+        assert divide(study(), [("4", 0), ("4", 1)], most=5) == []
+        left = divide(study(), [("32", 0), ("4", 0), ("8", 1)], most=5)
+        assert left == [Group(0, ("4", "32"))]
+
+    def test_batches_of_another_size_are_another_stream(self):
+        config = study(overrides={8: {"batch_tokens": 256}, 4: {"lr": 1e-4}}, seeds=[0])
+        assert divide(config, config.points(), most=5) == [Group(0, ("4", "16", "24", "32"))]
+
+    @pytest.mark.parametrize("l0", [(4, 8.5), (1e-5, 3e-7, 10), (1 / 3, 12)])
+    def test_a_name_says_which(self, l0):
+        labels = tuple(map(format_l0, l0))
+        assert split_labels(Group(0, labels).l0s) == labels
+
+
+class TestPointsPerJob:
+    def test_what_is_given(self):
+        assert costs.points_per_job(study(points_per_job=3)) == 3
+
+    def test_a_core_has_one(self):
+        raw = {**tiny_config(), "device": "cpu"}
+        assert costs.points_per_job(parse_config(raw)) == 1
+
+    def test_a_gpu_has_what_fits_and_at_most_eight(self):
+        # 0.60 GB of float32 weights: 3 times that for each SAE and for the job; six tensors of
+        # 4096 x 32768; CUDA's own GB. Of 20 GB 18 may be filled: 6.1 + 1.8 n GB, n = 6.
+        weights, acts = 4 * costs.sae_parameters(paper()), 4 * 4096 * 32_768
+        needed = [((3 * n + 3) * weights + 6 * acts) / 2**20 + 1000 for n in range(1, 9)]
+        found = [costs.gpu_mem_mb(paper(), n) for n in range(1, 9)]
+        assert found == pytest.approx(needed, abs=1)
+        assert needed[5] * 2**20 < 18e9 < needed[6] * 2**20
+        assert costs.points_per_job(paper(gpu_memory_gb=20)) == 6
+        assert costs.points_per_job(paper()) == 8
+        # A GPU that is too small gets its point, and says so itself.
+        assert costs.points_per_job(paper(gpu_memory_gb=4)) == 1
+
+    def test_a_group_costs_what_its_points_cost_and_reads_once(self):
+        config = paper()
+        each = [limits.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
+        together = limits.work_s("train_points", config, "10-200-2500")
+        assert together == pytest.approx(sum(each))
+        assert limits.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
+            3 * (90 + together) / 60, abs=1
+        )
+
+    def test_points_of_a_group_share_the_reading(self):
+        training = Training(training_tokens=2**29, batch_tokens=4096, precision="reduced")
+        read = 2**29 * 2304 * 2 / 500e6
+        alone, four = (
+            costs.training_s(2304, 512, 10, training, "cuda", together) for together in (1, 4)
+        )
+        assert alone == pytest.approx(read)
+        assert four == pytest.approx(read / 4)
+
+    def test_memory_grows_with_the_points(self):
+        one, three = (limits.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
+        assert one == limits.mem_mb("train_sae", study(), 1, "4")
+        weights = 4 * costs.sae_parameters(study()) / 2**20
+        assert three - one == pytest.approx(2 * 3 * weights, abs=1)
+
+    def test_what_is_taken_over_has_a_short_limit(self):
+        assert limits.runtime_min("train_sae", paper(), 1, "10") > 300
+        assert limits.runtime_min("train_sae", paper(), 1, "10", in_group=True) == 30
+
+
+class TestPointsToTrain:
+    @pytest.fixture
+    def plan(self, tmp_path, monkeypatch) -> Plan:
+        monkeypatch.chdir(tmp_path)
+        return Plan(study(seeds=[0]))
+
+    def finish(self, plan: Plan, l0: str, name: str = "manifest.json") -> Path:
+        folder = Path(plan.point_folder("saes", l0, 0))
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(b"12345")
+        write_manifest(
+            folder / name,
+            stage="train_sae",
+            recipe=RECIPE,
+            parameters=plan.settings_sae(l0),
+            inputs={"activations": "x"},
+            outputs=[folder / "weights"],
+            seed=0,
+        )
+        return folder / name
+
+    def test_nothing_is_there(self, plan):
+        assert points_to_train(plan, []) == plan.points
+
+    def test_what_stands_or_is_trained_is_left_out(self, plan):
+        self.finish(plan, "4")
+        self.finish(plan, "8", "trained.json")
+        stale = Stale("saes", "16", 0, str(self.finish(plan, "16")), "lr 0.1 -> 0.2")
+        follows = Stale("decoder_metrics", "4", 0, "manifest.json", "n with 9")
+        assert points_to_train(plan, [stale, follows]) == [("16", 0), ("24", 0), ("32", 0)]
+
+    def test_other_activations_are_another_input(self, plan):
+        self.finish(plan, "8", "trained.json")
+        sealed = Path(plan.source_folder) / "manifest.json"
+        sealed.parent.mkdir(parents=True)
+        sealed.write_text(json.dumps({"stage": "seal_activations"}))
+        assert points_to_train(plan, []) == plan.points
+
+    def test_activations_of_another_recipe_train_all(self, plan):
+        for l0 in ("4", "8"):
+            self.finish(plan, l0)
+        for name in ("manifest.json", "text/manifest.json"):
+            path = f"{plan.source_folder}/{name}"
+            stale = Stale("activations", None, None, path, "recipe 1 -> 2")
+            assert points_to_train(plan, [stale]) == plan.points
+        task = f"{plan.source_folder}/probing/tasks/x.json"
+        lost = Stale("activations", None, None, task, "lost")
+        assert len(points_to_train(plan, [lost])) == 3

@@ -1,0 +1,1 @@
+"""What a study costs, from its sizes and stated throughputs."""

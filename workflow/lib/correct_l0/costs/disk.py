@@ -1,0 +1,36 @@
+"""What a study takes on the disk. Nothing heavy is imported here; `throughputs` has the figures."""
+
+from __future__ import annotations
+
+from correct_l0.costs import throughputs as stated
+from correct_l0.costs.estimates import FLOAT, over_tasks, sae_parameters
+from correct_l0.sources.language_model.layout import Layout
+from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.study.config import Config
+
+
+def disk_bytes(study: Config) -> dict[str, int]:
+    """Return the bytes of each part of a finished study, and of the checkpoint of one training.
+
+    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
+    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
+    while one replaces the other.
+    """
+    points, sae = len(study.points()), FLOAT * sae_parameters(study)
+    source: dict[str, int] = {}
+    if (a := study.activations) is not None:
+        rows = a.training_tokens + a.held_out_tokens
+        source = {
+            "activations": rows * (Layout.of(a).row_bytes + 12),
+            "text": rows * 10,
+            "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
+        }
+    steps = max(study.training(l0).steps for l0 in study.saes.l0)
+    tasks = len(resolve_tasks(study.probing.tasks))
+    return {
+        **source,
+        "SAEs": points * (sae + 40 * steps),
+        "measurements": points * (1_200_000 + 10_000 * tasks),
+        "report": 20_000_000,
+        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
+    }

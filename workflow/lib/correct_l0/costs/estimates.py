@@ -1,0 +1,257 @@
+"""What a study costs: seconds and memory of its work, from its sizes and stated throughputs.
+
+One function for each stage of `stages.STAGES`; `limits` makes of them what is given to a cluster.
+Imported whenever Snakemake parses the workflow, so nothing heavy is imported here. What they rest
+on, measured or assumed, stands in `throughputs`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+from correct_l0.costs import throughputs as stated
+from correct_l0.costs.throughputs import THROUGHPUT
+from correct_l0.saes.sections import Training
+from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
+from correct_l0.sources.language_model.model_files import block_index
+from correct_l0.sources.sae_probes import default_tasks, resolve_tasks
+from correct_l0.study.config import Config
+
+MIB = 2**20
+FLOAT = 4
+
+
+def device_of(study: Config) -> str:
+    """Return the device the estimates are for; `auto` is a GPU where this machine has one."""
+    if study.device != "auto":
+        return study.device
+    return "cuda" if shutil.which("nvidia-smi") else "cpu"
+
+
+def sae_parameters(study: Config) -> int:
+    """Return the parameters of one SAE: encoder, decoder, their biases and the threshold."""
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
+    return 2 * d_in * d_sae + 2 * d_sae + d_in
+
+
+def points_per_job(study: Config) -> int:
+    """Return how many SAEs one job trains.
+
+    `auto` on a GPU: the most, up to `MOST_POINTS`, whose `gpu_mem_mb` is at most `GPU_SHARE` of its
+    memory; on a CPU one, as cores are filled by jobs.
+
+    Examples
+    --------
+    2304 x 32768 in batches of 4096: a float32 SAE is 0.60 GB. Each trained one takes three times
+    that (weights, Adam's two moments), 1.8 GB; once for the job come the gradients and two
+    temporaries of 0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take
+    6.1 + 1.8 n GB.
+    """
+    if study.saes.points_per_job != "auto":
+        return study.saes.points_per_job
+    if device_of(study) != "cuda":
+        return 1
+    room = stated.GPU_SHARE * study.saes.gpu_memory_gb * 1e9
+    fit = (n for n in range(1, stated.MOST_POINTS + 1) if gpu_mem_mb(study, n) * MIB <= room)
+    return max(fit, default=1)
+
+
+def training_s(
+    d_in: int, d_sae: int, l0: float, training: Training, device: str, together: int = 1
+) -> float:
+    """Return the seconds of training one SAE, without start and evaluation.
+
+    A step is some products of the encoder's size, and passes over memory; reading the data, which
+    `together` SAEs share, costs more only where the disk is slower.
+
+    Examples
+    --------
+    2,048 steps of 512 tokens at 384 x 768 on a core: measured 11.9 s at L0 16, 28.0 at L0 300.
+
+    >>> training = Training(training_tokens=2**20, batch_tokens=512)
+    >>> [round(training_s(384, 768, l0, training, "cpu"), 1) for l0 in (16, 300)]
+    [13.9, 29.4]
+    """
+    speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
+    steps, batch = training.steps, training.batch_tokens
+    if training.engine == "saelens":
+        products = stated.SAELENS
+    elif device == "cuda":
+        products = stated.FUSED_CUDA
+    else:
+        products = min(
+            stated.FUSED_DENSE, stated.FUSED_SPARSE + stated.FUSED_PER_DENSITY * l0 / d_sae
+        )
+    flops = products * batch * weights
+    passes = stated.WEIGHT_PASSES * weights
+    if device == "cuda":
+        passes += stated.ACT_PASSES * batch * d_sae
+    step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
+    return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
+
+
+def train_s(study: Config, l0: float, together: int = 1) -> float:
+    """Return the seconds of one SAE, trained with others, its evaluation included."""
+    speed, training = THROUGHPUT[device_of(study)], study.training(l0)
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
+    # Threshold and measures: encoder and decoder on the held-out tokens.
+    evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
+    samples = samples_s(study, training.training_tokens) / together
+    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation + samples
+
+
+def _forward_s(study: Config, tokens: float) -> float:
+    a, device = study.language_model, device_of(study)
+    blocks = (block_index(a.hook_name) or 0) + 1
+    slow = device == "cuda" and a.model.dtype == "float32"
+    speed = stated.MODEL_FLOAT32_CUDA if slow else THROUGHPUT[device].model
+    return tokens * 2 * stated.BLOCK_PARAMETERS * a.d_in**2 * blocks / speed
+
+
+def caching_s(study: Config) -> float:
+    """Return the seconds of all caching jobs together."""
+    a = study.language_model
+    tokens = a.training_tokens + a.held_out_tokens
+    written = tokens * Layout.of(a).row_bytes
+    return _forward_s(study, tokens) + written / stated.DISK_WRITE
+
+
+def caching_jobs(study: Config) -> int:
+    """Return into how many jobs an activation cache that is not begun would be divided."""
+    a = study.language_model
+    return len(job_windows(Layout.of(a), a.shards_per_job))
+
+
+def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
+    """Return the sum over the tasks; `per_task`: of the default subset, of the others."""
+    cheap = set(default_tasks())
+    return sum(per_task[task not in cheap] for task in resolve_tasks(study.probing.tasks))
+
+
+def projection_s(study: Config) -> float:
+    """Return the seconds of projecting one SAE's decoder."""
+    d, speed = study.decoder_metrics, THROUGHPUT[device_of(study)]
+    d_in, d_sae = study.source.d_in, study.saes.d_sae
+    tokens = min(d.batches * d.batch_tokens, study.source.held_out_tokens)
+    # Projections, their counts and order statistics (measured 2.5 products); every pair of rows.
+    return (3 * tokens + d_sae) * 2 * d_in * d_sae / speed.float32
+
+
+def samples_s(study: Config, samples: float) -> float:
+    """Return the seconds of making samples of a synthetic world; none where there is no world."""
+    if study.synthetic is None:
+        return 0.0
+    return samples * study.synthetic.features * stated.FEATURE_S
+
+
+def recovery_s(study: Config) -> float:
+    """Return the seconds of holding one SAE against the true features."""
+    return samples_s(study, study.source.held_out_tokens) + projection_s(study)
+
+
+def comparison_s(study: Config) -> float:
+    """Return the seconds of matching the latents of every pair of seeds at one L0."""
+    pairs = math.comb(len(study.saes.seeds), 2)
+    return pairs * stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5
+
+
+def probing_s(study: Config) -> float:
+    """Return the seconds of probing one SAE."""
+    p, tasks = study.probing, len(resolve_tasks(study.probing.tasks))
+    encoded = tasks * stated.ENCODED_ROWS * 2 * study.source.d_in * study.saes.d_sae
+    seconds = tasks * len(p.probe_k) * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
+    return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
+
+
+def staging_s(study: Config) -> float:
+    """Return the seconds of staging model and text."""
+    tokens = study.language_model.training_tokens + study.source.held_out_tokens
+    return 10 + tokens / stated.STAGED_TOKENS
+
+
+def trainings_s(study: Config, l0: tuple[float, ...]) -> float:
+    """Return the seconds of training the SAEs with these L0 in one job."""
+    return sum(train_s(study, each, len(l0)) for each in l0)
+
+
+def sealing_s(study: Config) -> float:
+    """Return the seconds of sealing the cache."""
+    return 1 + 0.05 * Layout.of(study.language_model).shards("training")
+
+
+def prompts_s(study: Config) -> float:
+    """Return the seconds of caching the activations of the probing prompts."""
+    return _forward_s(study, over_tasks(study, stated.TASK_TOKENS))
+
+
+def baselines_s(study: Config) -> float:
+    """Return the seconds of the probing baselines."""
+    return len(resolve_tasks(study.probing.tasks)) * study.source.d_in * stated.BASELINE_S
+
+
+def staging_bytes(study: Config) -> float:
+    """Return what staging holds: token and document of each row, int32, in pieces and whole."""
+    a = study.language_model
+    return 16.0 * (a.training_tokens + a.held_out_tokens)
+
+
+def _model_bytes(study: Config) -> float:
+    a = study.language_model
+    return stated.MODEL_PARAMETERS * a.d_in**2 * ITEM_BYTES[a.model.dtype]
+
+
+def caching_bytes(study: Config) -> float:
+    """Return what caching holds: the model, a shuffle window, and it once more while written."""
+    layout = Layout.of(study.language_model)
+    window = layout.window_shards * layout.shard_rows * layout.row_bytes
+    return _model_bytes(study) + 2 * window
+
+
+def prompts_bytes(study: Config) -> float:
+    """Return what caching the prompts' activations holds: the model, and the rows twice."""
+    rows = over_tasks(study, stated.TASK_ROWS)
+    return _model_bytes(study) + 2 * FLOAT * study.source.d_in * rows
+
+
+def training_bytes(study: Config, saes: int) -> float:
+    """Return what training some SAEs in one job holds in the host's memory."""
+    rows, sae = 0, FLOAT * sae_parameters(study)
+    if study.activations is not None:
+        # The split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
+        layout = Layout.of(study.activations)
+        rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+    if device_of(study) == "cuda":
+        # Initial SAEs; the saved one twice, a checkpoint while it is read.
+        return rows + (5 + saes) * sae
+    # Weights and Adam of each; gradients, and for a while all of one once more; latent
+    # activations and masks.
+    acts = FLOAT * _batch(study) * study.saes.d_sae
+    return rows + (3 * saes + 5) * sae + 6 * acts
+
+
+def projection_bytes(study: Config) -> float:
+    """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
+    batch = study.decoder_metrics.batch_tokens * study.saes.d_sae
+    return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch
+
+
+def probing_bytes(study: Config) -> float:
+    """Return what probing holds: the SAE twice, and the latents of a task's prompts."""
+    latents = stated.ENCODED_ROWS * study.saes.d_sae
+    return 2 * FLOAT * sae_parameters(study) + 6 * FLOAT * latents
+
+
+def _batch(study: Config) -> int:
+    return max(study.training(l0).batch_tokens for l0 in study.saes.l0)
+
+
+def gpu_mem_mb(study: Config, saes: int = 1) -> int:
+    """Return what a GPU must hold while training some SAEs, in MB.
+
+    Weights and Adam's two moments of each; of the one whose step it is the gradients, two
+    temporaries of that shape, latent activations and their masks; CUDA's own.
+    """
+    acts = FLOAT * _batch(study) * study.saes.d_sae
+    tensors = FLOAT * sae_parameters(study)
+    return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000

@@ -1,0 +1,93 @@
+"""The stated throughputs behind `costs`: what was measured, and what is only assumed.
+
+Figures for one CPU core were measured on the default study (one core with AVX-512, SAEs of 384 x
+768, 2,048 steps of 512 tokens); the trainings recorded in the tests are met within 35%. **Nothing
+was measured on a GPU**: those figures are assumed, at a sixth to two thirds of an H100's peak. An
+A100 takes about three times as long in float32; the time limits (`RUNTIME_SAFETY`) allow for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What one device sustains: a GPU, or one core, as jobs have one thread each."""
+
+    float32: float
+    """Training's matrix products with `precision: float32`, FLOP per s (a multiply-add is 2)."""
+    reduced: float
+    """The same with `precision: reduced`."""
+    model: float
+    """The language model's forward pass, FLOP per s."""
+    memory: float
+    """Bytes per s through the device's memory."""
+    start_s: float
+    """Seconds until a job begins its work: imports, the model or the SAE loaded."""
+
+
+THROUGHPUT = {
+    # Measured: 22 to 51 GFLOP/s over the whole step, which is 1.5 to 4.2 products and Adam; 8,000
+    # tokens/s through four blocks of MiniLM, 14 MFLOP each. `reduced` as without AMX.
+    "cpu": Throughput(100e9, 100e9, 110e9, 10e9, 15),
+    # Assumed. An H100's peaks: 67 TFLOP/s in float32, 495 in TF32, 990 in bfloat16, 3.3 TB/s.
+    "cuda": Throughput(40e12, 150e12, 100e12, 1.5e12, 90),
+}
+MODEL_FLOAT32_CUDA = 20e12
+"""The language model in float32 on a GPU, FLOP per s; assumed."""
+DISK_READ, DISK_WRITE = 500e6, 300e6
+"""Bytes per s of a shared file system to one job; assumed."""
+STAGED_TOKENS = 100_000
+"""Tokens per s of staging: documents read, split, tokenised and packed; measured 130,000."""
+
+FUSED_SPARSE, FUSED_PER_DENSITY, FUSED_DENSE = 1.5, 10.0, 4.2
+"""A step of the fused engine on a CPU, in products of the encoder's size: the first plus the second
+times l0 / d_sae, at most the third. Measured."""
+FUSED_CUDA, SAELENS = 5.0, 14.0
+"""The same on a GPU, where every product is dense (encoder, decoder, three gradients; assumed), and
+for SAELens' engine (measured 13.5 to 16 at 384 x 3072 on one core)."""
+WEIGHT_PASSES, ACT_PASSES = 7, 20
+"""Passes over the weights in a step (Adam: four tensors read, three written) and, on a GPU, over
+the batch's latent activations (assumed)."""
+
+BLOCK_PARAMETERS = 16
+"""Parameters of a transformer block in d_in^2; 12 in MiniLM and GPT-2, 15 in Gemma-2-2b."""
+MODEL_PARAMETERS = 750
+"""Parameters of a whole model in d_in^2, embeddings included; 150 in MiniLM, 300 in Llama-3.2-1b,
+490 in Gemma-2-2b, 720 in Gemma-2-9b."""
+
+FEATURE_S = 2e-8
+"""Seconds per sample and feature of a synthetic world, on a core."""
+SURVEYED_SAMPLES = 100 * 1024
+"""Samples on which a world's constants are measured."""
+MATCHING_S = 0.5
+"""Seconds of matching the latents of two seeds one to one, at 1,000 latents; it grows as the
+latents to the power of 2.5."""
+
+TASK_TOKENS, TASK_ROWS = (10_000, 205_000), (1_470, 3_380)
+"""Tokens of different prompts, and rows, per probing task: of the default subset, of the others.
+Counted on sae-probes' data."""
+FIT_S, ENCODED_ROWS = 0.15, 2_000
+"""Seconds of one sparse probe (measured 0.02 at L0 300 to 0.07 at L0 4, more where latents are
+larger), and rows encoded per task."""
+REFERENCE_ENGINE = 3.5
+"""sae-probes' own engine in times of the exact one; 3.1 at 2304 x 32768, from measured parts."""
+BASELINE_S = 2e-3
+"""Seconds of a task's logistic regression per dimension of the activations; measured 1.5e-3."""
+
+LIBRARIES_MB = {"cpu": 1500, "cuda": 4000}
+"""Host memory of torch and the other libraries: measured 400 to 1,000; with CUDA's assumed."""
+MEMORY_GROWTH = 1.5
+"""Memory of an attempt over that of the one before."""
+RUNTIME_SAFETY = 3.0
+"""Time limit over estimate. A job that runs out of time goes on from its checkpoint or its shards:
+a limit too low costs another place in the queue, one too high a longer wait for the first."""
+FLOOR_MIN, SMALL_FLOOR_MIN = 30, 10
+"""Shortest time limits: of staging, caching and training, and of all other jobs."""
+CHECKPOINT_COPIES = 3
+"""A checkpoint in weights: the weights and Adam's two moments."""
+MOST_POINTS, GPU_SHARE = 8, 0.9
+"""`points_per_job: auto`: the most SAEs of a job, and the part of a GPU's memory they may fill."""
+TAKE_OVER_S = 2.0
+"""Seconds of taking over an SAE that was trained in a group: its checksums."""

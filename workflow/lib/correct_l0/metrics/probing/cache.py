@@ -1,0 +1,213 @@
+"""Activations of the probing tasks, in the layout of sae-probes.
+
+Each different prompt goes through the model once. A task whose file is there and unchanged is not
+computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from correct_l0.errors import InputError
+from correct_l0.metrics.probing import CACHE_RECIPE
+from correct_l0.metrics.probing.data import Task, activations_file, read_task
+from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_manifest
+from correct_l0.settings.canonical import canonical
+from correct_l0.sources.language_model.language_model import LanguageModel
+from correct_l0.sources.language_model.model_files import count_positions, read_model_config
+from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.store import full_disk_named
+from correct_l0.sources.language_model.text import load_tokenizer, special_ids
+
+PROMPT_TOKENS = 1024
+"""The protocol keeps the last 1024 tokens of a prompt."""
+
+
+def probing_settings(activations: Activations) -> str:
+    """Return the settings that the probing activations depend on."""
+    kept = ("model", "hook_name", "d_in", "special_tokens")
+    return canonical({key: json.loads(canonical(activations)).get(key) for key in kept})
+
+
+def cache_probing(
+    activations: Activations,
+    cache: Path,
+    manifests: Sequence[Path],
+    load_model: Callable[[], LanguageModel],
+    forward_batch_tokens: int,
+) -> None:
+    """Write the activations and the manifest of each task.
+
+    Parameters
+    ----------
+    activations
+        Settings of the cache.
+    cache
+        Its folder, with `cache.json`.
+    manifests
+        `probing/tasks/{task}.json` of each task.
+    load_model
+        Returns the language model.
+    forward_batch_tokens
+        Tokens per forward pass.
+
+    Raises
+    ------
+    InputError
+        If a task is unknown, an activation is not finite, or the disk is full.
+    """
+    model_files = read_manifest(cache / "cache.json")["model"]
+    tasks = [read_task(path.stem) for path in manifests]
+    folder = cache / "probing"
+    expected = {
+        task.name: {
+            "model": _digest(model_files),
+            "prompts": _digest(task.prompts),
+        }
+        for task in tasks
+    }
+    files = {
+        task.name: activations_file(folder, activations.cache, task.name, activations.hook_name)
+        for task in tasks
+    }
+    settings = probing_settings(activations)
+    missing = [
+        task for task in tasks if not _is_there(files[task.name], settings, expected[task.name])
+    ]
+    if missing:
+        _compute(activations, missing, files, load_model, forward_batch_tokens)
+        for task in missing:
+            _write_record(files[task.name], settings, expected[task.name])
+    for task, manifest in zip(tasks, manifests, strict=True):
+        # The same bytes as before where nothing was computed: other studies were made from them.
+        record = read_manifest(_record(files[task.name]))
+        write_manifest(
+            manifest,
+            stage="cache_probing_activations",
+            recipe=CACHE_RECIPE,
+            parameters=settings,
+            inputs=expected[task.name],
+            outputs=[files[task.name]],
+            made_by={key: record.get(key) for key in ("code_version", "packages")},
+            task=task.name,
+            rows=len(task.prompts),
+            different_prompts=len(set(task.prompts)),
+        )
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _record(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _write_record(file: Path, settings: str, inputs: dict[str, str]) -> None:
+    write_manifest(
+        _record(file),
+        stage="cache_probing_activations",
+        recipe=CACHE_RECIPE,
+        parameters=settings,
+        inputs=inputs,
+        outputs=[file],
+    )
+
+
+def _is_there(file: Path, settings: str, inputs: dict[str, str]) -> bool:
+    """Tell whether a task's file is there and is what its record says."""
+    try:
+        check_manifest(
+            _record(file),
+            stage="cache_probing_activations",
+            recipe=CACHE_RECIPE,
+            parameters=settings,
+            inputs=inputs,
+        )
+    except InputError:
+        return False
+    return True
+
+
+def _compute(
+    activations: Activations,
+    tasks: Sequence[Task],
+    files: dict[str, Path],
+    load_model: Callable[[], LanguageModel],
+    batch_tokens: int,
+) -> None:
+    model = load_model()
+    prompts = list(dict.fromkeys(prompt for task in tasks for prompt in task.prompts))
+    drop = activations.special_tokens == "drop"
+    rows = read_prompts(model, prompts, drop, batch_tokens)
+    if not torch.isfinite(rows).all():
+        bad = int((~torch.isfinite(rows).all(dim=1)).sum())
+        raise InputError(
+            f"non-finite activations at {activations.hook_name} for {bad} of {len(prompts)} "
+            "probing prompts, all must be finite; set activations.model.dtype to float32"
+        )
+    number = {prompt: i for i, prompt in enumerate(prompts)}
+    for task in tasks:
+        values = rows[[number[prompt] for prompt in task.prompts]]
+        # Given a path, torch.save would write its name into the file.
+        content = io.BytesIO()
+        torch.save(values, content)
+        with full_disk_named(files[task.name].parent), replacing(files[task.name]) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+
+def read_prompts(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    drop_special: bool,
+    batch_tokens: int,
+) -> Float[Tensor, "prompts d_in"]:
+    """Return the activation at the last token of each prompt, in float32.
+
+    Parameters
+    ----------
+    model
+        The language model.
+    prompts
+        Texts; the last 1024 tokens of each are kept, or as many as the model has positions.
+    drop_special
+        Whether the SAEs see no special tokens: then the last token is the last one that is not
+        special. (sae-probes takes whatever comes last, which is [SEP] in BERT; there the two
+        differ, in models whose tokenizer adds nothing at the end they are the same.)
+    batch_tokens
+        Tokens per forward pass.
+    """
+    tokenizer = load_tokenizer(model.folder)
+    tokenizer.truncation_side = "left"
+    limit = min(PROMPT_TOKENS, count_positions(read_model_config(model.folder)) or PROMPT_TOKENS)
+    encoded = tokenizer(list(prompts), truncation=True, max_length=limit)["input_ids"]
+    contexts = [np.asarray(ids, dtype=np.int32) for ids in encoded]
+    specials = np.asarray(special_ids(tokenizer) if drop_special else (), dtype=np.int32)
+    rows = torch.empty((len(contexts), model.d_in))
+    for i, values in model.read_all(contexts, batch_tokens):
+        rows[i] = values[last_token(contexts[i], specials)]
+    return rows
+
+
+def last_token(tokens: Int[np.ndarray, "pos"], specials: Int[np.ndarray, "ids"]) -> int:
+    """Return the position of the last token that is not special, or of the last one.
+
+    Examples
+    --------
+    >>> last_token(np.array([101, 7, 8, 102]), np.array([101, 102]))
+    2
+    >>> last_token(np.array([101, 102]), np.array([101, 102]))
+    1
+    """
+    real = np.flatnonzero(~np.isin(tokens, specials))
+    return int(real[-1]) if len(real) else len(tokens) - 1

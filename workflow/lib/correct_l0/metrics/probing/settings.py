@@ -1,0 +1,27 @@
+"""The settings of sparse probing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from correct_l0.settings.base import Count, Section
+
+
+class Probing(Section):
+    """Sparse probing after Kantamneni et al."""
+
+    kept = True
+
+    tasks: Literal["none", "default", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "none"
+    )
+    """`none`: no probing. The `default` subset of 25 (chosen by cost alone), `all` 113 tasks, or a
+    list of task names."""
+
+    probe_k: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 16)
+    """Numbers of latents in a probe."""
+
+    engine: Literal["exact", "reference"] = "exact"
+    """`exact`: the same protocol with shared work. `reference`: sae-probes' own `run_sae_evals`."""

@@ -1,0 +1,294 @@
+"""Holding a study's manifests against the configuration and against each other.
+
+Gathering and `stale` judge by the same findings. Nothing heavy is imported here, because the
+workflow asks for them whenever its jobs are worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from correct_l0.errors import InputError
+from correct_l0.provenance.differences import describe_difference
+from correct_l0.provenance.findings import Finding, examine
+from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_content, read_manifest
+from correct_l0.stages import BY_RULE, OF_POINT
+from correct_l0.study.groups import split_labels
+from correct_l0.study.plan import Plan
+
+BASELINES = BY_RULE["probe_baselines"].room
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A point, or an L0 with all its seeds, that a room lacks, and why."""
+
+    l0: str
+    seed: int | None
+    room: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PointFiles:
+    """Folders and manifests of one point, by room; a room without an entry is a gap."""
+
+    l0: str
+    seed: int
+    folders: dict[str, Path]
+    manifests: dict[str, dict[str, Any]]
+
+
+def check_activations(plan: Plan) -> str:
+    """Return the digest of the activation cache that the configuration names.
+
+    Raises
+    ------
+    InputError
+        If it is not sealed or was made with other settings.
+    """
+    path = Path(plan.source_folder) / "manifest.json"
+    found, wanted = str(read_manifest(path).get("parameters")), plan.settings_source()
+    if found != wanted:
+        raise InputError(
+            f"{path}: made with other settings ({describe_difference(found, wanted)}); "
+            "name another cache or change the settings back"
+        )
+    return digest_of(path)
+
+
+def task_manifests(plan: Plan) -> dict[str, Path]:
+    """Return the manifest of each task's activations."""
+    return {task: Path(path) for task, path in plan.task_manifests().items()}
+
+
+def task_digests(plan: Plan) -> dict[str, str]:
+    """Return the digest of each task's activations, empty where they are missing."""
+    return {
+        task: digest_of(path) if path.exists() else ""
+        for task, path in task_manifests(plan).items()
+    }
+
+
+def examine_point(
+    plan: Plan,
+    l0: str,
+    seed: int,
+    activations: str | None,
+    tasks: Mapping[str, str | None],
+    quick: bool = False,
+) -> list[Finding]:
+    """Return what is found of one point's chain: its SAE, and what is measured of it.
+
+    Behind an SAE that does not stand nothing is looked at.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    l0, seed
+        The point.
+    activations
+        Digest of the activation cache.
+    tasks
+        Digest of each task's activations; empty where they are missing, None not to compare.
+    quick
+        As in `examine`.
+    """
+    inputs: dict[str, Mapping[str, str | None]] = {
+        plan.source_stage: {"activations": activations},
+        "cache_probing_activations": _known(tasks),
+    }
+    findings: list[Finding] = []
+    for stage in OF_POINT:
+        if not stage.asked(plan):
+            continue
+        finding = examine(
+            stage.room,
+            stage.result_of(plan, {"l0": l0, "seed": seed}),
+            stage=stage.rule,
+            recipe=stage.recipe,
+            parameters=stage.settings(plan, l0),
+            inputs={name: of for rule in stage.after for name, of in inputs.get(rule, {}).items()},
+            l0=l0,
+            seed=seed,
+            quick=quick,
+        )
+        if "cache_probing_activations" in stage.after:
+            finding = _with_lost_task(plan, finding, tasks)
+        findings.append(finding)
+        if stage.trains:
+            if finding.wrong:
+                break
+            inputs[stage.rule] = {"sae": digest_of_content(finding.manifest or {})}
+    return findings
+
+
+def examine_stability(
+    plan: Plan, saes: Mapping[tuple[str, int], str | None], quick: bool = False
+) -> list[Finding]:
+    """Return what is found of the comparisons of seeds, by L0.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    saes
+        Digest of the SAE of each point that stands; behind one that does not nothing is looked at.
+    quick
+        As in `examine`.
+    """
+    stage = BY_RULE["compare_seeds"]
+    findings = []
+    for l0, path in plan.stability_manifests().items():
+        inputs = {f"seed_{seed}": saes.get((l0, seed)) for seed in plan.study.saes.seeds}
+        if None not in inputs.values():
+            found = examine(
+                stage.room,
+                Path(path),
+                stage=stage.rule,
+                recipe=stage.recipe,
+                parameters=stage.settings(plan, l0),
+                inputs=inputs,
+                quick=quick,
+            )
+            findings.append(replace(found, l0=l0))
+    return findings
+
+
+def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
+    """Return what is found of the probing baselines."""
+    stage = BY_RULE["probe_baselines"]
+    finding = examine(
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
+        inputs=_known(tasks),
+        quick=quick,
+    )
+    return _with_lost_task(plan, finding, tasks)
+
+
+def _known(tasks: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the digests to compare: not those of activations that are missing."""
+    return {task: digest or None for task, digest in tasks.items()}
+
+
+def _with_lost_task(plan: Plan, finding: Finding, tasks: Mapping[str, str | None]) -> Finding:
+    """Return a finding that does not stand where activations that it was made from are missing."""
+    missing = [path for task, path in task_manifests(plan).items() if tasks.get(task) == ""]
+    if finding.wrong or not missing:
+        return finding
+    return replace(finding, wrong=Disagreement(missing[0], "missing"))
+
+
+def check_point(
+    plan: Plan, l0: str, seed: int, activations: str, tasks: Mapping[str, str | None]
+) -> tuple[PointFiles, list[Gap]]:
+    """Return what stands of one point, and why the rest does not; see `examine_point`."""
+    point = PointFiles(l0, seed, {}, {})
+    gaps: list[Gap] = []
+    for finding in examine_point(plan, l0, seed, activations, tasks):
+        folder = finding.path.parent
+        if finding.wrong:
+            log = _log(plan, finding.room, l0, seed)
+            gaps.append(Gap(l0, seed, finding.room, _reason(folder, finding.wrong, log)))
+        elif finding.manifest is not None:
+            point.folders[finding.room] = folder
+            point.manifests[finding.room] = finding.manifest
+    return point, gaps
+
+
+def check_stability(plan: Plan, points: Sequence[PointFiles]) -> tuple[dict[str, Path], list[Gap]]:
+    """Return the folder of each comparison of seeds that stands by L0, and the gaps.
+
+    Where an SAE does not stand, that is the gap.
+    """
+    saes = {
+        (point.l0, point.seed): digest_of_content(point.manifests["saes"])
+        for point in points
+        if "saes" in point.manifests
+    }
+    folders: dict[str, Path] = {}
+    gaps: list[Gap] = []
+    for finding in examine_stability(plan, saes):
+        folder, l0 = finding.path.parent, str(finding.l0)
+        if finding.wrong:
+            log = Path(plan.results) / "logs" / "compare_seeds" / f"l0_{l0}.log"
+            gaps.append(Gap(l0, None, "stability", _reason(folder, finding.wrong, log)))
+        else:
+            folders[l0] = folder
+    return folders, gaps
+
+
+def check_baselines(plan: Plan, tasks: Mapping[str, str | None]) -> Path:
+    """Return the folder of the probing baselines.
+
+    Raises
+    ------
+    InputError
+        If they are missing or were made with other settings.
+    """
+    finding = examine_baselines(plan, tasks)
+    if finding.wrong:
+        raise InputError(_refusal(finding.path.parent, finding.wrong))
+    return finding.path.parent
+
+
+def result_key(room: str, l0: str | None = None, seed: int | None = None) -> str:
+    """Return the name of a result among the inputs of the tables: of a point, an L0 or the study.
+
+    Examples
+    --------
+    >>> result_key("saes", "4", 0), result_key("stability", "4")
+    ('saes/l0_4/seed_0', 'stability/l0_4')
+    """
+    of_l0 = room if l0 is None else f"{room}/l0_{l0}"
+    return of_l0 if seed is None else f"{of_l0}/seed_{seed}"
+
+
+def result_keys(plan: Plan) -> list[str]:
+    """Return the key of every result that the tables of a study are made from."""
+    rooms = ("saes", *plan.rooms)
+    return [
+        *(result_key(room, *point) for point in plan.points for room in rooms),
+        *(result_key("stability", l0) for l0 in plan.stability_manifests()),
+        *((BASELINES,) if "probing" in rooms else ()),
+    ]
+
+
+def _refusal(folder: Path, wrong: Disagreement) -> str:
+    if not wrong.path.is_relative_to(folder):
+        return f"{wrong.path}: {wrong.words}; run again"
+    return f"{wrong.path}: {wrong.words}; delete {folder} and run again"
+
+
+def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
+    """Return the log of a point's job; of an SAE without one, that of its last group, if any."""
+    logs = Path(plan.results) / "logs"
+    stage = next(stage for stage in OF_POINT if stage.room == room)
+    own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
+    if not stage.trains or own.exists():
+        return own
+    groups = (logs / "train_points" / f"seed_{seed}").glob("l0_*.log")
+    its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]
+    return max(its, key=lambda path: path.stat().st_mtime, default=own)
+
+
+def _reason(folder: Path, wrong: Disagreement, log: Path) -> str:
+    """Return why a point is missing: the failure it left behind, else what is wrong with it."""
+    failure = folder / "failure.json"
+    if failure.exists():
+        return str(read_manifest(failure).get("reason", "failed without a reason"))
+    if (folder / "manifest.json").exists():
+        return _refusal(folder, wrong)
+    if not log.exists():
+        return "not run"
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else f"not made; see {log}"

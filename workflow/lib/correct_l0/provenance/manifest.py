@@ -1,0 +1,300 @@
+"""Manifests: what a result was made from, and whether it still is what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from correct_l0 import __version__
+from correct_l0.errors import InputError
+from correct_l0.provenance.differences import describe_difference
+
+DAMAGED = "damaged, without its inputs or outputs"
+PACKAGES: tuple[str, ...] = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr")
+PACKAGES += ("sae-probes", "scikit-learn", "numba")
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a torn one. The temporary name keeps the
+    suffix and carries machine and process id, so that two writers never share it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = f"{socket.gethostname()}.{os.getpid()}"
+    temporary = path.with_name(f".{path.stem}.{writer}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, content: Mapping[str, Any]) -> None:
+    """Write JSON by temporary name and rename; NaN and infinity are refused."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def code_version() -> str:
+    """Return the package's version, with the git commit where the code runs from a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+    return f"{__version__}+{commit}"
+
+
+def write_manifest(
+    path: Path | str,
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str],
+    outputs: Iterable[Path | str],
+    made_by: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> None:
+    """Write the manifest of a finished result; the last file a job writes.
+
+    Parameters
+    ----------
+    path
+        The manifest. Its outputs are named relative to its folder.
+    stage
+        Name of the stage, such as `train_sae`.
+    recipe
+        The stage's `RECIPE`: a whole number that changes when its numbers do.
+    parameters
+        Canonical JSON string of the settings (`config.canonical`).
+    inputs
+        Digest of each input's manifest (`digest_of`), by name.
+    outputs
+        Files whose sizes and checksums are recorded.
+    made_by
+        `code_version` and `packages` where the outputs were made before; else those of now.
+    **facts
+        What else is worth keeping: seed, device, wall time, measurements.
+    """
+    folder = Path(path).parent
+    if made_by is None:
+        versions = {name: package_version(name) for name in PACKAGES}
+        made_by = {"code_version": code_version(), "packages": versions}
+    write_json(
+        path,
+        {
+            "stage": stage,
+            "recipe": recipe,
+            "parameters": parameters,
+            "inputs": dict(inputs),
+            "outputs": {
+                os.path.relpath(file, folder): {
+                    "bytes": os.path.getsize(file),
+                    "sha256": sha256_of(file),
+                }
+                for file in outputs
+            },
+            **facts,
+            **made_by,
+        },
+    )
+
+
+def package_version(package: str) -> str | None:
+    """Return an installed package's version, None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def read_manifest(path: Path | str) -> dict[str, Any]:
+    """Return a manifest.
+
+    Raises
+    ------
+    InputError
+        If it is missing, cannot be read or is not JSON.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; run the job that makes it again") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); let it be read, or delete it and run again"
+        ) from None
+    except ValueError:
+        raise InputError(f"{path}: damaged, not JSON; delete it and run again") from None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: damaged, not a manifest; delete it and run again")
+    return manifest
+
+
+def read_or_empty(path: Path | str) -> dict[str, Any]:
+    """Return a manifest, empty where it is missing or damaged."""
+    try:
+        return read_manifest(path)
+    except InputError:
+        return {}
+
+
+def digest_of(path: Path | str) -> str:
+    """Return what identifies a result: the sha256 over stage, recipe, parameters, inputs, outputs.
+
+    Wall times, versions and the device are left out, so that the same bytes made twice have the
+    same digest.
+    """
+    return digest_of_content(read_manifest(path))
+
+
+def digest_of_content(manifest: Mapping[str, Any]) -> str:
+    """Return `digest_of` of a manifest that is already read."""
+    keys = ("stage", "recipe", "parameters", "inputs", "outputs")
+    identity = {key: manifest.get(key) for key in keys}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest names its inputs, and its outputs with size and checksum."""
+    inputs, outputs = manifest.get("inputs"), manifest.get("outputs")
+    return (
+        isinstance(inputs, dict)
+        and isinstance(outputs, dict)
+        and all(isinstance(x, dict) and {"bytes", "sha256"} <= x.keys() for x in outputs.values())
+    )
+
+
+class Disagreement(NamedTuple):
+    """Why a result does not stand: the manifest or the file concerned, and what is wrong."""
+
+    path: Path
+    words: str
+    settings: tuple[str, str] | None = None
+    """Where the settings differ, those found and those wanted."""
+
+
+def disagreement(
+    path: Path | str,
+    manifest: Mapping[str, Any],
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str | None],
+    without_checksum: Container[str] = (),
+) -> Disagreement | None:
+    """Return the first way in which a manifest is not what the configuration asks for, if any.
+
+    The arguments are those of `check_manifest`; an input whose digest is None is not compared.
+    """
+    path = Path(path)
+    for key, wanted in (("stage", stage), ("recipe", recipe)):
+        if manifest.get(key) != wanted:
+            return Disagreement(path, f"{key} is {manifest.get(key)!r}, not {wanted!r}")
+    if manifest.get("parameters") != parameters:
+        settings = str(manifest.get("parameters")), parameters
+        words = f"made with other settings ({describe_difference(*settings)})"
+        return Disagreement(path, words, settings)
+    if not is_whole(manifest):
+        return Disagreement(path, DAMAGED)
+    found = manifest["inputs"]
+    wrong = [name for name, wanted in inputs.items() if wanted not in (None, found.get(name))]
+    if wrong := wrong or sorted(found.keys() ^ inputs.keys()):
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        return Disagreement(path, f"made from another {', '.join(wrong[:3])}{more}")
+    return _wrong_output(path, manifest, without_checksum)
+
+
+def check_manifest(
+    path: Path | str,
+    *,
+    stage: str,
+    recipe: int,
+    parameters: str,
+    inputs: Mapping[str, str],
+    without_checksum: Container[str] = (),
+) -> dict[str, Any]:
+    """Return a manifest after holding it against the configuration and its files.
+
+    Of outputs named in `without_checksum` only the size is looked at.
+
+    Raises
+    ------
+    InputError
+        Naming the first disagreement: stage, recipe, a parameter, an input's digest, or a file
+        that is missing, of another size or of another checksum.
+    """
+    manifest = read_manifest(path)
+    wrong = disagreement(
+        path,
+        manifest,
+        stage=stage,
+        recipe=recipe,
+        parameters=parameters,
+        inputs=inputs,
+        without_checksum=without_checksum,
+    )
+    if wrong:
+        raise InputError(f"{wrong.path}: {wrong.words}; delete {Path(path).parent} and run again")
+    return manifest
+
+
+def check_outputs(path: Path | str, remedy: str) -> None:
+    """Hold a manifest's outputs against the sizes and checksums it gives.
+
+    Raises
+    ------
+    InputError
+        Naming the first file that is missing or differs, with the remedy.
+    """
+    if wrong := _wrong_output(Path(path), read_manifest(path)):
+        raise InputError(f"{wrong.path}: {wrong.words}; {remedy}")
+
+
+def _wrong_output(
+    path: Path, manifest: Mapping[str, Any], without_checksum: Container[str] = ()
+) -> Disagreement | None:
+    if not is_whole(manifest):
+        return Disagreement(path, DAMAGED)
+    for name, expected in manifest["outputs"].items():
+        file = os.path.normpath(path.parent / name)
+        try:
+            size = os.stat(file).st_size
+        except OSError:
+            return Disagreement(Path(file), "missing")
+        if size != expected["bytes"]:
+            return Disagreement(Path(file), f"{size} bytes, not {expected['bytes']}")
+        if name not in without_checksum and sha256_of(file) != expected["sha256"]:
+            return Disagreement(Path(file), "bytes differ from its manifest's checksum")
+    return None
+
+
+def checked_digest_of(path: Path | str) -> str:
+    """Return `digest_of` after `check_outputs`; where a file is damaged, its manifest must go.
+
+    For results whose files Snakemake does not know: it makes them again once the manifest is gone.
+    """
+    check_outputs(path, f"delete {path} and run again")
+    return digest_of(path)

@@ -1,0 +1,76 @@
+"""A training job: SAEs of one seed, trained on a sealed cache or taken over where they are there.
+
+torch takes seconds to import, which a trained SAE, such as a group's, need not wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from correct_l0.errors import InputError
+from correct_l0.jobs.job import resolve_device
+from correct_l0.provenance.manifest import digest_of
+from correct_l0.saes.finished import still_to_train
+from correct_l0.saes.settings import PointJob, parse_settings
+
+
+def train_saes(
+    activations: Path | str,
+    points: Sequence[PointJob],
+    *,
+    device: str,
+    checkpoint_s: float,
+    threads: int,
+) -> dict[PointJob, InputError]:
+    """Train SAEs, go on from their checkpoints, or take over what is there.
+
+    Parameters
+    ----------
+    activations
+        The source's manifest.
+    points
+        The SAEs: of one seed and one `batch_tokens`.
+    device
+        `auto`, `cpu` or `cuda`.
+    checkpoint_s
+        Seconds between checkpoints.
+    threads
+        Threads of torch.
+
+    Returns
+    -------
+    dict of PointJob to InputError
+        The points that failed, and why (`points.train_points`).
+
+    Raises
+    ------
+    InputError
+        If the source is damaged, or the device is not there.
+    """
+    rest = still_to_train(points, digest_of(activations))
+    if not rest:
+        return {}
+
+    import torch
+
+    from correct_l0.saes.points import train_points
+    from correct_l0.sources import open_source
+
+    torch.set_num_threads(threads)
+    device = resolve_device(device)
+    batch_tokens = parse_settings(rest[0].settings_json).training.batch_tokens
+    source = open_source(activations)
+    # Beside a GPU the next batches are read while it works.
+    ahead = device != "cpu"
+    batches = source.stream(
+        rest[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
+    )
+    return train_points(
+        source,
+        batches,
+        rest,
+        device=device,
+        checkpoint_s=checkpoint_s,
+        metadata=source.metadata,
+    )

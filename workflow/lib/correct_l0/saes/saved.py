@@ -1,0 +1,191 @@
+"""A trained SAE in its folder, in SAELens' inference format.
+
+SAELens reads the same folder with `SAE.load_from_disk`, but takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from correct_l0.errors import InputError
+from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_json
+
+REQUIRED = {
+    "architecture": "jumprelu",
+    "normalize_activations": "none",
+    "reshape_activations": "none",
+}
+
+WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+
+
+@dataclass(frozen=True)
+class SavedSae:
+    """An inference JumpReLU SAE that takes raw activations.
+
+    Attributes
+    ----------
+    W_enc, b_enc, threshold
+        Encoder of shape (d_in, d_sae), bias and threshold of shape (d_sae,).
+    W_dec, b_dec
+        Decoder of shape (d_sae, d_in), bias of shape (d_in,), in units of the raw activations.
+    apply_b_dec_to_input
+        Whether `b_dec` is subtracted from the input before encoding.
+    """
+
+    W_enc: Float[Tensor, "d_in d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+    W_dec: Float[Tensor, "d_sae d_in"]
+    b_dec: Float[Tensor, " d_in"]
+    threshold: Float[Tensor, " d_sae"]
+    apply_b_dec_to_input: bool = True
+
+    @property
+    def d_in(self) -> int:
+        """Width of the activations."""
+        return self.W_dec.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return self.W_dec.shape[0]
+
+    def to(self, device: str) -> SavedSae:
+        """Return the same SAE on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return SavedSae(**moved)
+
+    def encode(
+        self, x: Float[Tensor, "batch d_in"], columns: Int[Tensor, " latents"] | None = None
+    ) -> Float[Tensor, "batch latents"]:
+        """Return latent activations, of all latents or of some.
+
+        Parameters
+        ----------
+        x
+            Raw activations.
+        columns
+            Latents to compute, in the order wanted; all by default.
+
+        References
+        ----------
+        Rajamanoharan et al., arXiv 2407.14435, equation 2: JumpReLU(z) = z H(z - threshold),
+        here with SAELens' ReLU on z, which matters only for a negative threshold.
+
+        Examples
+        --------
+        Pre-activations 3 and 1 against thresholds of 2:
+
+        >>> one = torch.eye(2)
+        >>> sae = SavedSae(one, torch.zeros(2), one, torch.zeros(2), torch.full((2,), 2.0))
+        >>> sae.encode(torch.tensor([[3.0, 1.0]]))
+        tensor([[3., 0.]])
+        """
+        W_enc, b_enc, threshold = self.W_enc, self.b_enc, self.threshold
+        if columns is not None:
+            W_enc, b_enc, threshold = W_enc[:, columns], b_enc[columns], threshold[columns]
+        x = x.to(W_enc.dtype) - self.b_dec * self.apply_b_dec_to_input
+        pre_acts = x @ W_enc + b_enc
+        return torch.relu(pre_acts) * (pre_acts > threshold)
+
+    def decode(self, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
+        """Return the reconstruction of raw activations from latent activations."""
+        return acts @ self.W_dec + self.b_dec
+
+
+def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, Any]) -> list[Path]:
+    """Write an inference SAE on the CPU as SAELens does, keys in order; return the files.
+
+    Parameters
+    ----------
+    folder
+        Where `cfg.json` and `sae_weights.safetensors` go.
+    sae
+        The SAE.
+    metadata
+        What SAELens' `cfg.metadata` shall hold.
+    """
+    cfg, weights = Path(folder) / "cfg.json", Path(folder) / "sae_weights.safetensors"
+    content = {
+        **REQUIRED,
+        "apply_b_dec_to_input": sae.apply_b_dec_to_input,
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "device": "cpu",
+        "dtype": str(sae.W_dec.dtype).removeprefix("torch."),
+        "metadata": metadata,
+    }
+    write_json(cfg, json.loads(json.dumps(content, sort_keys=True)))
+    with replacing(weights) as path:
+        save_file({name: getattr(sae, name).contiguous() for name in WEIGHTS}, path)
+        # safetensors makes files that only their owner can read.
+        path.chmod(0o644)
+    return [cfg, weights]
+
+
+def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
+    """Return the SAE saved in a folder by SAELens.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or the SAE is not an inference JumpReLU SAE on raw
+        activations: a BatchTopK SAE in training form gives codes that depend on the batch.
+    """
+    folder = Path(folder)
+    try:
+        settings = json.loads((folder / "cfg.json").read_text())
+        weights = load_file(folder / "sae_weights.safetensors", device=device)
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or folder}: missing; train this SAE again") from None
+    except (ValueError, SafetensorError) as error:
+        raise InputError(f"{folder}: damaged SAE ({error}); train it again") from None
+    for key, wanted in REQUIRED.items():
+        if settings.get(key, "none") != wanted:
+            raise InputError(
+                f"{folder}: {key} is {settings.get(key)!r}, not {wanted!r}; "
+                "save the SAE in its inference form"
+            )
+    dtype = getattr(torch, str(settings["dtype"]).removeprefix("torch."))
+    missing = [name for name in WEIGHTS if name not in weights]
+    if missing:
+        raise InputError(f"{folder}: no {', '.join(missing)} among the weights; train it again")
+    return SavedSae(
+        **{name: weights[name].to(dtype) for name in WEIGHTS},
+        apply_b_dec_to_input=bool(settings.get("apply_b_dec_to_input", True)),
+    )
+
+
+def open_trained_sae(
+    manifest_path: Path | str, device: str = "cpu"
+) -> tuple[SavedSae, Mapping[str, Any]]:
+    """Return a point's SAE and its manifest, after holding the files against the manifest.
+
+    Raises
+    ------
+    InputError
+        If the manifest is not one of `train_sae`, a file disagrees with it, or the SAE cannot be
+        used (see `load_saved_sae`).
+    """
+    facts = read_manifest(manifest_path)
+    check_manifest(
+        manifest_path,
+        stage="train_sae",
+        recipe=facts.get("recipe", 0),
+        parameters=str(facts.get("parameters")),
+        inputs=facts.get("inputs") or {},
+    )
+    return load_saved_sae(Path(manifest_path).parent / "sae", device), facts

@@ -1,0 +1,165 @@
+"""The sweep: which SAEs there are, how one is trained, and what may differ for one L0."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from correct_l0.settings.base import (
+    Count,
+    Fraction,
+    PositiveFloat,
+    Section,
+    Seed,
+    check_unique,
+    format_l0,
+)
+
+__all__ = ["Saes", "Training", "TrainingOverride"]
+
+
+class Training(Section):
+    """Training parameters of one SAE; every one can be overridden for one L0."""
+
+    training_tokens: Count
+    """Tokens seen by each SAE; more than are cached means several epochs."""
+
+    batch_tokens: Count = 4096
+    """Tokens per training step."""
+
+    lr: PositiveFloat = 3e-4
+    """Learning rate of Adam."""
+
+    lr_warm_up_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of linear warm-up."""
+
+    lr_decay_fraction: Fraction = 0.0
+    """Final fraction of the steps over which the learning rate falls linearly to zero."""
+
+    aux_loss_coefficient: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the auxiliary loss that revives dead latents."""
+
+    dead_feature_window: Count = 1000
+    """Steps without firing after which a latent counts as dead."""
+
+    engine: Literal["fused", "saelens"] = "fused"
+    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference."""
+
+    precision: Literal["float32", "reduced"] = "float32"
+    """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
+    with AMX (slower on other CPUs)."""
+
+    @property
+    def steps(self) -> int:
+        """Training steps; a last, incomplete batch is left out."""
+        return self.training_tokens // self.batch_tokens
+
+    @property
+    def decay_steps(self) -> int:
+        """Steps at the end over which the learning rate falls to zero."""
+        return round(self.lr_decay_fraction * self.steps)
+
+    def unusable_at(self, l0: float) -> str:
+        """Return why no SAE of this target L0 can be trained so; empty where one can."""
+        label = f"l0 {format_l0(l0)}"
+        if self.steps < 1:
+            return (
+                f"{label}: training_tokens {self.training_tokens} is below batch_tokens "
+                f"{self.batch_tokens}: not one step; train longer or make the batch smaller"
+            )
+        if self.lr_warm_up_steps + self.decay_steps > self.steps:
+            return (
+                f"{label}: lr_warm_up_steps {self.lr_warm_up_steps} and {self.decay_steps} steps "
+                f"of decay exceed the {self.steps} steps of training; shorten them"
+            )
+        if int(l0 * self.batch_tokens) < 1:
+            return (
+                f"{label}: a batch of {self.batch_tokens} tokens selects no latent, it must select "
+                "at least one; raise l0 or batch_tokens"
+            )
+        return ""
+
+
+def _optional(field: FieldInfo) -> Any:
+    limited: Any = field.annotation
+    if field.metadata:
+        limited = Annotated[(limited, *field.metadata)]
+    return limited | None
+
+
+TrainingOverride = create_model(
+    "TrainingOverride",
+    __base__=Section,
+    __doc__="Training parameters of one L0 point that differ from the shared ones.",
+    **{
+        name: (_optional(field), Field(None, description=field.description))
+        for name, field in Training.model_fields.items()
+    },
+)  # type: ignore[call-overload]
+
+
+class Saes(Section):
+    """The sweep: one BatchTopK SAE per L0 and seed."""
+
+    kept = True
+
+    d_sae: Count
+    """Number of latents."""
+
+    l0: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    """Target L0 (mean active latents per token) of each point; fractions are allowed."""
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """Seeds; each L0 is trained once per seed (initialisation and order of the data)."""
+
+    training: Training
+    """Shared training parameters."""
+
+    overrides: dict[PositiveFloat, TrainingOverride] = Field({})  # type: ignore[valid-type]
+    """Training parameters for single L0 points, by L0."""
+
+    checkpoint_min: PositiveFloat = 10.0
+    """Minutes between checkpoints. No effect on the numbers."""
+
+    points_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
+    """SAEs of one seed that one job trains, reading the data once, 1 to 16. `auto`: on a GPU as
+    many as its memory holds, at most 8; on a CPU 1. No effect on the numbers."""
+
+    gpu_memory_gb: PositiveFloat = 80.0
+    """For `points_per_job: auto`: a GPU's memory in GB. No effect on the numbers."""
+
+    @field_validator("points_per_job", mode="before")
+    @classmethod
+    def _check_points_per_job(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value != "auto" and not (whole and 1 <= value <= 16):
+            raise ValueError(f"{value!r} is not usable; give auto or a whole number from 1 to 16")
+        return value
+
+    @model_validator(mode="after")
+    def _check_points(self) -> Saes:
+        for l0 in self.l0:
+            if l0 > self.d_sae:
+                raise ValueError(
+                    f"l0 {l0:g} is above d_sae {self.d_sae}; lower it or widen the SAE"
+                )
+        check_unique(l0=self.l0, seeds=self.seeds)
+        for l0 in self.l0:
+            if wrong := self.training_of(l0).unusable_at(l0):
+                raise ValueError(wrong)
+        for l0 in self.overrides:
+            if l0 not in self.l0:
+                known = ", ".join(format_l0(x) for x in self.l0)
+                raise ValueError(
+                    f"overrides name l0 {l0:g}, which is not in the list ({known}); "
+                    "add it there or remove the override"
+                )
+        return self
+
+    def training_of(self, l0: float) -> Training:
+        """Return the training parameters of one L0 point, overrides applied."""
+        override = self.overrides.get(float(l0))
+        changed: dict[str, Any] = override.model_dump(exclude_none=True) if override else {}
+        return self.training.model_copy(update=changed)

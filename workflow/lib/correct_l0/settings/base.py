@@ -1,0 +1,50 @@
+"""What every section of a configuration is made of: its base class and the kinds of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Count = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+def format_l0(l0: float) -> str:
+    """Return the label of a target L0 in paths and tables.
+
+    Examples
+    --------
+    >>> format_l0(16.0), format_l0(10.95)
+    ('16', '10.95')
+    """
+    return f"{l0:.10g}"
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are refused, values cannot change later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    kept: ClassVar[bool] = False
+    """Whether its canonical string is kept in manifests, where settings are compared."""
+
+
+def check_unique(**lists: Sequence[float]) -> None:
+    """Refuse a list that names a value more than once.
+
+    Values that differ by less than their labels show count as the same.
+
+    Raises
+    ------
+    ValueError
+        Naming the list and the value.
+    """
+    for name, values in lists.items():
+        labels = [format_l0(value) for value in values]
+        for label in dict.fromkeys(x for x in labels if labels.count(x) > 1):
+            raise ValueError(f"{name} lists {label} more than once; keep one")

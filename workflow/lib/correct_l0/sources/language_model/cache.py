@@ -1,0 +1,295 @@
+"""One caching job: forward passes over its shuffle windows, written as whole shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from correct_l0.errors import InputError
+from correct_l0.provenance.manifest import (
+    PACKAGES,
+    digest_of,
+    package_version,
+    read_manifest,
+    write_manifest,
+)
+from correct_l0.sources.language_model import RECIPE
+from correct_l0.sources.language_model.language_model import LanguageModel
+from correct_l0.sources.language_model.layout import (
+    SPLITS,
+    Layout,
+    Window,
+    identity_settings,
+    job_windows,
+)
+from correct_l0.sources.language_model.packing import kept_rows
+from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.store import ShardWriter, ensure_store
+from correct_l0.sources.language_model.text import StagedText
+
+
+def cache_job(
+    activations: Activations,
+    cache: Path,
+    job: int,
+    load_model: Callable[[], LanguageModel],
+    forward_batch_tokens: int,
+) -> None:
+    """Cache the windows of one job and write `parts/part_{job}.json`.
+
+    Shards that an earlier run finished are verified and kept; the model is loaded only where
+    something is left to do.
+
+    Parameters
+    ----------
+    activations
+        Settings of the cache.
+    cache
+        Its folder, with `cache.json` and the staged text.
+    job
+        Number of the job.
+    load_model
+        Returns the language model.
+    forward_batch_tokens
+        Tokens per forward pass.
+
+    Raises
+    ------
+    InputError
+        If an activation is not finite, the disk is full, or another store is there.
+    """
+    started = time.perf_counter()
+    writer = store_writer(activations, cache)
+    run = _Run(activations, cache, writer, load_model, forward_batch_tokens)
+    windows = windows_of_jobs(activations, cache)[job]
+    shards = [shard for window in windows for shard in run.window(window)]
+    write_manifest(
+        cache / "parts" / f"part_{job}.json",
+        stage="cache_activations",
+        recipe=RECIPE,
+        parameters=identity_settings(activations),
+        inputs={"text": digest_of(cache / "text" / "manifest.json")},
+        outputs=[],
+        identity=writer.identity,
+        job=job,
+        shards=shards,
+        tokens_computed=run.rows_computed,
+        tokens_per_s=run.tokens_per_s,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def store_writer(activations: Activations, cache: Path) -> ShardWriter:
+    """Return the writer of a cache's store, which is made where it is not there.
+
+    Raises
+    ------
+    InputError
+        If another store is there, or the disk is full.
+    """
+    layout = Layout.of(activations)
+    model = read_manifest(cache / "cache.json")["model"]
+    text_digest = digest_of(cache / "text" / "manifest.json")
+    identity = _digest([RECIPE, identity_settings(activations), text_digest, model])
+    facts = provenance(activations, model, cache)
+    ensure_store(cache / "store", layout, {"identity": identity, **facts})
+    return ShardWriter(cache, layout, identity)
+
+
+def windows_of_jobs(activations: Activations, cache: Path) -> list[list[Window]]:
+    """Return the windows of each job, as they were settled when the cache was staged."""
+    record = read_manifest(cache / "cache.json")
+    return job_windows(Layout.of(activations), int(record["shards_per_job"]))
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class _Run:
+    """What the windows of one job share."""
+
+    def __init__(
+        self,
+        activations: Activations,
+        cache: Path,
+        writer: ShardWriter,
+        load_model: Callable[[], LanguageModel],
+        forward_batch_tokens: int,
+    ) -> None:
+        self.activations = activations
+        self.cache = cache
+        self.layout = writer.layout
+        self.writer = writer
+        self.load_model = load_model
+        self.forward_batch_tokens = forward_batch_tokens
+        self.model: LanguageModel | None = None
+        self.rows_computed = 0
+        self.forward_s = 0.0
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        return self.rows_computed / self.forward_s if self.forward_s else None
+
+    def window(self, window: Window) -> list[dict[str, Any]]:
+        """Return the records of a window's shards, computing those that are not there."""
+        split = window.split
+        numbers = self.layout.window_shard_range(window)
+        records = {}
+        for shard in numbers:
+            record = self.writer.finished(split, shard)
+            if record is not None:
+                records[shard] = record
+        if len(records) < len(numbers):
+            columns = self._read(window)
+        for shard in (shard for shard in numbers if shard not in records):
+            start, stop = self.layout.shard_range(split, shard)
+            part = slice(start - window.start, stop - window.start)
+            records[shard] = self._write(split, shard, {k: v[part] for k, v in columns.items()})
+        return [{"split": split, "shard": shard, **records[shard]} for shard in numbers]
+
+    def _read(self, window: Window) -> dict[str, Tensor]:
+        if self.model is None:
+            self.model = self.load_model()
+        started = time.perf_counter()
+        text = StagedText(self.cache / "text", window.split)
+        order = shuffle_order(self.activations.seed, window)
+        columns = read_window(
+            self.model, text, window, order, self.layout, self.forward_batch_tokens
+        )
+        self.forward_s += time.perf_counter() - started
+        self.rows_computed += window.stop - window.start
+        return columns
+
+    def _write(self, split: str, shard: int, columns: dict[str, Tensor]) -> dict[str, Any]:
+        acts = columns["acts"]
+        check_finite(acts, split, shard, self.activations)
+        arrays = {name: values.numpy() for name, values in columns.items() if name != "acts"}
+        # Zarr 3.1 has no bfloat16.
+        bits = acts.view(torch.uint16) if acts.dtype == torch.bfloat16 else acts
+        arrays["acts"] = bits.numpy()
+        return self.writer.write(split, shard, arrays, **statistics(acts))
+
+
+def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, "rows"]:
+    """Return which row of a window's stream is stored at each of its places."""
+    entropy = [seed, SPLITS.index(window.split), window.index]
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    return generator.permutation(window.stop - window.start)
+
+
+def read_window(
+    model: LanguageModel,
+    text: StagedText,
+    window: Window,
+    order: Int[np.ndarray, "rows"],
+    layout: Layout,
+    batch_tokens: int,
+) -> dict[str, Tensor]:
+    """Return the stored columns of a window.
+
+    Parameters
+    ----------
+    model
+        The language model.
+    text
+        The staged contexts of the window's split.
+    window
+        Rows of the split.
+    order
+        Row of the stream at each place, counted from the window's first.
+    layout
+        Width and type of the activations.
+    batch_tokens
+        Tokens per forward pass.
+
+    Returns
+    -------
+    dict
+        `acts` of shape (rows, d_in) in the logical type on disk; `token_id`, `document_id` and
+        `position` of shape (rows,), int32.
+    """
+    rows = window.stop - window.start
+    place = np.empty(rows, dtype=np.int64)
+    place[order] = np.arange(rows)
+    acts = torch.empty((rows, layout.d_in), dtype=getattr(torch, layout.dtype))
+    columns = np.empty((3, rows), dtype=np.int32)
+    numbers = text.covering(window.start, window.stop)
+    contexts = [text.tokens(context) for context in numbers]
+    for i, values in model.read_all(contexts, batch_tokens, acts.dtype):
+        kept = np.flatnonzero(kept_rows(contexts[i], text.dropped_ids))
+        first = int(text.row_starts[numbers[i]]) - window.start
+        # A context may begin before the window or end after it.
+        kept = kept[max(0, -first) : rows - first]
+        at = place[max(0, first) : max(0, first) + len(kept)]
+        acts[torch.from_numpy(at)] = values[torch.from_numpy(kept)]
+        columns[:, at] = contexts[i][kept], text.documents(numbers[i])[kept], kept
+    names = ("token_id", "document_id", "position")
+    return {"acts": acts, **dict(zip(names, map(torch.from_numpy, columns), strict=True))}
+
+
+def check_finite(
+    acts: Float[Tensor, "rows d_in"], split: str, shard: int, activations: Activations
+) -> None:
+    """Refuse activations that are infinite or not a number.
+
+    Raises
+    ------
+    InputError
+        Naming the shard, the row, the hook and the remedy.
+    """
+    finite = torch.isfinite(acts).all(dim=1)
+    if finite.all():
+        return
+    row = int((~finite).nonzero()[0])
+    remedy = (
+        "the values leave float16's range of 65504; set activations.dtype to bfloat16 or float32"
+        if activations.dtype == "float16" and not acts.isnan().any()
+        else "set activations.model.dtype to float32, or check the model's weights"
+    )
+    raise InputError(
+        f"non-finite activations at {activations.hook_name} in row {row} of {split} shard {shard} "
+        f"({int((~finite).sum())} rows of {len(acts)}), all must be finite; {remedy}"
+    )
+
+
+def statistics(acts: Float[Tensor, "rows d_in"], block: int = 16_384) -> dict[str, Any]:
+    """Return the sum of the rows and of their norms, in float64, of the values as stored.
+
+    Examples
+    --------
+    >>> statistics(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]}
+    """
+    parts = [part.double() for part in acts.split(block)]
+    return {
+        "norm_sum": float(sum(part.norm(dim=1).sum() for part in parts)),
+        "vector_sum": torch.stack([part.sum(dim=0) for part in parts]).sum(dim=0).tolist(),
+    }
+
+
+def provenance(activations: Activations, model: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """Return the attributes of the store: what its numbers are."""
+    text = read_manifest(cache / "text" / "manifest.json")
+    return {
+        "model": {**activations.model.model_dump(mode="json"), **model},
+        "tensor": f"{activations.hook_name} as defined by TransformerLens' TransformerBridge",
+        "hook_name": activations.hook_name,
+        "text": activations.text.model_dump(mode="json"),
+        **{key: text[key] for key in ("tokenizer", "packing", "special_tokens", "dropped_ids")},
+        "context_size": activations.context_size,
+        "dtype": activations.dtype,
+        "seed": activations.seed,
+        "shuffle_tokens": activations.shuffle_tokens,
+        "recipe": RECIPE,
+        "packages": {name: package_version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,155 @@
+"""What can be said about a cache's inputs in a moment, before any job runs. No torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from correct_l0.errors import InputError
+from correct_l0.provenance.differences import describe_difference
+from correct_l0.provenance.manifest import read_manifest
+from correct_l0.sources.language_model.documents import damage_named, decode, open_file
+from correct_l0.sources.language_model.layout import identity_settings
+from correct_l0.sources.language_model.model_files import (
+    block_index,
+    count_layers,
+    count_positions,
+    hidden_size,
+    local_folder,
+    read_model_config,
+)
+from correct_l0.sources.language_model.settings import Activations, Text
+
+FIRST_BYTES = 2**20
+
+
+def check_inputs(activations: Activations) -> None:
+    """Check the files, the model and the hook that a configuration names.
+
+    A hub model or a streamed dataset is checked when it is staged, where there is network.
+
+    Raises
+    ------
+    InputError
+        Naming the value, the limit and the remedy.
+    """
+    check_text(activations.text)
+    folder = local_folder(activations.model)
+    if folder is not None:
+        check_model_config(read_model_config(folder), activations)
+
+
+def check_model_config(config: dict[str, Any], activations: Activations) -> None:
+    """Hold the hook, width and context size against a model's config.json.
+
+    Raises
+    ------
+    InputError
+        If the model has no such block, another width, or too few positions.
+    """
+    a, source = activations, activations.model.source
+    layers, block = count_layers(config), block_index(a.hook_name)
+    if layers is not None and block is not None and block >= layers:
+        raise InputError(
+            f"hook_name {a.hook_name!r}: model {source!r} has blocks 0 to {layers - 1}; "
+            "choose one of these"
+        )
+    width, part = hidden_size(config), a.hook_name.rpartition(".")[2]
+    if width is not None and part.startswith("hook_resid_") and a.d_in != width:
+        raise InputError(
+            f"d_in {a.d_in}: {a.hook_name} of model {source!r} is {width} wide; set d_in: {width}"
+        )
+    positions = count_positions(config)
+    if positions is not None and a.context_size > positions:
+        raise InputError(
+            f"context_size {a.context_size} is above the {positions} positions of model "
+            f"{source!r}; lower it"
+        )
+
+
+def check_text(text: Text) -> None:
+    """Check that text files exist, are not empty and begin as UTF-8.
+
+    Raises
+    ------
+    InputError
+        Naming the first file that cannot be used.
+    """
+    if text.source == "sae-probes" and importlib.util.find_spec("sae_probes") is None:
+        raise InputError(
+            "text source 'sae-probes': the package is not installed; pip install sae-probes"
+        )
+    for name in text.files if text.source == "files" else ():
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"text file {name!r} does not exist; correct text.files")
+        if path.stat().st_size == 0:
+            raise InputError(f"text file {name!r} is empty; name one with text")
+        if path.suffix != ".parquet":
+            _check_beginning(path)
+
+
+def _check_beginning(path: Path) -> None:
+    with damage_named(path), open_file(path) as file:
+        data = file.read(FIRST_BYTES)
+    if len(data) == FIRST_BYTES:
+        # The last character of the piece may be cut in two, its line not.
+        data = data[: data.rfind(b"\n") + 1]
+    decode(data, path, 0)
+
+
+def text_sizes(text: Text) -> dict[str, int]:
+    """Return the size in bytes of each text file."""
+    return {name: Path(name).stat().st_size for name in text.files} if text.files else {}
+
+
+def check_cache_identity(cache_folder: Path | str, activations: Activations) -> None:
+    """Refuse a study whose settings disagree with the cache it names.
+
+    Parameters
+    ----------
+    cache_folder
+        `results/activations/<cache>`; nothing is checked where the cache is not begun.
+    activations
+        The study's settings.
+
+    Raises
+    ------
+    InputError
+        With every differing setting, as `key: the cache's -> the study's`.
+    """
+    path = Path(cache_folder) / "cache.json"
+    if not path.exists():
+        return
+    cache = read_manifest(path)
+    name = activations.cache
+    difference = describe_difference(str(cache.get("settings")), identity_settings(activations))
+    if difference:
+        raise InputError(
+            f"cache {name!r} was made with other settings ({difference}); name another cache, or "
+            f"delete {cache_folder} to make it anew"
+        )
+    sizes = text_sizes(activations.text)
+    changed = [
+        f"{file}: {size} -> {sizes.get(file)} bytes"
+        for file, size in cache.get("text_bytes", {}).items()
+        if sizes.get(file) != size
+    ]
+    if changed:
+        raise InputError(
+            f"cache {name!r} was made from other text ({', '.join(changed)}); name another cache, "
+            f"or delete {cache_folder} to make it anew"
+        )
+
+
+def cache_record(activations: Activations, **facts: Any) -> dict[str, Any]:
+    """Return the content of cache.json."""
+    return {
+        "settings": identity_settings(activations),
+        "resolved": json.loads(activations.model_dump_json()),
+        "shards_per_job": activations.shards_per_job,
+        "text_bytes": text_sizes(activations.text),
+        **facts,
+    }

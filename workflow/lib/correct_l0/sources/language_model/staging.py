@@ -1,0 +1,72 @@
+"""The first rule of a cache: model found or downloaded, text staged, `cache.json` written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from correct_l0.provenance.manifest import read_manifest, write_json
+from correct_l0.sources.language_model.checks import cache_record, check_inputs, check_model_config
+from correct_l0.sources.language_model.language_model import LanguageModel
+from correct_l0.sources.language_model.model_files import (
+    check_model_unchanged,
+    describe_model,
+    download,
+    local_folder,
+    read_model_config,
+    staged_folder,
+)
+from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.store import full_disk_named
+from correct_l0.sources.language_model.text import load_tokenizer, stage_text
+
+# Hooks of every architecture whose blocks run attention and MLP one after the other. Any other name
+# is held against the model itself, which then has to be loaded.
+COMMON_HOOKS = (
+    "hook_resid_pre",
+    "hook_resid_mid",
+    "hook_resid_post",
+    "hook_attn_out",
+    "hook_mlp_out",
+)
+
+
+def stage(activations: Activations, cache: Path) -> None:
+    """Fetch what needs the network, check the hook, write the text and `cache.json`.
+
+    Parameters
+    ----------
+    activations
+        Settings of the cache.
+    cache
+        Its folder.
+
+    Raises
+    ------
+    InputError
+        If the model, the hook or the text cannot be used.
+    """
+    a = activations
+    check_inputs(a)
+    folder, commit = local_folder(a.model), None
+    if folder is None:
+        folder, commit = download(a.model)
+        check_model_config(read_model_config(folder), a)
+    if a.hook_name.rpartition(".")[2] not in COMMON_HOOKS:
+        LanguageModel.of(folder, a, "cpu")
+    with full_disk_named(cache):
+        stage_text(a, load_tokenizer(folder), cache / "text")
+        write_json(cache / "cache.json", cache_record(a, model=describe_model(folder, commit)))
+
+
+def load_staged_model(activations: Activations, cache: Path, device: str) -> LanguageModel:
+    """Return the model that a cache was staged with.
+
+    Raises
+    ------
+    InputError
+        If its files are gone or changed, or it has no such hook.
+    """
+    record = read_manifest(cache / "cache.json")["model"]
+    folder = staged_folder(activations.model, record["commit"])
+    check_model_unchanged(folder, record)
+    return LanguageModel.of(folder, activations, device)

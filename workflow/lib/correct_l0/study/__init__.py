@@ -1,0 +1,1 @@
+"""What is asked: the configuration, its points, paths and groups."""

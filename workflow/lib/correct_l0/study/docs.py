@@ -1,0 +1,140 @@
+"""Write the schemas and the option tables of config/README.md from the models.
+
+Run as `python -m correct_l0.study.docs` in the repository's root.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from correct_l0.study.config import Config
+from correct_l0.toy_model.settings import ToyStudy
+
+STUDIES: dict[str, type[BaseModel]] = {"options": Config, "toy options": ToyStudy}
+"""The kinds of configuration files, by the name of their table in config/README.md."""
+
+SCHEMAS: dict[str, type[BaseModel]] = {"schema.json": Config, "toy-schema.json": ToyStudy}
+
+
+def schema_text(model: type[BaseModel] = Config) -> str:
+    """Return the JSON schema of a kind of configuration file."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def option_table(model: type[BaseModel] = Config) -> str:
+    """Return the Markdown table of every option: key, type, default, meaning."""
+    lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in _options(model, ""):
+        cells = (f"`{key}`", _type(field), _default(field), _one_line(field.description or ""))
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def with_tables(text: str) -> str:
+    """Return the text of config/README.md with the option tables replaced.
+
+    Raises
+    ------
+    ValueError
+        If a marker of a table is missing.
+    """
+    for name, model in STUDIES.items():
+        start, end = f"<!-- {name}: generated -->", f"<!-- {name} end -->"
+        (before, rest), table = text.split(start), option_table(model)
+        text = f"{before}{start}\n\n{table}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        section, is_list = _section_in(field.annotation)
+        if section is None or section is not field.annotation:
+            yield prefix + name, field
+        if section is not None:
+            yield from _options(section, f"{prefix}{name}{'[]' if is_list else ''}.")
+
+
+def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """Return the section that an option is, may be, or lists; and whether it is a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    origin = get_origin(annotation)
+    if origin in (Annotated, Union, types.UnionType, tuple):
+        for argument in get_args(annotation):
+            section, is_list = _section_in(argument)
+            if section is not None:
+                return section, is_list or origin is tuple
+    return None, False
+
+
+def _type(field: FieldInfo) -> str:
+    limits = [text for item in field.metadata for text in _limits(item)]
+    return ", ".join([_type_name(field.annotation), *limits])
+
+
+def _type_name(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(k) for k in arguments if k is not types.NoneType)
+    if origin is tuple:
+        if arguments[-1] is not Ellipsis:
+            return f"[{', '.join(map(_type_name, arguments))}]"
+        return f"list of {_type_name(arguments[0])}"
+    if origin is dict:
+        return f"map from {_type_name(arguments[0])} to {arguments[1].__name__}"
+    if issubclass(kind, BaseModel):
+        return "section"
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    return names.get(kind.__name__, kind.__name__)
+
+
+def _limits(item: Any) -> Iterator[str]:
+    if isinstance(item, FieldInfo):
+        for inner in item.metadata:
+            yield from _limits(inner)
+    for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+        if (limit := getattr(item, name, None)) is not None:
+            yield f"{sign} {limit}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default in (None, "", (), {}):
+        return "none"
+    if isinstance(field.default, BaseModel):
+        return "as below"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{value}`"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(config_folder: Path = Path("config")) -> None:
+    """Write the schemas and the tables."""
+    for name, model in SCHEMAS.items():
+        (config_folder / name).write_text(schema_text(model))
+    readme = config_folder / "README.md"
+    readme.write_text(with_tables(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()
