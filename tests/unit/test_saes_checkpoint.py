@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import saes_toy
-from correct_l0.manifest import sha256_of
+from correct_l0.provenance.manifest import sha256_of
 from correct_l0.saes import checkpoint
 from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from saes_toy import STEPS, settings, train_toy
