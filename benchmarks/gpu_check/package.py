@@ -29,11 +29,11 @@ from correct_l0.metrics.decoder.measure import (
     measure_projections,
     s_n_dec_table,
 )
-from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
-from correct_l0.saes.points import train_points
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.step import Gradients, StepOptions, StepResult, loss_and_gradients
+from correct_l0.saes.training.points import train_points
 
 __all__ = [
     "BATCHES",
@@ -106,9 +106,8 @@ def caching_tools() -> SimpleNamespace:
     """
     if not HAS_PYDANTIC:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
-    from correct_l0.saes.input import training_input
-
     from correct_l0.provenance.manifest import write_json
+    from correct_l0.sources import open_source
     from correct_l0.sources.language_model.cache import cache_job
     from correct_l0.sources.language_model.checks import cache_record
     from correct_l0.sources.language_model.language_model import LanguageModel
@@ -132,7 +131,7 @@ def caching_tools() -> SimpleNamespace:
         reader=Reader,
         seal=seal,
         stage_text=stage_text,
-        training_input=training_input,
+        open_source=open_source,
         write_json=write_json,
     )
 

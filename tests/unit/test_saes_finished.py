@@ -60,7 +60,7 @@ def test_a_job_takes_it_over_without_torch(trained):
         from correct_l0.saes import job as training_job
         training_job.digest_of = {{"cache/manifest.json": "toy"}}.get
         point = training_job.PointJob(Path({str(folder)!r}), {settings()!r}, 0)
-        options = {{"device": "cuda", "checkpoint_s": 1, "threads": 1}}
+        options = {{"measures": None, "device": "cuda", "checkpoint_s": 1, "threads": 1}}
         print(training_job.train_saes("cache/manifest.json", [point], **options))
         print("torch" in sys.modules)
     """

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from correct_l0.saes.evaluate import held_out_chunks, loss_slope, measure, quantiles
-from correct_l0.saes.threshold import count_bits, threshold_for
+from correct_l0.saes.training.evaluate import held_out_chunks, loss_slope, measure, quantiles
+from correct_l0.saes.training.threshold import count_bits, threshold_for
 from saes_toy import ToyStore
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.toy_model.features import build_features
 from correct_l0.toy_model.generator import Stream
 from correct_l0.toy_model.group import train_group

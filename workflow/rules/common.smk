@@ -1,6 +1,5 @@
 # In: the configuration. Out: names that every other .smk uses; nothing is computed here.
 
-import os
 import re
 import subprocess
 import sys
@@ -95,21 +94,9 @@ def report_code(wildcards):
     return f"code={report_source_digest(*rooms)}"
 
 
-def name_of(job):
-    """Return a job's rule and wildcards."""
-    wildcards = (f"{key} {value}" for key, value in job.wildcards_dict.items())
-    return ", ".join([job.rule.name, *wildcards])
-
-
 def reasons_of_failure():
     """Return a line for each job that failed for good; one of the same reason only once."""
-    failed = [
-        job
-        for each in workflow.scheduler.failed
-        for job in (each.jobs if each.is_group() else [each])
-        if not all(map(os.path.exists, job.output))
-    ]
-    lines = (why_failed(name_of(job), job.log, RESULTS) for job in failed)
+    lines = (why_failed(name, logs, RESULTS) for name, logs in failed_jobs())
     return list(dict.fromkeys(lines))
 
 

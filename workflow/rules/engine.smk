@@ -3,6 +3,7 @@
 # (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,25 @@ def asked_files():
     if workflow.dag.targetrules:
         return None
     return [str(target) for target in workflow.dag.targetfiles]
+
+
+def failed_jobs():
+    """Return the jobs that failed for good and left something unmade: rule and point, and logs."""
+    jobs = (
+        job
+        for each in workflow.scheduler.failed
+        for job in (each.jobs if each.is_group() else [each])
+    )
+    return [
+        (
+            ", ".join(
+                [job.rule.name, *(f"{k} {v}" for k, v in job.wildcards_dict.items())]
+            ),
+            list(job.log),
+        )
+        for job in jobs
+        if not all(map(os.path.exists, job.output))
+    ]
 
 
 @cache

@@ -40,7 +40,7 @@ class LogHandler(LogHandlerBase):
         """Write one event."""
         told = vars(record)
         event = told.get("event")
-        if event in FIELDS:
+        if isinstance(event, LogEvent) and event in FIELDS:
             values = {name: told[name] for name in FIELDS[event] if name in told}
             with open(self.baseFilename, "a") as file:
                 file.write(json.dumps({"event": str(event), **values}, default=str) + "\n")
