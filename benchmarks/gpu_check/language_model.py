@@ -139,8 +139,12 @@ def cache(shapes: Shapes, model: Model, tokens: int, folder: Path) -> tuple[Any,
     cached = time.perf_counter()
     tools.seal(settings, place, [place / "parts" / f"part_{job}.json" for job in range(jobs)])
     sealed = time.perf_counter()
-    found = tools.training_input(place / "manifest.json", 0, shapes.batch_tokens, model.device)
-    return found.store, found.batches, cached - started, sealed - cached
+    store = tools.open_source(place / "manifest.json")
+    # Beside a GPU a training job reads ahead, in as many threads as it has.
+    ahead = model.device != "cpu"
+    threads = torch.get_num_threads() if ahead else 1
+    batches = store.stream(0, shapes.batch_tokens, prefetch=ahead, threads=threads)
+    return store, batches, cached - started, sealed - cached
 
 
 def write_words(path: Path, shapes: Shapes, vocabulary: int, tokens: int) -> None:

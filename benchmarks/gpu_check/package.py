@@ -107,7 +107,7 @@ def caching_tools() -> SimpleNamespace:
     if not HAS_PYDANTIC:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
     from correct_l0.provenance.manifest import write_json
-    from correct_l0.saes.input import training_input
+    from correct_l0.sources import open_source
     from correct_l0.sources.language_model.cache import cache_job
     from correct_l0.sources.language_model.checks import cache_record
     from correct_l0.sources.language_model.language_model import LanguageModel
@@ -128,10 +128,10 @@ def caching_tools() -> SimpleNamespace:
         cache_job=cache_job,
         cache_record=cache_record,
         job_windows=job_windows,
+        open_source=open_source,
         reader=Reader,
         seal=seal,
         stage_text=stage_text,
-        training_input=training_input,
         write_json=write_json,
     )
 
