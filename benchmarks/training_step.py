@@ -43,7 +43,7 @@ def point(d_sae: int, batch: int, l0: float) -> Any:
 
 def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return the pipeline's training step."""
-    from correct_l0.saes.batchtopk import FusedTrainer, initial_weights
+    from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
 
     start = initial_weights(d_in, d_sae, seed=0)
     uneven_(start.W_dec, start.b_enc, n_dead)

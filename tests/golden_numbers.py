@@ -75,7 +75,6 @@ def activation_numbers() -> dict[str, Any]:
             found[packing] = {
                 "mean": manifest["mean"],
                 "mean_norm": manifest["mean_norm"],
-                "documents": manifest["documents"],
                 "training": store.rows("training", 0, 8)[:, :2].tolist(),
                 "held_out": store.rows("held_out", 0, 8)[:, :2].tolist(),
                 "batch": TrainingStream(store, 1, 16, prefetch=False).batch(20)[:, 0].tolist(),

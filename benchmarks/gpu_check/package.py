@@ -29,11 +29,11 @@ from correct_l0.metrics.decoder.measure import (
     measure_projections,
     s_n_dec_table,
 )
-from correct_l0.saes.batchtopk import FusedTrainer, Weights, initial_weights
-from correct_l0.saes.points import train_points
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.step import Gradients, StepOptions, StepResult, loss_and_gradients
+from correct_l0.saes.training.points import train_points
 
 __all__ = [
     "BATCHES",

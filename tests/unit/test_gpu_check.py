@@ -279,6 +279,6 @@ def test_the_stand_in_s_settings_are_those_of_pydantic():
 
 
 def test_precisions_are_the_pipeline_s():
-    from correct_l0.saes.train import PRECISIONS
+    from correct_l0.saes.training.train import PRECISIONS
 
     assert module("measuring").PRECISIONS == PRECISIONS

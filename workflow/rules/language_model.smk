@@ -1,7 +1,6 @@
 # In: the configured model and text. Out: results/activations/{cache}/: cache.json, text/, store/,
 # parts/ and the sealed manifest.json.
 
-from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
 from correct_l0.sources.language_model.layout import count_jobs
 
 SHARD_JOBS = count_jobs(SOURCE_FOLDER, STUDY.activations)
@@ -34,7 +33,7 @@ rule stage_text:
         runtime=runtime("stage_text"),
     params:
         settings=PLAN.settings_source(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("stage_text"),
     script:
         "../scripts/stage_text.py"
 
@@ -61,7 +60,7 @@ rule cache_activations:
         runtime=runtime("cache_activations"),
     params:
         settings=PLAN.settings_source(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("cache_activations"),
     script:
         "../scripts/cache_activations.py"
 
@@ -87,6 +86,6 @@ rule seal_activations:
         runtime=runtime("seal_activations"),
     params:
         settings=PLAN.settings_source(),
-        recipe=f"recipe={ACTIVATIONS_RECIPE}",
+        recipe=recipe("seal_activations"),
     script:
         "../scripts/seal_activations.py"

@@ -2,9 +2,6 @@
 # manifest.json with its SAE. Out: results/activations/{cache}/probing/ with one manifest per task,
 # and results/{study}/probing/.
 
-from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_CACHE_RECIPE
-from correct_l0.metrics.probing import RECIPE as PROBING_RECIPE
-
 
 rule cache_probing_activations:
     """The probing prompts' last tokens; of tasks that are there, only the manifest is renewed."""
@@ -27,7 +24,7 @@ rule cache_probing_activations:
         runtime=runtime("cache_probing_activations"),
     params:
         settings=PLAN.settings_source(),
-        recipe=f"recipe={PROBING_CACHE_RECIPE}",
+        recipe=recipe("cache_probing_activations"),
     script:
         "../scripts/cache_probing_activations.py"
 
@@ -52,7 +49,7 @@ rule probe_sae:
         runtime=runtime("probe_sae"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
+        recipe=recipe("probe_sae"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
     script:
         "../scripts/probe_sae.py"
@@ -77,7 +74,7 @@ rule probe_baselines:
         runtime=runtime("probe_baselines"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
+        recipe=recipe("probe_baselines"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
         d_in=STUDY.activations.d_in,
     script:

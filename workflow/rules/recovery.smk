@@ -1,8 +1,6 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the manifest of a
 # source whose true features are known. Out: results/{study}/recovery/l0_{l0}/seed_{seed}/.
 
-from correct_l0.metrics.recovery import RECIPE as RECOVERY_RECIPE
-
 
 rule measure_recovery:
     """How well the latents of one SAE match and classify the true features."""
@@ -25,6 +23,6 @@ rule measure_recovery:
         runtime=runtime("measure_recovery"),
     params:
         settings=PLAN.settings_recovery(),
-        recipe=f"recipe={RECOVERY_RECIPE}",
+        recipe=recipe("measure_recovery"),
     script:
         "../scripts/measure_recovery.py"

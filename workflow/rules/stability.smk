@@ -1,8 +1,6 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, of every seed. Out:
 # results/{study}/stability/l0_{l0}/.
 
-from correct_l0.metrics.stability import RECIPE as STABILITY_RECIPE
-
 
 rule compare_seeds:
     """The latents that every pair of seeds shares, at one L0."""
@@ -27,6 +25,6 @@ rule compare_seeds:
         runtime=runtime("compare_seeds"),
     params:
         settings=PLAN.settings_stability(),
-        recipe=f"recipe={STABILITY_RECIPE}",
+        recipe=recipe("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"

@@ -1,7 +1,5 @@
 # In: the settings of a synthetic world. Out: results/{study}/world/: world.npz and its manifest.
 
-from correct_l0.sources.synthetic import RECIPE as SYNTHETIC_RECIPE
-
 
 rule make_world:
     """The true features, when they fire, and the constants of the samples."""
@@ -20,6 +18,6 @@ rule make_world:
         runtime=runtime("make_world"),
     params:
         settings=PLAN.settings_source(),
-        recipe=f"recipe={SYNTHETIC_RECIPE}",
+        recipe=recipe("make_world"),
     script:
         "../scripts/make_world.py"

@@ -11,27 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from correct_l0 import saes
 from correct_l0.errors import InputError
-from correct_l0.metrics import decoder as decoder_metrics
-from correct_l0.metrics import probing, recovery, stability
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_content, read_manifest
+from correct_l0.stages import BY_RULE, OF_POINT
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 
-BASELINES = "probing baselines"
-
-STAGES = {
-    "saes": ("train_sae", saes.RECIPE),
-    "decoder_metrics": ("project_decoder", decoder_metrics.RECIPE),
-    "probing": ("probe_sae", probing.RECIPE),
-    "recovery": ("measure_recovery", recovery.RECIPE),
-    "stability": ("compare_seeds", stability.RECIPE),
-    BASELINES: ("probe_baselines", probing.RECIPE),
-}
-"""Stage and recipe of each room's manifests."""
+BASELINES = BY_RULE["probe_baselines"].room
 
 
 @dataclass(frozen=True)
@@ -110,32 +98,32 @@ def examine_point(
     quick
         As in `examine`.
     """
-    inputs: dict[str, dict[str, str | None]] = {"saes": {"activations": activations}}
+    inputs: dict[str, Mapping[str, str | None]] = {
+        plan.source_stage: {"activations": activations},
+        "cache_probing_activations": _known(tasks),
+    }
     findings: list[Finding] = []
-    for room in ("saes", *plan.rooms):
-        stage, recipe = STAGES[room]
-        path = Path(plan.point_folder(room, l0, seed)) / "manifest.json"
+    for stage in OF_POINT:
+        if not stage.asked(plan):
+            continue
         finding = examine(
-            room,
-            path,
-            stage=stage,
-            recipe=recipe,
-            parameters=plan.settings_of(room, l0),
-            inputs=inputs[room],
+            stage.room,
+            stage.result_of(plan, {"l0": l0, "seed": seed}),
+            stage=stage.rule,
+            recipe=stage.recipe,
+            parameters=stage.settings(plan, l0),
+            inputs={name: of for rule in stage.after for name, of in inputs.get(rule, {}).items()},
             l0=l0,
             seed=seed,
             quick=quick,
         )
+        if "cache_probing_activations" in stage.after:
+            finding = _with_lost_task(plan, finding, tasks)
         findings.append(finding)
-        if room == "saes":
+        if stage.trains:
             if finding.wrong:
                 break
-            sae = digest_of_content(finding.manifest or {})
-            inputs["decoder_metrics"] = {"sae": sae, "activations": activations}
-            inputs["recovery"] = inputs["decoder_metrics"]
-            inputs["probing"] = {"sae": sae, **_known(tasks)}
-        if room == "probing":
-            findings[-1] = _with_lost_task(plan, finding, tasks)
+            inputs[stage.rule] = {"sae": digest_of_content(finding.manifest or {})}
     return findings
 
 
@@ -153,17 +141,17 @@ def examine_stability(
     quick
         As in `examine`.
     """
-    stage, recipe = STAGES["stability"]
+    stage = BY_RULE["compare_seeds"]
     findings = []
     for l0, path in plan.stability_manifests().items():
         inputs = {f"seed_{seed}": saes.get((l0, seed)) for seed in plan.study.saes.seeds}
         if None not in inputs.values():
             found = examine(
-                "stability",
+                stage.room,
                 Path(path),
-                stage=stage,
-                recipe=recipe,
-                parameters=plan.settings_stability(),
+                stage=stage.rule,
+                recipe=stage.recipe,
+                parameters=stage.settings(plan, l0),
                 inputs=inputs,
                 quick=quick,
             )
@@ -173,13 +161,13 @@ def examine_stability(
 
 def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
     """Return what is found of the probing baselines."""
-    stage, recipe = STAGES[BASELINES]
+    stage = BY_RULE["probe_baselines"]
     finding = examine(
-        BASELINES,
-        Path(plan.results) / "probing" / "baselines" / "manifest.json",
-        stage=stage,
-        recipe=recipe,
-        parameters=plan.settings_probing(),
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
         inputs=_known(tasks),
         quick=quick,
     )
@@ -283,8 +271,9 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
 def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
     """Return the log of a point's job; of an SAE without one, that of its last group, if any."""
     logs = Path(plan.results) / "logs"
-    own = logs / STAGES[room][0] / f"l0_{l0}" / f"seed_{seed}.log"
-    if room != "saes" or own.exists():
+    stage = next(stage for stage in OF_POINT if stage.room == room)
+    own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
+    if not stage.trains or own.exists():
         return own
     groups = (logs / "train_points" / f"seed_{seed}").glob("l0_*.log")
     its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_RECIPE
 from correct_l0.provenance.chain import (
     BASELINES,
     examine_baselines,
@@ -30,11 +29,8 @@ from correct_l0.provenance.chain import (
 from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
-from correct_l0.report import RECIPE as REPORT_RECIPE
-from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
-from correct_l0.sources.synthetic import RECIPE as SYNTHETIC_RECIPE
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
@@ -137,14 +133,16 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
     Its settings were compared when the configuration was read.
     """
-    folder = Path(plan.source_folder)
-    if plan.study.synthetic is not None:
+    if plan.study.activations is None:
         return _stale_world(plan)
+    folder = Path(plan.source_folder)
+    tasks = BY_RULE["cache_probing_activations"]
     recipes = {
-        folder / "text" / "manifest.json": ACTIVATIONS_RECIPE,
-        folder / "manifest.json": ACTIVATIONS_RECIPE,
-        **dict.fromkeys(task_manifests(plan).values(), PROBING_RECIPE),
+        stage.result_of(plan): stage.recipe
+        for stage in STAGES
+        if stage.of == "source" and stage.room and stage.asked(plan) and stage is not tasks
     }
+    recipes |= dict.fromkeys(task_manifests(plan).values(), tasks.recipe)
     stale = []
     for path, recipe in recipes.items():
         found = read_or_empty(path) if path.exists() else None
@@ -158,17 +156,18 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
 def _stale_world(plan: Plan) -> list[Stale]:
     """Return the manifest of the world, if it does not stand."""
+    stage = BY_RULE["make_world"]
     found = examine(
-        "world",
-        Path(plan.source),
-        stage="make_world",
-        recipe=SYNTHETIC_RECIPE,
-        parameters=plan.settings_source(),
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
         inputs={},
         quick=True,
     )
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
-    return [Stale("world", None, None, plan.source, reason)] if reason else []
+    return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
 
 
 def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
@@ -188,13 +187,16 @@ def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
 def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
     page = Path(plan.results) / "report.html"
     made_from = {key: standing_digest(findings.get(key)) for key in result_keys(plan)}
-    made = {"recipe": REPORT_RECIPE, "parameters": report_settings(plan), "quick": True}
-    chain = {
-        "tables": made | {"stage": "gather_tables", "inputs": made_from},
-        "verdict": made | {"stage": "read_curves"},
-        "figures": made | {"stage": "plot_figures"},
-        "page": made | {"stage": "write_report"},
+    chain: dict[str, dict[str, Any]] = {
+        stage.room: {
+            "stage": stage.rule,
+            "recipe": stage.recipe,
+            "parameters": stage.settings(plan, ""),
+            "quick": True,
+        }
+        for stage in OF_REPORT
     }
+    chain["tables"]["inputs"] = made_from
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
@@ -211,12 +213,7 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         Digest of the code that made all but the tables.
     """
     folder = page.parent
-    paths = {
-        "tables": folder / "tables" / "manifest.json",
-        "verdict": folder / "tables" / "verdict.manifest.json",
-        "figures": folder / "figures" / "manifest.json",
-        "page": page.with_suffix(".manifest.json"),
-    }
+    paths = {stage.room: folder / stage.result for stage in OF_REPORT}
     digests: dict[str, str | None] = {}
     for room, path in paths.items():
         finding = examine(room, path, **{"inputs": digests, **chain[room]})

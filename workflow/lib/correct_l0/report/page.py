@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from correct_l0.reading.health import last_moves
+from correct_l0.reading.health import NOT_TRAINED, last_moves
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.verdict import DISAGREE, NOT_TRAINED
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
+from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.html import asset, cell, figure_entry, notation, page_environment
@@ -29,6 +30,7 @@ PATHS = {
     TOO_HIGH: "open",
     DISAGREE: "open",
     NOT_TRAINED: "warning",
+    NOT_REPRODUCIBLE: "warning",
     TOO_FEW: "warning",
     ABOVE_N: "warning",
 }

@@ -74,6 +74,11 @@ class Plan:
         return "language_model" if self.study.synthetic is None else "synthetic"
 
     @property
+    def source_stage(self) -> str:
+        """The rule whose manifest is the source's."""
+        return "seal_activations" if self.study.synthetic is None else "make_world"
+
+    @property
     def rooms(self) -> tuple[str, ...]:
         """What is measured of each point, by the room that does: after `saes`, which comes first.
 
@@ -142,13 +147,6 @@ class Plan:
     def settings_stability(self) -> str:
         """Return the settings of the comparison of seeds: none, its inputs say which they are."""
         return canonical({})
-
-    def settings_of(self, room: str, l0: str) -> str:
-        """Return the settings of a point's result in a room: `saes` or one of `rooms`."""
-        if room == "saes":
-            return self.settings_sae(l0)
-        settings: str = getattr(self, f"settings_{room}")()
-        return settings
 
     def stability_manifests(self) -> dict[str, str]:
         """Return the manifest of the comparison of seeds by L0 label; none of a single seed."""

@@ -18,14 +18,14 @@ auxiliary loss touches the dead columns only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.saes import sparse
-from correct_l0.saes.selection import keep_largest_, select_largest
+from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.selection import keep_largest_, select_largest
+from correct_l0.saes.engine.workspace import Gradients, Workspace
 
 
 @dataclass
@@ -50,7 +50,7 @@ class StepResult:
         """Which latents are active for any token."""
         if isinstance(self.selected, sparse.Pattern):
             return self.selected.fired()
-        return self.selected.amax(0) > 0
+        return self.selected.sum(0) > 0
 
 
 @dataclass
@@ -69,22 +69,6 @@ class StepOptions:
     """Whether the products with z run over its non-zeros."""
 
 
-class Gradients(NamedTuple):
-    """Gradients of the weights, in the order in which `loss_and_gradients` takes these."""
-
-    W_enc: Float[Tensor, "d_in d_sae"]
-    b_enc: Float[Tensor, " d_sae"]
-    W_dec: Float[Tensor, "d_sae d_in"]
-    b_dec: Float[Tensor, " d_in"]
-
-    @classmethod
-    def empty_like(cls, W_enc: Tensor, W_dec: Tensor) -> Gradients:
-        """Return memory for gradients of such weights, `W_enc` in the layout of the weights."""
-        d_sae, d_in = W_dec.shape
-        empty = torch.empty_like
-        return cls(empty(W_enc), W_dec.new_empty(d_sae), empty(W_dec), W_dec.new_empty(d_in))
-
-
 @torch.no_grad()
 def loss_and_gradients(
     sae_in: Float[Tensor, "batch d_in"],
@@ -93,7 +77,7 @@ def loss_and_gradients(
     W_dec: Float[Tensor, "d_sae d_in"],
     b_dec: Float[Tensor, " d_in"],
     options: StepOptions,
-    out: Gradients | None = None,
+    work: Workspace | None = None,
 ) -> tuple[Float[Tensor, ""], StepResult, Gradients]:
     """Return the loss of one batch, what else the step found, and the gradients.
 
@@ -105,34 +89,37 @@ def loss_and_gradients(
         The weights. A sparse step is fastest if `W_enc.T` is contiguous.
     options
         See `StepOptions`.
-    out
-        Memory to write the gradients to, such as the last step's; None: new.
+    work
+        Memory to write to, such as the last step's; None: new. What is returned lies in it.
 
     References
     ----------
     The equations of this module; SAELens 6, `BatchTopKTrainingSAE.training_forward_pass`.
     """
-    out = Gradients.empty_like(W_enc, W_dec) if out is None else out
+    work = Workspace(Gradients.empty_like(W_enc, W_dec)) if work is None else work
+    out, (batch, d_in), d_sae = work.gradients, sae_in.shape, len(b_enc)
     norms = W_dec.norm(dim=-1)
-    centred = sae_in - b_dec
+    centred = torch.sub(sae_in, b_dec, out=work.empty("centred", batch, d_in))
+    error = work.empty("error", batch, d_in)
     dead = options.dead
     dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
     selected: Tensor | sparse.Pattern
     if options.sparse:
-        selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options)
+        selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
         kept = len(selected)
-        error = selected.error(W_dec, centred)
+        selected.error(W_dec, centred, error)
     else:
-        selected = _pre_acts(centred, W_enc, b_enc).mul_(norms)
+        acts = work.empty("acts", batch, d_sae)
+        selected = _pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
         if dead is not None:
             torch.index_select(selected, 1, dead, out=dead_acts)
         smallest, kept = keep_largest_(selected, options.count, options.guess)
-        error = torch.mm(selected, W_dec / norms[:, None]).sub_(centred)
+        torch.mm(selected, W_dec / norms[:, None], out=error).sub_(centred)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     if isinstance(selected, sparse.Pattern):
         _sparse_gradients(selected, centred, error, W_dec, out)
     else:
-        _dense_gradients(selected, centred, error, W_dec, norms, out)
+        _dense_gradients(selected, centred, error, W_dec, norms, work)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
         aux_loss = _add_auxiliary(dead, dead_acts, centred, error, W_dec, norms, options, out)
@@ -159,11 +146,12 @@ def _dense_gradients(
     error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
     norms: Float[Tensor, " d_sae"],
-    out: Gradients,
+    work: Workspace,
 ) -> None:
-    G = error * (2 / len(error))
+    out = work.gradients
+    G = torch.mul(error, 2 / len(error), out=work.empty("G", *error.shape))
     torch.sum(G, 0, out=out.b_dec)
-    dH = torch.mm(G, W_dec.T)
+    dH = torch.mm(G, W_dec.T, out=work.empty("dH", *acts.shape))
     torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
     torch.mm(centred.T, dH, out=out.W_enc)
     torch.sum(dH, 0, out=out.b_enc)
@@ -199,11 +187,12 @@ def _encode_sparse(
     norms: Float[Tensor, " d_sae"],
     dead_acts: Float[Tensor, "batch n_dead"] | None,
     options: StepOptions,
+    work: Workspace,
 ) -> tuple[sparse.Pattern, float]:
     """Return the selected activations and the smallest of them; fill in those of dead latents."""
     batch, d_sae = len(centred), len(b_enc)
     rows = min(max(BLOCK // d_sae, ROWS), batch)
-    buffer = centred.new_empty(rows, d_sae)
+    buffer = work.empty("block", rows, d_sae)
 
     def encode(start: int, stop: int) -> Tensor:
         block = _pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from correct_l0.saes.kernels import compress, keep_from, split_band
+from correct_l0.saes.engine.kernels import compress, keep_from, split_band
 
 BAND = 0.02
 """Half-width of the band around the guess, relative to it."""

@@ -16,11 +16,12 @@ from typing import Any
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_json
 from correct_l0.saes import RECIPE
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
-from correct_l0.saes.result import Store, scale_of, write_point
+from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
-from correct_l0.saes.step import Gradients
-from correct_l0.saes.train import Batches, Run
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training.result import Store, scale_of, write_point
+from correct_l0.saes.training.schedules import Measures
+from correct_l0.saes.training.train import Batches, Run
 
 
 def train_points(
@@ -28,17 +29,19 @@ def train_points(
     batches: Batches,
     jobs: Sequence[PointJob],
     *,
+    measures: Measures,
     device: str = "cpu",
     checkpoint_s: float = 600.0,
     metadata: Mapping[str, Any] | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
-    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy and manifest.json. A checkpoint of the
-    same settings, seed and store is taken up. A point that cannot be trained leaves failure.json,
-    and the others go on. Points that are finished are trained again: see `finished`.
+    A folder holds `sae/`, loss.csv, decoder_init_cosine.npy, decoder_norms.npy, where L0 follows a
+    schedule l0_course.csv, and their record trained.json. A checkpoint of the same settings, seed
+    and store is taken up. A point that cannot be trained leaves failure.json, and the others go on.
+    SAEs that are there are trained again: see `finished`.
 
-    In a point's manifest `wall_s` is the time of its own steps and an equal share of the time for
+    In a point's record `wall_s` is the time of its own steps and an equal share of the time for
     its batches, among the points that took the same step; `data_wait_fraction` is its share of
     the waiting for these, relative to `wall_s`. On CUDA these are times of the host, which in
     every step waits for the device.
@@ -51,6 +54,8 @@ def train_points(
         The training rows by step, raw: of one seed and one size.
     jobs
         The points. They may differ in all but seed and `batch_tokens`.
+    measures
+        What is measured along the trainings (`metrics.decoder.along_training.measures()`).
     device
         `cpu` or `cuda`.
     checkpoint_s
@@ -71,7 +76,7 @@ def train_points(
         If a signal asked to stop; the states are saved first.
     """
     with Interruption(checkpoint_s) as interruption:
-        group = _Group(store, batches, device, metadata or {}, interruption)
+        group = _Group(store, batches, measures, device, metadata or {}, interruption)
         settings: dict[PointJob, SaeSettings] = {}
         for job in jobs:
             with group.point(job):
@@ -91,12 +96,13 @@ class _Group:
 
     store: Store
     batches: Batches
+    measures: Measures
     device: str
     metadata: Mapping[str, Any]
     interruption: Interruption
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
-    shared: dict[int, Gradients] = field(default_factory=dict)
+    shared: dict[int, Workspace] = field(default_factory=dict)
 
     @contextmanager
     def point(self, job: PointJob) -> Iterator[None]:
@@ -120,7 +126,10 @@ class _Group:
             "store": self.store.digest,
         }
         checkpoints = Checkpoints(job.folder / "checkpoint", identity)
-        run = Run(settings, job.seed, self.store.d_in, self.device, checkpoints, self.shared)
+        run = Run(
+            settings, job.seed, self.store.d_in, self.device, checkpoints,
+            self.measures, scale_of(self.store), self.shared,
+        )  # fmt: skip
         run.resume()
         self.runs[job] = run
 

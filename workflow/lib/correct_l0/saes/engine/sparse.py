@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from correct_l0.saes import kernels
-from correct_l0.saes.selection import Selected
+from correct_l0.saes.engine import kernels
+from correct_l0.saes.engine.selection import Selected
 
 DENSITY = {"highest": (0.23, 0.14), "high": (0.23, 0.14), "medium": (0.065, 0.065)}
 """Share of non-zeros above which dense products are faster, by their precision: where the batch
@@ -21,12 +21,16 @@ stays in the processor's cache, and where not; measured at 384 x 768 with 512 to
 x 3072 with 4096, on one core with AVX-512 and AMX."""
 CACHE = 2**21
 """Bytes of a batch that stay in the cache of a core."""
+NARROW = 650
+"""Share of non-zeros, times this, below which rows are too short for what each non-zero costs
+besides its sum: measured at 1024 x 40 x 50, 100 x 50, 100 x 100 and 128 x 256."""
 
 
-def is_faster(share: float, batch_bytes: int) -> bool:
+def is_faster(share: float, sae_in: Float[Tensor, "batch d_in"]) -> bool:
     """Return whether products with this share of non-zeros are faster as sums over them."""
     near, far = DENSITY[torch.get_float32_matmul_precision()]
-    return share < (near if batch_bytes <= CACHE else far)
+    limit = near if sae_in.nbytes <= CACHE else far
+    return share < min(limit, sae_in.shape[1] / NARROW)
 
 
 class Pattern:
@@ -64,13 +68,12 @@ class Pattern:
         self,
         W_dec: Float[Tensor, "d_sae d_in"],
         centred: Float[Tensor, "batch d_in"],
-    ) -> Float[Tensor, "batch d_in"]:
-        """Return z W_dec - centred."""
-        out = torch.empty_like(centred)
+        out: Float[Tensor, "batch d_in"],
+    ) -> None:
+        """Write z W_dec - centred into `out`."""
         arrays = (value.numpy() for value in (W_dec, centred, out))
         chosen = self.selected
         _by_row(kernels.decode_error, chosen.starts, chosen.latents, self.z, *arrays)
-        return out
 
     def gradients(
         self,

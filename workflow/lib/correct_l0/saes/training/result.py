@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +15,14 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
-from correct_l0.saes import RECIPE, evaluate
-from correct_l0.saes.batchtopk import DECODER_NORM, Weights, initial_decoder
-from correct_l0.saes.finished import keep_finished
+from correct_l0.saes import RECIPE
+from correct_l0.saes.engine.batchtopk import DECODER_NORM, Weights, initial_decoder
+from correct_l0.saes.finished import TRAINED
 from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
-from correct_l0.saes.threshold import count_bits, threshold_for
-from correct_l0.saes.train import COLUMNS, Run
+from correct_l0.saes.training import evaluate
+from correct_l0.saes.training.threshold import count_bits, threshold_for
+from correct_l0.saes.training.train import COLUMNS, Run
 
 DIVERGED_FVU = 10.0
 """Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.
@@ -29,6 +30,17 @@ Losses can stay finite all the same."""
 
 L0_TOLERANCE = 0.02
 """Largest relative distance of the measured from the target L0 that counts as meeting it."""
+
+
+OUTPUTS = (
+    "sae/cfg.json",
+    "sae/sae_weights.safetensors",
+    "loss.csv",
+    "decoder_init_cosine.npy",
+    "decoder_norms.npy",
+)
+"""Files of every point. decoder_norms.npy holds the norms of the decoder's rows where training
+ended, in units of raw activations; in the saved SAE they are 1."""
 
 
 class Store(evaluate.HeldOut, Protocol):
@@ -55,7 +67,7 @@ def write_point(
     metadata: Mapping[str, Any],
     between: Callable[[], None],
 ) -> None:
-    """Write the folder of a trained point, its manifest last, and forget its checkpoint.
+    """Write the folder of a trained point, its record last, and forget its checkpoint.
 
     Parameters
     ----------
@@ -78,7 +90,10 @@ def write_point(
         If the SAE explains so little that its training must have diverged.
     """
     folder, settings, scale = job.folder, run.settings, scale_of(store)
-    facts = _save_sae(run.trainer.weights, settings, store, folder, device, metadata, between)
+    l0_end = run.schedule.l0(settings.steps - 1)
+    facts = _save_sae(
+        run.trainer.weights, settings, l0_end, store, folder, device, metadata, between
+    )
     if not facts["fvu"] < DIVERGED_FVU:
         raise InputError(
             f"{run.label}: fvu {facts['fvu']:.4g} on held-out tokens, it must stay below "
@@ -89,13 +104,18 @@ def write_point(
     cosines = evaluate.row_cosines(W_dec, initial)
     with replacing(folder / "decoder_init_cosine.npy") as path:
         np.save(path, cosines.numpy())
+    with replacing(folder / "decoder_norms.npy") as path:
+        np.save(path, W_dec.norm(dim=1).numpy())
     history = run.history.cpu()
     _write_losses(folder / "loss.csv", history, run.c_dec, settings.training.batch_tokens)
     spread = evaluate.quantiles(cosines)
     tokens = settings.steps * settings.training.batch_tokens
-    names = ("sae/cfg.json", "sae/sae_weights.safetensors", "loss.csv", "decoder_init_cosine.npy")
+    names = [*OUTPUTS]
+    if run.schedule.course:
+        _write_rows(folder / "l0_course.csv", run.schedule.course)
+        names.append("l0_course.csv")
     write_manifest(
-        folder / "manifest.json",
+        folder / TRAINED,
         stage="train_sae",
         recipe=RECIPE,
         parameters=job.settings_json,
@@ -103,6 +123,7 @@ def write_point(
         outputs=[folder / name for name in names],
         seed=job.seed,
         l0=settings.l0,
+        l0_end=l0_end,
         d_in=store.d_in,
         d_sae=settings.d_sae,
         steps=settings.steps,
@@ -119,7 +140,6 @@ def write_point(
         device=device,
         threads=torch.get_num_threads(),
     )
-    keep_finished(folder)
     run.checkpoints.clear()
     print(
         f"{run.label}: {settings.steps} steps, {1000 * run.wall_s / settings.steps:.1f} ms each; "
@@ -132,6 +152,7 @@ def write_point(
 def _save_sae(
     weights: Weights,
     settings: SaeSettings,
+    l0: float,
     store: Store,
     folder: Path,
     device: str,
@@ -145,12 +166,12 @@ def _save_sae(
             yield chunk
             between()
 
-    l0, scale = settings.l0, scale_of(store)
+    scale = scale_of(store)
     sae = fold(weights, scale)
     counts, tokens = count_bits(torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
     threshold = threshold_for(counts, tokens, l0)
     sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold)).to("cpu")
-    write_saved_sae(folder / "sae", sae, {**metadata, **training_metadata(settings)})
+    write_saved_sae(folder / "sae", sae, {**metadata, **training_metadata(settings, l0)})
     saved = load_saved_sae(folder / "sae", device)
     facts = evaluate.measure(saved, chunks(1), scale)
     reached = abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
@@ -194,8 +215,8 @@ def fold(weights: Weights, scale: float) -> SavedSae:
     )
 
 
-def training_metadata(settings: SaeSettings) -> dict[str, Any]:
-    """Return what SAELens notes in a saved SAE about its training."""
+def training_metadata(settings: SaeSettings, l0: float) -> dict[str, Any]:
+    """Return what SAELens notes in a saved SAE about its training, which ended at this L0."""
     version = package_version("sae-lens")
     return {
         "sae_lens_version": version,
@@ -204,7 +225,7 @@ def training_metadata(settings: SaeSettings) -> dict[str, Any]:
         "training_architecture_details": {
             "aux_loss_coefficient": settings.training.aux_loss_coefficient,
             "decoder_init_norm": DECODER_NORM,
-            "k": settings.l0,
+            "k": l0,
             "rescale_acts_by_decoder_norm": True,
             "topk_threshold_lr": 0.01,
             "use_sparse_activations": False,
@@ -225,3 +246,11 @@ def _write_losses(
         for step, row in enumerate(history.tolist(), start=1):
             losses = (f"{value:.7g}" for value in row)
             writer.writerow((step, step * batch_tokens, *losses, c_dec.get(step, "")))
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write dictionaries of the same keys as a table."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -11,7 +11,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from correct_l0.saes.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses, Weights
 from correct_l0.saes.settings import SaeSettings
 
 
@@ -54,8 +54,10 @@ class SaelensTrainer:
         """Steps done."""
         return self._trainer.n_training_steps
 
-    def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
-        """Train on a batch in training units."""
+    def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
+        """Train on a batch in training units, at a target L0; None: the last one's."""
+        if l0 is not None:
+            self._trainer.sae.activation_fn.k = l0
         output = self._trainer.step(sae_in)
         self._trainer.n_training_steps += 1
         active = torch.count_nonzero(output.feature_acts) / len(sae_in)

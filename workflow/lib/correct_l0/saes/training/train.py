@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
-from correct_l0.saes.batchtopk import FusedTrainer, Losses, Weights, initial_weights
-from correct_l0.saes.checkpoint import Checkpoints
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses, Weights, initial_weights
+from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
-from correct_l0.saes.step import Gradients
+from correct_l0.saes.training.checkpoint import Checkpoints
+from correct_l0.saes.training.schedules import Measures, build_schedule
 from correct_l0.settings.base import format_l0
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
@@ -39,8 +39,8 @@ class Trainer(Protocol):
     def n_steps(self) -> int:
         """Steps done."""
 
-    def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
-        """Train on a batch in training units."""
+    def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
+        """Train on a batch in training units, at a target L0."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -54,21 +54,21 @@ def build_trainer(
     d_in: int,
     seed: int,
     device: str = "cpu",
-    shared: dict[int, Gradients] | None = None,
+    shared: dict[int, Workspace] | None = None,
 ) -> Trainer:
     """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
 
     Trainers that take turns on one device can share memory: `shared`, by number of latents.
     """
     if settings.training.engine == "saelens":
-        from correct_l0.saes.saelens import SaelensTrainer
+        from correct_l0.saes.engine.saelens import SaelensTrainer
 
         return SaelensTrainer(settings, d_in, seed, device)
     initial = initial_weights(d_in, settings.d_sae, seed)
     weights = Weights(*(value.to(device) for value in initial))
     shared = {} if shared is None else shared
     if settings.d_sae not in shared:
-        shared[settings.d_sae] = Gradients.empty_like(weights.W_enc, weights.W_dec)
+        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
     return FusedTrainer(settings, weights, shared[settings.d_sae])
 
 
@@ -92,6 +92,10 @@ class Run:
         `cpu` or `cuda`.
     checkpoints
         Where its state is saved.
+    measures
+        What is measured along the way.
+    scale
+        Factor from raw activations to training units.
     shared
         Memory shared with other points that take turns; see `build_trainer`.
 
@@ -99,6 +103,8 @@ class Run:
     ----------
     trainer : Trainer
         The engine, with the SAE.
+    schedule : Fixed
+        The course of L0.
     history : Float[Tensor, "steps column"]
         `COLUMNS` per step, in training units, on the training device.
     c_dec : dict of int to float
@@ -116,14 +122,19 @@ class Run:
         d_in: int,
         device: str,
         checkpoints: Checkpoints,
-        shared: dict[int, Gradients] | None = None,
+        measures: Measures,
+        scale: float,
+        shared: dict[int, Workspace] | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self.trainer = build_trainer(settings, d_in, seed, device, shared)
+        self.schedule = build_schedule(settings, measures, scale)
         self.history = torch.zeros(settings.steps, len(COLUMNS), device=device)
         self.c_dec: dict[int, float] = {}
         self.resumed_from_step: int | None = None
         self.wall_s = self.wait_s = 0.0
+        self._c_dec = measures.c_dec
+        self._fresh: list[Losses] = []
         self._checked = self._saved = 0
         parts = range(1, PARTS + 1)
         self._marks = {math.ceil(part * settings.steps / PARTS) for part in parts}
@@ -145,6 +156,7 @@ class Run:
             return
         self.trainer.load_state_dict(state["trainer"])
         self.history.copy_(state["history"])
+        self.schedule.load_state_dict(state["schedule"])
         self.c_dec = dict(state["c_dec"])
         self.wall_s, self.wait_s = state["wall_s"], state["wait_s"]
         self.resumed_from_step = self._checked = self._saved = self.step
@@ -172,14 +184,13 @@ class Run:
         """
         started = time.perf_counter()
         with matmul_precision(self.settings):
-            losses = self.trainer.step(sae_in)
-        for column, value in enumerate(losses):
-            self.history[self.step - 1, column] = value
+            self._fresh.append(self.trainer.step(sae_in, self.schedule.l0(self.step)))
+        self.schedule.observe(self.step - 1, self.trainer.weights, sae_in)
         marked = self.step in self._marks
         if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
             self.check(batches)
         if marked:
-            self.c_dec[self.step] = mean_absolute_cosine(self.trainer.weights.W_dec.detach())
+            self.c_dec[self.step] = self._c_dec(self.trainer.weights.W_dec.detach())
         self.wall_s += time.perf_counter() - started
 
     def check(self, batches: Batches) -> None:
@@ -190,6 +201,10 @@ class Run:
         InputError
             If one is not finite: bad data or a diverging run.
         """
+        for column, values in enumerate(zip(*self._fresh, strict=True)):
+            rows = torch.stack([torch.as_tensor(x, dtype=torch.float32) for x in values])
+            self.history[self._checked : self.step, column] = rows
+        self._fresh.clear()
         finite = self.history[self._checked : self.step].isfinite().all(dim=1)
         if not bool(finite.all()):
             raise self._failure(self._checked + int((~finite).nonzero()[0]), batches)
@@ -209,6 +224,7 @@ class Run:
         state = {
             "trainer": self.trainer.state_dict(),
             "history": self.history,
+            "schedule": self.schedule.state_dict(),
             "c_dec": dict(self.c_dec),
             "wall_s": self.wall_s,
             "wait_s": self.wait_s,

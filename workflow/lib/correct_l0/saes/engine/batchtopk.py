@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.optim.adam import adam
 
-from correct_l0.saes import sparse
-from correct_l0.saes.schedule import learning_rates
+from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -80,8 +80,8 @@ class FusedTrainer:
         Of the point.
     weights
         Initial weights, on the device to train on; changed in place.
-    gradients
-        Memory for the gradients, of use within a step only: trainers that take turns can share it.
+    work
+        Memory, of use within a step only: trainers that take turns can share it.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class FusedTrainer:
     """
 
     def __init__(
-        self, settings: SaeSettings, weights: Weights, gradients: Gradients | None = None
+        self, settings: SaeSettings, weights: Weights, work: Workspace | None = None
     ) -> None:
         self.settings = settings
         self.weights = weights
@@ -105,25 +105,25 @@ class FusedTrainer:
         self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
         self.guess: float | None = None
         self._rates = learning_rates(settings)
-        self._gradients = gradients or Gradients.empty_like(weights.W_enc, weights.W_dec)
+        self._work = work or Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
         self._means = [torch.zeros_like(value) for value in _in_memory(weights)]
         self._squares = [torch.zeros_like(value) for value in _in_memory(weights)]
         self._counts = [torch.zeros((), device=value.device) for value in weights]
         self._none_dead_before = 0
 
-    def step(self, sae_in: Float[Tensor, "batch d_in"]) -> Losses:
-        """Train on a batch in training units."""
-        training = self.settings.training
+    def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
+        """Train on a batch in training units, at a target L0; None: the point's."""
+        training, l0 = self.settings.training, self.settings.l0 if l0 is None else l0
         options = StepOptions(
-            count=int(self.settings.l0 * len(sae_in)),
+            count=int(l0 * len(sae_in)),
             guess=self.guess,
             dead=self._dead(),
             aux_coefficient=training.aux_loss_coefficient,
-            sparse=self._sparse(sae_in),
+            sparse=self._sparse(sae_in, l0),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights
         loss, result, _ = loss_and_gradients(
-            sae_in, W_enc, b_enc, W_dec, b_dec, options, out=self._gradients
+            sae_in, W_enc, b_enc, W_dec, b_dec, options, self._work
         )
         self.guess = result.smallest
         self.since_fired += 1
@@ -157,9 +157,9 @@ class FusedTrainer:
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 
-    def _sparse(self, sae_in: Tensor) -> bool:
-        share = self.settings.l0 / self.settings.d_sae
-        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in.nbytes)
+    def _sparse(self, sae_in: Tensor, l0: float) -> bool:
+        share = l0 / self.settings.d_sae
+        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.
@@ -179,13 +179,15 @@ class FusedTrainer:
     def _update(self) -> None:
         """Clip the gradients and update the weights by Adam, in one pass over each.
 
-        Adam the function, as `torch.optim.Adam` imports torch's compiler: as slow as torch itself.
+        The kernel itself: what `torch.optim.Adam` does around it imports torch's compiler, as slow
+        as torch itself, and takes longer than the kernel where an SAE is small.
         """
-        gradients = _in_memory(self._gradients)
+        gradients = _in_memory(self._work.gradients)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        adam(
+        torch._foreach_add_(self._counts, 1)
+        torch._fused_adam_(
             _in_memory(self.weights), gradients, self._means, self._squares, [], self._counts,
-            fused=True, grad_scale=norm.add_(1e-6).div_(MAX_NORM).clamp_(min=1).float(),
+            grad_scale=norm.add_(1e-6).div_(MAX_NORM).clamp_(min=1).float(),
             amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
             lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
         )  # fmt: skip
