@@ -22,6 +22,7 @@ if not HAS_PYDANTIC:
 
 from step_inputs import BATCHES, activations, uneven_
 
+from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
 from correct_l0.metrics.decoder.measure import (
@@ -33,7 +34,7 @@ from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weig
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.training.points import train_points
+from correct_l0.saes.training import points
 
 __all__ = [
     "BATCHES",
@@ -94,6 +95,11 @@ def selected_of(result: StepResult) -> torch.Tensor:
     if not isinstance(result.selected, torch.Tensor):
         raise TypeError("the check asks for a step's dense result and got another")
     return (result.selected > 0).cpu()
+
+
+def train_points(source: Any, batches: Any, jobs: Any, device: str) -> Any:
+    """Train SAEs as a training job does; return those that failed, and why."""
+    return points.train_points(source, batches, jobs, measures=measures(), device=device)
 
 
 def caching_tools() -> SimpleNamespace:

@@ -237,7 +237,7 @@ def test_an_error_or_a_missing_package_ends_one_number_only(capsys):
 
 def test_a_part_that_takes_too_long_is_ended_and_reported(monkeypatch):
     main = module("__main__")
-    monkeypatch.setitem(main.LIMITS_S, "correctness", 0.5)
+    monkeypatch.setitem(main.LIMITS_S, "correctness", 0.125)
     options = SimpleNamespace(device="cpu", small=True)
     rows = list(main.run_part("correctness", options, {**os.environ}, {}))
     assert (rows[-1].verdict, rows[-1].note) == ("ERROR", "over 0.5 s")
