@@ -87,11 +87,12 @@ class Firing(Section):
 
         Examples
         --------
-        >>> float(Firing(law="code").probabilities(50).sum().round(3))
-        10.953
+        >>> float(Firing(law="code").probabilities(50).sum().round(4))
+        10.9525
         >>> float(Firing(law="text").probabilities(50).sum().round(3))
         9.875
-        >>> Firing(law="zipf", exponent=1.0, p_max=0.5, p_min=0.1).probabilities(3).tolist()
+        >>> zipf = Firing(law="zipf", exponent=1.0, p_max=0.5, p_min=0.1)
+        >>> zipf.probabilities(3).round(6).tolist()
         [0.5, 0.2, 0.1]
         """
         ranks = np.arange(features)
@@ -119,7 +120,7 @@ class MagnitudeLaw(Section):
     ratios. `folded_normal`: the absolute value of a normal variable, drawn for each feature."""
 
     value: NotNegative | None = None
-    """Value of `constant`."""
+    """Value of `constant`; a number in the place of the section means the same."""
 
     first: PositiveFloat | None = None
     """Value of the first feature, of `linear` and `exponential`."""
