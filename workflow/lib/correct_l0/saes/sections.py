@@ -65,9 +65,18 @@ class Training(Section):
         """Steps at the end over which the learning rate falls to zero."""
         return round(self.lr_decay_fraction * self.steps)
 
-    def unusable_at(self, l0: float, d_sae: int) -> str:
-        """Return why no SAE of this target L0 and width can be trained so; empty where one can."""
-        label = f"l0 {format_l0(l0)}"
+    def unusable_at(self, label: str, l0: float | None, d_sae: int) -> str:
+        """Return why no SAE can be trained so; empty where one can.
+
+        Parameters
+        ----------
+        label
+            How the message names the point.
+        l0
+            Target L0, where there is one.
+        d_sae
+            Number of latents.
+        """
         if self.steps < 1:
             return (
                 f"{label}: training_tokens {self.training_tokens} is below batch_tokens "
@@ -78,7 +87,7 @@ class Training(Section):
                 f"{label}: lr_warm_up_steps {self.lr_warm_up_steps} and {self.decay_steps} steps "
                 f"of decay exceed the {self.steps} steps of training; shorten them"
             )
-        if int(l0 * self.batch_tokens) < 1:
+        if l0 is not None and int(l0 * self.batch_tokens) < 1:
             return (
                 f"{label}: a batch of {self.batch_tokens} tokens selects no latent, it must select "
                 "at least one; raise l0 or batch_tokens"
@@ -151,7 +160,7 @@ class Saes(Section):
                 )
         check_unique(l0=self.l0, seeds=self.seeds)
         for l0 in self.l0:
-            if wrong := self.training_of(l0).unusable_at(l0, self.d_sae):
+            if wrong := self.training_of(l0).unusable_at(f"l0 {format_l0(l0)}", l0, self.d_sae):
                 raise ValueError(wrong)
         for l0 in self.overrides:
             if l0 not in self.l0:
@@ -165,6 +174,6 @@ class Saes(Section):
     def training_of(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
         override = self.overrides.get(float(l0))
-        changed = {} if override is None else dict(override)
+        changed: dict[str, Any] = {} if override is None else dict(override)
         given = {name: value for name, value in changed.items() if value is not None}
         return self.training.model_copy(update=given)
