@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.provenance.chain import STAGES
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
@@ -47,12 +47,14 @@ def tables(
     spread=0.005,
     tasks=40,
     gaps=(),
+    shared=None,
 ) -> dict[str, pd.DataFrame]:
     """Tables of a study whose curves are the given means plus noise over seeds.
 
     `s_n` maps n to means, `f1` maps probe_k to the gain of each L0; health values may be one number
     or one per L0. `half` and `nine_tenths` are c_dec's means at that share of training; without
-    them c_dec stands still from there on.
+    them c_dec stands still from there on. `shared` is the share of latents that the first two seeds
+    both find, by L0 point: cosine 1 for those, 0.15, which is chance, for the others.
     """
     rng = np.random.default_rng(0)
     s_n = {400: S_N, 500: S_N, 600: S_N} if s_n is None else s_n
@@ -95,6 +97,15 @@ def tables(
         )
         for step, done in {-(-i * steps // 10): i for i in range(1, 11)}.items()
     ])  # fmt: skip
+    stability = pd.DataFrame(
+        [
+            (x, x * 1.003, 0, 1, 0.15 + 0.85 * share, share, 0.15)
+            for x, share in zip(l0, shared or (), strict=shared is not None)
+        ],
+        columns=[
+            "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "matched_above_09", "chance",
+        ],
+    )  # fmt: skip
     return {
         "points": points.drop(columns="value"),
         "c_dec": ends,
@@ -104,6 +115,7 @@ def tables(
             probing, columns=["l0", "l0_measured", "seed", "task", "probe_k", "f1"]
         ),
         "gaps": pd.DataFrame(list(gaps), columns=["l0", "seed", "room", "reason"]),
+        "stability": stability,
     }
 
 
@@ -143,8 +155,8 @@ def write_study(plan: Plan) -> None:
 
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
-    cache = Path(plan.cache_folder)
-    _seal(cache, "seal_activations", plan.settings_activations(), {}, [])
+    cache = Path(plan.source_folder)
+    _seal(cache, "seal_activations", plan.settings_source(), {}, [])
     digest = digest_of(cache / "manifest.json")
     tasks = resolve_tasks(plan.study.probing.tasks)
     levels = np.random.default_rng(0).uniform(0.55, 0.95, len(tasks))
@@ -288,7 +300,7 @@ def _seal(folder, stage, parameters, inputs, outputs, **facts) -> None:
     write_manifest(
         folder / "manifest.json",
         stage=stage,
-        recipe=dict(STAGES.values()).get(stage, 1),
+        recipe=BY_RULE[stage].recipe,
         parameters=parameters,
         inputs=inputs,
         outputs=outputs,

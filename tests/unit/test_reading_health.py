@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from correct_l0.reading.health import at_tenth, last_moves, means_at, weak_points
+from correct_l0.reading.health import NOT_TRAINED, at_tenth, last_moves, means_at, weak_points
 from correct_l0.reading.reading import FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.verdict import NOT_TRAINED
 from correct_l0.report.study import read_study
 from made_up import AT_32, C_DEC, FALLING, L0, LEVEL, RISING, tables
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.verdict import DISAGREE, NOT_TRAINED
+from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.study import read_study
 from made_up import AT_32, C_DEC, F1_GAIN, FALLING, L0, LEVEL, RISING, S_N, tables
 
@@ -80,6 +81,58 @@ def test_falls_to_the_end_names_the_line_to_add():
 def test_no_l0_above_half_of_d_sae_is_proposed():
     result = verdict(d_sae=1000, c_dec=FALLING, s_n=all_n(FALLING))
     assert result["decision"]["add_l0"] == [470]
+
+
+def order(result):
+    """The last sentence of the headline, and the first words of what to do next."""
+    return result["headline"].rsplit(". ", 1)[-1], result["next"]["sentence"].split(":")[0][:20]
+
+
+def test_the_sae_has_to_be_wider_where_the_grid_reaches_half_of_it():
+    l0 = (4, 8, 12, 16, 24, 32, 48, 64)
+    result = verdict(d_sae=128, l0=l0, c_dec=FALLING, s_n=all_n(FALLING))
+    assert result["outcome"] == FALLS
+    assert result["headline"] == (
+        "L0 above 48, by how much this grid cannot say: the decoder metrics still fall at its "
+        "highest point, 64. The SAE has to be wider."
+    )
+    assert result["next"] == {
+        "sentence": "Use more latents: the grid reaches half of d_sae, 64, and no L0 above that is "
+        "read.",
+        "line": "saes.d_sae: 256",
+    }
+
+
+@pytest.mark.parametrize(("d_sae", "added"), [(768, [384]), (690, []), (694, [347])])
+def test_half_of_d_sae_itself_is_proposed_where_a_whole_step_is_too_far(d_sae, added):
+    # the step is 300 / 192; 300 is measured 0.3% higher, and 1.15 times that is 346
+    result = verdict(d_sae=d_sae, c_dec=FALLING, s_n=all_n(FALLING))
+    assert result["decision"]["add_l0"] == added
+    assert order(result)[0] == ("Extend the grid." if added else "The SAE has to be wider.")
+
+
+@pytest.mark.parametrize(
+    ("made_up", "said", "done"),
+    [
+        ({"c_dec": FALLING, "s_n": all_n(FALLING)}, "Extend the grid.", "Add L0 470, 730 to s"),
+        ({"c_dec": RISING, "s_n": all_n(RISING)}, "Start lower.", "Add L0 1, 2 to see t"),
+    ],
+)
+def test_the_headline_and_what_to_do_next_give_one_order(made_up, said, done):
+    assert order(verdict(**made_up)) == (said, done)
+    # Not trained enough: one order, and none in what the curves would read as they stand.
+    result = verdict(init_cosine=0.6, **made_up)
+    assert result["outcome"] == NOT_TRAINED
+    assert not {"Extend", "Start", "wider", "Add"} & set(result["headline"].split())
+    assert result["next"]["sentence"] == "Train longer, for example on 2,000 tokens."
+
+
+def test_a_grid_that_starts_at_1_cannot_start_lower():
+    l0 = (1, 2, 4, 8, 16, 32, 64, 128)
+    result = verdict(l0=l0, c_dec=RISING, s_n=all_n(RISING))
+    assert result["outcome"] == TOO_HIGH
+    assert result["headline"].endswith("the rise at low L0 is not seen.")
+    assert result["next"]["sentence"] == "No further L0 point would narrow this answer."
 
 
 def test_starts_too_high():
@@ -160,6 +213,7 @@ def test_flat_f1_is_called_flat_and_decides_nothing():
     assert "is flat and cannot tell" in result["agreement"]
     assert any("neither supports nor contradicts" in line for line in result["caveats"])
     assert "F1 with 1 latent is flat" in result["lines"][2]
+    assert "worst lower by 0.0" in result["lines"][2]
 
 
 def test_n_that_differ_are_named():
@@ -232,6 +286,7 @@ def test_without_c_dec_and_without_an_n_above_its_l0_n_has_to_be_raised():
     assert result["outcome"] == ABOVE_N
     assert "at every n" in result["headline"]
     assert "Raise n" in result["headline"]
+    assert result["next"]["sentence"].startswith("Raise n above")
     assert result["decision"]["add_l0"] == []
 
 
@@ -287,3 +342,10 @@ def test_no_f1_scores():
 def test_dead_latents_are_a_caveat():
     result = verdict(dead=[0.0] * 5 + [0.2] + [0.0] * 2)
     assert any("dead at L0 128" in line for line in result["caveats"])
+
+
+def test_f1_that_is_the_same_everywhere_is_said_without_an_error_of_zero():
+    made_up = tables(f1=FLAT_F1)
+    made_up["probing"]["f1"] = made_up["probing"]["task"].str[-2:].astype(float) / 100
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
+    assert "is flat: best 0.195 at L0 4, and all alike; " in result["lines"][2]

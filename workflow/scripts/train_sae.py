@@ -1,4 +1,4 @@
-"""Train one BatchTopK SAE, go on from its checkpoint, or put in its place what is finished."""
+"""Train one BatchTopK SAE, go on from its checkpoint, or take it over where it is there."""
 
 from correct_l0.jobs.job import job
 
@@ -6,6 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     from correct_l0.metrics.decoder.along_training import measures
+    from correct_l0.saes.finished import seal
     from correct_l0.saes.job import train_saes
     from correct_l0.saes.settings import PointJob
 
@@ -24,3 +25,4 @@ with job(snakemake.log[0], threads=snakemake.threads):
     )
     for error in failed.values():
         raise error
+    seal(point.folder)

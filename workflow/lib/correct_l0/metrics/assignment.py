@@ -159,9 +159,9 @@ def _assign(
         partners, prices = _sparse_matching(candidates, prices)
         cosines = _pair_cosines(a, b, rows, partners, absolute)
         most, broken = _broken_bounds(a, b, absolute, prices, cosines - prices[partners])
-        if not len(broken.rows):
+        known, candidates = len(candidates.rows), _joined(len(b), candidates, broken)
+        if len(candidates.rows) == known:
             break
-        candidates = _joined(len(b), candidates, broken)
     gap = float(most + prices.sum() - cosines.sum())
     return rows, partners, max(0.0, gap / len(a))
 

@@ -23,6 +23,8 @@ from correct_l0.reading.reading import (
     read_curve,
 )
 
+NOT_TRAINED = "not trained enough"
+
 COSINE_LIMIT = 0.5
 """Median cosine of decoder rows with their initialisation. Above it the rows are nearer to where
 they started than to anything else, and c_dec is largely that of random directions. Refuses."""

@@ -10,6 +10,7 @@ from correct_l0.reading.reading import (
     TOLERANCE_OF_JUMP,
     VALLEY_RATIO,
 )
+from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
@@ -73,8 +74,29 @@ METHODS: tuple[tuple[str, str], ...] = (
         "s_n^dec only, not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
         f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "
-        "last tenth of training. The metrics disagree: their intervals do not overlap, or F1 peaks "
+        "last tenth of training. Not reproducible: at a point the answer names, two seeds do not "
+        "find the same latents. The metrics disagree: their intervals do not overlap, or F1 peaks "
         "outside.",
+    ),
+    (
+        "Stability",
+        "The decoders of two seeds of one L0 are matched one to one so that the sum of cosines is "
+        "largest. Two numbers, means over pairs of seeds: the share of latents matched above 0.9, "
+        "and the excess of the mean cosine over that of random decoders of this size, (mean − "
+        "chance) / (1 − chance). Seeds agree where the share is at least "
+        f"{SHARE_LIMIT:g} or the excess at least {EXCESS_LIMIT:g}: worlds whose truth is known "
+        "have more at their right L0, an SAE wider than its world by the share alone. Where they "
+        "do not, at any point from the elbow to the bottom of the curve, no L0 is named, as "
+        "another seed would have other latents. Where stability peaks has no say yet: at an L0 of "
+        "a few an SAE is nearly a clustering, and stable for that reason.",
+    ),
+    (
+        "Recovery",
+        "Only where the true features are known. Features and latents are matched one to one; the "
+        "L0 of best recovery is the grid point with the highest mean |cosine|, and what cannot be "
+        f"told from it is within {SET_ERRORS:g} standard errors over seeds. It is what is right "
+        "for an SAE of this width; the true L0, the mean number of features that fire, may be "
+        "another. Neither has a say in the answer.",
     ),
     (
         "Was the training long enough?",

@@ -45,10 +45,9 @@ def render_summary(
 ) -> str:
     """Return the summary as plain text."""
     lines = [title, "", verdict["headline"], ""]
-    lines += [
-        f"  {line}"
-        for line in (*verdict["lines"], verdict["agreement"], *verdict["training_lines"])
-    ]
+    said = (*verdict["lines"], verdict["agreement"], *verdict["stability_lines"],
+            *verdict["training_lines"], verdict["truth_line"])  # fmt: skip
+    lines += [f"  {line}" for line in said if line]
     lines += [f"  But: {line}" for line in verdict["caveats"]]
     lines += ["", f"  Next: {verdict['next']['sentence']}"]
     if verdict["next"]["line"]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
 from correct_l0.reading.health import OTHERWISE, Convergence, means_at
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
 from correct_l0.reading.verdict import Decision
-from correct_l0.report.words import Names
+from correct_l0.report.names import Names, percents
 
 
 def training_lines(convergence: Convergence, names: Names) -> list[str]:
@@ -66,19 +65,6 @@ def training_caveats(
             line += f", while c_dec there moves by {percents(moved)} of its jump"
         caveats.append(line + ".")
     return caveats
-
-
-def percents(shares: Sequence[float]) -> str:
-    """Return a range of shares in words, of those that are known.
-
-    Examples
-    --------
-    >>> percents([0.0123, 0.004, float("nan")]), percents([0.02, 0.02])
-    ('0.4% to 1.2%', '2%')
-    """
-    known = [x for x in shares if math.isfinite(x)]
-    ends = (f"{100 * x:.2g}%".replace("-", "−") for x in (min(known), max(known)))
-    return " to ".join(dict.fromkeys(ends))
 
 
 def _would(reading: CurveReading, names: Names) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
-from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT
+from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
 from correct_l0.reading.reading import (
     ABOVE_N,
     FALLS,
@@ -17,54 +17,15 @@ from correct_l0.reading.reading import (
     VALLEY_RATIO,
     CurveReading,
 )
-from correct_l0.reading.verdict import (
-    DISAGREE,
-    NOT_TRAINED,
-    SPLIT,
-    Decision,
-    Voice,
-)
+from correct_l0.reading.remedy import ADD_POINTS, RAISE_N, TRAIN_OR_NARROW, WIDEN
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
+from correct_l0.reading.verdict import Decision
+from correct_l0.reading.voices import DISAGREE, SPLIT, Voice
+from correct_l0.report.names import Names, join, latents
+from correct_l0.report.stability_words import differing_words
 from correct_l0.settings.base import format_l0
 
-RAISE_N = "Raise n above the L0 in question, at most to d_sae / 2."
-
-
-class Names:
-    """How measured L0 values are spoken: as the target, where they meet it within 2%.
-
-    A point off its target is given with three digits, a value between points with two.
-
-    Examples
-    --------
-    >>> names = Names({127.4: 128.0, 9.01: 8.0})
-    >>> names(127.4), names(9.01), names(33.3), names.list([9.01, 127.4])
-    ('128', '9.01', '33', '9.01 and 128')
-    """
-
-    def __init__(self, targets: Mapping[float, float]) -> None:
-        self.targets = dict(targets)
-
-    def __call__(self, x: float) -> str:
-        """Return one L0 in words."""
-        for measured, target in self.targets.items():
-            if math.isclose(x, measured, rel_tol=1e-9):
-                met = abs(x - target) <= 0.02 * target
-                return format_l0(target if met else float(f"{x:.3g}"))
-        return format_l0(float(f"{x:.2g}"))
-
-    def list(self, values: Sequence[float]) -> str:
-        """Return several L0 in words."""
-        return join([self(x) for x in values])
-
-    def span(self, values: Sequence[float]) -> str:
-        """Return a run of L0 points as `64 to 192`, a single one as `64`."""
-        low, high = self(min(values)), self(max(values))
-        return low if low == high else f"{low} to {high}"
-
-
-def join(words: Sequence[str]) -> str:
-    """Return `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+RAISE_IT = "Raise n above the L0 in question, at most to d_sae / 2."
 
 
 def metric_name(metric: str) -> str:
@@ -79,8 +40,11 @@ def metric_name(metric: str) -> str:
 
 
 def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
-    """Return the answer in one or two sentences; never a bare number."""
-    d = decision
+    """Return the answer in a few sentences: never a bare number, and at most one order."""
+    return " ".join(filter(None, [_finding(decision, names, grid), _order(decision)]))
+
+
+def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
     span = names.span(grid) if grid else "no points"
     if d.outcome == READ:
         return _about(d, names) + "."
@@ -94,38 +58,47 @@ def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
     if d.outcome == FALLS:
         return (
             f"L0 above {names(grid[-2])}, by how much this grid cannot say: the decoder metrics "
-            f"still fall at its highest point, {names(grid[-1])}. Extend the grid."
+            f"still fall at its highest point, {names(grid[-1])}."
         )
     if d.outcome == TOO_HIGH:
         return (
             f"L0 at or below {names(grid[0])}: the decoder metrics are lowest at the lowest point "
-            "of the grid, so that the rise at low L0 is not seen. Start lower."
+            "of the grid, so that the rise at low L0 is not seen."
         )
     if d.outcome == NOT_TRAINED:
+        as_it_stands = _finding(replace(d, outcome=d.as_it_stands or TOO_FEW), names, grid)
         return (
             "Not trained enough to say: "
             + join(_untrained(d, names))
-            + f". As they stand, the curves would read: {_as_it_stands(d, names, grid)}"
+            + f". As they stand, the curves would read: {as_it_stands}"
         )
+    if d.outcome == NOT_REPRODUCIBLE and d.reproducibility:
+        return f"Not reproducible: {differing_words(d.reproducibility, names)}. No L0 is named."
     if d.outcome == DISAGREE:
         return "The metrics disagree: " + "; ".join(_positions(d, names)) + "."
     if d.outcome == ABOVE_N:
         return (
             "Not readable: s_n^dec names an L0 not below n at every n, and n has to be above the "
-            f"correct L0. {RAISE_N}"
+            "correct L0."
         )
     return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
+
+
+def _order(d: Decision) -> str:
+    """Return what to do about it, where the headline says so; the same as `Decision.remedy`."""
+    if d.remedy == ADD_POINTS:
+        return {FALLS: "Extend the grid.", TOO_HIGH: "Start lower."}.get(d.outcome, "")
+    return {
+        WIDEN: "The SAE has to be wider.",
+        RAISE_N: RAISE_IT,
+        TRAIN_OR_NARROW: "Train longer or narrower.",
+    }.get(d.remedy, "")
 
 
 def _about(d: Decision, names: Names) -> str:
     if d.l0 is None or d.low is None or d.high is None:
         raise ValueError("no L0 to name")
     return f"L0 about {names(d.l0)} (between {names(d.low)} and {names(d.high)})"
-
-
-def _as_it_stands(d: Decision, names: Names, grid: Sequence[float]) -> str:
-    before = Decision(**{**vars(d), "outcome": d.as_it_stands, "as_it_stands": None})
-    return headline(before, names, grid)
 
 
 def _untrained(d: Decision, names: Names) -> list[str]:
@@ -163,11 +136,6 @@ def _position(voice: Voice, names: Names) -> str:
     }[voice.outcome]
 
 
-def latents(probe_k: int) -> str:
-    """Return `1 latent` or `16 latents`."""
-    return f"{probe_k} latent" + ("" if probe_k == 1 else "s")
-
-
 def curve_line(reading: CurveReading, names: Names) -> str:
     """Return what one curve says, with its numbers."""
     r, name = reading, metric_name(reading.metric)
@@ -196,7 +164,7 @@ def curve_line(reading: CurveReading, names: Names) -> str:
     if r.minimum > VALLEY_RATIO * r.best:
         line += f"; from {names(r.best)} to {names(r.minimum)} it is a shallow valley"
     if r.open_end:
-        line += "; the valley reaches the end of the grid, extend it to see the rise"
+        line += "; the valley reaches the end of the grid, so that no rise is seen"
     return line + "."
 
 
@@ -212,7 +180,7 @@ def not_counted(readings: Mapping[int, CurveReading]) -> str:
 def voice_line(voice: Voice, readings: Mapping[int, CurveReading], names: Names) -> str:
     """Return what s_n^dec says over the n that count, who differs, and who cannot tell."""
     if voice.outcome == ABOVE_N:
-        return f"s_n^dec cannot tell: {not_counted(readings)}. {RAISE_N}"
+        return f"s_n^dec cannot tell: {not_counted(readings)}. {RAISE_IT}"
     by_name = {reading.metric: n for n, reading in readings.items()}
 
     def ns(metrics: Sequence[str]) -> str:
@@ -237,10 +205,10 @@ def f1_line(reading: F1Reading, names: Names) -> str:
     over = f"over {r.tasks} tasks and {r.seeds} seed" + ("" if r.seeds == 1 else "s")
     resolved = f"differences below {r.resolution:.2g} are not resolved {over}"
     if r.outcome == FLAT_F1:
-        return (
-            f"{who} is flat: best {r.peak_f1:.3f} at L0 {names(r.peak)}, worst lower by "
-            f"{r.spread:.2g} ± {r.spread_error:.2g}; {resolved}."
+        worst = (
+            f"worst lower by {r.spread:.2g} ± {r.spread_error:.2g}" if r.spread else "and all alike"
         )
+        return f"{who} is flat: best {r.peak_f1:.3f} at L0 {names(r.peak)}, {worst}; {resolved}."
     rest = [x for x in r.peak_set if x != r.peak]
     tied = f", not distinguishable from {names.list(rest)}" if rest else ""
     return f"{who} peaks at L0 {names(r.peak)} ({r.peak_f1:.3f}){tied}; {resolved}."
@@ -248,6 +216,8 @@ def f1_line(reading: F1Reading, names: Names) -> str:
 
 def agreement_line(d: Decision, f1: Mapping[int, F1Reading]) -> str:
     """Return whether the decoder metrics and F1 agree, and who does not."""
+    if d.outcome == NOT_REPRODUCIBLE:
+        return "There is no interval that F1 could confirm, as another seed has other latents."
     said = [v for v in d.voices if v.outcome == READ]
     if not said:
         return "There is no interval that F1 could confirm."

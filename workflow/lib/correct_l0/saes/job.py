@@ -1,6 +1,6 @@
-"""A training job: SAEs of one seed, trained on a sealed cache or put back in their places.
+"""A training job: SAEs of one seed, trained on a sealed cache or taken over where they are there.
 
-torch takes seconds to import, which a finished SAE, such as a group's, need not wait for.
+torch takes seconds to import, which a trained SAE, such as a group's, need not wait for.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def train_saes(
     checkpoint_s: float,
     threads: int,
 ) -> dict[PointJob, InputError]:
-    """Train SAEs, go on from their checkpoints, or put in place what is finished.
+    """Train SAEs, go on from their checkpoints, or take over what is there.
 
     Parameters
     ----------
     activations
-        The cache's manifest.
+        The source's manifest.
     points
         The SAEs: of one seed and one `batch_tokens`.
     measures
@@ -53,7 +53,7 @@ def train_saes(
     Raises
     ------
     InputError
-        If the cache is damaged, or the device is not there.
+        If the source is damaged, or the device is not there.
     """
     rest = still_to_train(points, digest_of(activations))
     if not rest:
@@ -61,19 +61,24 @@ def train_saes(
 
     import torch
 
-    from correct_l0.saes.input import training_input
     from correct_l0.saes.training.points import train_points
+    from correct_l0.sources import open_source
 
     torch.set_num_threads(threads)
     device = resolve_device(device)
     batch_tokens = parse_settings(rest[0].settings_json).training.batch_tokens
-    read = training_input(activations, rest[0].seed, batch_tokens, device)
+    source = open_source(activations)
+    # Beside a GPU the next batches are read while it works.
+    ahead = device != "cpu"
+    batches = source.stream(
+        rest[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
+    )
     return train_points(
-        read.store,
-        read.batches,
+        source,
+        batches,
         rest,
         measures=measures(),
         device=device,
         checkpoint_s=checkpoint_s,
-        metadata=read.metadata,
+        metadata=source.metadata,
     )

@@ -118,6 +118,8 @@ TrainingOverride = create_model(
 class Saes(Section):
     """The sweep: one BatchTopK SAE per L0 and seed."""
 
+    kept = True
+
     d_sae: Count
     """Number of latents."""
 

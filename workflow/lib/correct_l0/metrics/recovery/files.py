@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from correct_l0.metrics.recovery.measure import Recovery, recovery_table
 from correct_l0.provenance.manifest import replacing
+from correct_l0.saes.saved import SavedSae
+from correct_l0.sources import Source
+
+BLOCK_TOKENS = 4096
+"""Held-out samples encoded at a time."""
+
+
+def held_out_pairs(
+    source: Source, sae: SavedSae
+) -> Iterator[tuple[Float[Tensor, "rows d_sae"], Bool[Tensor, "rows features"]]]:
+    """Yield latent activations, and which features fire, of all held-out samples in blocks."""
+    for start in range(0, source.n_held_out, BLOCK_TOKENS):
+        stop = min(start + BLOCK_TOKENS, source.n_held_out)
+        yield sae.encode(source.held_out(start, stop)), source.truth.fires(start, stop)
 
 
 def write_recovery(folder: Path | str, recovery: Recovery) -> list[Path]:

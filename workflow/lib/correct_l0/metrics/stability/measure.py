@@ -80,21 +80,21 @@ def compare_seeds(decoders: Mapping[int, Float[Tensor, "d_sae d_in"]]) -> list[S
 def reproduced_share(cosines: Float[np.ndarray, " d_sae"], chance: float) -> float:
     """Return the share of latents that two seeds reproduce, without a threshold.
 
-    R = 1 / h sum_i max(0, c_i^2 - c_0^2) / (1 - c_0^2), with c_0 the mean matched cosine of random
-    decoders and negative c_i counted as 0. c^2 is the part of a latent's row that its partner
-    explains; R is the area under the share of latents above t, as a function of t^2, between
-    c_0^2 and 1. It is 1 where all latents come back, 0 where none does better than chance; h R
-    latents come back whole, or more of them in part.
+    R = 1 / h sum_i max(0, 1 - theta_i / theta_0), theta_i = arccos c_i the angle between a latent
+    and its partner, theta_0 = arccos c_0 that of the mean matched cosine of random decoders. It is
+    the area under the share of latents within an angle of their partner, from angle 0 to chance:
+    1 where all latents come back, 0 where none does better than chance. Angles and not cosines or
+    their squares: those hardly tell a latent found again from one near it.
 
     Examples
     --------
-    One latent comes back, one does half as far above chance as it could, one is at chance.
+    Chance is 60 degrees; one latent comes back, one is 30 degrees off, one is at chance.
 
-    >>> round(reproduced_share(np.array([1.0, 0.52**0.5, 0.2]), 0.2), 6)
+    >>> round(reproduced_share(np.array([1.0, 0.75**0.5, 0.5]), 0.5), 6)
     0.5
     """
-    positive = np.maximum(cosines, 0)
-    return float(np.maximum(positive**2 - chance**2, 0).mean() / (1 - chance**2))
+    angles = np.arccos(np.clip(cosines, -1, 1))
+    return float(np.maximum(1 - angles / math.acos(chance), 0).mean())
 
 
 def stability_table(pairs: Sequence[SeedPair]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.batchtopk import DECODER_NORM, Weights, initial_decoder
-from correct_l0.saes.finished import keep_finished
+from correct_l0.saes.finished import TRAINED
 from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
@@ -67,7 +67,7 @@ def write_point(
     metadata: Mapping[str, Any],
     between: Callable[[], None],
 ) -> None:
-    """Write the folder of a trained point, its manifest last, and forget its checkpoint.
+    """Write the folder of a trained point, its record last, and forget its checkpoint.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def write_point(
         _write_rows(folder / "l0_course.csv", run.schedule.course)
         names.append("l0_course.csv")
     write_manifest(
-        folder / "manifest.json",
+        folder / TRAINED,
         stage="train_sae",
         recipe=RECIPE,
         parameters=job.settings_json,
@@ -140,7 +140,6 @@ def write_point(
         device=device,
         threads=torch.get_num_threads(),
     )
-    keep_finished(folder)
     run.checkpoints.clear()
     print(
         f"{run.label}: {settings.steps} steps, {1000 * run.wall_s / settings.steps:.1f} ms each; "

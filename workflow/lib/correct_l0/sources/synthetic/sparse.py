@@ -182,7 +182,7 @@ class _Causes:
     ) -> Bool[np.ndarray, "n m"]:
         margins = self._levels[columns]
         margins += np.einsum("nc,nmc->nm", self._causes[rows], self._weights[columns])
-        return generator.random(margins.shape) < ndtr(margins.astype(np.float64))
+        return above(margins, generator)
 
 
 def occurring(
@@ -201,25 +201,28 @@ def occurring(
     """
     limit = np.float32(ndtri(RARE))
     likely = np.flatnonzero(margins > limit)
-    places = _share(len(margins), RARE, generator)
-    rare = places[margins[places] <= limit]
-    found = [
-        where[generator.random(len(where)) * most < ndtr(margins[where].astype(np.float64))]
-        for where, most in ((likely, 1.0), (rare, RARE))
-    ]
-    return np.sort(np.concatenate(found))
+    likely = likely[above(margins[likely], generator)]
+    rare = _share(len(margins), RARE, generator)
+    rare = rare[margins[rare] <= limit]
+    chances = ndtr(margins[rare].astype(np.float64)) / RARE
+    return np.sort(np.concatenate([likely, rare[generator.random(len(rare)) < chances]]))
+
+
+def above(
+    margins: Float[np.ndarray, "*n"], generator: np.random.Generator
+) -> Bool[np.ndarray, "*n"]:
+    """Draw an event of probability Phi(margin) for each margin."""
+    return generator.standard_normal(margins.shape, dtype=np.float32) < margins
 
 
 def _share(count: int, share: float, generator: np.random.Generator) -> Int[np.ndarray, " n"]:
     """Return a random subset of places, each there with the same probability."""
     expected = count * share
-    places = np.empty(0, dtype=np.int64)
+    parts: list[Int[np.ndarray, " n"]] = []
     last = -1
-    parts = []
     while last < count:
         gaps = generator.geometric(share, size=int(expected + 5 * expected**0.5) + 1)
-        places = last + np.cumsum(gaps)
-        last = int(places[-1])
-        parts.append(places)
+        parts.append(last + np.cumsum(gaps))
+        last = int(parts[-1][-1])
     places = np.concatenate(parts)
     return places[: np.searchsorted(places, count)]

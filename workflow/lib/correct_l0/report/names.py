@@ -1,0 +1,76 @@
+"""How L0 values, shares and lists are spoken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from correct_l0.settings.base import format_l0
+
+
+class Names:
+    """How measured L0 values are spoken: as the target, where they meet it within 2%.
+
+    A point off its target is given with three digits, a value between points with two.
+
+    Examples
+    --------
+    >>> names = Names({127.4: 128.0, 9.01: 8.0})
+    >>> names(127.4), names(9.01), names(33.3), names.list([9.01, 127.4])
+    ('128', '9.01', '33', '9.01 and 128')
+    """
+
+    def __init__(self, targets: Mapping[float, float]) -> None:
+        self.targets = dict(targets)
+
+    def __call__(self, x: float) -> str:
+        """Return one L0 in words."""
+        for measured, target in self.targets.items():
+            if math.isclose(x, measured, rel_tol=1e-9):
+                met = abs(x - target) <= 0.02 * target
+                return format_l0(target if met else float(f"{x:.3g}"))
+        return format_l0(float(f"{x:.2g}"))
+
+    def list(self, values: Sequence[float]) -> str:
+        """Return several L0 in words."""
+        return join([self(x) for x in values])
+
+    def span(self, values: Sequence[float]) -> str:
+        """Return a run of L0 points as `64 to 192`, a single one as `64`."""
+        low, high = self(min(values)), self(max(values))
+        return low if low == high else f"{low} to {high}"
+
+
+def join(words: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def latents(probe_k: int) -> str:
+    """Return `1 latent` or `16 latents`."""
+    return f"{probe_k} latent" + ("" if probe_k == 1 else "s")
+
+
+def percents(shares: Sequence[float]) -> str:
+    """Return a range of shares in words, of those that are known.
+
+    Examples
+    --------
+    >>> percents([0.0123, 0.004, float("nan")]), percents([0.02, 0.02]), percents([0.999])
+    ('0.4% to 1.2%', '2%', '100%')
+    """
+    known = [x for x in shares if math.isfinite(x)]
+    rounded = (float(f"{100 * x:.2g}") for x in (min(known), max(known)))
+    ends = (f"{x:g}%".replace("-", "−") for x in rounded)
+    return " to ".join(dict.fromkeys(ends))
+
+
+def cosines(values: Sequence[float]) -> str:
+    """Return a range of cosines in words, two digits each.
+
+    Examples
+    --------
+    >>> cosines([0.435, 0.246, 0.378]), cosines([0.18])
+    ('0.25 to 0.43', '0.18')
+    """
+    return " to ".join(dict.fromkeys(f"{x:.2f}" for x in (min(values), max(values))))

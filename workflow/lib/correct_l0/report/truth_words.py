@@ -1,0 +1,37 @@
+"""An answer held against a known truth, in words."""
+
+from __future__ import annotations
+
+from correct_l0.reading.recovery import RecoveryReading, place_of
+from correct_l0.reading.verdict import Decision
+from correct_l0.report.names import Names, percents
+from correct_l0.settings.base import format_l0
+
+
+def truth_line(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
+    """Return where the features are recovered best, the true L0, and where the answer lies."""
+    r = recovery
+    i = r.points.index(r.best)
+    line = (
+        f"The features are known: recovered best at L0 {names(r.best)} (mean cosine "
+        f"{r.mcc[i]:.3f}, {percents([r.recovered[i]])} of them above 0.9)"
+    )
+    if others := [x for x in r.best_set if x != r.best]:
+        line += f", not distinguishable from {names.list(others)}"
+    if r.at_end:
+        line += ", an end of the grid"
+    if r.true_l0 is not None:
+        line += f"; the true L0 is {format_l0(float(f'{r.true_l0:.3g}'))}"
+    return f"{line}. {_answer(r, decision, names)}"
+
+
+def _answer(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
+    place = place_of(decision, recovery)
+    if place is None or decision.low is None or decision.high is None:
+        return "No L0 is named that could be held against that."
+    interval = f"the answer's interval, {names(decision.low)} to {names(decision.high)}"
+    if place.true_l0 is None:
+        return f"That lies {place.best_recovery} {interval}."
+    if place.true_l0 == place.best_recovery:
+        return f"Both lie {place.true_l0} {interval}."
+    return f"The first lies {place.best_recovery} {interval}, the second {place.true_l0} it."
