@@ -14,6 +14,7 @@ from sae_lens.saes.sae import SAE
 from correct_l0.errors import InputError
 from correct_l0.saes.architectures import NAMES, architecture
 from correct_l0.saes.saved import load_saved_sae
+from correct_l0.saes.sections import Saes
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.evaluate import held_out_chunks
 from correct_l0.saes.training.result import fold
@@ -176,10 +177,10 @@ def test_l0_follows_a_schedule_in_the_others_too(tmp_path):
             settings_of("sparse", l0=4),
             "architecture 'sparse' is not known; choose one of batch",
         ),
-        (settings_of("topk", l0=4.5), "l0 4.5 is not whole: topk keeps as many latents"),
+        (settings_of("topk", l0=4.5), "l0 4.5 is not whole: every token keeps"),
         (
             settings_of("gated", {"l0_schedule": {"kind": "descent"}}, coefficient=1),
-            "l0_schedule: gated has no target L0",
+            "l0_schedule: this architecture has no target L0",
         ),
         (
             settings_of("gated", {"training_tokens": 1}, coefficient=0.5),
@@ -193,10 +194,40 @@ def test_refused_in_one_line(text, message):
     assert "\n" not in str(error.value)
 
 
-def test_widths_that_do_not_ascend_are_refused():
-    text = settings_of("matryoshka_batchtopk", l0=4, options={"matryoshka_widths": [16, 8]})
-    with pytest.raises(ValueError, match="do not ascend; sort them"):
-        parse_settings(text)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"matryoshka_widths": [16, 8]}, r"matryoshka_batchtopk: .*do not ascend; sort them"),
+        ({"matryoshka_widths": [0]}, r"matryoshka_batchtopk.matryoshka_widths.0: .*greater than 0"),
+        ({"widths": [3]}, r"architecture matryoshka_batchtopk"),
+    ],
+)
+def test_options_that_are_wrong_are_refused_in_one_line(options, message):
+    with pytest.raises(InputError, match=message) as error:
+        parse_settings(settings_of("matryoshka_batchtopk", l0=4, options=options))
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=message):
+        saes(l0=[4], architecture={"name": "matryoshka_batchtopk", **options})
+
+
+def saes(**given):
+    return Saes.model_validate({"d_sae": D_SAE, "training": {"training_tokens": 10**5}, **given})
+
+
+def test_a_sweep_of_an_architecture():
+    """What a point's settings say; a default spelt out says nothing, and neither does BatchTopK."""
+    assert saes(l0=[4]).point(4.0) == {"d_sae": D_SAE, "l0": 4.0}
+    assert saes(l0=[4], architecture={"name": "batchtopk"}) == saes(l0=[4])
+    jumprelu = saes(l0=[400], architecture={"name": "jumprelu", "jumprelu_tanh_scale": 4})
+    assert jumprelu.point(400.0) == {
+        "architecture": {"name": "jumprelu"}, "d_sae": D_SAE, "coefficient": 400.0,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="l0 400 is above d_sae 32"):
+        saes(l0=[400])
+    with pytest.raises(ValueError, match=r"l0 4\.5 is not whole"):
+        saes(l0=[4.5], architecture={"name": "topk"})
+    with pytest.raises(ValueError, match="architecture 'nothing' is not known; choose one of"):
+        saes(l0=[4], architecture={"name": "nothing"})
 
 
 def test_batchtopk_by_name_has_the_bits_of_the_default(trained, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.saes.architectures import Architecture, architecture
+from correct_l0.saes.architectures import DEFAULT, Architecture, architecture, read_architecture
 from correct_l0.saes.sections import Training
 from correct_l0.settings.base import Section, format_l0
 
@@ -22,7 +22,7 @@ class SaeSettings:
     """Target L0: mean active latents per token; None where a coefficient is swept."""
     training: Training
     """Training parameters, the point's overrides applied."""
-    architecture: str = "batchtopk"
+    architecture: str = DEFAULT
     """Name of the architecture."""
     options: Section = field(default_factory=Section)
     """The architecture's own settings."""
@@ -81,25 +81,14 @@ def parse_settings(text: str) -> SaeSettings:
     """
     values = json.loads(text)
     training = Training.model_validate(values["training"])
-    given = dict(values.get("architecture", {"name": "batchtopk"}))
-    name, d_sae = given.pop("name"), int(values["d_sae"])
-    declared = architecture(name)
-    options = declared.settings.model_validate(given)
+    name, options = read_architecture(values.get("architecture", {}))
+    declared, d_sae = architecture(name), int(values["d_sae"])
     swept = float(values[declared.swept])
     if declared.swept == "coefficient":
         settings = SaeSettings(d_sae, None, training, name, options, swept)
     else:
         settings = SaeSettings(d_sae, swept, training, name, options)
-    if wrong := _unusable(settings):
+    wrong = declared.unusable_at(swept, training.l0_schedule is not None)
+    if wrong := wrong or training.unusable_at(settings.label, settings.l0, d_sae):
         raise InputError(wrong)
     return settings
-
-
-def _unusable(settings: SaeSettings) -> str:
-    """Return why no SAE can be trained so; empty where one can."""
-    declared, l0, name = settings.declared, settings.l0, settings.architecture
-    if declared.whole and l0 is not None and l0 != int(l0):
-        return f"l0 {format_l0(l0)} is not whole: {name} keeps as many latents per token; round it"
-    if l0 is None and settings.training.l0_schedule is not None:
-        return f"l0_schedule: {name} has no target L0; remove it or choose another architecture"
-    return settings.training.unusable_at(settings.label, l0, settings.d_sae)

@@ -6,12 +6,15 @@ before an SAE is trained.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from correct_l0.errors import InputError
-from correct_l0.settings.base import Section
+from correct_l0.settings.base import Section, format_l0
 
 NAMES = (
     "batchtopk",
@@ -22,6 +25,7 @@ NAMES = (
     "standard",
     "gated",
 )
+DEFAULT = "batchtopk"
 SAELENS = "correct_l0.saes.engine.saelens:build"
 
 
@@ -59,6 +63,17 @@ class Architecture:
     calibrated: bool = False
     trainer: str = SAELENS
 
+    def unusable_at(self, swept: float, has_schedule: bool) -> str:
+        """Return why an SAE cannot be trained at a value of what is swept; empty where it can."""
+        if self.whole and swept != int(swept):
+            return (
+                f"l0 {format_l0(swept)} is not whole: every token keeps the same number of latents "
+                "in this architecture; round it"
+            )
+        if self.swept == "coefficient" and has_schedule:
+            return "l0_schedule: this architecture has no target L0; remove it or choose another"
+        return ""
+
 
 def architecture(name: str) -> Architecture:
     """Return an architecture by name.
@@ -77,3 +92,28 @@ def architecture(name: str) -> Architecture:
         raise InputError(f"architecture {name!r} is not known; choose one of {', '.join(NAMES)}")
     found: Architecture = import_module(f"{__name__}.{name}").ARCHITECTURE
     return found
+
+
+def read_architecture(given: Mapping[str, Any]) -> tuple[str, Section]:
+    """Return the name and the settings of an architecture, as a configuration gives them.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name, or its settings are wrong.
+
+    Examples
+    --------
+    >>> name, section = read_architecture({"name": "jumprelu", "jumprelu_bandwidth": 1})
+    >>> name, section.jumprelu_bandwidth
+    ('jumprelu', 1.0)
+    """
+    name = str(given.get("name", DEFAULT))
+    options = {key: value for key, value in given.items() if key != "name"}
+    try:
+        return name, architecture(name).settings.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (name, *first["loc"])))
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"architecture {where}: {message}") from None
