@@ -150,7 +150,7 @@ class Plan:
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""
         training = json.loads(canonical(self.study.training(float(l0))))
-        return canonical({"d_sae": self.study.saes.d_sae, "l0": float(l0), "training": training})
+        return canonical({**self.study.saes.point(float(l0)), "training": training})
 
     def settings_decoder_metrics(self) -> str:
         """Return the settings of s_n^dec, c_dec and the histograms; n as whole numbers."""

@@ -53,12 +53,12 @@ class Fixed:
     STATE: tuple[str, ...] = ()
     """Names of the attributes that later steps depend on, besides `course`."""
 
-    def __init__(self, start: float) -> None:
-        self.current = float(start)
+    def __init__(self, start: float | None) -> None:
+        self.current: Any = start
         self.course: list[dict[str, float]] = []
 
-    def l0(self, step: int) -> float:
-        """Return the target L0 of a step."""
+    def l0(self, step: int) -> float | None:
+        """Return the target L0 of a step; None where there is none."""
         return self.current
 
     def observe(self, step: int, weights: Decoder, sae_in: Float[Tensor, "batch d_in"]) -> None:
@@ -287,12 +287,11 @@ def build_schedule(settings: SaeSettings, measures: Measures, scale: float) -> F
     scale
         Factor from raw activations to training units.
     """
-    section = settings.training.l0_schedule
+    section, l0 = settings.training.l0_schedule, settings.l0
+    if section is None or l0 is None:
+        return Fixed(l0)
     if isinstance(section, LinearSchedule):
-        every = max(1, settings.steps // COURSE_POINTS)
-        return Linear(section, settings.l0, every, measures.c_dec)
+        return Linear(section, l0, max(1, settings.steps // COURSE_POINTS), measures.c_dec)
     if isinstance(section, PaperSchedule):
-        return PaperRule(section, settings.l0, settings.d_sae, measures, scale)
-    if isinstance(section, DescentSchedule):
-        return Descent(section, settings.l0, settings.d_sae, measures.c_dec)
-    return Fixed(settings.l0)
+        return PaperRule(section, l0, settings.d_sae, measures, scale)
+    return Descent(section, l0, settings.d_sae, measures.c_dec)

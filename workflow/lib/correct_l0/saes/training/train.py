@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import torch
@@ -13,13 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses, Weights, initial_weights
+from correct_l0.saes.engine.batchtopk import Losses, Weights
 from correct_l0.saes.engine.state import copy_exactly
-from correct_l0.saes.engine.workspace import Gradients, Workspace
+from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures, build_schedule
-from correct_l0.settings.base import format_l0
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
@@ -35,6 +35,14 @@ class Trainer(Protocol):
     @property
     def weights(self) -> Weights:
         """The SAE, in training units."""
+
+    @property
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """Pre-activations above which latents are active, where they are learnt."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What SAELens notes about the training of such an SAE."""
 
     @property
     def n_steps(self) -> int:
@@ -61,16 +69,9 @@ def build_trainer(
 
     Trainers that take turns on one device can share memory: `shared`, by number of latents.
     """
-    if settings.training.engine == "saelens":
-        from correct_l0.saes.engine.saelens import SaelensTrainer
-
-        return SaelensTrainer(settings, d_in, seed, device)
-    initial = initial_weights(d_in, settings.d_sae, seed)
-    weights = Weights(*(value.to(device) for value in initial))
-    shared = {} if shared is None else shared
-    if settings.d_sae not in shared:
-        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
-    return FusedTrainer(settings, weights, shared[settings.d_sae])
+    build = resolve_name(settings.declared.trainer)
+    trainer: Trainer = build(settings, d_in, seed, device, {} if shared is None else shared)
+    return trainer
 
 
 class Batches(Protocol):
@@ -177,7 +178,7 @@ class Run:
     @property
     def label(self) -> str:
         """How messages name the point."""
-        return f"l0 {format_l0(self.settings.l0)}, seed {self.seed}"
+        return f"{self.settings.label}, seed {self.seed}"
 
     def train_step(self, sae_in: Float[Tensor, "batch d_in"], batches: Batches) -> None:
         """Train on the batch of the step that comes next, in training units.
