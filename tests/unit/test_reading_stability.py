@@ -262,6 +262,17 @@ def test_a_named_point_with_one_seed_is_a_caveat():
     ]
 
 
+def test_points_with_three_pairs_are_found_again_by_their_measured_l0():
+    made_up = tables(seeds=(0, 1, 2), shared=at((128,), 0.0))
+    pairs = [made_up["stability"].assign(seed_a=a, seed_b=b) for a, b in ((0, 1), (0, 2), (1, 2))]
+    made_up["stability"] = pd.concat(pairs)
+    made_up["points"]["l0_measured"] += made_up["points"]["seed"] / 7
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
+    assert result["stability"]["pairs"] == [3] * 8
+    assert result["decision"]["reproducibility"]["unknown"] == []
+    assert result["outcome"] == NOT_REPRODUCIBLE
+
+
 def test_a_peak_elsewhere_is_a_caveat_unless_it_is_the_grids_start():
     result = verdict(shared=at((32,), 0.8))
     assert result["outcome"] == READ

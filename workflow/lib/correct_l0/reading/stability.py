@@ -142,7 +142,8 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
     """
     rows = table.assign(excess=excess_over(table["pw_mcc"], table["chance"]))
     groups = rows.groupby("l0")
-    order = groups["l0_measured"].mean().sort_values(kind="stable")
+    # Of equal values the median is that value to the bit, and points are found again by it.
+    order = groups["l0_measured"].median().sort_values(kind="stable")
     points = order.to_numpy(dtype=float)
 
     def band(column: str) -> Band:
