@@ -4,6 +4,7 @@
 # make test      set up, then every check and test
 # make bench     set up, then time everything against the tools in use; README's table
 # make bench-study  the default study as a whole against the same with those tools: 40 minutes
+# make gpu-check eight minutes on a GPU: right numbers, speed, waiting; needs torch, no set-up
 # make why       what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:
@@ -12,6 +13,7 @@
 #             make demo TORCH="torch==2.13.0 --index-url <an index with the build you want>"
 #           Unset: the CPU build where the package index offers one, else its standard build.
 #   CORES   cores used by `make demo`, `make toy` and `make toy-full`
+#   WHEELS  for `make gpu-check`, a folder of wheels it may use where packages are missing
 #   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for
 
 PYTHON ?= python3
@@ -19,6 +21,7 @@ CORES ?= all
 CONFIG ?= config/config.yaml
 JOBS ?=
 TORCH ?=
+WHEELS ?=
 
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
@@ -26,7 +29,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo toy toy-full test bench bench-study why env env-dev browser slurm check docs clean-env
+.PHONY: demo toy toy-full test bench bench-study gpu-check why env env-dev browser slurm check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES)
@@ -46,6 +49,11 @@ bench: env-dev
 bench-study: env-dev
 	@$(BIN)/python benchmarks/rival_study.py
 	@$(BIN)/python benchmarks/study.py
+
+# A machine with a GPU may be bare: this asks for no environment and takes the one that is there.
+gpu-check:
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check \
+	  $(if $(WHEELS),--wheels '$(WHEELS)')
 
 why: env
 	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)')

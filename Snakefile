@@ -3,15 +3,20 @@
 A configuration with a `toy_model` section is studied on samples whose features are known.
 """
 
+import atexit
 import shutil
 
 from snakemake.utils import min_version
 
 min_version("9.0")
 
+
+include: "workflow/rules/engine.smk"
+
+
 # A configuration named on the command line stands alone: merged with this one, keys of the default
 # study would leak into it.
-if not workflow.overwrite_configfiles:
+if not CONFIGFILES:
 
     configfile: "config/config.yaml"
 
@@ -26,15 +31,16 @@ if TOY_STUDY:
 
 else:
 
-    include: "workflow/rules/activations.smk"
-    include: "workflow/rules/groups.smk"
-    include: "workflow/rules/saes.smk"
-    include: "workflow/rules/decoder_metrics.smk"
-    include: "workflow/rules/probing.smk"
-    include: "workflow/rules/report.smk"
+    for room in (
+        PLAN.source_kind,
+        "groups",
+        "saes",
+        *PLAN.rooms,
+        *PLAN.study_rooms,
+        "report",
+    ):
 
-
-include: "workflow/rules/stale.smk"
+        include: f"workflow/rules/{room}.smk"
 
 
 rule all:
@@ -42,6 +48,9 @@ rule all:
     input:
         report=f"{RESULTS}/report.html",
         summary=f"{RESULTS}/summary.txt",
+
+
+look_at_manifests()
 
 
 onstart:
@@ -55,6 +64,9 @@ onsuccess:
 
 
 onerror:
+    # After all that Snakemake prints.
+    for line in reasons_of_failure():
+        atexit.register(print, line, file=sys.stderr)
     forget_run(RESULTS)
     if not TOY_STUDY:
         write_partial_report()

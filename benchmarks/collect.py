@@ -75,7 +75,7 @@ def stamp() -> dict[str, str]:
         "machine": _cpu(),
         "cores": str(cores()),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": "; ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
 
@@ -94,12 +94,12 @@ def _cpu() -> str:
     return " ".join(found.group(1).split()) if found else platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit() -> str:
     """Return the commit, with a plus where the measured code differs from it."""
     try:
-        commit = _git("rev-parse", "--short=10", "HEAD").strip()
+        name = _git("rev-parse", "--short=10", "HEAD").strip()
         changed = _git("status", "--porcelain", "--", "workflow", "benchmarks/*.py")
-        return commit + ("+" if changed.strip() else "")
+        return name + ("+" if changed.strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN
 

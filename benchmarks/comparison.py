@@ -42,8 +42,6 @@ class Comparison:
     measured only."""
     threads: int = 1
     """Threads of both sides."""
-    needs_cuda: bool = False
-    """Whether it is measured only where there is a CUDA device; its rows are kept elsewhere."""
 
     @property
     def measures_memory(self) -> bool:

@@ -25,7 +25,6 @@ from pathlib import Path
 import collect
 import readme
 import result_tables as tables
-import torch
 from comparison import Comparison
 
 HERE = Path(__file__).parent
@@ -160,11 +159,9 @@ def main() -> int:
         if start_up_too:
             print(f"{'start_up':36} imports, plans and commands, against their limits")
         return 0
-    cuda = torch.cuda.is_available()
     jobs = [
         (comparison.name, lambda m=module, c=comparison: compare(m, c, options.quick, order))
         for module, comparison in chosen
-        if cuda or not comparison.needs_cuda
     ]
     if start_up_too:
         jobs.append(("start_up", start_up))

@@ -53,8 +53,9 @@ class Rows:
 
 def our_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
     """Return what trains and saves SAEs in one pass."""
-    from correct_l0.saes.points import train_points
+    from correct_l0.metrics.decoder.along_training import measures
     from correct_l0.saes.settings import PointJob
+    from correct_l0.saes.training.points import train_points
 
     training = {"training_tokens": BATCH * STEPS, "batch_tokens": BATCH, "lr": LR}
 
@@ -68,7 +69,7 @@ def our_sweep(rows: Rows, l0s: tuple[int, ...]) -> Callable[[], None]:
                 )
                 for l0 in l0s
             ]
-            if failures := train_points(rows, rows, jobs):
+            if failures := train_points(rows, rows, jobs, measures=measures()):
                 raise RuntimeError(str(failures))
 
     return train

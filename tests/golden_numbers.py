@@ -25,6 +25,7 @@ from correct_l0 import report, saes
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.metrics import probing
 from correct_l0.sources import language_model as activations
+from correct_l0.sources import synthetic
 from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
 
 PACKAGE = Path("workflow/lib/correct_l0")
@@ -74,7 +75,6 @@ def activation_numbers() -> dict[str, Any]:
             found[packing] = {
                 "mean": manifest["mean"],
                 "mean_norm": manifest["mean_norm"],
-                "documents": manifest["documents"],
                 "training": store.rows("training", 0, 8)[:, :2].tolist(),
                 "held_out": store.rows("held_out", 0, 8)[:, :2].tolist(),
                 "batch": TrainingStream(store, 1, 16, prefetch=False).batch(20)[:, 0].tolist(),
@@ -94,6 +94,37 @@ def probing_cache_numbers() -> dict[str, Any]:
         str(drop): [summary(row) for row in read_prompts(minilm(), prompts, drop, 2048)]
         for drop in (False, True)
     }
+
+
+def world_numbers() -> dict[str, Any]:
+    """Samples and constants of the paper's world, and of trees with common causes."""
+    from correct_l0.sources.synthetic.store import make, open_world
+
+    trees = {
+        "features": 120, "d_in": 24, "directions": "spread", "bias": 0.5,
+        "firing": {"law": "zipf", "exponent": 0.5, "p_max": 0.4, "p_min": 0.005},
+        "correlation": {"kind": "low_rank", "rank": 3, "scale": 0.3},
+        "hierarchy": {
+            "roots": 4, "branching": 3, "depth": 2, "exclusive": 0.5,
+            "scaled": True, "compensated": True,
+        },
+        "magnitude": {
+            "mean": {"law": "linear", "first": 5, "last": 4},
+            "std": {"law": "folded_normal", "mean": 0.5, "std": 0.5},
+        },
+    }  # fmt: skip
+    found = {}
+    for name, section in (("paper", {}), ("trees", trees)):
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = make(folder, json.dumps(section))
+            store = open_world(f"{folder}/manifest.json")
+        found[name] = {
+            "constants": [manifest["true_l0"], manifest["mean_norm"]],
+            "training": summary(store.stream(1, 64).batch(3)),
+            "held_out": summary(store.held_out(1000, 1100)),
+            "magnitudes": summary(store.truth.magnitudes(1000, 1100)),
+        }
+    return found
 
 
 def sae_numbers() -> dict[str, Any]:
@@ -229,6 +260,7 @@ STAGES = {
         probing_cache_numbers, "metrics/probing", "CACHE_RECIPE", probing.CACHE_RECIPE,
         1e-3, 1e-4,
     ),
+    "worlds": Golden(world_numbers, "sources/synthetic", "RECIPE", synthetic.RECIPE),
     "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from correct_l0.provenance.chain import STAGES
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
@@ -155,8 +155,8 @@ def write_study(plan: Plan) -> None:
 
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
-    cache = Path(plan.cache_folder)
-    _seal(cache, "seal_activations", plan.settings_activations(), {}, [])
+    cache = Path(plan.source_folder)
+    _seal(cache, "seal_activations", plan.settings_source(), {}, [])
     digest = digest_of(cache / "manifest.json")
     tasks = resolve_tasks(plan.study.probing.tasks)
     levels = np.random.default_rng(0).uniform(0.55, 0.95, len(tasks))
@@ -300,7 +300,7 @@ def _seal(folder, stage, parameters, inputs, outputs, **facts) -> None:
     write_manifest(
         folder / "manifest.json",
         stage=stage,
-        recipe=dict(STAGES.values()).get(stage, 1),
+        recipe=BY_RULE[stage].recipe,
         parameters=parameters,
         inputs=inputs,
         outputs=outputs,

@@ -17,7 +17,16 @@ D_IN, D_SAE = 24, 96
 TASKS = {"117_us_state_FL": 0.0, "131_temp_cat_Typical Time": 0.7, "95_toxic_is": 60.0}
 
 
-def write_activations(folder: Path) -> None:
+def on_grid(values: torch.Tensor, steps: int | None) -> torch.Tensor:
+    """Return the nearest multiples of 1/steps; None leaves the values as they are.
+
+    Sums of products of such numbers are exact in float32 here, whatever kernel makes them: what
+    two programs make of them can be compared bit by bit on any processor.
+    """
+    return values if steps is None else (values * steps).round() / steps
+
+
+def write_activations(folder: Path, steps: int | None = None) -> None:
     """Write the tasks' activations in the package's layout, equal for equal prompts."""
     generator = torch.Generator().manual_seed(0)
     for name, distance in TASKS.items():
@@ -28,11 +37,15 @@ def write_activations(folder: Path) -> None:
         rows += distance * torch.from_numpy(task.labels)[:, None] * direction
         path = activations_file(folder, CACHE, name, HOOK)
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(rows, path)
+        torch.save(on_grid(rows, steps), path)
 
 
 def write_sae(
-    point: Path, threshold: float = 4.0, rows: torch.Tensor | None = None, **changes: object
+    point: Path,
+    threshold: float = 4.0,
+    rows: torch.Tensor | None = None,
+    steps: int | None = None,
+    **changes: object,
 ) -> Path:
     """Write an SAE in SAELens' format with its manifest, whose path is returned.
 
@@ -59,6 +72,9 @@ def write_sae(
             "b_dec": b_dec,
             "threshold": ((rows - b_dec) @ W_dec.T).quantile(0.95, dim=0),
         }
+    fine = steps and 64 * steps
+    grid = {"b_dec": steps, "W_enc": fine, "b_enc": fine}
+    weights.update({name: on_grid(weights[name], of) for name, of in grid.items()})
     cfg = {
         "architecture": "jumprelu",
         "d_in": W_dec.shape[1],

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import throughputs
+from correct_l0.costs import limits, throughputs
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.saes.sections import Training
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
-RULES = set(costs.SECONDS)
+RULES = set(BY_RULE)
 
 
 def study(name: str = "gemma-2-2b-layer-12", **changes) -> Config:
@@ -41,16 +42,6 @@ def test_the_papers_sizes():
     # Weights, and 122,070 steps at 40 bytes, of 35 SAEs; three times the weights in a checkpoint.
     assert disk["SAEs"] == 35 * (4 * costs.sae_parameters(paper) + 40 * 122_070)
     assert disk["one checkpoint"] == 2 * 3 * 4 * costs.sae_parameters(paper)
-
-
-def test_every_rule_with_a_limit_has_an_estimate():
-    files = (ROOT / "workflow" / "rules").glob("*.smk")
-    text = "".join(path.read_text() for path in files if not path.name.startswith("toy_"))
-    rules = {line[5:-1] for line in text.splitlines() if line.startswith("rule ")}
-    assert rules == RULES
-    for name in RULES:
-        assert f'mem_mb=memory("{name}")' in text
-        assert f'runtime=runtime("{name}"' in text
 
 
 def test_training_time_is_products_and_passes():
@@ -82,11 +73,11 @@ def test_time_grows_with_the_study():
         assert four == pytest.approx(4 * once)
     wide = study("config", saes__d_sae=1536)
     for name in ("train_sae", "project_decoder", "probe_sae"):
-        assert costs.seconds(name, wide) > costs.seconds(name, default)
+        assert limits.seconds(name, wide) > limits.seconds(name, default)
     saelens = study("config", saes__training__engine="saelens")
-    assert costs.seconds("train_sae", saelens) > 2 * costs.seconds("train_sae", default)
+    assert limits.seconds("train_sae", saelens) > 2 * limits.seconds("train_sae", default)
     all_tasks = study("config", probing__tasks="all")
-    assert costs.seconds("probe_sae", all_tasks) > 4 * costs.seconds("probe_sae", default) - 60
+    assert limits.seconds("probe_sae", all_tasks) > 4 * limits.seconds("probe_sae", default) - 60
 
 
 def test_a_slow_disk_holds_training_up():
@@ -97,17 +88,19 @@ def test_a_slow_disk_holds_training_up():
 
 def test_limits():
     paper, default = study(), study("config")
-    estimate = costs.seconds("train_sae", paper) / 60
-    assert costs.runtime_min("train_sae", paper) in range(int(3 * estimate), int(3 * estimate) + 2)
-    assert costs.runtime_min("train_sae", paper, 2) >= 2 * costs.runtime_min("train_sae", paper) - 1
-    assert costs.runtime_min("train_sae", default) == 30
-    assert costs.runtime_min("read_curves", default, 3) == 30
+    estimate = limits.seconds("train_sae", paper) / 60
+    assert limits.runtime_min("train_sae", paper) in range(int(3 * estimate), int(3 * estimate) + 2)
+    assert (
+        limits.runtime_min("train_sae", paper, 2) >= 2 * limits.runtime_min("train_sae", paper) - 1
+    )
+    assert limits.runtime_min("train_sae", default) == 30
+    assert limits.runtime_min("read_curves", default, 3) == 30
     # Of the L0 values of a CPU study the dense ones take longest; no L0 means the longest.
     longer = study("config", saes__training__training_tokens=500 * 1_048_576)
-    limits = [costs.runtime_min("train_sae", longer, 1, l0) for l0 in ("4", "300")]
-    assert limits[0] < limits[1] == costs.runtime_min("train_sae", longer)
+    longest = [limits.runtime_min("train_sae", longer, 1, l0) for l0 in ("4", "300")]
+    assert longest[0] < longest[1] == limits.runtime_min("train_sae", longer)
     for name in RULES:
-        once, twice = costs.mem_mb(name, paper), costs.mem_mb(name, paper, 2)
+        once, twice = limits.mem_mb(name, paper), limits.mem_mb(name, paper, 2)
         assert isinstance(once, int)
         assert twice == pytest.approx(1.5 * once, abs=2)
 
@@ -116,8 +109,8 @@ def test_memory_holds_what_a_job_holds():
     paper, default = study(), study("config")
     weights_mb = 4 * costs.sae_parameters(paper) / 2**20
     window_mb = 1_048_576 * 2304 * 2 / 2**20
-    assert costs.mem_mb("cache_activations", paper) > 2 * window_mb + 3000
-    assert costs.mem_mb("train_sae", paper) > 4 * weights_mb + 2048 + 3000
+    assert limits.mem_mb("cache_activations", paper) > 2 * window_mb + 3000
+    assert limits.mem_mb("train_sae", paper) > 4 * weights_mb + 2048 + 3000
     # On the default study the jobs were measured at 1,330, 1,460, 820, 430 and 460 MB.
     for name, measured in (
         ("train_sae", 1330),
@@ -126,7 +119,7 @@ def test_memory_holds_what_a_job_holds():
         ("probe_sae", 430),
         ("project_decoder", 460),
     ):
-        assert measured * 1.3 < costs.mem_mb(name, default) < 4 * measured
+        assert measured * 1.3 < limits.mem_mb(name, default) < 4 * measured
     assert 5 * weights_mb < costs.gpu_mem_mb(paper) < 16_000
 
 

@@ -18,10 +18,13 @@ def rows(d_sae, d_in):
 
 def test_by_hand():
     assert mean_absolute_cosine(torch.eye(4)) == 0
-    assert mean_absolute_cosine(torch.tensor([[1.0, 1.0], [-2.0, -2.0]])) == pytest.approx(1)
+    assert mean_absolute_cosine(torch.tensor([[1.0, 1.0], [-2.0, -2.0]])) == pytest.approx(
+        1, abs=1e-6
+    )
     # Pairs: cos 60, cos 120, cos 60 degrees, all 0.5 in absolute value.
     angles = torch.deg2rad(torch.tensor([0.0, 60.0, 120.0]))
-    assert mean_absolute_cosine(torch.stack([angles.cos(), angles.sin()], 1)) == pytest.approx(0.5)
+    directions = torch.stack([angles.cos(), angles.sin()], 1)
+    assert mean_absolute_cosine(directions) == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("block_rows", [1, 7, 32, 50, 1024])
@@ -29,7 +32,7 @@ def test_blocks_of_any_size_against_the_whole_matrix(block_rows):
     W_dec = rows(50, 9)
     unit = W_dec.double().numpy() / np.linalg.norm(W_dec.double().numpy(), axis=1, keepdims=True)
     expected = np.abs(unit @ unit.T)[np.triu_indices(50, 1)].mean()
-    assert mean_absolute_cosine(W_dec, block_rows) == pytest.approx(expected, rel=1e-6)
+    assert mean_absolute_cosine(W_dec, block_rows) == pytest.approx(expected, abs=1e-6)
 
 
 def test_random_directions_have_the_baseline():

@@ -1,12 +1,17 @@
 """The store: its format, every row of the failure table, resuming, sealing, verifying."""
 
 import errno
+import importlib
 import json
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -17,7 +22,7 @@ import zarr
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model import layout, shards
 from correct_l0.sources.language_model.cache import shuffle_order
-from correct_l0.sources.language_model.layout import Layout, count_jobs, job_windows
+from correct_l0.sources.language_model.layout import COLUMNS, Layout, count_jobs, job_windows
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.language_model.seal import verify
 from language_model_toy import (
@@ -30,6 +35,7 @@ from language_model_toy import (
     stage_toy,
     toy_acts,
     toy_cache,
+    toy_settings,
 )
 
 
@@ -148,7 +154,7 @@ def test_other_types_come_back_exactly(tmp_path, dtype):
 
 def test_a_missing_shard_is_refused_at_open(manifest):
     acts_shard(manifest).unlink()
-    with pytest.raises(InputError, match=r"acts/c/1/0: missing; delete .*/toy/parts and run again"):
+    with pytest.raises(InputError, match=r"acts/c/1/0: missing; `python -m .* --repair`, then run"):
         open_store(manifest)
 
 
@@ -173,7 +179,7 @@ def test_a_flipped_bit_is_refused_when_it_is_read(manifest):
     with pytest.raises(InputError, match="wrong checksum of chunk 1"):
         for step in range(3):
             stream.batch(step)
-    with pytest.raises(InputError, match=r"acts/c/1/0: wrong checksum; delete"):
+    with pytest.raises(InputError, match=r"acts/c/1/0: wrong checksum; `python"):
         verify(manifest, "checksums")
 
 
@@ -253,6 +259,134 @@ def test_a_changed_list_of_shards_is_refused(manifest):
         open_store(manifest)
 
 
+def put_bytes(name, content):
+    """Return what puts other bytes into a file of the cache."""
+    return lambda manifest: (manifest.parent / name).write_bytes(content)
+
+
+def put_fill_values(manifest):
+    array = zarr.open_array(manifest.parent / "store/training/acts", mode="r+")
+    rows = array[64:128]
+    rows[20] = np.nan
+    array[64:128] = rows
+
+
+def change_metadata(manifest):
+    path = manifest.parent / "store/held_out/acts/zarr.json"
+    path.write_text(path.read_text().replace("100", "101", 1))
+
+
+DAMAGE = {
+    "missing": lambda manifest: acts_shard(manifest).unlink(),
+    "a column missing": lambda m: (m.parent / "store/training/position/c/2").unlink(),
+    "the last missing": lambda manifest: acts_shard(manifest, "held_out", 1).unlink(),
+    "empty": lambda manifest: os.truncate(acts_shard(manifest), 0),
+    "truncated": lambda manifest: os.truncate(acts_shard(manifest), 100),
+    "a flipped bit": lambda manifest: flip_bit(acts_shard(manifest), 140),
+    "a flipped bit in the index": lambda manifest: flip_bit(acts_shard(manifest), 590),
+    "the last's index": lambda manifest: flip_bit(acts_shard(manifest, "held_out", 1), 450),
+    "fill values": put_fill_values,
+    "metadata missing": lambda m: (m.parent / "store/training/acts/zarr.json").unlink(),
+    "metadata torn": put_bytes("store/training/acts/zarr.json", b'{"shape": [300'),
+    "metadata empty": put_bytes("store/training/token_id/zarr.json", b"{}"),
+    "metadata changed": change_metadata,
+    "the group's metadata": put_bytes("store/held_out/zarr.json", b"\xff"),
+    "the store's metadata": put_bytes("store/zarr.json", b""),
+    "the store missing": lambda manifest: shutil.rmtree(manifest.parent / "store"),
+    "list changed": put_bytes("shards.json", b"{}"),
+    "list missing": lambda manifest: (manifest.parent / "shards.json").unlink(),
+    "manifest torn": put_bytes("manifest.json", b'{"stage": "seal'),
+}
+
+
+def follow(words):
+    """Do what the words of an error say, up to running again."""
+    command = re.search(r"`python -m (\S+) (\S+) --repair`, then run again$", words)
+    if command:
+        module, manifest = command.groups()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["", manifest, "--repair"])
+            importlib.import_module(module).main()
+        return
+    before, paths = re.search(r"^(\S+): .*; delete (.+) and run again$", words).groups()
+    for name in paths.split(" and "):
+        path = Path(before if name == "it" else name)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def run_again(settings, cache):
+    """Run the jobs whose files are not there, as Snakemake does; return those that computed."""
+    model, worked = ToyModel(), []
+    for job in jobs_of(settings):
+        if not (cache / f"parts/part_{job}.json").exists():
+            read = model.contexts_read
+            run_job(settings, cache, job, model)
+            worked += [job] * (model.contexts_read > read)
+    if not (cache / "manifest.json").exists():
+        seal_toy(settings, cache)
+    return worked
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_the_printed_remedy_works_as_printed(manifest, tmp_path, kind):
+    """The jobs own the shards 0-1, 2-3 and 4 of the training split, and the held-out ones."""
+    settings, cache = toy_settings(tmp_path), manifest.parent
+    files, sealed = shard_files(cache), manifest.read_bytes()
+    whole = {path: path.stat().st_mtime_ns for path in (cache / "parts").iterdir()}
+    DAMAGE[kind](manifest)
+    with pytest.raises(InputError) as error:
+        verify(manifest, "checksums")
+    follow(str(error.value))
+    worked = run_again(settings, cache)
+    verify(manifest, "checksums")
+    assert shard_files(cache) == files
+    assert manifest.read_bytes() == sealed
+    array = zarr.open_array(cache / "store/training/acts", mode="r")
+    assert array.attrs["mean_norm"] == json.loads(sealed)["mean_norm"]
+    damaged = {"a column missing": [1], "the last missing": [3], "the last's index": [3]}
+    unharmed = "metadata" in kind or "list" in kind or "manifest" in kind
+    expected = [0, 1, 2, 3] if kind == "the store missing" else damaged.get(kind, [0])
+    assert worked == ([] if unharmed else expected)
+    kept = {path for path, time in whole.items() if path.stat().st_mtime_ns == time}
+    assert {int(path.stem[-1]) for path in whole.keys() - kept} == set(worked)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_damaged_shard_is_written_over_without_being_read(tmp_path, column):
+    """A job that goes on where another was stopped, the disk damaged since."""
+    settings, cache = stage_toy(tmp_path)
+    run_job(settings, cache, 0)
+    (cache / "parts/part_0.json").unlink()
+    path = shards.shard_path(cache / "store", "training", column, 0)
+    content = path.read_bytes()
+    for size in (0, 20, len(content) - 1):
+        path.write_bytes(content[:size])
+        run_job(settings, cache, 0)
+        assert path.read_bytes() == content
+    flip_bit(path, len(content) - 10)
+    run_job(settings, cache, 0)
+    assert path.read_bytes() == content
+
+
+def test_repair_of_a_whole_cache_deletes_nothing(manifest, capsys):
+    before = {path: path.stat().st_mtime_ns for path in manifest.parent.rglob("*")}
+    follow(
+        f"`python -m correct_l0.sources.language_model.seal {manifest} --repair`, then run again"
+    )
+    assert capsys.readouterr().out == f"{manifest.parent}: nothing damaged\n"
+    assert {path: path.stat().st_mtime_ns for path in manifest.parent.rglob("*")} == before
+
+
+def test_the_printed_command_runs_in_a_shell(manifest):
+    acts_shard(manifest).unlink()
+    with pytest.raises(InputError) as error:
+        open_store(manifest)
+    command = str(error.value).split("`")[1].replace("python", sys.executable, 1)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("Run again: what was deleted is made anew.\n")
+    assert f"{manifest}: deleted" in done.stdout
+
+
 def test_another_manifest_is_refused(manifest):
     with pytest.raises(InputError, match="stage is 'stage_text', not 'seal_activations'"):
         open_store(manifest.parent / "text" / "manifest.json")
@@ -291,8 +425,11 @@ def test_a_shard_in_two_parts_is_refused(tmp_path):
     part = json.loads((cache / "parts/part_1.json").read_text())
     part["shards"][0]["shard"] = 0
     (cache / "parts/part_1.json").write_text(json.dumps(part))
-    with pytest.raises(InputError, match="training shard 0 is in two parts"):
+    with pytest.raises(InputError, match="training shard 0 is in two parts") as error:
         seal_toy(settings, cache)
+    follow(str(error.value))
+    assert run_again(settings, cache) == []
+    verify(cache / "manifest.json", "checksums")
 
 
 def test_a_shard_in_no_part_or_beyond_the_last_is_refused(tmp_path):
@@ -306,8 +443,11 @@ def test_a_shard_in_no_part_or_beyond_the_last_is_refused(tmp_path):
         seal_toy(settings, cache)
     beyond = [*part["shards"], {**first, "shard": 9}]
     (cache / "parts/part_0.json").write_text(json.dumps({**part, "shards": beyond}))
-    with pytest.raises(InputError, match="training shard 9 is beyond the last one"):
+    with pytest.raises(InputError, match="training shard 9 is beyond the last one") as error:
         seal_toy(settings, cache)
+    follow(str(error.value))
+    assert run_again(settings, cache) == []
+    verify(cache / "manifest.json", "checksums")
 
 
 def test_sealing_refuses_a_shard_that_was_lost_since(tmp_path):
@@ -315,9 +455,12 @@ def test_sealing_refuses_a_shard_that_was_lost_since(tmp_path):
     for job in jobs_of(settings):
         run_job(settings, cache, job)
     os.truncate(acts_shard(cache / "manifest.json"), 0)
-    with pytest.raises(InputError, match=r"acts/c/1/0: 0 bytes, not 596"):
+    with pytest.raises(InputError, match=r"acts/c/1/0: 0 bytes, not 596") as error:
         seal_toy(settings, cache)
     assert not (cache / "manifest.json").exists()
+    follow(str(error.value))
+    assert run_again(settings, cache) == [0]
+    verify(cache / "manifest.json", "checksums")
 
 
 def test_one_file_is_written_once_per_shard_and_array(tmp_path, monkeypatch):
@@ -394,11 +537,11 @@ def test_an_existing_store_is_kept_and_one_of_other_settings_refused(tmp_path):
     assert before.items() <= shard_files(cache).items()
     (cache / "parts/part_0.json").unlink()
     other, _ = stage_toy(tmp_path, seed=1)
-    with pytest.raises(InputError, match="made with other settings, text or model; delete it"):
+    with pytest.raises(InputError, match="made with other settings, text or model; ") as error:
         run_job(other, cache, 0)
-    other, _ = stage_toy(tmp_path, training_tokens=301)
-    with pytest.raises(InputError, match=r"training/acts: shape, shards, chunks and type are"):
-        run_job(other, cache, 0)
+    follow(str(error.value))
+    assert run_again(other, cache) == [0, 1, 2, 3]
+    verify(cache / "manifest.json", "checksums")
 
 
 def killed_at(moment, settings, cache, job):

@@ -5,12 +5,15 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import zstandard
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
+from correct_l0.sources.language_model import text
 from correct_l0.sources.language_model.documents import (
     read_documents,
     read_file,
@@ -18,9 +21,10 @@ from correct_l0.sources.language_model.documents import (
     shuffled_probe_texts,
 )
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
+from correct_l0.sources.language_model.reader import open_store
 from correct_l0.sources.language_model.settings import Text
 from correct_l0.sources.language_model.text import StagedText, split_of, stage_text
-from language_model_toy import WordTokenizer, toy_settings, write_documents
+from language_model_toy import WordTokenizer, toy_cache, toy_settings, write_documents
 
 ROWS = [{"text": "first document"}, {"text": "zweites, größer"}, {"text": " \n"}, {"text": None}]
 JSONL = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
@@ -97,9 +101,13 @@ def test_a_dataset_that_is_not_there_is_refused(tmp_path):
         ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', r"line 2 has no field 'text', only body"),
         ("a.jsonl", b'{"text": 3}\n', r"line 1: field 'text' holds int, not text"),
         ("a.jsonl", b'{"text": "a"}\nnonsense\n', r"line 2 is not JSON"),
-        ("a.jsonl.gz", b"no gzip", r"a\.jsonl\.gz' cannot be unpacked"),
-        ("a.jsonl.zst", b"no zstd", r"a\.jsonl\.zst' cannot be unpacked"),
-        ("a.parquet", b"no parquet", r"a\.parquet' is not a parquet file"),
+        ("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000, r"line 2 is not JSON"),
+        ("a.txt", "abc".encode("utf-16-le"), r"a\.txt' is not UTF-8: byte 1 cannot be decoded"),
+        ("a.txt", "abc".encode("utf-16"), r"a\.txt' is not UTF-8: byte 0 cannot be decoded"),
+        ("a.jsonl.gz", b"no gzip", r"a\.jsonl\.gz' is damaged or cut off \(.*\); replace it"),
+        ("a.jsonl.zst", b"no zstd", r"a\.jsonl\.zst' is damaged or cut off \(.*\); replace it"),
+        ("a.parquet", b"no parquet", r"a\.parquet' is damaged or cut off \(.*\); replace it"),
+        ("a.parquet", b"", r"a\.parquet' is damaged or cut off \(.*\); replace it"),
         ("a.pdf", b"pdf", r"a\.pdf': unknown format; one of \.txt, \.jsonl"),
     ],
 )
@@ -109,6 +117,42 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, name, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(read_documents(files(path), 0))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst", ".parquet"])
+def test_a_file_is_refused_wherever_it_is_cut_off(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        pd.DataFrame({"text": ["some text"] * 9}).to_parquet(path)
+    else:
+        path.write_bytes(
+            {".jsonl.gz": gzip.compress, ".jsonl.zst": zstandard.compress}[suffix](JSONL)
+        )
+    whole = path.read_bytes()
+    for kept in range(len(whole)):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InputError, match=r"is (damaged or cut off \(.+\); replace it|empty)"):
+            list(read_documents(files(path), 0))
+
+
+def test_parquet_text_that_is_not_utf_8_is_refused(tmp_path):
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff"))
+    pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet' is damaged or cut off \('utf-8' codec"):
+        list(read_documents(files(tmp_path / "a.parquet"), 0))
+
+
+def test_half_a_character_is_replaced_and_counted(tmp_path):
+    """The first of the two is whole, an emoji as the pair that JSON may write it in."""
+    path = tmp_path / "toy.jsonl"
+    path.write_text('{"text": "w1 \\ud83d\\ude00"}\n{"text": "w2 \\ud83d b \\ude00"}\n')
+    settings = toy_settings(tmp_path, packing="documents", training_tokens=1, held_out_tokens=1)
+    counts = text.Counts()
+    contexts = {split: Contexts(8, (), 1) for split in ("training", "held_out")}
+    documents = read_documents(settings.text, 0)
+    given = [document for _, document in text._assign(settings, documents, contexts, counts)]
+    assert given == ["w1 \U0001f600", "w2 \ufffd b \ufffd"]
+    assert (counts.read, counts.mended) == (2, 1)
 
 
 def test_a_parquet_file_without_the_column_is_refused(tmp_path):
@@ -245,6 +289,18 @@ def test_concatenating_without_bos_is_refused(tmp_path):
     tokenizer.bos_token_id = None
     with pytest.raises(InputError, match=r"needs a BOS token.*has none; set packing: documents"):
         stage_text(toy_settings(tmp_path), tokenizer, tmp_path / "text")
+
+
+@pytest.mark.parametrize("packing", ["documents", "concatenate"])
+def test_the_documents_counted_are_those_of_the_rows(tmp_path, packing):
+    """400 rows of documents of 3 to 20 words, of which 1,024 are read at once."""
+    write_documents(tmp_path, documents=1100)
+    manifest_path = toy_cache(tmp_path, packing=packing)
+    store, counts = open_store(manifest_path), read_manifest(manifest_path)["documents"]
+    for split, rows in (("training", 300), ("held_out", 100)):
+        found = len(np.unique(store.column(split, "document_id", 0, rows)))
+        assert counts[split] == found < rows
+    assert counts["read"] == 1024
 
 
 def test_staging_stops_when_both_splits_are_full(tmp_path):

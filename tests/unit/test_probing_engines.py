@@ -18,17 +18,19 @@ from correct_l0.metrics.probing.records import Records, probe_tasks, scores_tabl
 from correct_l0.metrics.probing.reference import ReferenceEngine, result_file, write_package_results
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources.language_model.language_model import LanguageModel
-from probing_toy import CACHE, D_IN, HOOK, TASKS, write_activations, write_sae
+from probing_toy import CACHE, D_IN, HOOK, TASKS, on_grid, write_activations, write_sae
 
+# Activations are multiples of 1/16, weights of 1/1024: see `on_grid`.
+STEPS = 16
 DIGESTS = dict.fromkeys(TASKS, "activations")
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
-    write_activations(folder / "probing")
+    write_activations(folder / "probing", STEPS)
     for name, threshold in (("sparse", 6.0), ("dense", 0.5)):
-        write_sae(folder / name, threshold)
+        write_sae(folder / name, threshold, steps=STEPS)
     return folder
 
 
@@ -41,9 +43,9 @@ def minilm(tmp_path_factory):
     for task in tasks:
         path = folder_of(folder).path(task.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = read_prompts(model, task.prompts, True, 4096)
+        rows = on_grid(read_prompts(model, task.prompts, True, 4096), STEPS)
         torch.save(rows, path)
-    write_sae(folder, rows=rows[::4])
+    write_sae(folder, rows=rows[::4], steps=STEPS)
     return folder, {task.name: "activations" for task in tasks}
 
 

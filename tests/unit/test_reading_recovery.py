@@ -28,7 +28,7 @@ def recovery(mcc=MCC, l0=L0, seeds=(0, 1)):
             for x, value in zip(l0, mcc, strict=True)
             for seed in seeds
         ],
-        columns=["l0", "l0_measured", "seed", "mcc", "recovered"],
+        columns=["l0", "l0_measured", "seed", "mcc", "share_recovered"],
     )
 
 
@@ -63,7 +63,7 @@ def test_points_within_two_standard_errors_are_level(at_8, level):
             "l0": [4.0, 4.0, 8.0, 8.0, 16.0, 16.0, 32.0, 32.0],
             "seed": [0, 1] * 4,
             "mcc": [0.5, 0.5, *at_8, 0.95, 0.95, 0.7, 0.7],
-            "recovered": 1.0,
+            "share_recovered": 1.0,
         }
     ).assign(l0_measured=lambda rows: rows["l0"])
     assert read_recovery(table).best_set == level

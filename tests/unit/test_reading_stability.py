@@ -104,7 +104,7 @@ def test_what_no_two_seeds_find_is_refused(pw_mcc, share, by_chance):
 def measured(rows):
     return pd.DataFrame(
         [(l0, l0, 0, 1, pw_mcc, share, 0.154) for l0, pw_mcc, share in rows],
-        columns=["l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "matched_above_09", "chance"],
+        columns=["l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "share_above", "chance_pw_mcc"],
     )
 
 
@@ -147,8 +147,8 @@ def test_pairs_of_seeds_are_averaged_with_their_range():
             "l0": [8.0, 8.0, 8.0, 4.0],
             "l0_measured": [8.0, 8.0, 8.0, 4.0],
             "pw_mcc": [0.5, 0.6, 1.0, 0.2],
-            "matched_above_09": [0.1, 0.2, 0.6, 0.0],
-            "chance": [0.2] * 4,
+            "share_above": [0.1, 0.2, 0.6, 0.0],
+            "chance_pw_mcc": [0.2] * 4,
         }
     )
     reading = read_stability(table)

@@ -173,7 +173,7 @@ def test_a_retrained_sae_refuses_its_old_metrics(study):
 
 def test_another_cache_is_refused_with_the_difference(study):
     manifest = Path("results/activations/made-up/manifest.json")
-    settings = json.loads(study.settings_activations()) | {"context_size": 128}
+    settings = json.loads(study.settings_source()) | {"context_size": 128}
     edit(manifest, parameters=json.dumps(settings, sort_keys=True, separators=(",", ":")))
     with pytest.raises(InputError, match=r"activations: .*context_size: 128 -> 1024"):
         gather(study)

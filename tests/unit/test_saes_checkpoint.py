@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import saes_toy
-from correct_l0.saes import checkpoint
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training import checkpoint
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from saes_toy import STEPS, settings, train_toy
 
 IDENTITY = {"settings": "a", "seed": 0}

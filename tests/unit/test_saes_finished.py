@@ -1,22 +1,25 @@
-"""A finished SAE is brought back instead of trained again, and only where it is the same SAE."""
+"""A trained SAE is taken over instead of trained again, and only where it is the same SAE."""
 
-import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from correct_l0.provenance.manifest import read_manifest
-from correct_l0.saes import finished
+from correct_l0.errors import InputError
+from correct_l0.provenance.manifest import digest_of, read_manifest
+from correct_l0.saes.finished import TRAINED, check_trained
+from correct_l0.saes.settings import PointJob
 from saes_toy import settings, train_toy
 
+WEIGHTS = "sae/sae_weights.safetensors"
 
-def files_of(folder):
-    names = [*read_manifest(folder / "manifest.json")["outputs"], "manifest.json"]
-    return {name: folder / name for name in names}
+
+def content_of(folder):
+    names = [*read_manifest(folder / TRAINED)["outputs"], TRAINED]
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +31,26 @@ def toy(tmp_path_factory):
 
 @pytest.fixture
 def trained(toy, tmp_path):
-    """A finished point whose declared outputs Snakemake has deleted, and their bytes."""
-    folder = tmp_path / "point"
-    content = {name: file.read_bytes() for name, file in files_of(toy).items()}
-    shutil.copytree(toy / finished.FOLDER, folder / finished.FOLDER)
-    return folder, content
+    """A trained point whose declared manifest Snakemake has deleted, and its bytes."""
+    folder = Path(shutil.copytree(toy, tmp_path / "point"))
+    (folder / "manifest.json").unlink()
+    return folder, content_of(folder)
 
 
-def test_deleted_outputs_come_back_without_training(trained, capsys):
+def test_a_manifest_comes_back_without_training(trained, toy, capsys):
     folder, content = trained
     train_toy(folder)
-    assert "brought back" in capsys.readouterr().out
-    assert {name: file.read_bytes() for name, file in files_of(folder).items()} == content
-    assert not list(folder.rglob("*.link"))
+    assert "taken over" in capsys.readouterr().out
+    assert content_of(folder) == content
+    assert (folder / "manifest.json").read_bytes() == (toy / "manifest.json").read_bytes()
 
 
-def test_a_job_puts_it_in_place_without_torch(trained):
+def test_the_manifest_is_the_record(toy):
+    assert read_manifest(toy / "manifest.json") == read_manifest(toy / TRAINED)
+    assert digest_of(toy / "manifest.json") == digest_of(toy / TRAINED)
+
+
+def test_a_job_takes_it_over_without_torch(trained):
     """Looked at once, and the activations are not opened."""
     folder, content = trained
     code = f"""if True:
@@ -53,28 +60,15 @@ def test_a_job_puts_it_in_place_without_torch(trained):
         from correct_l0.saes import job as training_job
         training_job.digest_of = {{"cache/manifest.json": "toy"}}.get
         point = training_job.PointJob(Path({str(folder)!r}), {settings()!r}, 0)
-        options = {{"device": "cuda", "checkpoint_s": 1, "threads": 1}}
+        options = {{"measures": None, "device": "cuda", "checkpoint_s": 1, "threads": 1}}
         print(training_job.train_saes("cache/manifest.json", [point], **options))
         print("torch" in sys.modules)
     """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     told, failed, torch_is_imported = run.stdout.splitlines()
-    assert "brought back" in told
+    assert "taken over" in told
     assert (failed, torch_is_imported) == ("{}", "False")
-    assert {name: file.read_bytes() for name, file in files_of(folder).items()} == content
-
-
-def test_a_second_name_costs_no_disk(toy):
-    for name, file in files_of(toy).items():
-        assert os.path.samefile(file, toy / finished.FOLDER / name)
-
-
-def test_what_comes_back_is_freshly_dated(trained):
-    folder, content = trained
-    for name in content:
-        os.utime(folder / finished.FOLDER / name, (1, 1))
-    train_toy(folder)
-    assert min(file.stat().st_mtime for file in files_of(folder).values()) > 1e9
+    assert content_of(folder) == content
 
 
 @pytest.mark.parametrize(
@@ -87,16 +81,14 @@ def test_another_sae_is_trained(trained, capsys, other, reason):
     train_toy(folder, **other)
     output = capsys.readouterr().out
     assert reason in output
-    assert "brought back" not in output
-    assert (folder / "sae/sae_weights.safetensors").read_bytes() != content[
-        "sae/sae_weights.safetensors"
-    ]
+    assert "taken over" not in output
+    assert (folder / WEIGHTS).read_bytes() != content[WEIGHTS]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "deleted", "manifest"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "deleted", "record"])
 def test_a_damaged_one_is_trained_again_to_the_same_bits(trained, capsys, damage):
     folder, content = trained
-    weights = folder / finished.FOLDER / "sae/sae_weights.safetensors"
+    weights = folder / WEIGHTS
     data = weights.read_bytes()
     if damage == "cut":
         weights.write_bytes(data[:-4])
@@ -105,42 +97,27 @@ def test_a_damaged_one_is_trained_again_to_the_same_bits(trained, capsys, damage
     elif damage == "deleted":
         weights.unlink()
     else:
-        (folder / finished.FOLDER / "manifest.json").write_text("{")
+        (folder / TRAINED).write_text("{")
     train_toy(folder)
     assert "is not used" in capsys.readouterr().out
-    assert (folder / "sae/sae_weights.safetensors").read_bytes() == content[
-        "sae/sae_weights.safetensors"
-    ]
+    assert weights.read_bytes() == content[WEIGHTS]
 
 
 def test_another_recipe_is_trained(trained, capsys):
     folder, _ = trained
-    manifest = folder / finished.FOLDER / "manifest.json"
-    changed = {**json.loads(manifest.read_text()), "recipe": 0}
-    manifest.unlink()
-    manifest.write_text(json.dumps(changed))
+    record = folder / TRAINED
+    record.write_text(json.dumps({**json.loads(record.read_text()), "recipe": 0}))
     train_toy(folder)
     assert "recipe is 0" in capsys.readouterr().out
 
 
-def test_without_hard_links_a_copy_comes_back(tmp_path, monkeypatch, capsys):
-    def refuse(*_):
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+def test_other_activations_are_refused(trained):
+    job = PointJob(trained[0], settings(), 0)
+    assert check_trained(job, "toy")["seed"] == 0
+    with pytest.raises(InputError, match="made from another activations"):
+        check_trained(job, "others")
 
-    monkeypatch.setattr(os, "link", refuse)
+
+def test_without_an_sae_nothing_is_said(tmp_path, capsys):
     train_toy(tmp_path)
-    content = {name: file.read_bytes() for name, file in files_of(tmp_path).items()}
-    shutil.rmtree(tmp_path / "sae")
-    train_toy(tmp_path)
-    assert "brought back" in capsys.readouterr().out
-    assert {name: file.read_bytes() for name, file in files_of(tmp_path).items()} == content
-
-
-def test_without_a_second_name_training_goes_on(tmp_path, monkeypatch, capsys):
-    def refuse(*_):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "link", refuse)
-    train_toy(tmp_path)
-    assert "no second name" in capsys.readouterr().out
-    assert (tmp_path / "manifest.json").exists()
+    assert "not used" not in capsys.readouterr().out

@@ -12,11 +12,12 @@ from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest
-from correct_l0.saes import RECIPE, result
-from correct_l0.saes.batchtopk import initial_weights
-from correct_l0.saes.evaluate import held_out_chunks
+from correct_l0.saes import RECIPE
+from correct_l0.saes.engine.batchtopk import initial_weights
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.train import build_trainer
+from correct_l0.saes.training import result
+from correct_l0.saes.training.evaluate import held_out_chunks
+from correct_l0.saes.training.train import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 
@@ -58,6 +59,8 @@ def test_the_saved_sae_takes_raw_activations(point):
     assert torch.allclose(saved.W_dec.norm(dim=1), torch.ones(D_SAE), atol=1e-6)
     assert saved.cfg.metadata.hook_name == "blocks.0.hook_resid_post"
     assert manifest["activation_scale"] == scale
+    raw_norms = torch.from_numpy(np.load(folder / "decoder_norms.npy"))
+    torch.testing.assert_close(raw_norms[:, None] * saved.W_dec * scale, sae.W_dec)
 
 
 def test_measured_on_the_part_that_does_not_calibrate(point):
@@ -68,7 +71,8 @@ def test_measured_on_the_part_that_does_not_calibrate(point):
     error = (saved.decode(acts) - x).square().sum(1).mean().item()
     variance = (x - x.mean(0)).square().sum(1).mean().item()
     assert manifest["evaluated_tokens"] + manifest["calibration_tokens"] == store.n_held_out
-    assert manifest["l0_measured"] == pytest.approx((acts > 0).sum().item() / len(x))
+    # Rounding may move an activation over the threshold.
+    assert abs(manifest["l0_measured"] * len(x) - (acts > 0).sum().item()) <= 2
     assert manifest["l0_measured"] == pytest.approx(4.5, rel=0.02)
     assert manifest["l0_reached"] is True
     assert manifest["fvu"] == pytest.approx(error / variance, rel=1e-4)
@@ -112,7 +116,7 @@ def test_loss_curve_and_initialisation(point):
     final = SAE.load_from_disk(folder / "sae").W_dec.detach()
     overlaps = torch.cosine_similarity(final[:, None], final[None], dim=-1).abs()
     pairs = overlaps[torch.ones_like(overlaps).triu(1).bool()]
-    assert measured[STEPS] == pytest.approx(float(pairs.mean()), rel=1e-5)
+    assert measured[STEPS] == pytest.approx(float(pairs.mean()), abs=1e-6)
     cosines = np.load(folder / "decoder_init_cosine.npy")
     initial = initial_weights(D_IN, D_SAE, 0).W_dec.numpy()
     decoder = SAE.load_from_disk(folder / "sae").W_dec.detach().numpy()

@@ -8,19 +8,24 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.saes.finished import still_to_train
-from correct_l0.saes.points import train_points
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.train import build_trainer
+from correct_l0.saes.training.points import train_points
+from correct_l0.saes.training.result import OUTPUTS
+from correct_l0.saes.training.train import build_trainer
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
-FILES = ("sae/sae_weights.safetensors", "sae/cfg.json", "loss.csv", "decoder_init_cosine.npy")
+PAPER = {"kind": "paper_lower", "n": 9, "every_steps": 10, "window_steps": 3}
+DESCENT = {"kind": "descent", "every_steps": 4, "wait_periods": 12}
 POINTS = {
     "plain": settings(4.5, lr_warm_up_steps=20),
     "dead": settings(0.5, dead_feature_window=5),
     "short": settings(2.3, training_tokens=120 * BATCH, lr_decay_fraction=0.3),
     "reduced": settings(6, precision="reduced"),
     "saelens": settings(3, engine="saelens", training_tokens=150 * BATCH),
+    "paper": settings(6, l0_schedule=PAPER),
+    "descent": settings(3, l0_schedule=DESCENT),
 }
 
 
@@ -44,7 +49,7 @@ def jobs_in(folder, names=POINTS, **changed):
 
 
 def train(folder, names=POINTS, stop_at=None, **changed):
-    """Train the points that are not finished together.
+    """Train the points that are not there together.
 
     Returns the failures and the steps whose batch was asked for.
     """
@@ -52,15 +57,16 @@ def train(folder, names=POINTS, stop_at=None, **changed):
     batches = CountedBatches(stop_at)
     jobs = still_to_train(jobs_in(folder, names, **changed).values(), ToyStore.digest)
     if stop_at is None:
-        return train_points(ToyStore(), batches, jobs), batches.asked
+        return train_points(ToyStore(), batches, jobs, measures=measures()), batches.asked
     with pytest.raises(SystemExit) as stopped:
-        train_points(ToyStore(), batches, jobs)
+        train_points(ToyStore(), batches, jobs, measures=measures())
     assert stopped.value.code == 128 + signal.SIGUSR1
     return {}, batches.asked
 
 
 def content(folder):
-    return {name: (folder / name).read_bytes() for name in FILES}
+    files = {*OUTPUTS, *(path.name for path in folder.glob("l0_course.csv"))}
+    return {name: (folder / name).read_bytes() for name in files}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,7 @@ def test_together_the_bits_are_those_alone(tmp_path, alone):
     assert asked == list(range(STEPS))
     for name, expected in alone.items():
         assert content(tmp_path / name) == expected, name
-        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / name / "trained.json").read_text())
         assert manifest["resumed_from_step"] is None
         assert 0 <= manifest["data_wait_fraction"] < 1
         assert manifest["tokens_per_s"] == pytest.approx(manifest["tokens"] / manifest["wall_s"])
@@ -87,25 +93,26 @@ def test_together_the_bits_are_those_alone(tmp_path, alone):
 def test_after_a_stop_points_go_on_in_other_groups(tmp_path, alone):
     """Two groups stopped at different steps, then all points in one: each from its own step."""
     train(tmp_path, ["plain", "short"], stop_at=60)
-    train(tmp_path, ["dead", "saelens"], stop_at=130)
+    train(tmp_path, ["dead", "saelens", "paper", "descent"], stop_at=130)
     failures, asked = train(tmp_path)
     assert failures == {}
     assert asked == list(range(STEPS))
     resumed = {"plain": 61, "short": 61, "dead": 131, "saelens": 131, "reduced": None}
+    resumed |= {"paper": 131, "descent": 131}
     for name, step in resumed.items():
         assert content(tmp_path / name) == alone[name], name
-        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / name / "trained.json").read_text())
         assert manifest["resumed_from_step"] == step
 
 
 def test_stopped_after_a_member_ended(tmp_path, alone):
     train(tmp_path, stop_at=170)
-    assert (tmp_path / "short" / "manifest.json").exists()
-    before = (tmp_path / "short" / "manifest.json").read_bytes()
-    assert not (tmp_path / "plain" / "manifest.json").exists()
+    assert (tmp_path / "short" / "trained.json").exists()
+    before = (tmp_path / "short" / "trained.json").read_bytes()
+    assert not (tmp_path / "plain" / "trained.json").exists()
     _, asked = train(tmp_path)
     assert asked == list(range(171, STEPS))
-    assert (tmp_path / "short" / "manifest.json").read_bytes() == before
+    assert (tmp_path / "short" / "trained.json").read_bytes() == before
     assert {name: content(tmp_path / name) for name in POINTS} == alone
 
 
@@ -115,7 +122,7 @@ def test_only_the_point_that_changed_is_trained_again(tmp_path, alone, capsys):
     _, asked = train(
         tmp_path, ["plain", "dead", "short"], short=settings(2.4, training_tokens=10 * BATCH)
     )
-    assert capsys.readouterr().out.count("brought back") == 2
+    assert capsys.readouterr().out.count("taken over") == 2
     assert asked == list(range(10))
     assert content(tmp_path / "plain") == alone["plain"]
 
@@ -127,7 +134,7 @@ def test_a_diverging_point_is_left_out(tmp_path, alone):
     reason = json.loads((tmp_path / "dead" / "failure.json").read_text())["reason"]
     assert reason == str(failures[job])
     assert "l0 4.5, seed 0, step 1: the loss is non-finite with lr 1e+30" in reason
-    assert not (tmp_path / "dead" / "manifest.json").exists()
+    assert not (tmp_path / "dead" / "trained.json").exists()
     for name in ("plain", "short"):
         assert content(tmp_path / name) == alone[name]
         assert not (tmp_path / name / "failure.json").exists()
@@ -157,7 +164,7 @@ def test_unreadable_data_fail_every_point(tmp_path):
             return super().batch(step)
 
     jobs = list(jobs_in(tmp_path, ["plain", "short"]).values())
-    failures = train_points(ToyStore(), Damaged(ToyStore()), jobs)
+    failures = train_points(ToyStore(), Damaged(ToyStore()), jobs, measures=measures())
     assert {str(error) for error in failures.values()} == {"shard 0: its bytes differ"}
     assert list(failures) == jobs
 
@@ -173,7 +180,9 @@ def test_unreadable_data_fail_the_points_that_need_them(tmp_path, alone):
 
     train(tmp_path, ["plain"], stop_at=60)
     jobs = jobs_in(tmp_path, ["plain", "dead", "short"], dead=settings(lr=1e30))
-    failures = train_points(ToyStore(), Damaged(ToyStore()), list(jobs.values()))
+    failures = train_points(
+        ToyStore(), Damaged(ToyStore()), list(jobs.values()), measures=measures()
+    )
     assert failures.keys() == {jobs["dead"], jobs["short"]}
     assert str(failures[jobs["short"]]) == "shard 0: its bytes differ"
     assert "the loss is non-finite" in str(failures[jobs["dead"]])
@@ -189,14 +198,14 @@ def test_unreadable_data_fail_the_points_that_need_them(tmp_path, alone):
 def test_points_of_another_stream_are_refused(tmp_path, other):
     jobs = [PointJob(tmp_path / "a", settings(), 0), PointJob(tmp_path / "b", *other)]
     with pytest.raises(ValueError, match="differ in"):
-        train_points(ToyStore(), ToyBatches(ToyStore()), jobs)
+        train_points(ToyStore(), ToyBatches(ToyStore()), jobs, measures=measures())
 
 
-def test_points_share_memory_for_their_gradients():
+def test_points_share_the_memory_of_a_step():
     shared, parsed = {}, parse_settings(settings())
     first, second = (build_trainer(parsed, D_IN, 0, shared=shared) for _ in range(2))
-    assert first._gradients is second._gradients
-    assert build_trainer(parsed, D_IN, 0)._gradients is not first._gradients
+    assert first._work is second._work
+    assert build_trainer(parsed, D_IN, 0)._work is not first._work
 
 
 def test_saelens_holds_gradients_within_a_step_only():
@@ -208,8 +217,7 @@ def test_saelens_holds_gradients_within_a_step_only():
 
 def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
     """c_dec along the training is compared with the final one, which is of full precision."""
-    from correct_l0.saes import batchtopk
-    from correct_l0.saes import train as training
+    from correct_l0.saes.engine import batchtopk
 
     seen = {"step": [], "c_dec": []}
 
@@ -220,10 +228,13 @@ def test_only_the_step_is_of_reduced_precision(tmp_path, monkeypatch):
 
         return note
 
-    step, cosine = batchtopk.FusedTrainer.step, training.mean_absolute_cosine
+    step, real = batchtopk.FusedTrainer.step, measures()
     monkeypatch.setattr(batchtopk.FusedTrainer, "step", noting("step", step))
-    monkeypatch.setattr(training, "mean_absolute_cosine", noting("c_dec", cosine))
-    train_toy(tmp_path, settings(precision="reduced", training_tokens=20 * BATCH))
+    train_toy(
+        tmp_path,
+        settings(precision="reduced", training_tokens=20 * BATCH),
+        measures=real._replace(c_dec=noting("c_dec", real.c_dec)),
+    )
     assert seen == {"step": ["medium"] * 20, "c_dec": ["highest"] * 10}
 
 
@@ -239,22 +250,23 @@ def test_waiting_is_shared_equally(tmp_path, monkeypatch):
     def clock():
         return now[0]
 
-    from correct_l0.saes import batchtopk, points
-    from correct_l0.saes import train as training
+    from correct_l0.saes.engine import batchtopk
+    from correct_l0.saes.training import points
+    from correct_l0.saes.training import train as training
 
     step = batchtopk.FusedTrainer.step
 
-    def three_seconds(self, x):
+    def three_seconds(self, x, l0):
         now[0] += 3
-        return step(self, x)
+        return step(self, x, l0)
 
     monkeypatch.setattr(points.time, "perf_counter", clock)
     monkeypatch.setattr(training.time, "perf_counter", clock)
     monkeypatch.setattr(batchtopk.FusedTrainer, "step", three_seconds)
     texts = [settings(l0, training_tokens=10 * BATCH) for l0 in (2, 4)]
     jobs = [PointJob(tmp_path / str(i), text, 0) for i, text in enumerate(texts)]
-    train_points(ToyStore(), Slow(ToyStore()), jobs)
+    train_points(ToyStore(), Slow(ToyStore()), jobs, measures=measures())
     for job in jobs:
-        manifest = json.loads((job.folder / "manifest.json").read_text())
+        manifest = json.loads((job.folder / "trained.json").read_text())
         assert manifest["wall_s"] == pytest.approx(50)
         assert manifest["data_wait_fraction"] == pytest.approx(0.4)

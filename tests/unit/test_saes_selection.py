@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from correct_l0.saes import selection
-from correct_l0.saes.selection import keep_largest_
+from correct_l0.saes.engine import selection
+from correct_l0.saes.engine.selection import keep_largest_
 
 
 def sorted_reference(values, count):

@@ -12,11 +12,12 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
-from correct_l0.saes import selection, step
-from correct_l0.saes.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine import selection, step
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine.sparse import Pattern, is_faster
+from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.sparse import Pattern
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
 from saes_toy import settings
 
 D_IN, D_SAE, BATCH = 16, 1200, 40
@@ -55,7 +56,7 @@ def theirs(sae, x, dead):
     return output
 
 
-def ours(sae, x, dead, sparse, guess=None, out=None, transposed=True):
+def ours(sae, x, dead, sparse, guess=None, work=None, transposed=True):
     W_enc, b_enc, W_dec, b_dec = (getattr(sae, name).detach() for name in NAMES)
     if transposed:
         W_enc = W_enc.T.contiguous().T
@@ -66,7 +67,7 @@ def ours(sae, x, dead, sparse, guess=None, out=None, transposed=True):
         aux_coefficient=1.0,
         sparse=sparse,
     )
-    return loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
+    return loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, work)
 
 
 @torch.no_grad()
@@ -112,18 +113,33 @@ def test_loss_and_gradients_equal_saelens(k, dead, sparse, transposed, dtype, to
 def test_neither_the_guess_nor_the_memory_changes_a_bit(sparse):
     sae, x = saelens(20, "float32"), batch(torch.float32)
     loss, result, gradients = ours(sae, x, [1, 2], sparse)
-    out = Gradients(*(torch.full_like(value, torch.nan) for value in gradients))
+    work = Workspace(Gradients(*(torch.full_like(value, torch.nan) for value in gradients)))
     for guess in (1e-3, 0.97 * result.smallest, result.smallest, 1e3):
-        again, _, found = ours(sae, x, [1, 2], sparse, guess, out)
+        again, _, found = ours(sae, x, [1, 2], sparse, guess, work)
         assert torch.equal(again, loss)
-        assert all(a is b for a, b in zip(found, out, strict=True))
+        assert all(a is b for a, b in zip(found, work.gradients, strict=True))
         assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True))
+        for value in (*work.gradients, *work._tensors.values()):
+            value.fill_(torch.nan)
+
+
+def test_memory_is_kept_while_the_shape_stays():
+    work = Workspace(ours(saelens(20), batch(), None, sparse=False)[2])
+    assert work.empty("dH", 3, 5) is work.empty("dH", 3, 5)
+    assert work.empty("dH", 4, 5).shape == (4, 5)
+    assert work.empty("dH", 4, 5).dtype == torch.float64
+    assert work.empty("dH", 4, 5) is not work.empty("acts", 4, 5)
 
 
 @pytest.mark.parametrize("sparse", [True, False])
 def test_equal_tokens_tie_and_the_first_ones_stay(sparse):
+    """Multiples of 1/1024: their sums are exact, in whatever order a kernel takes a token's."""
     sae = saelens(2.5)
-    x = batch()[:1].expand(BATCH, D_IN).contiguous()
+    with torch.no_grad():
+        for name in ("W_enc", "b_enc", "b_dec"):
+            value = getattr(sae, name)
+            value.copy_((1024 * value).round() / 1024)
+    x = ((1024 * batch()[:1]).round() / 1024).expand(BATCH, D_IN).contiguous()
     _, result, _ = ours(sae, x, None, sparse)
     kept = torch.count_nonzero(acts_of(result, sae), dim=1)
     assert result.kept == int(kept.sum()) == int(2.5 * BATCH)
@@ -225,9 +241,28 @@ def test_no_bit_of_the_sums_over_non_zeros_depends_on_the_number_of_threads(monk
     found = {}
     for threads in (1, 3, 50):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        error = one.selected.error(W_dec, centred)
+        error = torch.empty_like(centred)
+        one.selected.error(W_dec, centred, error)
         into = torch.full_like(W_dec, torch.nan), torch.full_like(W_dec, torch.nan)
         sums = one.selected.gradients(centred, error, W_dec, 0.05, into)
         found[threads] = (error, sums, *into)
     for values in found.values():
         assert all(torch.equal(a, b) for a, b in zip(values, found[1], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("share", "batch", "d_in", "expected"),
+    [
+        (0.22, 512, 384, True),
+        (0.24, 512, 384, False),
+        (0.15, 4096, 384, False),
+        (0.13, 4096, 384, True),
+        (11 / 50, 1024, 100, False),
+        (6 / 50, 1024, 100, True),
+        (4 / 50, 1024, 40, False),
+    ],
+)
+def test_sums_over_non_zeros_are_taken_where_they_were_measured_faster(
+    share, batch, d_in, expected
+):
+    assert is_faster(share, torch.empty(batch, d_in)) is expected

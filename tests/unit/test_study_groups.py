@@ -10,15 +10,16 @@ import yaml
 from workflow_runs import tiny_config
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.provenance.stale import Stale
+from correct_l0.provenance.unfinished import points_to_train
 from correct_l0.saes import RECIPE
 from correct_l0.saes.sections import Training
 from correct_l0.settings.base import format_l0
 from correct_l0.study.config import Config, parse_config
 from correct_l0.study.groups import Group, divide, split_labels
 from correct_l0.study.plan import Plan
-from correct_l0.study.unfinished import points_to_train
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,10 +86,10 @@ class TestPointsPerJob:
 
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
         config = paper()
-        each = [costs.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
-        together = costs.work_s("train_points", config, "10-200-2500")
+        each = [limits.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
+        together = limits.work_s("train_points", config, "10-200-2500")
         assert together == pytest.approx(sum(each))
-        assert costs.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
+        assert limits.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
             3 * (90 + together) / 60, abs=1
         )
 
@@ -102,14 +103,14 @@ class TestPointsPerJob:
         assert four == pytest.approx(read / 4)
 
     def test_memory_grows_with_the_points(self):
-        one, three = (costs.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
-        assert one == costs.mem_mb("train_sae", study(), 1, "4")
+        one, three = (limits.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
+        assert one == limits.mem_mb("train_sae", study(), 1, "4")
         weights = 4 * costs.sae_parameters(study()) / 2**20
         assert three - one == pytest.approx(2 * 3 * weights, abs=1)
 
-    def test_what_is_put_back_has_a_short_limit(self):
-        assert costs.runtime_min("train_sae", paper(), 1, "10") > 300
-        assert costs.runtime_min("train_sae", paper(), 1, "10", brought_back=True) == 30
+    def test_what_is_taken_over_has_a_short_limit(self):
+        assert limits.runtime_min("train_sae", paper(), 1, "10") > 300
+        assert limits.runtime_min("train_sae", paper(), 1, "10", in_group=True) == 30
 
 
 class TestPointsToTrain:
@@ -118,12 +119,12 @@ class TestPointsToTrain:
         monkeypatch.chdir(tmp_path)
         return Plan(study(seeds=[0]))
 
-    def finish(self, plan: Plan, l0: str, *, kept: bool = False) -> Path:
-        folder = Path(plan.point_folder("saes", l0, 0)) / ("finished" if kept else "")
+    def finish(self, plan: Plan, l0: str, name: str = "manifest.json") -> Path:
+        folder = Path(plan.point_folder("saes", l0, 0))
         folder.mkdir(parents=True)
         (folder / "weights").write_bytes(b"12345")
         write_manifest(
-            folder / "manifest.json",
+            folder / name,
             stage="train_sae",
             recipe=RECIPE,
             parameters=plan.settings_sae(l0),
@@ -131,21 +132,21 @@ class TestPointsToTrain:
             outputs=[folder / "weights"],
             seed=0,
         )
-        return folder / "manifest.json"
+        return folder / name
 
     def test_nothing_is_there(self, plan):
         assert points_to_train(plan, []) == plan.points
 
-    def test_what_stands_or_is_put_back_is_left_out(self, plan):
+    def test_what_stands_or_is_trained_is_left_out(self, plan):
         self.finish(plan, "4")
-        self.finish(plan, "8", kept=True)
+        self.finish(plan, "8", "trained.json")
         stale = Stale("saes", "16", 0, str(self.finish(plan, "16")), "lr 0.1 -> 0.2")
         follows = Stale("decoder_metrics", "4", 0, "manifest.json", "n with 9")
         assert points_to_train(plan, [stale, follows]) == [("16", 0), ("24", 0), ("32", 0)]
 
     def test_other_activations_are_another_input(self, plan):
-        self.finish(plan, "8", kept=True)
-        sealed = Path(plan.cache_folder) / "manifest.json"
+        self.finish(plan, "8", "trained.json")
+        sealed = Path(plan.source_folder) / "manifest.json"
         sealed.parent.mkdir(parents=True)
         sealed.write_text(json.dumps({"stage": "seal_activations"}))
         assert points_to_train(plan, []) == plan.points
@@ -154,9 +155,9 @@ class TestPointsToTrain:
         for l0 in ("4", "8"):
             self.finish(plan, l0)
         for name in ("manifest.json", "text/manifest.json"):
-            path = f"{plan.cache_folder}/{name}"
+            path = f"{plan.source_folder}/{name}"
             stale = Stale("activations", None, None, path, "recipe 1 -> 2")
             assert points_to_train(plan, [stale]) == plan.points
-        task = f"{plan.cache_folder}/probing/tasks/x.json"
+        task = f"{plan.source_folder}/probing/tasks/x.json"
         lost = Stale("activations", None, None, task, "lost")
         assert len(points_to_train(plan, [lost])) == 3

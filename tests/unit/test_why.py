@@ -1,4 +1,4 @@
-"""What `make why` reads, and the words it finds; the dry run read is a real one."""
+"""What `make why` reads, and the words it finds; the dry run is a real one."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_runs import TINY, run_snakemake, tiny_config
+from workflow_runs import TINY, tiny_config
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.provenance.stale import Stale
 from correct_l0.saes import RECIPE
 from correct_l0.settings.canonical import canonical
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
 from correct_l0.why.__main__ import main
-from correct_l0.why.dry_run import Job, parse_jobs
+from correct_l0.why.dry_run import Job, read_jobs
 from correct_l0.why.reasons import explain
 
 POINTS = [(l0, seed) for l0 in ("4", "10.5", "32") for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
-def dry(tmp_path_factory) -> str:
-    """What a real dry run prints, where nothing was made yet."""
-    run = run_snakemake(tmp_path_factory.mktemp("dry"), "--dry-run")
-    assert run.returncode == 0, run.stderr
-    return run.stdout + run.stderr
+def dry(tmp_path_factory) -> list[dict]:
+    """The events of a real dry run, where nothing was made yet."""
+    events, printed = dry_run.run_dry(TINY, tmp_path_factory.mktemp("dry"))
+    assert "This was a dry-run" in printed
+    return events
 
 
 @pytest.fixture
@@ -53,12 +55,12 @@ def train(l0: str, seed: int) -> Job:
 
 
 def finish(plan: Plan, l0: str, seed: int) -> Path:
-    """Write a finished SAE of one file, and return its manifest."""
-    folder = Path(plan.point_folder("saes", l0, seed)) / "finished"
+    """Write a trained SAE of one file, and return its record."""
+    folder = Path(plan.point_folder("saes", l0, seed))
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"12345")
     write_manifest(
-        folder / "manifest.json",
+        folder / "trained.json",
         stage="train_sae",
         recipe=RECIPE,
         parameters=plan.settings_sae(l0),
@@ -66,16 +68,16 @@ def finish(plan: Plan, l0: str, seed: int) -> Path:
         outputs=[folder / "weights"],
         seed=seed,
     )
-    return folder / "manifest.json"
+    return folder / "trained.json"
 
 
 def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[str]:
     return [why.reason for why in explain(plan, jobs, stale or [])]
 
 
-class TestParser:
+class TestEvents:
     def test_a_real_dry_run(self, dry):
-        jobs = parse_jobs(dry)
+        jobs = read_jobs(dry)
         assert jobs is not None
         for rule in ("train_sae", "project_decoder", "probe_sae"):
             found = [job for job in jobs if job.rule == rule]
@@ -84,30 +86,28 @@ class TestParser:
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
-        assert {job.rule for job in jobs} == set(costs.SECONDS) - {"train_points"}
+        assert {job.rule for job in jobs} == set(BY_RULE) - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
-        block = dry.index("rule train_sae:")
-        assert (
-            parse_jobs(dry[:block] + dry[block:].replace("rule train_sae:", "rule x:", 1)) is None
-        )
+        number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_sae")
+        assert read_jobs(dry[:number] + dry[number + 1 :]) is None
 
-    def test_a_block_without_a_reason_is_noticed(self, dry):
-        assert parse_jobs(dry.replace("    reason: ", "    because: ", 1)) is None
+    @pytest.mark.parametrize("name", ["rule_name", "wildcards", "reason", "stats"])
+    def test_a_field_that_is_missing_is_noticed(self, dry, name):
+        assert read_jobs([{k: e[k] for k in e if k != name} for e in dry]) is None
 
-    def test_another_form_of_the_table_is_noticed(self, dry):
-        assert parse_jobs(dry.replace("Job stats:", "Jobs:")) is None
-        assert parse_jobs("") is None
+    def test_a_snakemake_that_says_nothing_is_noticed(self, dry):
+        assert read_jobs([]) is None
+        assert read_jobs([e for e in dry if e["event"] != "workflow_started"]) is None
 
     def test_a_reason_over_several_lines(self, dry):
-        start = dry.index("    reason: ", dry.index("rule probe_sae:")) + len("    reason: ")
-        changed = parse_jobs(f"{dry[:start]}first\n      second{dry[dry.index(chr(10), start) :]}")
-        assert changed is not None
-        assert "first second" in [job.reason for job in changed]
+        changed = [{**e, "reason": "first\n  second"} if "reason" in e else e for e in dry]
+        jobs = read_jobs(changed)
+        assert jobs is not None
+        assert {job.reason for job in jobs} == {"first second"}
 
     def test_nothing_to_do(self):
-        text = "Building DAG of jobs...\nNothing to be done (all requested files are present)."
-        assert parse_jobs(text) == []
+        assert read_jobs([{"event": "workflow_started"}]) == []
 
     def test_what_snakemake_refuses_is_an_error(self, tmp_path):
         config = tiny_config()
@@ -137,7 +137,7 @@ class TestReasons:
         assert reasons(plan, Job("gather_tables"), stale=stale) == ['title "a" -> "b"']
 
     def test_a_cache_made_by_another_recipe(self, plan):
-        path = f"{plan.cache_folder}/text/manifest.json"
+        path = f"{plan.source_folder}/text/manifest.json"
         write(path, {})
         stale = [Stale("activations", None, None, path, "recipe 1 -> 2")]
         assert reasons(plan, Job("stage_text"), stale=stale) == ["recipe 1 -> 2"]
@@ -159,64 +159,61 @@ class TestReasons:
         write(f"{plan.point_folder('saes', '32', 1)}/failure.json", {"reason": "the loss is nan"})
         assert reasons(plan, train("32", 1)) == ["failed before: the loss is nan"]
 
-    def test_a_finished_sae_is_put_back(self, plan):
+    def test_a_trained_sae_is_taken_over(self, plan):
         path = finish(plan, "4", 0)
         (why,) = explain(plan, [train("4", 0)], [])
-        assert why.reason == "trained before, put back from finished/ after a check"
+        assert why.reason == "trained before, taken over after a check"
         assert why.left == 0
         manifest = json.loads(path.read_text())
         write(path, {**manifest, "seed": 1})
         assert explain(plan, [train("4", 0)], [])[0].left == 1
 
-    def test_a_finished_sae_without_its_files_is_not(self, plan):
+    def test_a_trained_sae_without_its_files_is_not(self, plan):
         path = finish(plan, "4", 0)
         path.with_name("weights").write_bytes(b"1234")
         assert reasons(plan, train("4", 0)) == ["not made yet"]
         path.with_name("weights").unlink()
         assert reasons(plan, train("4", 0)) == ["not made yet"]
 
-    def test_a_file_damaged_in_place_is_damaged_in_finished_too(self, plan):
-        path, folder = finish(plan, "4", 0), Path(plan.point_folder("saes", "4", 0))
-        os.link(path.with_name("weights"), folder / "weights")
+    def test_a_damaged_file_is_no_trained_sae(self, plan):
+        path = finish(plan, "4", 0)
+        path.with_name("weights").write_bytes(b"12346")
         words = "weights bytes differ from its manifest's checksum"
         stale = [Stale("saes", "4", 0, "manifest.json", words)]
         (why,) = explain(plan, [train("4", 0)], stale)
         assert (why.reason, why.left) == (words, 1)
-        # Another file of that name, as a copy over it leaves: the finished one is whole.
-        (folder / "weights").unlink()
-        (folder / "weights").write_bytes(b"12346")
+        # The record is of what is asked for, the manifest of something else.
+        path.with_name("weights").write_bytes(b"12345")
         (why,) = explain(plan, [train("4", 0)], stale)
-        assert "put back from finished/" in why.reason
+        assert why.reason == f"{words}; trained before, taken over after a check"
         assert why.left == 0
 
-    def test_a_finished_sae_may_be_put_back_after_the_activations(self, plan):
+    def test_a_trained_sae_may_be_taken_over_after_the_activations(self, plan):
         finish(plan, "4", 0)
         write(f"{plan.point_folder('saes', '4', 0)}/manifest.json", {})
         write(f"{plan.point_folder('saes', '4', 1)}/manifest.json", {})
         jobs = [train("4", 0), train("4", 1), Job("seal_activations")]
         whys = explain(plan, jobs, [])
         assert [why.reason for why in whys[:2]] == [
-            "follows from the activations; put back from finished/ if they come out the same",
+            "follows from the activations; taken over if they come out the same",
             "follows from the activations",
         ]
         assert [why.left for why in whys] == [1, 1, 1]
         (why, *_) = explain(plan, jobs, [Stale("saes", "4", 0, "x", "weights missing")])
-        assert why.reason == (
-            "weights missing; put back from finished/ if the activations come out the same"
-        )
+        assert why.reason == ("weights missing; taken over if the activations come out the same")
         cost = preflight.estimate(plan, whys, {}, 2)
         printed = " ".join(" ".join(words.costs_in_words(plan.study, cost, {}, 10**12)).split())
-        assert "All this is at most: less where the SAE is put back." in printed
+        assert "All this is at most: less where the SAE is taken over." in printed
         assert "Wall time: at most about" in printed
         # Activations of another recipe are others.
-        sealed = f"{plan.cache_folder}/manifest.json"
+        sealed = f"{plan.source_folder}/manifest.json"
         stale = [Stale("activations", None, None, sealed, "manifest.json recipe 1 -> 2")]
         assert explain(plan, jobs, stale)[0].reason == "follows from the activations"
 
     def test_tasks_that_were_added(self, plan):
         first, second = plan.study.probing.tasks
         job = Job("cache_probing_activations", {}, "Missing output files: x")
-        write(f"{plan.cache_folder}/probing/tasks/{first}.json", {})
+        write(f"{plan.source_folder}/probing/tasks/{first}.json", {})
         (why,) = explain(plan, [job], [])
         assert (why.reason, why.left) == (f"task {second}: not made yet", 0.5)
         cost = preflight.estimate(plan, [why], {}, 2)
@@ -270,13 +267,13 @@ class TestPreflight:
     def test_time_disk_and_limits(self, plan):
         jobs = [train("4", 0), train("4", 1), Job("read_curves")]
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=2)
-        once = costs.seconds("train_sae", plan.study, "4")
+        once = limits.seconds("train_sae", plan.study, "4")
         by_rule = {rule.rule: rule for rule in cost.rules}
         assert by_rule["train_sae"].jobs == 2
         assert by_rule["train_sae"].seconds == pytest.approx(2 * once)
         assert by_rule["train_sae"].limit_min == 30
         # Two at once take as long as one; the verdict comes after them.
-        assert cost.wall_s == pytest.approx(once + costs.seconds("read_curves", plan.study))
+        assert cost.wall_s == pytest.approx(once + limits.seconds("read_curves", plan.study))
         assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 2 / 6}
         assert cost.checkpoints == 2 * disk_bytes(plan.study)["one checkpoint"]
 
@@ -286,18 +283,18 @@ class TestPreflight:
         checkpoint = {"recipe": RECIPE, "settings": plan.settings_sae("32"), "seed": 0}
         folder = f"{plan.point_folder('saes', '32', 0)}/checkpoint"
         write(f"{folder}/index.json", {"identity": checkpoint, "step": 64})
-        write(f"{plan.cache_folder}/manifest.json", {})
+        write(f"{plan.source_folder}/manifest.json", {})
         whys = explain(plan, jobs, [])
         assert [why.in_group for why in whys] == [False, True, True, False]
         # Of 128 steps at L0 32 half are left.
-        work = [costs.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
+        work = [limits.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
         assert whys[0].left == pytest.approx((work[0] + work[1] / 2) / sum(work))
         cost = preflight.estimate(plan, whys, {"train_sae": rates.Rate(2, 1)}, at_once=2)
         by_rule = {rule.rule: rule for rule in cost.rules}
-        start = costs.start_s("train_sae", plan.study)
+        start = limits.start_s("train_sae", plan.study)
         together = start + 2 * (work[0] + work[1] / 2)
         assert by_rule["train_points"].seconds == pytest.approx(together)
-        alone = start + 2 * costs.work_s("train_sae", plan.study, "10.5")
+        alone = start + 2 * limits.work_s("train_sae", plan.study, "10.5")
         assert by_rule["train_sae"].seconds == pytest.approx(2 * 2 + alone)
         assert cost.together == 2
         # The checkpoints of two SAEs in one job and of one in another.
@@ -318,8 +315,8 @@ class TestPreflight:
         plan = Plan(study)
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=1)
         assert [rule.on_gpu for rule in cost.rules] == [True, False, False]
-        probe = max(costs.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
-        assert cost.wall_s == pytest.approx(2 * costs.seconds("train_sae", study, "4") + probe)
+        probe = max(limits.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
+        assert cost.wall_s == pytest.approx(2 * limits.seconds("train_sae", study, "4") + probe)
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
         jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]
@@ -328,11 +325,11 @@ class TestPreflight:
         assert cost.disk == {"activations": pytest.approx(whole)}
         # 4 training and 8 held-out shards of 4,096 rows, in windows of two.
         for shard in range(3):
-            write(f"{plan.cache_folder}/records/training_{shard:06d}.json", {})
+            write(f"{plan.source_folder}/records/training_{shard:06d}.json", {})
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole * 9 / 12)}
 
-    def test_an_sae_put_back_takes_no_more_disk(self, plan):
+    def test_an_sae_taken_over_takes_no_more_disk(self, plan):
         finish(plan, "4", 0)
         cost = preflight.estimate(plan, explain(plan, [train("4", 0)], []), {}, 2)
         assert (sum(cost.disk.values()), cost.checkpoints) == (0, 0)
@@ -359,8 +356,8 @@ class TestPreflight:
         write(f"{plan.point_folder('decoder_metrics', '4', 0)}/manifest.json", project)
         found = rates.measured_rates(plan)
         assert found == {"train_sae": rates.Rate(pytest.approx(4), 2)}
-        start = costs.start_s("train_sae", study)
-        work = costs.seconds("train_sae", study, "4") - start
+        start = limits.start_s("train_sae", study)
+        work = limits.seconds("train_sae", study, "4") - start
         left = rates.seconds("train_sae", study, "4", found["train_sae"], left=0.5)
         assert left == pytest.approx(start + 4 * work / 2)
 
@@ -424,7 +421,7 @@ class TestRefusals:
     def test_what_cannot_be_read_is_shown_whole(self, tmp_path, capsys, monkeypatch):
         (tmp_path / "x.yaml").write_text(TINY.read_text())
         text = "Job stats:\nanother form\n"
-        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: text)
+        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: ([], text))
         arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
         assert main(arguments) == 0
         printed = capsys.readouterr().out
@@ -434,7 +431,7 @@ class TestRefusals:
 
 def test_a_study_that_is_being_run(tmp_path, capsys, monkeypatch):
     (tmp_path / "x.yaml").write_text(TINY.read_text())
-    nothing = "Nothing to be done (all requested files are present)."
+    nothing = [{"event": "workflow_started"}], ""
     monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: nothing)
     monkeypatch.setattr(
         "correct_l0.why.__main__.describe_run", lambda results: f"is being run by Ada in {results}"

@@ -51,7 +51,10 @@ def git(code: Path, *arguments: str) -> None:
 def test_what_changes_no_number_and_no_text_computes_nothing(tiny_study, code, tmp_path):
     """Comments, formatting, a branch and back, a touch of every file, results moved elsewhere."""
     scripts = [code / "workflow/scripts/train_sae.py", code / "workflow/scripts/plot_figures.py"]
-    modules = [code / LIBRARY / "saes/train.py", code / LIBRARY / "report/figures/style.py"]
+    modules = [
+        code / LIBRARY / "saes/training/train.py",
+        code / LIBRARY / "report/figures/style.py",
+    ]
     rules = [code / "workflow/rules/saes.smk", code / "workflow/rules/report.smk"]
     for file in scripts + modules + rules:
         file.write_text(file.read_text() + "\n\n# A remark.\n")

@@ -59,7 +59,7 @@ def study(trained, tmp_path) -> Path:
 def test_an_sae_of_a_group_is_that_of_a_point_alone(trained, tiny_study, target):
     assert digest_of(trained / target) == digest_of(tiny_study / target)
     log = trained / str(Path(target).parent).replace("/saes/", "/logs/train_sae/")
-    assert "brought back" in log.with_suffix(".log").read_text()
+    assert "taken over" in log.with_suffix(".log").read_text()
 
 
 def test_nothing_hangs_on_the_file_of_a_group(study):
@@ -79,12 +79,25 @@ def test_a_file_left_behind_is_not_taken_for_a_training(study):
     assert dry(study, *TARGETS[1:]) == {"train_points": 1, "train_sae": 2}
 
 
-def test_saes_that_are_put_back_are_in_no_group(study):
+def test_saes_that_are_taken_over_are_in_no_group(study):
     for target in TARGETS:
         (study / target).unlink()
     assert dry(study) == {"train_sae": 3}
     shutil.rmtree((study / TARGETS[0]).parent)
     assert dry(study) == {"train_sae": 3}
+
+
+def test_snakemake_deletes_no_trained_sae(study):
+    """Where it runs the job again, for whatever reason of its own."""
+    folder = (study / TARGETS[0]).parent
+    files = [folder / name for name in ("sae/sae_weights.safetensors", "loss.csv", "trained.json")]
+    before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
+    sealed, written = (study / TARGETS[0]).read_bytes(), (study / TARGETS[0]).stat().st_mtime_ns
+    run = run_snakemake(study, TARGETS[0], "--forcerun", "train_sae", config=config_of_groups())
+    assert run.returncode == 0, run.stderr[-5000:]
+    assert (study / TARGETS[0]).stat().st_mtime_ns > written
+    assert (study / TARGETS[0]).read_bytes() == sealed
+    assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
 
 
 def test_batches_of_another_size_are_another_group(study):
@@ -120,15 +133,15 @@ def test_a_group_killed_keeps_what_is_finished_and_goes_on(tiny_study, tmp_path)
             command, cwd=folder, stdout=screen, stderr=screen, start_new_session=True
         )
     points = [(folder / target).parent for target in TARGETS]
-    kept = [points[0] / "manifest.json", *(p / "checkpoint" / "index.json" for p in points[1:])]
+    kept = [points[0] / "trained.json", *(p / "checkpoint" / "index.json" for p in points[1:])]
     try:
-        wait_until(lambda: all(path.exists() for path in kept), "a finished point, and checkpoints")
+        wait_until(lambda: all(path.exists() for path in kept), "a trained point, and checkpoints")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert run_snakemake(folder, "--unlock", config=config).returncode == 0
     before = kept[0].stat().st_mtime
-    assert dry(folder, config=config) == {"train_points": 1, "train_sae": 2}
+    assert dry(folder, config=config) == {"train_points": 1, "train_sae": 3}
     run = run_snakemake(folder, *TARGETS, config=config)
     assert run.returncode == 0, run.stderr[-5000:]
     assert kept[0].stat().st_mtime == before

@@ -3,24 +3,23 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
-sys.path.insert(0, LIBRARY)
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.jobs.running import describe_run, forget_run, note_run
+from correct_l0.stages import BY_RULE as STAGES
+from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
 from correct_l0.toy_model.plan import ToyPlan
 from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
 
 TOY_STUDY = "toy_model" in config
 
 try:
-    for path in workflow.overwrite_configfiles or ["config/config.yaml"]:
+    for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
     PLAN = (ToyPlan if TOY_STUDY else Plan).from_config(config)
 except InputError as error:
@@ -30,10 +29,14 @@ prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
 RESULTS = PLAN.results
+if not TOY_STUDY:
+    SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
+    TASK_MANIFESTS = list(PLAN.task_manifests().values())
+    BASELINES = PLAN.baselines_manifest()
 
 for remark in STUDY.warnings():
     logger.warning(f"warning: {remark}")
-if workflow.is_main_process and (other := describe_run(RESULTS)):
+if is_main_process() and (other := describe_run(RESULTS)):
     logger.warning(f"warning: study {STUDY.study} {other}")
 
 
@@ -61,7 +64,7 @@ def points_of(wildcards):
 
 def memory(name):
     """Return the memory of a rule's jobs, in MB: more with each attempt."""
-    return lambda wildcards, attempt: costs.mem_mb(
+    return lambda wildcards, attempt: limits.mem_mb(
         name, STUDY, attempt, points_of(wildcards)
     )
 
@@ -69,21 +72,32 @@ def memory(name):
 def runtime(name, group=lambda wildcards: []):
     """Return the time limit of a rule's jobs, in minutes: longer with each attempt.
 
-    `group` returns the file of the job, if any, that has done the work before.
+    `group` returns the file of the group, if any, that trains the point.
     """
-    return lambda wildcards, attempt: costs.runtime_min(
+    return lambda wildcards, attempt: limits.runtime_min(
         name,
         STUDY,
         attempt,
         points_of(wildcards),
-        brought_back=bool(group(wildcards)),
+        in_group=bool(group(wildcards)),
     )
+
+
+def recipe(name):
+    """Return the recipe of a rule, as its jobs' parameters have it."""
+    return f"recipe={STAGES[name].recipe}"
 
 
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
     rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["reading", "report"]
     return f"code={report_source_digest(*rooms)}"
+
+
+def reasons_of_failure():
+    """Return a line for each job that failed for good; one of the same reason only once."""
+    lines = (why_failed(name, logs, RESULTS) for name, logs in failed_jobs())
+    return list(dict.fromkeys(lines))
 
 
 def write_partial_report():

@@ -1,14 +1,12 @@
 # In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the sealed manifest of
 # the activation cache. Out: results/{study}/decoder_metrics/l0_{l0}/seed_{seed}/.
 
-from correct_l0.metrics.decoder import RECIPE as DECODER_METRICS_RECIPE
-
 
 rule project_decoder:
     """s_n^dec for every n, c_dec, and the histogram of the decoder projections of one SAE."""
     input:
         sae=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
     output:
         manifest=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/manifest.json",
         s_n_dec=f"{RESULTS}/decoder_metrics/l0_{{l0}}/seed_{{seed}}/s_n_dec.csv",
@@ -28,6 +26,6 @@ rule project_decoder:
         runtime=runtime("project_decoder"),
     params:
         settings=PLAN.settings_decoder_metrics(),
-        recipe=f"recipe={DECODER_METRICS_RECIPE}",
+        recipe=recipe("project_decoder"),
     script:
         "../scripts/project_decoder.py"

@@ -3,7 +3,7 @@
 from functools import cache
 
 from correct_l0.study.groups import divide
-from correct_l0.study.unfinished import points_to_train
+from correct_l0.provenance.unfinished import points_to_train
 
 
 @cache
@@ -21,8 +21,8 @@ def groups():
 
 def asked(l0, seed):
     """Tell whether a point is asked for: any, unless the targets are files of named points."""
-    targets = [str(target) for target in workflow.dag.targetfiles]
-    if workflow.dag.targetrules or not all("seed_" in target for target in targets):
+    targets = asked_files()
+    if targets is None or not all("seed_" in target for target in targets):
         return True
     return any(f"l0_{l0}/seed_{seed}/" in target for target in targets)
 
@@ -32,9 +32,9 @@ def group_of(wildcards):
 
     A file of another run, its points lost since, would pass for up to date: it is made anew.
     """
-    if not workflow.is_main_process:
+    if not is_main_process():
         return []
     file = groups().get((wildcards.l0, int(wildcards.seed)))
     files = [] if file is None else [file]
-    workflow.dag.forcefiles.update(files)
+    make_again(files)
     return files

@@ -1,13 +1,32 @@
-# In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, and the probing activations
-# of the cache, one manifest per task. Out: results/{study}/probing/.
+# In: the staged model of the activation cache, and results/{study}/saes/l0_{l0}/seed_{seed}/
+# manifest.json with its SAE. Out: results/activations/{cache}/probing/ with one manifest per task,
+# and results/{study}/probing/.
 
-from correct_l0.metrics.probing import RECIPE as PROBING_RECIPE
-from correct_l0.sources.sae_probes import resolve_tasks
 
-TASK_MANIFESTS = [
-    f"{CACHE_FOLDER}/probing/tasks/{task}.json"
-    for task in resolve_tasks(STUDY.probing.tasks)
-]
+rule cache_probing_activations:
+    """The probing prompts' last tokens; of tasks that are there, only the manifest is renewed."""
+    input:
+        cache=f"{SOURCE_FOLDER}/cache.json",
+    output:
+        tasks=TASK_MANIFESTS,
+    log:
+        f"{SOURCE_FOLDER}/logs/cache_probing_activations.log",
+    benchmark:
+        f"{SOURCE_FOLDER}/benchmarks/cache_probing_activations.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        device=DEVICE,
+        forward_batch_tokens=STUDY.activations.forward_batch_tokens,
+        gpu=1,
+        mem_mb=memory("cache_probing_activations"),
+        runtime=runtime("cache_probing_activations"),
+    params:
+        settings=PLAN.settings_source(),
+        recipe=recipe("cache_probing_activations"),
+    script:
+        "../scripts/cache_probing_activations.py"
 
 
 rule probe_sae:
@@ -30,8 +49,8 @@ rule probe_sae:
         runtime=runtime("probe_sae"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
-        names=[CACHE, STUDY.activations.hook_name],
+        recipe=recipe("probe_sae"),
+        names=[STUDY.activations.cache, STUDY.activations.hook_name],
     script:
         "../scripts/probe_sae.py"
 
@@ -55,8 +74,8 @@ rule probe_baselines:
         runtime=runtime("probe_baselines"),
     params:
         settings=PLAN.settings_probing(),
-        recipe=f"recipe={PROBING_RECIPE}",
-        names=[CACHE, STUDY.activations.hook_name],
+        recipe=recipe("probe_baselines"),
+        names=[STUDY.activations.cache, STUDY.activations.hook_name],
         d_in=STUDY.activations.d_in,
     script:
         "../scripts/probe_baselines.py"

@@ -3,7 +3,6 @@
 # figures, report.html and summary.txt.
 
 from correct_l0.report import FIGURES, TABLES
-from correct_l0.report import RECIPE as REPORT_RECIPE
 from correct_l0.report.settings import report_settings
 
 REPORT_SETTINGS = report_settings(PLAN)
@@ -12,11 +11,11 @@ REPORT_SETTINGS = report_settings(PLAN)
 rule gather_tables:
     """All results in tidy tables, after every point's manifests were held against the settings."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        source=SOURCE,
         saes=PLAN.manifests("saes"),
-        decoder_metrics=PLAN.manifests("decoder_metrics"),
-        probing=PLAN.manifests("probing"),
-        baselines=f"{RESULTS}/probing/baselines/manifest.json",
+        measured=[each for room in PLAN.rooms for each in PLAN.manifests(room)],
+        stability=list(PLAN.stability_manifests().values()),
+        baselines=BASELINES,
         tasks=TASK_MANIFESTS,
     output:
         manifest=f"{RESULTS}/tables/manifest.json",
@@ -34,7 +33,7 @@ rule gather_tables:
         runtime=runtime("gather_tables"),
     params:
         settings=REPORT_SETTINGS,
-        recipe=f"recipe={REPORT_RECIPE}",
+        recipe=recipe("gather_tables"),
     script:
         "../scripts/gather_tables.py"
 
@@ -58,7 +57,7 @@ rule read_curves:
         runtime=runtime("read_curves"),
     params:
         settings=REPORT_SETTINGS,
-        recipe=f"recipe={REPORT_RECIPE}",
+        recipe=recipe("read_curves"),
         code=report_code,
     script:
         "../scripts/read_curves.py"
@@ -86,10 +85,10 @@ rule plot_figures:
         runtime=runtime("plot_figures"),
     params:
         settings=REPORT_SETTINGS,
-        recipe=f"recipe={REPORT_RECIPE}",
+        recipe=recipe("plot_figures"),
         n=", ".join(map(str, PLAN.study.n_values())),
         seeds=", ".join(map(str, sorted(PLAN.study.saes.seeds))),
-        tokens=f"{PLAN.study.activations.held_out_tokens:,}",
+        tokens=f"{PLAN.study.source.held_out_tokens:,}",
         code=report_code,
     script:
         "../scripts/plot_figures.py"
@@ -119,7 +118,7 @@ rule write_report:
         runtime=runtime("write_report"),
     params:
         settings=REPORT_SETTINGS,
-        recipe=f"recipe={REPORT_RECIPE}",
+        recipe=recipe("write_report"),
         code=report_code,
     script:
         "../scripts/write_report.py"

@@ -1,19 +1,19 @@
 # In: the sealed manifest of the activation cache. Out: one BatchTopK SAE per L0 and seed in
 # results/{study}/saes/l0_{l0}/seed_{seed}/.
 # Where several points have to be trained, train_points trains them together, into their own folders,
-# and train_sae puts each SAE in its place (correct_l0.study.groups).
+# and train_sae takes each SAE over (correct_l0.study.groups). An SAE is kept undeclared, with its
+# record trained.json: Snakemake deletes none (correct_l0.saes.finished).
 # Snakemake cuts a resource's decimals off: the checkpoint period is given in whole seconds.
 
 import math
 
 from correct_l0.study.groups import split_labels
-from correct_l0.saes import RECIPE as SAES_RECIPE
 
 
 rule train_points:
     """SAEs of one seed in one reading of the data, each in its own folder; fails for none alone."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
     output:
         points=temp(f"{RESULTS}/saes/groups/seed_{{seed}}/l0_{{l0s}}.json"),
     log:
@@ -35,22 +35,18 @@ rule train_points:
             PLAN.point_folder("saes", l0, wildcards.seed): PLAN.settings_sae(l0)
             for l0 in split_labels(wildcards.l0s)
         },
-        recipe=f"recipe={SAES_RECIPE}",
+        recipe=recipe("train_points"),
     script:
         "../scripts/train_points.py"
 
 
 rule train_sae:
-    """A BatchTopK SAE at one L0; its checkpoint, kept undeclared, survives a failed job."""
+    """A BatchTopK SAE at one L0; its files and its checkpoint, undeclared, survive a failed job."""
     input:
-        activations=f"{CACHE_FOLDER}/manifest.json",
+        activations=SOURCE,
         group=group_of,
     output:
         manifest=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
-        cfg=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/sae/cfg.json",
-        weights=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/sae/sae_weights.safetensors",
-        loss=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/loss.csv",
-        cosines=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/decoder_init_cosine.npy",
     log:
         f"{RESULTS}/logs/train_sae/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
@@ -66,6 +62,6 @@ rule train_sae:
         runtime=runtime("train_sae", group_of),
     params:
         settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
-        recipe=f"recipe={SAES_RECIPE}",
+        recipe=recipe("train_sae"),
     script:
         "../scripts/train_sae.py"

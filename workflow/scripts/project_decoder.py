@@ -14,13 +14,13 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from correct_l0.metrics.decoder.settings import DecoderMetrics
     from correct_l0.provenance.manifest import digest_of, write_manifest
     from correct_l0.saes.saved import open_trained_sae
-    from correct_l0.sources.language_model.reader import open_store
+    from correct_l0.sources import open_source
 
     start = time.perf_counter()
     settings = DecoderMetrics.model_validate(json.loads(snakemake.params.settings))
     device = resolve_device(snakemake.resources.device)
     sae, facts = open_trained_sae(snakemake.input.sae, device)
-    store = open_store(snakemake.input.activations)
+    store = open_source(snakemake.input.activations)
     statistics = measure_projections(
         held_out_batches(store, settings.batch_tokens, settings.batches),
         sae.W_dec.float(),

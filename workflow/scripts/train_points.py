@@ -5,6 +5,7 @@ from correct_l0.jobs.job import job
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
+    from correct_l0.metrics.decoder.along_training import measures
     from correct_l0.provenance.manifest import write_json
     from correct_l0.saes.job import train_saes
     from correct_l0.saes.settings import PointJob
@@ -16,6 +17,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     failed = train_saes(
         snakemake.input.activations,
         points,
+        measures=measures,
         device=snakemake.resources.device,
         checkpoint_s=snakemake.resources.checkpoint_s,
         threads=snakemake.threads,

@@ -16,15 +16,19 @@ def disk_bytes(study: Config) -> dict[str, int]:
     a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
     while one replaces the other.
     """
-    a, points = study.activations, len(study.points())
-    layout, sae = Layout.of(a), FLOAT * sae_parameters(study)
-    rows = a.training_tokens + a.held_out_tokens
+    points, sae = len(study.points()), FLOAT * sae_parameters(study)
+    source: dict[str, int] = {}
+    if (a := study.activations) is not None:
+        rows = a.training_tokens + a.held_out_tokens
+        source = {
+            "activations": rows * (Layout.of(a).row_bytes + 12),
+            "text": rows * 10,
+            "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
+        }
     steps = max(study.training(l0).steps for l0 in study.saes.l0)
     tasks = len(resolve_tasks(study.probing.tasks))
     return {
-        "activations": rows * (layout.row_bytes + 12),
-        "text": rows * 10,
-        "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
+        **source,
         "SAEs": points * (sae + 40 * steps),
         "measurements": points * (1_200_000 + 10_000 * tasks),
         "report": 20_000_000,

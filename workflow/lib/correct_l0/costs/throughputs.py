@@ -57,6 +57,14 @@ MODEL_PARAMETERS = 750
 """Parameters of a whole model in d_in^2, embeddings included; 150 in MiniLM, 300 in Llama-3.2-1b,
 490 in Gemma-2-2b, 720 in Gemma-2-9b."""
 
+FEATURE_S = 2e-8
+"""Seconds per sample and feature of a synthetic world, on a core."""
+SURVEYED_SAMPLES = 100 * 1024
+"""Samples on which a world's constants are measured."""
+MATCHING_S = 0.5
+"""Seconds of matching the latents of two seeds one to one, at 1,000 latents; it grows as the
+latents to the power of 2.5."""
+
 TASK_TOKENS, TASK_ROWS = (10_000, 205_000), (1_470, 3_380)
 """Tokens of different prompts, and rows, per probing task: of the default subset, of the others.
 Counted on sae-probes' data."""
@@ -81,5 +89,5 @@ CHECKPOINT_COPIES = 3
 """A checkpoint in weights: the weights and Adam's two moments."""
 MOST_POINTS, GPU_SHARE = 8, 0.9
 """`points_per_job: auto`: the most SAEs of a job, and the part of a GPU's memory they may fill."""
-BRING_BACK_S = 2.0
-"""Seconds of putting an SAE that was trained in a group in its place, its checksums included."""
+TAKE_OVER_S = 2.0
+"""Seconds of taking over an SAE that was trained in a group: its checksums."""

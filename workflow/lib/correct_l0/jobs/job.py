@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from correct_l0.errors import DISK_FULL, InputError
+
+LONGEST = 300
+"""Characters of another's error message that are shown on the screen."""
 
 
 def prepare_environment(library: str) -> None:
@@ -24,46 +28,61 @@ def prepare_environment(library: str) -> None:
 
 @contextmanager
 def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
-    """Run a script's body with its output in the log and its input errors in one line.
+    """Run a script's body with its output in the log; whatever stops it is one line on the screen.
 
     Parameters
     ----------
     log_path
-        Everything printed, by this process and by libraries in C, goes to this file; an input
-        error goes to the screen too, and so does a full disk.
+        Everything printed, by this process and by libraries in C, goes to this file. The line on
+        the screen is its last line too; before it stands the traceback of what is no input error.
     threads
         Threads of torch and of the linear algebra libraries; must be set before they load.
     """
     if threads is not None:
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[variable] = str(threads)
-    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    screen = os.dup(2)
-    with open(log_path, "w", buffering=1) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        except InputError as error:
-            _leave(screen, str(error))
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            file = error.filename or f"{log_path} or a file beside it"
-            _leave(screen, f"{file}: disk full or over quota; free space and run again")
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):
-                    stream.flush()
-            os.close(screen)
+    screen, opened = os.dup(2), False
+    try:
+        Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+        with open(log_path, "w", buffering=1) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        opened = True
+        yield
+    except Exception as error:
+        words = f"error: {_words(error, log_path)}"
+        os.write(screen, f"{words}\n".encode(errors="replace"))
+        if opened:
+            # The log may lie on a disk that is full.
+            with suppress(OSError):
+                if not _is_for_people(error):
+                    traceback.print_exc()
+                print(words, file=sys.stderr)
+        sys.exit(1)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os.close(screen)
 
 
-def _leave(screen: int, words: str) -> None:
-    """Exit with one line on the screen and in the log, which may lie on a disk that is full."""
-    os.write(screen, f"error: {words}\n".encode())
-    with suppress(OSError):
-        print(f"error: {words}", file=sys.stderr)
-    sys.exit(1)
+def _is_for_people(error: Exception) -> bool:
+    """Tell whether a person can mend what went wrong without reading a traceback."""
+    return isinstance(error, InputError) or getattr(error, "errno", None) in DISK_FULL
+
+
+def _words(error: Exception, log_path: str | Path) -> str:
+    """Return one line on an error."""
+    if isinstance(error, InputError):
+        return " ".join(str(error).splitlines())
+    if _is_for_people(error):
+        file = getattr(error, "filename", None) or f"{log_path} or a file beside it"
+        return f"{file}: disk full or over quota; free space and run again"
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]} ..."
+    name = type(error).__name__
+    return f"{name}: {text} (log: {log_path})" if text else f"{name} (log: {log_path})"
 
 
 def resolve_device(name: str) -> str:

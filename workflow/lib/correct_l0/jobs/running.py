@@ -1,4 +1,4 @@
-"""Who is running a study: for the second person who starts it, and for whoever finds a lock."""
+"""Who is running a study, for the second person who starts it; why its jobs failed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import socket
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -61,6 +62,29 @@ def describe_run(results: Path | str) -> str | None:
         f"was run by {who}, which was killed; where the folder is locked, see that its jobs have "
         "ended too, then --unlock"
     )
+
+
+def why_failed(name: str, logs: Iterable[str | Path], results: Path | str) -> str:
+    """Return the line that a failed job left in its log, as it stood on the screen.
+
+    Parameters
+    ----------
+    name
+        The job, for one that could not say anything.
+    logs
+        Its logs; one that is older than the note of the run is of another run.
+    results
+        The study's results.
+    """
+    note = Path(results) / NOTE
+    since = note.stat().st_mtime if note.exists() else 0.0
+    found = [path for path in map(Path, logs) if path.exists() and path.stat().st_mtime >= since]
+    lines = [line for path in found for line in path.read_text(errors="replace").splitlines()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
+    where = f"log: {found[0]}" if found else "it left no log"
+    return f"error: {name}: ended without a word, killed or out of memory or time ({where})"
 
 
 def _user() -> str:

@@ -6,40 +6,28 @@ workflow asks for them whenever its jobs are worked out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from correct_l0 import saes
 from correct_l0.errors import InputError
-from correct_l0.metrics import decoder as decoder_metrics
-from correct_l0.metrics import probing
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_content, read_manifest
-from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.stages import BY_RULE, OF_POINT
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 
-ROOMS = ("saes", "decoder_metrics", "probing")
-BASELINES = "probing baselines"
-
-STAGES = {
-    "saes": ("train_sae", saes.RECIPE),
-    "decoder_metrics": ("project_decoder", decoder_metrics.RECIPE),
-    "probing": ("probe_sae", probing.RECIPE),
-    BASELINES: ("probe_baselines", probing.RECIPE),
-}
-"""Stage and recipe of each room's manifests."""
+BASELINES = BY_RULE["probe_baselines"].room
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A point that a room lacks, and why."""
+    """A point, or an L0 with all its seeds, that a room lacks, and why."""
 
     l0: str
-    seed: int
+    seed: int | None
     room: str
     reason: str
 
@@ -62,8 +50,8 @@ def check_activations(plan: Plan) -> str:
     InputError
         If it is not sealed or was made with other settings.
     """
-    path = Path(plan.cache_folder) / "manifest.json"
-    found, wanted = str(read_manifest(path).get("parameters")), plan.settings_activations()
+    path = Path(plan.source_folder) / "manifest.json"
+    found, wanted = str(read_manifest(path).get("parameters")), plan.settings_source()
     if found != wanted:
         raise InputError(
             f"{path}: made with other settings ({describe_difference(found, wanted)}); "
@@ -74,8 +62,7 @@ def check_activations(plan: Plan) -> str:
 
 def task_manifests(plan: Plan) -> dict[str, Path]:
     """Return the manifest of each task's activations."""
-    folder = Path(plan.cache_folder) / "probing" / "tasks"
-    return {task: folder / f"{task}.json" for task in resolve_tasks(plan.study.probing.tasks)}
+    return {task: Path(path) for task, path in plan.task_manifests().items()}
 
 
 def task_digests(plan: Plan) -> dict[str, str]:
@@ -94,7 +81,7 @@ def examine_point(
     tasks: Mapping[str, str | None],
     quick: bool = False,
 ) -> list[Finding]:
-    """Return what is found of one point's chain: SAE, decoder metrics, probing.
+    """Return what is found of one point's chain: its SAE, and what is measured of it.
 
     Behind an SAE that does not stand nothing is looked at.
 
@@ -111,48 +98,76 @@ def examine_point(
     quick
         As in `examine`.
     """
-    parameters = {
-        "saes": lambda: plan.settings_sae(l0),
-        "decoder_metrics": plan.settings_decoder_metrics,
-        "probing": plan.settings_probing,
+    inputs: dict[str, Mapping[str, str | None]] = {
+        plan.source_stage: {"activations": activations},
+        "cache_probing_activations": _known(tasks),
     }
-    inputs: dict[str, dict[str, str | None]] = {"saes": {"activations": activations}}
     findings: list[Finding] = []
-    for room in ROOMS:
-        stage, recipe = STAGES[room]
-        path = Path(plan.point_folder(room, l0, seed)) / "manifest.json"
+    for stage in OF_POINT:
+        if not stage.asked(plan):
+            continue
         finding = examine(
-            room,
-            path,
-            stage=stage,
-            recipe=recipe,
-            parameters=parameters[room](),
-            inputs=inputs[room],
+            stage.room,
+            stage.result_of(plan, {"l0": l0, "seed": seed}),
+            stage=stage.rule,
+            recipe=stage.recipe,
+            parameters=stage.settings(plan, l0),
+            inputs={name: of for rule in stage.after for name, of in inputs.get(rule, {}).items()},
             l0=l0,
             seed=seed,
             quick=quick,
         )
+        if "cache_probing_activations" in stage.after:
+            finding = _with_lost_task(plan, finding, tasks)
         findings.append(finding)
-        if room == "saes":
+        if stage.trains:
             if finding.wrong:
                 break
-            sae = digest_of_content(finding.manifest or {})
-            inputs["decoder_metrics"] = {"sae": sae, "activations": activations}
-            inputs["probing"] = {"sae": sae, **_known(tasks)}
-        if room == "probing":
-            findings[-1] = _with_lost_task(plan, finding, tasks)
+            inputs[stage.rule] = {"sae": digest_of_content(finding.manifest or {})}
+    return findings
+
+
+def examine_stability(
+    plan: Plan, saes: Mapping[tuple[str, int], str | None], quick: bool = False
+) -> list[Finding]:
+    """Return what is found of the comparisons of seeds, by L0.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    saes
+        Digest of the SAE of each point that stands; behind one that does not nothing is looked at.
+    quick
+        As in `examine`.
+    """
+    stage = BY_RULE["compare_seeds"]
+    findings = []
+    for l0, path in plan.stability_manifests().items():
+        inputs = {f"seed_{seed}": saes.get((l0, seed)) for seed in plan.study.saes.seeds}
+        if None not in inputs.values():
+            found = examine(
+                stage.room,
+                Path(path),
+                stage=stage.rule,
+                recipe=stage.recipe,
+                parameters=stage.settings(plan, l0),
+                inputs=inputs,
+                quick=quick,
+            )
+            findings.append(replace(found, l0=l0))
     return findings
 
 
 def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
     """Return what is found of the probing baselines."""
-    stage, recipe = STAGES[BASELINES]
+    stage = BY_RULE["probe_baselines"]
     finding = examine(
-        BASELINES,
-        Path(plan.results) / "probing" / "baselines" / "manifest.json",
-        stage=stage,
-        recipe=recipe,
-        parameters=plan.settings_probing(),
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
         inputs=_known(tasks),
         quick=quick,
     )
@@ -189,6 +204,28 @@ def check_point(
     return point, gaps
 
 
+def check_stability(plan: Plan, points: Sequence[PointFiles]) -> tuple[dict[str, Path], list[Gap]]:
+    """Return the folder of each comparison of seeds that stands by L0, and the gaps.
+
+    Where an SAE does not stand, that is the gap.
+    """
+    saes = {
+        (point.l0, point.seed): digest_of_content(point.manifests["saes"])
+        for point in points
+        if "saes" in point.manifests
+    }
+    folders: dict[str, Path] = {}
+    gaps: list[Gap] = []
+    for finding in examine_stability(plan, saes):
+        folder, l0 = finding.path.parent, str(finding.l0)
+        if finding.wrong:
+            log = Path(plan.results) / "logs" / "compare_seeds" / f"l0_{l0}.log"
+            gaps.append(Gap(l0, None, "stability", _reason(folder, finding.wrong, log)))
+        else:
+            folders[l0] = folder
+    return folders, gaps
+
+
 def check_baselines(plan: Plan, tasks: Mapping[str, str | None]) -> Path:
     """Return the folder of the probing baselines.
 
@@ -203,9 +240,26 @@ def check_baselines(plan: Plan, tasks: Mapping[str, str | None]) -> Path:
     return finding.path.parent
 
 
-def result_key(room: str, l0: str, seed: int) -> str:
-    """Return the name of one point's result among the inputs of the tables."""
-    return f"{room}/l0_{l0}/seed_{seed}"
+def result_key(room: str, l0: str | None = None, seed: int | None = None) -> str:
+    """Return the name of a result among the inputs of the tables: of a point, an L0 or the study.
+
+    Examples
+    --------
+    >>> result_key("saes", "4", 0), result_key("stability", "4")
+    ('saes/l0_4/seed_0', 'stability/l0_4')
+    """
+    of_l0 = room if l0 is None else f"{room}/l0_{l0}"
+    return of_l0 if seed is None else f"{of_l0}/seed_{seed}"
+
+
+def result_keys(plan: Plan) -> list[str]:
+    """Return the key of every result that the tables of a study are made from."""
+    rooms = ("saes", *plan.rooms)
+    return [
+        *(result_key(room, *point) for point in plan.points for room in rooms),
+        *(result_key("stability", l0) for l0 in plan.stability_manifests()),
+        *((BASELINES,) if "probing" in rooms else ()),
+    ]
 
 
 def _refusal(folder: Path, wrong: Disagreement) -> str:
@@ -217,8 +271,9 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
 def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
     """Return the log of a point's job; of an SAE without one, that of its last group, if any."""
     logs = Path(plan.results) / "logs"
-    own = logs / STAGES[room][0] / f"l0_{l0}" / f"seed_{seed}.log"
-    if room != "saes" or own.exists():
+    stage = next(stage for stage in OF_POINT if stage.room == room)
+    own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
+    if not stage.trains or own.exists():
         return own
     groups = (logs / "train_points" / f"seed_{seed}").glob("l0_*.log")
     its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 
-from correct_l0.metrics.decoder.settings import DecoderMetrics
-from correct_l0.metrics.probing.settings import Probing
-from correct_l0.saes.sections import Saes
-from correct_l0.sources.language_model.settings import Activations
-from correct_l0.study.config import Config
+from correct_l0.settings.base import Section
 
-SECTIONS: tuple[type[BaseModel], ...] = (Config, Activations, Saes, DecoderMetrics, Probing)
-"""What a settings string can be made of."""
 OVERRIDE = re.compile(r"(.*\b)overrides\.[0-9.e+-]+\.(\w+)")
 UNKNOWN = "default"
 
@@ -53,7 +48,7 @@ def differences(found: str, wanted: str) -> list[tuple[str, str, str]]:
     before, after = json.loads(found), json.loads(wanted)
     old, new = _flatten(before), _flatten(after)
     names = {str(name) for side in (before, after) if isinstance(side, dict) for name in side}
-    sections = [section for section in SECTIONS if names <= section.model_fields.keys()]
+    sections = [section for section in _kept() if names <= section.model_fields.keys()]
     return [
         (key, _value(key, old, sections), _value(key, new, sections))
         for key in sorted({*old, *new})
@@ -61,7 +56,15 @@ def differences(found: str, wanted: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _value(key: str, settings: dict[str, Any], sections: list[type[BaseModel]]) -> str:
+def _kept(of: type[Section] = Section) -> Iterator[type[Section]]:
+    """Yield the sections in use whose canonical strings are kept, wherever they are declared."""
+    for section in of.__subclasses__():
+        if section.kept:
+            yield section
+        yield from _kept(section)
+
+
+def _value(key: str, settings: dict[str, Any], sections: list[type[Section]]) -> str:
     """Return a setting as JSON, its default where it is left out; `default` where none is known."""
     if key in settings:
         return json.dumps(settings[key])
@@ -72,7 +75,7 @@ def _value(key: str, settings: dict[str, Any], sections: list[type[BaseModel]]) 
 
 
 def _default(section: type[BaseModel], key: str) -> str:
-    if section is DecoderMetrics and key == "n":
+    if section.__name__ == "DecoderMetrics" and key == "n":
         # A toy study's section looks the same and has other defaults.
         return UNKNOWN
     name, _, inner = key.partition(".")

@@ -34,7 +34,7 @@ class Finding:
     Attributes
     ----------
     room
-        One of `STAGES`, or what else has a manifest.
+        A stage's, or what else has a manifest.
     path
         Its manifest.
     manifest

@@ -17,22 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.metrics.probing import CACHE_RECIPE as PROBING_RECIPE
 from correct_l0.provenance.chain import (
     BASELINES,
-    ROOMS,
     examine_baselines,
     examine_point,
+    examine_stability,
     result_key,
+    result_keys,
     task_manifests,
 )
 from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
-from correct_l0.report import RECIPE as REPORT_RECIPE
-from correct_l0.report.settings import report_settings
 from correct_l0.report.source_digest import report_source_digest
-from correct_l0.sources.language_model import RECIPE as ACTIVATIONS_RECIPE
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
@@ -77,7 +75,7 @@ def find(plan: Plan) -> list[Stale]:
         manifest = {} if str(path) in unfit else read_or_empty(path)
         return digest_of_content(manifest) if manifest else None
 
-    sealed = digest(Path(plan.cache_folder) / "manifest.json")
+    sealed = digest(Path(plan.source_folder) / "manifest.json")
     tasks = {task: digest(path) for task, path in task_manifests(plan).items()}
 
     def look(point: tuple[str, int]) -> list[Finding]:
@@ -86,7 +84,12 @@ def find(plan: Plan) -> list[Stale]:
     with ThreadPoolExecutor(READERS) as pool:
         points = pool.map(look, plan.points)
         findings = {_key(finding): finding for point in points for finding in point}
-    findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
+    saes = {
+        point: standing_digest(findings.get(result_key("saes", *point))) for point in plan.points
+    }
+    findings |= {_key(finding): finding for finding in examine_stability(plan, saes, quick=True)}
+    if "probing" in plan.rooms:
+        findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
     tables = Path(plan.results) / "tables" / "manifest.json"
     gathered = set(read_or_empty(tables).get("inputs") or ())
     results = [
@@ -110,7 +113,8 @@ def describe(found: Iterable[Stale]) -> list[str]:
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for s in found:
-        where = "" if s.l0 is None else f"l0 {s.l0} seed {s.seed}"
+        of_seed = "" if s.seed is None else f" seed {s.seed}"
+        where = "" if s.l0 is None else f"l0 {s.l0}{of_seed}"
         groups.setdefault((s.room, s.reason), []).append(where)
     lines = []
     for (room, reason), points in groups.items():
@@ -121,8 +125,6 @@ def describe(found: Iterable[Stale]) -> list[str]:
 
 
 def _key(finding: Finding) -> str:
-    if finding.l0 is None or finding.seed is None:
-        return finding.room
     return result_key(finding.room, finding.l0, finding.seed)
 
 
@@ -131,12 +133,16 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
     Its settings were compared when the configuration was read.
     """
-    folder = Path(plan.cache_folder)
+    if plan.study.activations is None:
+        return _stale_world(plan)
+    folder = Path(plan.source_folder)
+    tasks = BY_RULE["cache_probing_activations"]
     recipes = {
-        folder / "text" / "manifest.json": ACTIVATIONS_RECIPE,
-        folder / "manifest.json": ACTIVATIONS_RECIPE,
-        **dict.fromkeys(task_manifests(plan).values(), PROBING_RECIPE),
+        stage.result_of(plan): stage.recipe
+        for stage in STAGES
+        if stage.of == "source" and stage.room and stage.asked(plan) and stage is not tasks
     }
+    recipes |= dict.fromkeys(task_manifests(plan).values(), tasks.recipe)
     stale = []
     for path, recipe in recipes.items():
         found = read_or_empty(path) if path.exists() else None
@@ -148,12 +154,28 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     return stale
 
 
+def _stale_world(plan: Plan) -> list[Stale]:
+    """Return the manifest of the world, if it does not stand."""
+    stage = BY_RULE["make_world"]
+    found = examine(
+        stage.room,
+        stage.result_of(plan),
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
+        inputs={},
+        quick=True,
+    )
+    reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
+    return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+
+
 def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
     """Yield the manifests of tasks that are missing and that scores were made from.
 
     A cache that was deleted whole is not looked at: nothing needs it as long as results stand.
     """
-    if not (Path(plan.cache_folder) / "cache.json").exists():
+    if not (Path(plan.source_folder) / "cache.json").exists():
         return
     manifests = [f.manifest for f in findings if f.room in ("probing", BASELINES) and f.manifest]
     used = {name for manifest in manifests if is_whole(manifest) for name in manifest["inputs"]}
@@ -164,15 +186,17 @@ def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
 
 def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
     page = Path(plan.results) / "report.html"
-    keys = [result_key(room, *point) for point in plan.points for room in ROOMS]
-    made_from = {key: standing_digest(findings.get(key)) for key in (*keys, BASELINES)}
-    made = {"recipe": REPORT_RECIPE, "parameters": report_settings(plan), "quick": True}
-    chain = {
-        "tables": made | {"stage": "gather_tables", "inputs": made_from},
-        "verdict": made | {"stage": "read_curves"},
-        "figures": made | {"stage": "plot_figures"},
-        "page": made | {"stage": "write_report"},
+    made_from = {key: standing_digest(findings.get(key)) for key in result_keys(plan)}
+    chain: dict[str, dict[str, Any]] = {
+        stage.room: {
+            "stage": stage.rule,
+            "recipe": stage.recipe,
+            "parameters": stage.settings(plan, ""),
+            "quick": True,
+        }
+        for stage in OF_REPORT
     }
+    chain["tables"]["inputs"] = made_from
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
@@ -189,12 +213,7 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         Digest of the code that made all but the tables.
     """
     folder = page.parent
-    paths = {
-        "tables": folder / "tables" / "manifest.json",
-        "verdict": folder / "tables" / "verdict.manifest.json",
-        "figures": folder / "figures" / "manifest.json",
-        "page": page.with_suffix(".manifest.json"),
-    }
+    paths = {stage.room: folder / stage.result for stage in OF_REPORT}
     digests: dict[str, str | None] = {}
     for room, path in paths.items():
         finding = examine(room, path, **{"inputs": digests, **chain[room]})
@@ -220,7 +239,7 @@ def _has_followers(plan: Plan, finding: Finding) -> bool:
     """Tell whether there are results made from an SAE."""
     if finding.room != "saes" or finding.l0 is None or finding.seed is None:
         return False
-    others = (plan.point_folder(room, finding.l0, finding.seed) for room in ROOMS[1:])
+    others = (plan.point_folder(room, finding.l0, finding.seed) for room in plan.rooms)
     return any((Path(folder) / "manifest.json").exists() for folder in others)
 
 

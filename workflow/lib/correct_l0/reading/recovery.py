@@ -85,15 +85,15 @@ def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> Recovery
     Parameters
     ----------
     table
-        One row per L0 and seed: `l0`, `l0_measured`, `seed`, `mcc`, `recovered` (share of features
-        matched above 0.9).
+        One row per L0 and seed: `l0`, `l0_measured`, `seed`, `mcc`, `share_recovered` (of the
+        features, those matched above 0.9).
     true_l0
         Mean number of features that fire.
 
     Examples
     --------
     >>> table = pd.DataFrame({"l0": [8.0, 11, 16], "l0_measured": [8.0, 11, 16], "seed": 0,
-    ...                       "mcc": [0.9, 0.99, 0.8], "recovered": [0.7, 1.0, 0.5]})
+    ...                       "mcc": [0.9, 0.99, 0.8], "share_recovered": [0.7, 1.0, 0.5]})
     >>> reading = read_recovery(table, true_l0=10.95)
     >>> reading.best, reading.low, reading.high, reading.at_end
     (11.0, 8.0, 16.0, False)
@@ -104,7 +104,7 @@ def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> Recovery
     typical = typical_variance(curve) if len(x) >= FEWEST_POINTS else float("nan")
     errors = np.array([pair_error(curve, i, best, typical) for i in range(len(x))])
     level = means[best] - means <= SET_ERRORS * errors
-    recovered = table.groupby("l0")["recovered"].mean().loc[curve.l0]
+    recovered = table.groupby("l0")["share_recovered"].mean().loc[curve.l0]
     return RecoveryReading(
         points=tuple(x.tolist()),
         mcc=tuple(means.tolist()),

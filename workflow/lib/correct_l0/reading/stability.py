@@ -133,14 +133,14 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
     Parameters
     ----------
     table
-        One row per L0 and pair of seeds: `l0`, `l0_measured`, `pw_mcc`, `matched_above_09` (a
-        share), `chance`.
+        One row per L0 and pair of seeds: `l0`, `l0_measured`, `pw_mcc`, `share_above` (a
+        share), `chance_pw_mcc`.
 
     References
     ----------
     Song et al., arXiv 2505.20254: PW-MCC.
     """
-    rows = table.assign(excess=excess_over(table["pw_mcc"], table["chance"]))
+    rows = table.assign(excess=excess_over(table["pw_mcc"], table["chance_pw_mcc"]))
     groups = rows.groupby("l0")
     # Of equal values the median is that value to the bit, and points are found again by it.
     order = groups["l0_measured"].median().sort_values(kind="stable")
@@ -150,14 +150,14 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
         by_l0 = groups[column].agg(["mean", "min", "max"]).loc[order.index]
         return Band(*(tuple(by_l0[name].tolist()) for name in ("mean", "min", "max")))
 
-    share, excess = band("matched_above_09"), band("excess")
+    share, excess = band("share_above"), band("excess")
     return StabilityReading(
         points=tuple(points.tolist()),
         pairs=tuple(groups.size().loc[order.index].tolist()),
         share=share,
         excess=excess,
         pw_mcc=band("pw_mcc"),
-        chance=tuple(groups["chance"].mean().loc[order.index].tolist()),
+        chance=tuple(groups["chance_pw_mcc"].mean().loc[order.index].tolist()),
         share_peaks=peaks_of(points, np.array(share.means)),
         excess_peaks=peaks_of(points, np.array(excess.means)),
     )

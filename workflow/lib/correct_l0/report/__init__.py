@@ -10,7 +10,7 @@ RECIPE = 2
 
 TABLES = (
     "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "c_dec_training",
-    "histograms", "init_cosines", "gaps",
+    "histograms", "init_cosines", "stability", "recovery", "gaps",
 )  # fmt: skip
 """Names of the gathered tables."""
 

@@ -40,12 +40,14 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
 
 def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
     """Read the curves of a study; write the verdict, and its manifest beside it."""
-    saes = plan.study.saes
+    saes, loaded = plan.study.saes, load_tables(tables)
+    truth = loaded["recovery"]["true_l0"]
     verdict = read_study(
-        load_tables(tables),
+        loaded,
         d_sae=saes.d_sae,
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
+        true_l0=float(truth.mean()) if len(truth) else None,
     )
     write_json(path, verdict)
     write_manifest(
@@ -99,7 +101,7 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))
-    times = stage_times(f"{plan.cache_folder}/benchmarks", f"{plan.results}/benchmarks")
+    times = stage_times(f"{plan.source_folder}/benchmarks", f"{plan.results}/benchmarks")
     title = plan.study.title or plan.study.study
     summary = report.with_name("summary.txt")
     with replacing(summary) as temporary:

@@ -18,6 +18,7 @@ from correct_l0.provenance.chain import (
     check_activations,
     check_baselines,
     check_point,
+    check_stability,
     result_key,
     task_digests,
 )
@@ -45,6 +46,14 @@ COLUMNS = {
     "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),
     "histograms": ("l0", "l0_measured", "seed", "low", "high", "count"),
     "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
+    "stability": (
+        "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above",
+        "number_above", "reproduced_share", "subspace_agreement",
+    ),
+    "recovery": (
+        "l0", "l0_measured", "seed", "true_l0", "mcc", "mean_best_cosine", "worst_best_cosine",
+        "share_recovered", "uniqueness", "precision", "recall", "f1",
+    ),
     "gaps": ("l0", "seed", "room", "reason"),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""
@@ -87,24 +96,29 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
         it.
     """
     points, gaps = _checked_points(plan)
+    stability, missing = check_stability(plan, points)
+    gaps += missing
     baselines = None
-    try:
-        baselines = check_baselines(plan, task_digests(plan))
-    except InputError as error:
-        gaps.append(Gap("nan", 0, BASELINES, str(error)))
+    if "probing" in plan.rooms:
+        try:
+            baselines = check_baselines(plan, task_digests(plan))
+        except InputError as error:
+            gaps.append(Gap("nan", None, BASELINES, str(error)))
     if gaps and not allow_gaps:
         first = gaps[0]
-        where = "" if first.l0 == "nan" else f"L0 {first.l0} seed {first.seed}, "
+        of_seed = "" if first.seed is None else f" seed {first.seed}"
+        where = "" if first.l0 == "nan" else f"L0 {first.l0}{of_seed}, "
         raise InputError(f"{where}{first.room}: {first.reason}")
 
     tables = {name: _collect(points, room, read) for name, (room, read) in _READERS.items()}
+    tables["stability"] = _read_stability(stability, tables["points"])
     if baselines:
         tables["baselines"] = pd.read_csv(baselines / "scores.csv")
     tables["gaps"] = pd.DataFrame([vars(gap) for gap in gaps]).astype({"l0": float}) if gaps else (
         pd.DataFrame()
     )  # fmt: skip
     whole = {name: _with_columns(tables.get(name), name) for name in COLUMNS}
-    return Gathered(whole, _digests(points, baselines), _provenance(points))
+    return Gathered(whole, _digests(points, stability, baselines), _provenance(points))
 
 
 def save_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> list[Path]:
@@ -147,13 +161,16 @@ def _provenance(points: list[PointFiles]) -> dict[str, Any]:
     }
 
 
-def _digests(points: list[PointFiles], baselines: Path | None) -> dict[str, str]:
-    """Return the digest of every result that stands, by room and point."""
+def _digests(
+    points: list[PointFiles], stability: Mapping[str, Path], baselines: Path | None
+) -> dict[str, str]:
+    """Return the digest of every result that stands, by its key."""
     folders = {
         result_key(room, point.l0, point.seed): folder
         for point in points
         for room, folder in point.folders.items()
     }
+    folders |= {result_key("stability", l0): folder for l0, folder in stability.items()}
     if baselines:
         folders[BASELINES] = baselines
     return {key: digest_of(folder / "manifest.json") for key, folder in folders.items()}
@@ -188,6 +205,21 @@ def _collect(
             frame.insert(position, name, value)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per L0 and pair of seeds; the measured L0 is the mean over all seeds."""
+    frames = []
+    for l0, folder in folders.items():
+        measured = points.loc[points["l0"] == float(l0), "l0_measured"].mean()
+        frame = pd.read_csv(folder / "stability.csv")
+        frames.append(frame.assign(l0=float(l0), l0_measured=measured))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _read_recovery(point: PointFiles) -> pd.DataFrame:
+    table = pd.read_csv(point.folders["recovery"] / "recovery.csv")
+    return table.assign(true_l0=point.manifests["recovery"]["true_l0"])
 
 
 def _read_facts(point: PointFiles) -> pd.DataFrame:
@@ -244,6 +276,7 @@ _READERS: dict[str, tuple[str, Callable[[PointFiles], pd.DataFrame]]] = {
     "c_dec": ("decoder_metrics", _read_c_dec),
     "histograms": ("decoder_metrics", _read_histogram),
     "probing": ("probing", _read_scores),
+    "recovery": ("recovery", _read_recovery),
 }
 
 

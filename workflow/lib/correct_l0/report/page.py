@@ -19,6 +19,7 @@ from correct_l0.report.data import StudyData
 from correct_l0.report.html import asset, cell, figure_entry, notation, page_environment
 from correct_l0.report.methods import METHODS
 from correct_l0.settings.base import format_l0
+from correct_l0.study.config import Config
 
 __all__ = ["full_table", "notation", "render_page"]
 
@@ -126,20 +127,30 @@ def full_table(study: StudyData) -> dict[str, Any]:
 
 def _facts(study: StudyData) -> list[tuple[str, str]]:
     config, points = study.plan.study, study.tables["points"]
-    activations, training = config.activations, config.saes.training
+    training = config.saes.training
+    d_in = config.source.d_in
     tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
     spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
     tasks = study.tables["probing"]["task"].nunique()
     return [
-        ("Model", f"{activations.model.source.removeprefix('package:')}, {activations.hook_name}"),
-        ("SAEs", f"{len(points)} BatchTopK, {config.saes.d_sae:,} latents on {activations.d_in:,}"),
+        _source(config),
+        ("SAEs", f"{len(points)} BatchTopK, {config.saes.d_sae:,} latents on {d_in:,}"),
         ("L0", ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
         ("Training", f"{spoken} tokens each, batches of {training.batch_tokens:,}"),
-        ("Measured on", f"{activations.held_out_tokens:,} held-out tokens"),
+        ("Measured on", f"{config.source.held_out_tokens:,} held-out tokens"),
         ("Probing", f"{tasks} tasks" if tasks else "none"),
         ("Time in training", time_in_training(points)),
     ]
+
+
+def _source(config: Config) -> tuple[str, str]:
+    """Return what the activations are of."""
+    if config.synthetic is not None:
+        world = config.synthetic
+        return "Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions"
+    a = config.language_model
+    return "Model", f"{a.model.source.removeprefix('package:')}, {a.hook_name}"
 
 
 def time_in_training(points: pd.DataFrame) -> str:

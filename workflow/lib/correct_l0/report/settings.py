@@ -23,7 +23,7 @@ def report_settings(plan: Plan) -> str:
     if "seeds" in saes:
         saes["seeds"] = sorted(saes["seeds"])
     for name in ("shards_per_job", "forward_batch_tokens"):
-        settings["activations"].pop(name, None)
+        settings.get("activations", {}).pop(name, None)
     return canonical(settings)
 
 

@@ -1,12 +1,13 @@
-"""A training job: SAEs of one seed, trained on a sealed cache or put back in their places.
+"""A training job: SAEs of one seed, trained on a sealed cache or taken over where they are there.
 
-torch takes seconds to import, which a finished SAE, such as a group's, need not wait for.
+torch takes seconds to import, which a trained SAE, such as a group's, need not wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import resolve_device
@@ -14,23 +15,29 @@ from correct_l0.provenance.manifest import digest_of
 from correct_l0.saes.finished import still_to_train
 from correct_l0.saes.settings import PointJob, parse_settings
 
+if TYPE_CHECKING:
+    from correct_l0.saes.training.schedules import Measures
+
 
 def train_saes(
     activations: Path | str,
     points: Sequence[PointJob],
     *,
+    measures: Callable[[], Measures],
     device: str,
     checkpoint_s: float,
     threads: int,
 ) -> dict[PointJob, InputError]:
-    """Train SAEs, go on from their checkpoints, or put in place what is finished.
+    """Train SAEs, go on from their checkpoints, or take over what is there.
 
     Parameters
     ----------
     activations
-        The cache's manifest.
+        The source's manifest.
     points
         The SAEs: of one seed and one `batch_tokens`.
+    measures
+        Returns what is measured along the trainings; called if there is one.
     device
         `auto`, `cpu` or `cuda`.
     checkpoint_s
@@ -46,7 +53,7 @@ def train_saes(
     Raises
     ------
     InputError
-        If the cache is damaged, or the device is not there.
+        If the source is damaged, or the device is not there.
     """
     rest = still_to_train(points, digest_of(activations))
     if not rest:
@@ -54,18 +61,24 @@ def train_saes(
 
     import torch
 
-    from correct_l0.saes.input import training_input
-    from correct_l0.saes.points import train_points
+    from correct_l0.saes.training.points import train_points
+    from correct_l0.sources import open_source
 
     torch.set_num_threads(threads)
     device = resolve_device(device)
     batch_tokens = parse_settings(rest[0].settings_json).training.batch_tokens
-    read = training_input(activations, rest[0].seed, batch_tokens, device)
+    source = open_source(activations)
+    # Beside a GPU the next batches are read while it works.
+    ahead = device != "cpu"
+    batches = source.stream(
+        rest[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
+    )
     return train_points(
-        read.store,
-        read.batches,
+        source,
+        batches,
         rest,
+        measures=measures(),
         device=device,
         checkpoint_s=checkpoint_s,
-        metadata=read.metadata,
+        metadata=source.metadata,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from correct_l0.saes.l0_schedule import L0Schedule, unusable
 from correct_l0.settings.base import (
     Count,
     Fraction,
@@ -51,6 +52,9 @@ class Training(Section):
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
     with AMX (slower on other CPUs)."""
 
+    l0_schedule: L0Schedule | None = None
+    """The course of L0 along the training, from the point's L0 on; unset: it stays."""
+
     @property
     def steps(self) -> int:
         """Training steps; a last, incomplete batch is left out."""
@@ -61,8 +65,8 @@ class Training(Section):
         """Steps at the end over which the learning rate falls to zero."""
         return round(self.lr_decay_fraction * self.steps)
 
-    def unusable_at(self, l0: float) -> str:
-        """Return why no SAE of this target L0 can be trained so; empty where one can."""
+    def unusable_at(self, l0: float, d_sae: int) -> str:
+        """Return why no SAE of this target L0 and width can be trained so; empty where one can."""
         label = f"l0 {format_l0(l0)}"
         if self.steps < 1:
             return (
@@ -79,6 +83,8 @@ class Training(Section):
                 f"{label}: a batch of {self.batch_tokens} tokens selects no latent, it must select "
                 "at least one; raise l0 or batch_tokens"
             )
+        if self.l0_schedule is not None:
+            return unusable(self.l0_schedule, d_sae, self.steps, self.batch_tokens)
         return ""
 
 
@@ -102,6 +108,8 @@ TrainingOverride = create_model(
 
 class Saes(Section):
     """The sweep: one BatchTopK SAE per L0 and seed."""
+
+    kept = True
 
     d_sae: Count
     """Number of latents."""
@@ -145,7 +153,7 @@ class Saes(Section):
                 )
         check_unique(l0=self.l0, seeds=self.seeds)
         for l0 in self.l0:
-            if wrong := self.training_of(l0).unusable_at(l0):
+            if wrong := self.training_of(l0).unusable_at(l0, self.d_sae):
                 raise ValueError(wrong)
         for l0 in self.overrides:
             if l0 not in self.l0:
@@ -159,5 +167,6 @@ class Saes(Section):
     def training_of(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
         override = self.overrides.get(float(l0))
-        changed: dict[str, Any] = override.model_dump(exclude_none=True) if override else {}
-        return self.training.model_copy(update=changed)
+        changed: dict[str, Any] = {} if override is None else dict(override)
+        given = {name: value for name, value in changed.items() if value is not None}
+        return self.training.model_copy(update=given)

@@ -62,6 +62,6 @@ def parse_settings(text: str) -> SaeSettings:
     values = json.loads(text)
     training = Training.model_validate(values["training"])
     settings = SaeSettings(int(values["d_sae"]), float(values["l0"]), training)
-    if wrong := training.unusable_at(settings.l0):
+    if wrong := training.unusable_at(settings.l0, settings.d_sae):
         raise InputError(wrong)
     return settings

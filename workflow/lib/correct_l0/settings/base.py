@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,9 @@ class Section(BaseModel):
     """Base of every section: unknown keys are refused, values cannot change later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    kept: ClassVar[bool] = False
+    """Whether its canonical string is kept in manifests, where settings are compared."""
 
 
 def check_unique(**lists: Sequence[float]) -> None:

@@ -15,10 +15,13 @@ from correct_l0.saes.sections import Saes, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.synthetic.settings import Synthetic
 
 
 class Config(Section):
     """A study. The file stands alone: nothing is taken from another configuration."""
+
+    kept = True
 
     study: Name
     """Name of the study: its folder is `results/<study>`."""
@@ -29,8 +32,11 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models and SAEs run."""
 
-    activations: Activations
-    """The activation cache."""
+    activations: Activations | None = None
+    """The source: the activations of a language model, cached. Or `synthetic`."""
+
+    synthetic: Synthetic | None = None
+    """The source: a synthetic world, whose true features are known. Or `activations`."""
 
     saes: Saes
     """The SAEs."""
@@ -45,15 +51,26 @@ class Config(Section):
     def _check_across_sections(self) -> Config:
         if self.study == "activations":
             raise ValueError("study 'activations' would share the caches' folder; rename it")
-        smallest = min(self.activations.training_tokens, self.activations.held_out_tokens)
+        if (self.activations is None) == (self.synthetic is None):
+            found = "neither" if self.activations is None else "both"
+            raise ValueError(
+                f"{found} of activations and synthetic is set; a study has one source, name one"
+            )
+        if self.synthetic is not None and self.probing.tasks not in ("none", ()):
+            raise ValueError(
+                "probing.tasks: a synthetic world has no prompts to probe on; remove it"
+            )
+        smallest = self.source.held_out_tokens
+        if self.activations is not None:
+            smallest = min(smallest, self.activations.training_tokens)
         for label, batch in (
             *((f"l0 {format_l0(x)}", self.training(x).batch_tokens) for x in self.saes.l0),
             ("decoder_metrics", self.decoder_metrics.batch_tokens),
         ):
             if batch > smallest:
                 raise ValueError(
-                    f"batch_tokens {batch} ({label}) is above the {smallest} tokens cached for "
-                    "training or held out; cache more or make the batch smaller"
+                    f"batch_tokens {batch} ({label}) is above the {smallest} tokens of the "
+                    "source's training or held-out part; make more of them or the batch smaller"
                 )
         for n in self.decoder_metrics.n:
             if n > 1 and n != int(n):
@@ -77,6 +94,19 @@ class Config(Section):
             if l0 not in self.saes.l0:
                 raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
         return self
+
+    @property
+    def source(self) -> Activations | Synthetic:
+        """The settings of the source; both kinds have `d_in` and `held_out_tokens`."""
+        source = self.activations or self.synthetic
+        assert source is not None, "checked when the configuration is read"
+        return source
+
+    @property
+    def language_model(self) -> Activations:
+        """The settings of the activation cache, of a study whose source is a language model."""
+        assert self.activations is not None, "asked only where the source is a language model"
+        return self.activations
 
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""

@@ -14,6 +14,7 @@ from typing import Any
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
+from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.study.config import Config, parse_config
 
 RESULTS = Path("results")
@@ -39,10 +40,11 @@ class Plan:
 
         plan = cls(parse_config(raw))
         check_tasks(plan.study.probing.tasks)
-        if not isinstance(plan.study.activations.text.reserve_tasks, str):
-            check_tasks(plan.study.activations.text.reserve_tasks)
-        check_inputs(plan.study.activations)
-        check_cache_identity(plan.cache_folder, plan.study.activations)
+        if (activations := plan.study.activations) is not None:
+            if not isinstance(activations.text.reserve_tasks, str):
+                check_tasks(activations.text.reserve_tasks)
+            check_inputs(activations)
+            check_cache_identity(plan.source_folder, activations)
         return plan
 
     def as_json(self) -> str:
@@ -55,9 +57,40 @@ class Plan:
         return str(RESULTS / self.study.study)
 
     @property
-    def cache_folder(self) -> str:
-        """The activation cache's folder."""
+    def source_folder(self) -> str:
+        """The source's folder: the activation cache's, which studies share, or the world's."""
+        if self.study.activations is None:
+            return f"{self.results}/world"
         return str(RESULTS / "activations" / self.study.activations.cache)
+
+    @property
+    def source(self) -> str:
+        """The source's manifest."""
+        return f"{self.source_folder}/manifest.json"
+
+    @property
+    def source_kind(self) -> str:
+        """The room of the source: `language_model` or `synthetic`."""
+        return "language_model" if self.study.synthetic is None else "synthetic"
+
+    @property
+    def source_stage(self) -> str:
+        """The rule whose manifest is the source's."""
+        return "seal_activations" if self.study.synthetic is None else "make_world"
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """What is measured of each point, by the room that does: after `saes`, which comes first.
+
+        The decoder metrics always, probing where tasks are named, recovery where the true features
+        are known.
+        """
+        probing, recovery = bool(resolve_tasks(self.study.probing.tasks)), self.study.synthetic
+        return (
+            "decoder_metrics",
+            *(("probing",) if probing else ()),
+            *(("recovery",) if recovery is not None else ()),
+        )
 
     @property
     def labels(self) -> list[str]:
@@ -69,16 +102,32 @@ class Plan:
         """Every (L0 label, seed) of the sweep, lowest L0 first."""
         return self.study.points()
 
+    @property
+    def study_rooms(self) -> tuple[str, ...]:
+        """What is measured over several points: `stability`, where there are two seeds or more."""
+        return ("stability",) if len(self.study.saes.seeds) > 1 else ()
+
+    def task_manifests(self) -> dict[str, str]:
+        """Return the manifest of the activations of each probing task by name."""
+        tasks = resolve_tasks(self.study.probing.tasks)
+        return {task: f"{self.source_folder}/probing/tasks/{task}.json" for task in tasks}
+
+    def baselines_manifest(self) -> list[str]:
+        """Return the manifest of the probing baselines, none where nothing is probed."""
+        return [f"{self.results}/probing/baselines/manifest.json"] * ("probing" in self.rooms)
+
     def point_folder(self, room: str, l0: str, seed: int | str) -> str:
-        """Return the folder of one point in a room: saes, decoder_metrics or probing."""
+        """Return the folder of one point in a room: `saes` or one of `rooms`."""
         return f"{self.results}/{room}/l0_{l0}/seed_{seed}"
 
     def manifests(self, room: str) -> list[str]:
         """Return the manifest of every point in a room."""
         return [f"{self.point_folder(room, *point)}/manifest.json" for point in self.points]
 
-    def settings_activations(self) -> str:
-        """Return the settings that the cache's numbers depend on."""
+    def settings_source(self) -> str:
+        """Return the settings that the source's numbers depend on."""
+        if self.study.activations is None:
+            return canonical(self.study.source)
         return identity_settings(self.study.activations)
 
     def settings_sae(self, l0: str) -> str:
@@ -90,6 +139,20 @@ class Plan:
         """Return the settings of s_n^dec, c_dec and the histograms; n as whole numbers."""
         section = json.loads(canonical(self.study.decoder_metrics, "histogram_l0"))
         return canonical({**section, "n": self.study.n_values()})
+
+    def settings_recovery(self) -> str:
+        """Return the settings of recovery: none, the truth is the source's."""
+        return canonical({})
+
+    def settings_stability(self) -> str:
+        """Return the settings of the comparison of seeds: none, its inputs say which they are."""
+        return canonical({})
+
+    def stability_manifests(self) -> dict[str, str]:
+        """Return the manifest of the comparison of seeds by L0 label; none of a single seed."""
+        if not self.study_rooms:
+            return {}
+        return {l0: f"{self.results}/stability/l0_{l0}/manifest.json" for l0 in self.labels}
 
     def settings_probing(self) -> str:
         """Return the settings of sparse probing."""

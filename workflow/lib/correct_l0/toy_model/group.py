@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.toy_model.generator import Stream
 
 

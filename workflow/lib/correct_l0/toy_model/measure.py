@@ -13,9 +13,9 @@ from torch import Tensor
 
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.metrics.decoder.projection import order_statistics, project
-from correct_l0.saes import evaluate
 from correct_l0.saes.saved import SavedSae
-from correct_l0.saes.threshold import count_bits, threshold_for
+from correct_l0.saes.training import evaluate
+from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.toy_model.features import Features
 from correct_l0.toy_model.generator import Stream
 from correct_l0.toy_model.matching import Match, match_latents

@@ -12,8 +12,8 @@ import numpy as np
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest, write_manifest
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.saved import SavedSae, write_saved_sae
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.toy_model import RECIPE, SAE_STAGE

@@ -10,8 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.batchtopk import DECODER_NORM, MAX_NORM
-from correct_l0.saes.step import Gradients, StepOptions, loss_and_gradients
+from correct_l0.saes.engine.batchtopk import DECODER_NORM, MAX_NORM
+from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.workspace import Gradients
+from correct_l0.saes.engine.workspace import Workspace as StepMemory
 from correct_l0.toy_model.step import Adam, Weights, Workspace, batchtopk_gradient
 
 DEAD_AFTER = 1000
@@ -100,8 +102,8 @@ class ToySae:
         """Write the gradient with the auxiliary loss of dead latents; return which fired."""
         options = StepOptions(count, self.guess, dead.nonzero().view(-1), 1.0, sparse=False)
         W_enc, b_enc, W_dec, b_dec = self.weights
-        out = Gradients(*work.gradient)
-        _, result, _ = loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, out)
+        memory = StepMemory(Gradients(*work.gradient))
+        _, result, _ = loss_and_gradients(x, W_enc, b_enc, W_dec, b_dec, options, memory)
         self.guess = result.smallest
         return result.fired
 

@@ -1,4 +1,4 @@
-"""The BatchTopK step of `saes.step` for small SAEs: the same mathematics, in buffers made once.
+"""The BatchTopK step for small SAEs: the same mathematics, in buffers made once.
 
 At 1024 x 100 x 50 half of a step's time goes into making and filling new tensors. Here every result
 has its place, shared by all SAEs of a group: between two steps nothing in it is read.
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0.saes.selection import keep_largest_
+from correct_l0.saes.engine.selection import keep_largest_
 
 
 class Weights:
@@ -87,7 +87,7 @@ def batchtopk_gradient(
 
     References
     ----------
-    The equations of `correct_l0.saes.step`, without dead latents.
+    The equations of `correct_l0.saes.engine.step`, without dead latents.
     """
     W_enc, b_enc, W_dec, b_dec = weights
     gradient = work.gradient

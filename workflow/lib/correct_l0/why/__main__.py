@@ -16,7 +16,7 @@ from correct_l0.jobs.running import describe_run
 from correct_l0.provenance import stale
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.study.plan import Plan
-from correct_l0.why.dry_run import parse_jobs, run_dry
+from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import estimate, free_bytes
 from correct_l0.why.rates import measured_rates
 from correct_l0.why.reasons import explain
@@ -76,8 +76,8 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
         plan = Plan.from_config(raw)
-        text = run_dry(configfile, Path.cwd(), more)
-        jobs = parse_jobs(text)
+        events, text = run_dry(configfile, Path.cwd(), more)
+        jobs = read_jobs(events)
         if jobs is None:
             return f"{UNREADABLE}\n\n{text}"
         heading = f"Study {plan.study.study} ({shown})"

@@ -1,23 +1,26 @@
-"""Snakemake's dry run: called, and its list of jobs read."""
+"""Snakemake's dry run: called, and its list of jobs read from the events that it logs."""
 
 from __future__ import annotations
 
-import re
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.study.groups import split_labels
 
 SNAKEFILE = Path(__file__).parents[4] / "Snakefile"
-NOTHING = "Nothing to be done"
-HEADING = re.compile(r"(?:local)?(?:rule|checkpoint) (\w+):$")
-FIELD = re.compile(r"    (\w+): ?(.*)$")
-COUNT = re.compile(r"(\w+) +(\d+)$")
+PLUGINS = Path(__file__).parent / "plugins"
+"""Where Snakemake finds the plugin that writes its events."""
+
+Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class Job:
         return [(l0, int(self.wildcards["seed"])) for l0 in split_labels(self.wildcards["l0s"])]
 
 
-def run_dry(configfile: Path, directory: Path, arguments: Sequence[str] = ()) -> str:
-    """Return what `snakemake --dry-run` prints for a configuration.
+def run_dry(
+    configfile: Path, directory: Path, arguments: Sequence[str] = ()
+) -> tuple[list[Event], str]:
+    """Return the events that `snakemake --dry-run` logs for a configuration, and what it prints.
 
     Raises
     ------
@@ -65,93 +70,48 @@ def run_dry(configfile: Path, directory: Path, arguments: Sequence[str] = ()) ->
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--dry-run"]
     command += ["--nocolor", "--directory", str(directory), "--configfile", str(configfile)]
     # The default profile names no number of cores; for a dry run any will do.
-    command += ["--cores", "1", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--cores", "1", "--logger", "jsonl"]
+    searched = [str(PLUGINS), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, searched))}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.jsonl"
+        command += ["--logger-jsonl-path", str(path), *arguments]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        lines = path.read_text().splitlines() if path.exists() else []
     if run.returncode:
-        lines = (run.stderr + run.stdout).strip().splitlines()
-        told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        raise InputError("\n".join(told or lines[-20:]))
-    return run.stdout + run.stderr
+        said = (run.stderr + run.stdout).strip().splitlines()
+        told = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+        raise InputError("\n".join(told or said[-20:]))
+    return [json.loads(line) for line in lines], run.stdout + run.stderr
 
 
-def parse_jobs(text: str) -> list[Job] | None:
+def read_jobs(events: Sequence[Event]) -> list[Job] | None:
     """Return the jobs of a dry run, rule `all` left out; None where they cannot be told for sure.
 
-    They can where the blocks of each rule are as many as the table of job counts says, and every
-    block has a reason.
+    They can where the jobs of each rule are as many as Snakemake counts, and each has a reason.
 
     Examples
     --------
-    >>> parse_jobs('''Job stats:
-    ... job      count
-    ... -------  -----
-    ... train_sae    1
-    ... total        1
-    ...
-    ... rule train_sae:
-    ...     reason: Missing output files: manifest.json
-    ...     wildcards: l0=4, seed=0
-    ... ''')
-    [Job(rule='train_sae', wildcards={'l0': '4', 'seed': '0'},
-         reason='Missing output files: manifest.json')]
+    >>> counted = {"event": "run_info", "stats": {"train_sae": 1, "total": 1}}
+    >>> told = {"event": "job_info", "rule_name": "train_sae",
+    ...         "wildcards": {"l0": "4", "seed": "0"}, "reason": "Missing output files: x"}
+    >>> read_jobs([{"event": "workflow_started"}, counted, told])
+    [Job(rule='train_sae', wildcards={'l0': '4', 'seed': '0'}, reason='Missing output files: x')]
+    >>> read_jobs([{"event": "workflow_started"}, counted]) is None
+    True
     """
-    counts = _job_counts(text)
-    if not counts:
-        return [] if NOTHING in text else None
-    blocks = list(_blocks(text))
-    if Counter(rule for rule, _ in blocks) != counts:
-        return None
-    if any("reason" not in fields for _, fields in blocks):
-        return None
+    of_kind: dict[str, list[Event]] = {}
+    for event in events:
+        of_kind.setdefault(str(event.get("event")), []).append(event)
+    told, counted = of_kind.get("job_info", []), of_kind.get("run_info", [{"stats": {}}])
     try:
-        return [
-            Job(rule, _wildcards(fields.get("wildcards", "")), fields["reason"].strip())
-            for rule, fields in blocks
-            if rule != "all"
+        counts = {rule: n for rule, n in counted[0]["stats"].items() if rule != "total"}
+        jobs = [
+            Job(job["rule_name"], dict(job["wildcards"] or {}), " ".join(job["reason"].split()))
+            for job in told
         ]
-    except ValueError:
+    except (KeyError, AttributeError, TypeError, ValueError):
         return None
-
-
-def _job_counts(text: str) -> Counter[str]:
-    _, found, rest = text.partition("Job stats:\n")
-    if not found:
-        return Counter()
-    table = rest.split("\n\n", 1)[0].splitlines()
-    rows = (COUNT.match(line.strip()) for line in table)
-    counts = Counter({row[1]: int(row[2]) for row in rows if row})
-    total = counts.pop("total", 0)
-    return counts if total == counts.total() else Counter()
-
-
-def _blocks(text: str) -> list[tuple[str, dict[str, str]]]:
-    """Return rule and fields of each job's block; a field may go on over several lines."""
-    blocks: list[tuple[str, dict[str, str]]] = []
-    fields: dict[str, str] | None = None
-    name = ""
-    for line in text.splitlines():
-        if heading := HEADING.match(line):
-            fields = {}
-            blocks.append((heading[1], fields))
-        elif fields is not None and (entry := FIELD.match(line)):
-            name = entry[1]
-            fields[name] = entry[2]
-        elif fields and line.startswith("     "):
-            fields[name] += " " + line.strip()
-        else:
-            fields = None
-    return blocks
-
-
-def _wildcards(text: str) -> dict[str, str]:
-    """Return wildcards from `l0=4, seed=0`.
-
-    Raises
-    ------
-    ValueError
-        If it is of another form.
-    """
-    if not text.strip():
-        return {}
-    pairs = [part.split("=", 1) for part in text.strip().split(", ")]
-    return {name: value for name, value in pairs}
+    if "workflow_started" not in of_kind or Counter(job.rule for job in jobs) != counts:
+        return None
+    return [job for job in jobs if job.rule != "all"]

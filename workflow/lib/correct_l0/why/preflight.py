@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
-from correct_l0.costs.throughputs import BRING_BACK_S
+from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
+from correct_l0.stages import BY_RULE, OF_POINT, STAGES
 from correct_l0.study.plan import Plan
 from correct_l0.why.rates import Rate, seconds
 from correct_l0.why.reasons import Why
 
 GPUS = 8
 """GPUs at once, where `--jobs` says nothing else."""
-PHASES = (
-    ("stage_text",),
-    ("cache_activations", "cache_probing_activations"),
-    ("seal_activations",),
-    ("train_points",),
-    ("train_sae", "project_decoder", "probe_sae", "probe_baselines"),
-    ("gather_tables",),
-    ("read_curves",),
-    ("plot_figures",),
-    ("write_report",),
-)
-"""Rules that run at the same time; a point's jobs follow one another."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +80,22 @@ def estimate(
     at_once = at_once or (GPUS if on_gpu else os.cpu_count() or 1)
     took = [_seconds(plan, why, rates) for why in whys]
     rules = []
-    for rule in costs.SECONDS:
+    for rule in BY_RULE:
         of_rule = [(why, s) for why, s in zip(whys, took, strict=True) if why.job.rule == rule]
         if of_rule:
             limit = max(
-                costs.runtime_min(rule, study, 1, why.job.l0, brought_back=why.in_group)
+                limits.runtime_min(rule, study, 1, why.job.l0, in_group=why.in_group)
                 for why, _ in of_rule
             )
-            memory = max(costs.mem_mb(rule, study, 1, why.job.l0) for why, _ in of_rule)
+            memory = max(limits.mem_mb(rule, study, 1, why.job.l0) for why, _ in of_rule)
             total = sum(s for _, s in of_rule)
-            gpu = on_gpu and rule in costs.GPU_RULES
+            gpu = on_gpu and BY_RULE[rule].on_device
             rules.append(RuleCost(rule, len(of_rule), total, memory, limit, gpu))
     disk = _disk(plan, _writing(plan, whys))
     trained = sorted(filter(None, map(_trains, whys)), reverse=True)
     checkpoints = sum(trained[:at_once]) * disk_bytes(study)["one checkpoint"]
-    wall_s = _wall_s(whys, took, at_once, costs.GPU_RULES if on_gpu else tuple(costs.SECONDS))
+    scarce = {stage.rule for stage in STAGES if stage.on_device or not on_gpu}
+    wall_s = _wall_s(whys, took, at_once, scarce)
     perhaps_less = sum(why.perhaps_less for why in whys)
     together = max(trained, default=1)
     return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less, together)
@@ -118,20 +109,20 @@ def _trains(why: Why) -> int:
 
 def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
     if why.in_group:
-        return BRING_BACK_S
+        return TAKE_OVER_S
     rate = rates.get("train_sae" if why.job.trains else why.job.rule, Rate())
     return seconds(why.job.rule, plan.study, why.job.l0, rate, why.left)
 
 
 def _wall_s(
-    whys: Sequence[Why], took: Sequence[float], at_once: int, scarce: Sequence[str]
+    whys: Sequence[Why], took: Sequence[float], at_once: int, scarce: Container[str]
 ) -> float:
     """Return the wall time where `at_once` jobs of the `scarce` rules run at once.
 
     Of the others there is room for all: the last begins once the scarce ones are through.
     """
     total = 0.0
-    for phase in PHASES:
+    for phase in phases():
         chains: dict[object, float] = {}
         after = 0.0
         for number, (why, s) in enumerate(zip(whys, took, strict=True)):
@@ -142,6 +133,24 @@ def _wall_s(
                 after = max(after, s)
         total += makespan(list(chains.values()), at_once) + after
     return total
+
+
+def phases() -> list[set[str]]:
+    """Return the rules that run at the same time, phase by phase.
+
+    What runs on the study's device runs as soon as it can, the rest as late as it may; a point's
+    jobs follow one another within one phase.
+    """
+    at: dict[str, int] = {}
+    for stage in STAGES:
+        together = [at[other.rule] for other in OF_POINT if other.rule in at]
+        first = 1 + max((at[rule] for rule in stage.after), default=-1)
+        at[stage.rule] = together[0] if stage.of == "point" and together else first
+    for stage in reversed(STAGES):
+        followers = [at[other.rule] for other in STAGES if stage.rule in other.after]
+        if followers and not stage.on_device and stage.of != "point":
+            at[stage.rule] = min(followers) - 1
+    return [{rule for rule in at if at[rule] == phase} for phase in range(max(at.values()) + 1)]
 
 
 def makespan(seconds: Sequence[float], at_once: int) -> float:
@@ -177,7 +186,7 @@ def _writing(plan: Plan, whys: Sequence[Why]) -> dict[str, float]:
 
 def _shards_left(plan: Plan, job: int) -> float:
     """Return the part of a caching job's shards that have no record yet."""
-    a, cache = plan.study.activations, Path(plan.cache_folder)
+    a, cache = plan.study.language_model, Path(plan.source_folder)
     staged = cache / "cache.json"
     per_job = a.shards_per_job
     if staged.exists():
@@ -193,16 +202,11 @@ def _shards_left(plan: Plan, job: int) -> float:
 
 def _disk(plan: Plan, jobs: Mapping[str, float]) -> dict[str, float]:
     """Return the bytes that jobs write, by part."""
-    parts, points = disk_bytes(plan.study), len(plan.points)
-    share = {
-        "activations": jobs.get("cache_activations", 0) / costs.caching_jobs(plan.study),
-        "text": jobs.get("stage_text", 0),
-        "probing activations": jobs.get("cache_probing_activations", 0),
-        "SAEs": jobs.get("train_sae", 0) / points,
-        "measurements": max(jobs.get("project_decoder", 0), jobs.get("probe_sae", 0)) / points,
-        "report": jobs.get("write_report", 0),
-    }
-    return {part: parts[part] * min(1.0, of_it) for part, of_it in share.items() if of_it}
+    parts, share = disk_bytes(plan.study), dict[str, float]()
+    for stage in STAGES:
+        if stage.writes and (of_it := jobs.get(stage.rule, 0) / stage.jobs(plan.study)):
+            share[stage.writes] = min(1.0, max(of_it, share.get(stage.writes, 0.0)))
+    return {part: parts[part] * of_it for part, of_it in share.items()}
 
 
 def free_bytes(folder: Path | str) -> int:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.sections import Training
+from correct_l0.stages import OF_POINT, Stage
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 
@@ -42,22 +44,20 @@ def measured_rates(plan: Plan) -> dict[str, Rate]:
     Points of the study that were made with other settings count too: each is compared with the
     estimate for its own.
     """
-    study, device = plan.study, costs.device_of(plan.study)
-    ratios: dict[str, list[float]] = {"train_sae": [], "project_decoder": []}
-    for manifest in _manifests(plan, "saes"):
-        if manifest.get("device") == device and (ratio := _training_ratio(manifest, device)):
-            ratios["train_sae"].append(ratio)
-    for manifest in _manifests(plan, "decoder_metrics"):
-        if manifest.get("device") == device and manifest.get("parameters") == (
-            plan.settings_decoder_metrics()
-        ):
-            work = costs.SECONDS["project_decoder"](study, ())
-            if work >= SMALLEST_S:
-                ratios["project_decoder"].append(float(manifest["wall_s"]) / work)
+    device = costs.device_of(plan.study)
+    found = {
+        stage.rule: [
+            ratio
+            for manifest in _manifests(plan, stage.room)
+            if manifest.get("device") == device and (ratio := _ratio(stage, plan, manifest))
+        ]
+        for stage in OF_POINT
+        if stage.on_device
+    }
     return {
-        rule: Rate(statistics.median(values), len(values))
-        for rule, values in ratios.items()
-        if values
+        rule: Rate(statistics.median(ratios), len(ratios))
+        for rule, ratios in found.items()
+        if ratios
     }
 
 
@@ -67,6 +67,16 @@ def _manifests(plan: Plan, room: str) -> Iterator[dict[str, Any]]:
             yield read_manifest(path)
         except InputError:
             continue
+
+
+def _ratio(stage: Stage, plan: Plan, manifest: dict[str, Any]) -> float | None:
+    """Return measured over estimated seconds of one job; None where that says nothing."""
+    if stage.trains:
+        return _training_ratio(manifest, manifest["device"])
+    work = stage.seconds(plan.study, ())
+    if manifest.get("parameters") != stage.settings(plan, "") or work < SMALLEST_S:
+        return None
+    return float(manifest["wall_s"]) / work
 
 
 def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
@@ -83,4 +93,4 @@ def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
 
 def seconds(rule: str, study: Config, l0: str | None, rate: Rate, left: float = 1.0) -> float:
     """Return the estimate for what is left of one job's work, corrected by a measured rate."""
-    return costs.start_s(rule, study) + costs.work_s(rule, study, l0) * rate.factor * left
+    return limits.start_s(rule, study) + limits.work_s(rule, study, l0) * rate.factor * left

@@ -6,45 +6,14 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.costs import estimates as costs
+from correct_l0.costs import limits
 from correct_l0.provenance.chain import task_manifests
 from correct_l0.provenance.stale import Stale
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job
 from correct_l0.why.kept import Kept, kept
 
-ROOM_OF_RULE = {
-    "train_sae": "saes",
-    "project_decoder": "decoder_metrics",
-    "probe_sae": "probing",
-    "probe_baselines": "probing baselines",
-    "gather_tables": "tables",
-    "read_curves": "verdict",
-    "plot_figures": "figures",
-    "write_report": "page",
-}
-CACHE_RULES = {
-    "text/manifest.json": "stage_text",
-    "manifest.json": "seal_activations",
-    "probing/tasks": "cache_probing_activations",
-}
-BEFORE = {
-    "cache_activations": (("stage_text", "the text"),),
-    "seal_activations": (("cache_activations", "the activations"), ("stage_text", "the text")),
-    "cache_probing_activations": (("stage_text", "the model and text"),),
-    "train_sae": (("seal_activations", "the activations"),),
-    "project_decoder": (("train_sae", "the SAE"), ("seal_activations", "the activations")),
-    "probe_sae": (
-        ("train_sae", "the SAE"),
-        ("cache_probing_activations", "the probing activations"),
-    ),
-    "probe_baselines": (("cache_probing_activations", "the probing activations"),),
-    "read_curves": (("gather_tables", "the tables"),),
-    "plot_figures": (("read_curves", "the verdict"), ("gather_tables", "the tables")),
-    "write_report": (("plot_figures", "the figures"), ("gather_tables", "the tables")),
-}
-"""Jobs that a job follows, and what to call them."""
-REPORT_RULES = ("gather_tables", "read_curves", "plot_figures", "write_report")
 NOT_MADE = "not made yet"
 TOGETHER = "SAEs of one seed, trained in one reading of the data"
 LONGEST_VERBATIM = 400
@@ -102,7 +71,7 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
 
 def _left(plan: Plan, trainings: Sequence[Why]) -> float:
     """Return the part of the work of a group that is left."""
-    work = [costs.work_s("train_sae", plan.study, why.job.l0) for why in trainings]
+    work = [limits.work_s("train_sae", plan.study, why.job.l0) for why in trainings]
     return sum(w * why.left for w, why in zip(work, trainings, strict=True)) / sum(work)
 
 
@@ -110,10 +79,13 @@ def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None
     if entry.l0 is not None and entry.seed is not None:
         return entry.room, (entry.l0, entry.seed)
     if entry.room != "activations":
-        return entry.room, None
-    inside = Path(entry.path).relative_to(plan.cache_folder).as_posix()
-    part = "probing/tasks" if inside.startswith("probing/") else inside
-    return CACHE_RULES.get(part, entry.room), None
+        # Of a source, the rule; of an L0 with all its seeds, its label.
+        rule = BY_RULE["make_world"].rule if entry.room == BY_RULE["make_world"].room else None
+        return rule or entry.room, None
+    path = Path(entry.path)
+    of_cache = (stage for stage in STAGES if stage.of == "source" and stage.room)
+    its = (s.rule for s in of_cache if path.is_relative_to(s.result_of(plan)))
+    return next(its, entry.room), None
 
 
 def _explain(
@@ -122,12 +94,15 @@ def _explain(
     changed: dict[tuple[str, tuple[str, int] | None], str],
     running: set[tuple[str, tuple[str, int] | None]],
 ) -> Why:
-    if job.rule == "train_points":
+    if job.trains:
         return Why(job, TOGETHER)
-    if job.rule in REPORT_RULES and any(rule not in REPORT_RULES for rule, _ in running):
+    stage, of_report = BY_RULE.get(job.rule), {stage.rule for stage in OF_REPORT}
+    if stage is None:
+        return Why(job, verbatim(job.reason))
+    if stage.of == "report" and any(rule not in of_report for rule, _ in running):
         return Why(job, "follows from the results above")
-    reason = changed.get((ROOM_OF_RULE.get(job.rule, job.rule), job.point))
-    made = _result(plan, job)
+    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.point))
+    made = stage.result_of(plan, job.wildcards)
     goes_on = _kept(plan, job, reason, changed, running, there=made.exists())
     if goes_on is not None:
         told = reason or ("follows from the activations" if goes_on.perhaps else "")
@@ -137,10 +112,9 @@ def _explain(
         return Why(job, reason)
     if not made.exists():
         return Why(job, NOT_MADE)
-    for rule, name in BEFORE.get(job.rule, ()):
-        point = job.point if rule == "train_sae" else None
-        if (rule, point) in running:
-            return Why(job, f"follows from {name}")
+    for before in map(BY_RULE.__getitem__, stage.after):
+        if (before.rule, job.point if before.of == "point" else None) in running:
+            return Why(job, f"follows from {before.called}")
     return _missing_tasks(plan, job) or Why(job, verbatim(job.reason))
 
 
@@ -156,8 +130,8 @@ def _kept(
     """Return what a training goes on from, None for other jobs."""
     if job.rule != "train_sae" or job.point is None:
         return None
-    same = ("seal_activations", None) not in running
-    if any((rule, None) in changed for rule in ("stage_text", "seal_activations")):
+    same = (plan.source_stage, None) not in running
+    if any((rule, None) in changed for rule in ("stage_text", plan.source_stage)):
         # Made by another recipe, or damaged.
         return None
     return kept(plan, *job.point, reason, there=there, same_activations=same)
@@ -175,25 +149,6 @@ def _missing_tasks(plan: Plan, job: Job) -> Why | None:
     more = f" and {len(missing) - NAMED_TASKS} more" if len(missing) > NAMED_TASKS else ""
     words = f"task{'s' * (len(missing) > 1)} {named}{more}: {NOT_MADE}"
     return Why(job, words, len(missing) / len(tasks))
-
-
-def _result(plan: Plan, job: Job) -> Path:
-    """Return the file that is there where a job has run to its end."""
-    cache, results = Path(plan.cache_folder), Path(plan.results)
-    if job.point is not None:
-        return Path(plan.point_folder(ROOM_OF_RULE[job.rule], *job.point)) / "manifest.json"
-    if job.rule == "cache_activations":
-        return cache / "parts" / f"part_{job.wildcards['job']}.json"
-    return {
-        "stage_text": cache / "text" / "manifest.json",
-        "seal_activations": cache / "manifest.json",
-        "cache_probing_activations": cache / "probing" / "tasks",
-        "probe_baselines": results / "probing" / "baselines" / "manifest.json",
-        "gather_tables": results / "tables" / "manifest.json",
-        "read_curves": results / "tables" / "verdict.json",
-        "plot_figures": results / "figures",
-        "write_report": results / "report.html",
-    }.get(job.rule, results)
 
 
 def verbatim(reason: str) -> str:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from correct_l0.costs import estimates as costs
+from correct_l0.stages import BY_RULE
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import Preflight, RuleCost
@@ -15,21 +16,6 @@ from correct_l0.why.rates import Rate
 from correct_l0.why.reasons import Why, fold_points
 
 WIDTH = 80
-TITLES = {
-    "stage_text": "text",
-    "cache_activations": "activations",
-    "seal_activations": "activations sealed",
-    "cache_probing_activations": "probing activations",
-    "train_points": "groups",
-    "train_sae": "SAEs",
-    "project_decoder": "decoder metrics",
-    "probe_sae": "probing",
-    "probe_baselines": "probing baselines",
-    "gather_tables": "tables",
-    "read_curves": "verdict",
-    "plot_figures": "figures",
-    "write_report": "report",
-}
 
 
 def reasons_in_words(plan: Plan, whys: Sequence[Why]) -> list[str]:
@@ -53,13 +39,14 @@ def reasons_in_words(plan: Plan, whys: Sequence[Why]) -> list[str]:
 
 def _name(rule: str, whys: Sequence[Why]) -> str:
     parts = len(whys) if whys[0].job.point is None else 1
-    return TITLES.get(rule, rule) + (f" ({parts} parts)" if parts > 1 else "")
+    title = BY_RULE[rule].title if rule in BY_RULE else rule
+    return title + (f" ({parts} parts)" if parts > 1 else "")
 
 
 def _folded(whys: Sequence[Why]) -> list[tuple[list[str], str, list[Why]]]:
     """Return rules, reason and jobs; rules with one reason and the same points together."""
     groups: list[tuple[list[str], str, list[Why]]] = []
-    for rule in dict.fromkeys([*TITLES, *(why.job.rule for why in whys)]):
+    for rule in dict.fromkeys([*BY_RULE, *(why.job.rule for why in whys)]):
         by_reason: dict[str, list[Why]] = {}
         for why in whys:
             if why.job.rule == rule:
@@ -99,7 +86,7 @@ def costs_in_words(
     if preflight.perhaps_less:
         count = preflight.perhaps_less
         saes = "the SAE is" if count == 1 else f"some of {count} SAEs are"
-        lines += wrap(f"All this is at most: less where {saes} put back.")
+        lines += wrap(f"All this is at most: less where {saes} taken over.")
     lines += [""]
     gpu = any(cost.on_gpu for cost in preflight.rules)
     at_once = preflight.at_once

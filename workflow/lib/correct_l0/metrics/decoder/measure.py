@@ -33,6 +33,8 @@ class ProjectionStatistics:
 
     Attributes
     ----------
+    tokens
+        Tokens of each batch.
     per_batch
         s_n^dec of each batch, in training units.
     above
@@ -42,7 +44,7 @@ class ProjectionStatistics:
     """
 
     n: tuple[int, ...]
-    batch_tokens: int
+    tokens: Int[np.ndarray, " batches"]
     per_batch: Float[np.ndarray, "batches n"]
     above: Float[np.ndarray, "batches n"]
     counts: Int[Tensor, " bins"]
@@ -55,12 +57,12 @@ def measure_projections(
     activation_scale: float,
     n: Sequence[int],
 ) -> ProjectionStatistics:
-    """Return the statistics of the projections of batches of one size, without ever holding them.
+    """Return the statistics of the projections of batches, without ever holding them.
 
     Parameters
     ----------
     batches
-        Raw activations; all batches of the same size.
+        Raw activations, in batches that may differ in size; without tokens, one is left out.
     W_dec, b_dec
         Decoder with unit-norm rows, and its bias in raw units; on the device to compute on.
     activation_scale
@@ -82,9 +84,11 @@ def measure_projections(
     above: list[list[float]] = []
     levels: list[int] = []
     counts = torch.zeros(BINS, dtype=torch.int64)
-    size = 0
+    sizes: list[int] = []
     for x in batches:
         size = len(x)
+        if not size:
+            continue
         centred = (x.to(W_dec.device) - b_dec).mul_(activation_scale)
         try:
             values, ranks = stream.measure(centred)
@@ -93,22 +97,25 @@ def measure_projections(
                 f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "
                 "verify the activation cache"
             ) from error
+        sizes.append(size)
         per_batch.append(values)
         levels = levels or [ranks.bin_of(rank * size) for rank in n]
         above.append([d_sae - ranks.below(level + 1) / size for level in levels])
         counts += torch.from_numpy(ranks.counts)
     if not per_batch:
         raise InputError("no batch of held-out tokens; cache more or make the batches smaller")
-    return ProjectionStatistics(tuple(n), size, np.array(per_batch), np.array(above), counts)
+    tokens = np.array(sizes)
+    return ProjectionStatistics(tuple(n), tokens, np.array(per_batch), np.array(above), counts)
 
 
 def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
     """Return s_n^dec as a table: one row per n and statistic.
 
-    `batch_mean` is the authors' statistic: the mean of s_n^dec over batches, with the standard
-    error of that mean. `pooled` is the same order statistic over the tokens of all batches at
-    once, read from the fine histogram (within `histogram.RESOLUTION_BOUND`); its standard error
-    is the spread over batches of the number of projections above it, divided by the density there
+    `batch_mean` is the authors' statistic: the mean of s_n^dec over batches, each with the weight
+    of its tokens, and the standard error of that mean. `pooled` is the same order statistic over
+    the tokens of all batches at once, read from the fine histogram (within
+    `histogram.RESOLUTION_BOUND`); its standard error is the spread over batches of the number of
+    projections above it, divided by the density there
     (delta method for a quantile, batches as independent clusters). With one batch there is no
     standard error.
 
@@ -121,9 +128,8 @@ def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
     ----------
     Woodruff (1952), Confidence intervals for medians and other position measures.
     """
-    batches = len(statistics.per_batch)
-    tokens = batches * statistics.batch_tokens
-    shared = {"batches": batches, "tokens": tokens}
+    sizes, tokens = statistics.tokens, int(statistics.tokens.sum())
+    shared = {"batches": len(sizes), "tokens": tokens}
     ranks, rows = Ranks(statistics.counts), []
     for column, rank in enumerate(statistics.n):
         values, above = statistics.per_batch[:, column], statistics.above[:, column]
@@ -134,25 +140,46 @@ def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
                 "check the SAE's activation_scale"
             )
         density = density_at(statistics.counts, level) / tokens
-        pooled_error = standard_error(above) / density if density else math.nan
+        pooled_error = standard_error(above, sizes) / density if density else math.nan
         rows += [
             {"n": rank, "statistic": name, "value": value, "standard_error": error, **shared}
             for name, value, error in (
-                (BATCH_MEAN, float(values.mean()), standard_error(values)),
+                (BATCH_MEAN, weighted_mean(values, sizes), standard_error(values, sizes)),
                 (POOLED, value_of_bin(level), pooled_error),
             )
         ]
     return pd.DataFrame(rows)
 
 
-def standard_error(values: Float[np.ndarray, " batches"]) -> float:
-    """Return the standard error of the mean over batches; NaN for a single one.
+def weighted_mean(
+    values: Float[np.ndarray, " batches"], tokens: Int[np.ndarray, " batches"]
+) -> float:
+    """Return the mean of the batches' values, each with the weight of its tokens.
 
     Examples
     --------
-    >>> standard_error(np.array([1.0, 2.0, 3.0])) == 1 / math.sqrt(3)
+    >>> weighted_mean(np.array([3.0, 0.5]), np.array([1, 3])) == (1 * 3.0 + 3 * 0.5) / 4
+    True
+    """
+    return float(np.average(values, weights=tokens / tokens.mean()))
+
+
+def standard_error(
+    values: Float[np.ndarray, " batches"], tokens: Int[np.ndarray, " batches"]
+) -> float:
+    """Return the standard error of the weighted mean over batches; NaN for a single one.
+
+    References
+    ----------
+    Cochran (1977), Sampling Techniques, equation 6.13: the mean of clusters of unequal size.
+
+    Examples
+    --------
+    >>> standard_error(np.array([1.0, 2.0, 3.0]), np.array([8, 8, 8])) == 1 / math.sqrt(3)
     True
     """
     if len(values) < 2:
         return math.nan
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    deviations = tokens / tokens.mean() * (values - weighted_mean(values, tokens))
+    variance = np.square(deviations).sum() / (len(values) - 1)
+    return float(math.sqrt(variance) / math.sqrt(len(values)))

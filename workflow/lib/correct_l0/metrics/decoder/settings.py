@@ -12,6 +12,8 @@ from correct_l0.settings.base import Count, PositiveFloat, Section
 class DecoderMetrics(Section):
     """s_n^dec, c_dec and the histograms of the decoder projections."""
 
+    kept = True
+
     n: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (
         0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
     )  # fmt: skip

@@ -3,6 +3,9 @@
 What it saves against calling the package: its import; test rows are encoded only for the latents
 that a probe reads; the search for a penalty stops where no other can win; fits are compiled for
 these rows, and scores go without scikit-learn's checks (see `saga`, `scores`).
+
+The bits are the package's where a product over some latents rounds as one over all of them. MKL's
+kernels for AVX2 do not always do so; a score can then differ in its last digits.
 """
 
 from __future__ import annotations

@@ -12,8 +12,13 @@ from correct_l0.settings.base import Count, Section
 class Probing(Section):
     """Sparse probing after Kantamneni et al."""
 
-    tasks: Literal["default", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
-    """`all` 113 tasks, the `default` subset (chosen by cost alone), or a list of task names."""
+    kept = True
+
+    tasks: Literal["none", "default", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "none"
+    )
+    """`none`: no probing. The `default` subset of 25 (chosen by cost alone), `all` 113 tasks, or a
+    list of task names."""
 
     probe_k: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 16)
     """Numbers of latents in a probe."""

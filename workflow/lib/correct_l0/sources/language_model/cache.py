@@ -68,31 +68,47 @@ def cache_job(
         If an activation is not finite, the disk is full, or another store is there.
     """
     started = time.perf_counter()
-    layout = Layout.of(activations)
-    record = read_manifest(cache / "cache.json")
-    text_digest = digest_of(cache / "text" / "manifest.json")
-    settings = identity_settings(activations)
-    identity = _digest([RECIPE, settings, text_digest, record["model"]])
-    facts = provenance(activations, record["model"], cache)
-    ensure_store(cache / "store", layout, {"identity": identity, **facts})
-    writer = ShardWriter(cache, layout, identity)
-    run = _Run(activations, cache, layout, writer, load_model, forward_batch_tokens)
-    windows = job_windows(layout, int(record["shards_per_job"]))[job]
+    writer = store_writer(activations, cache)
+    run = _Run(activations, cache, writer, load_model, forward_batch_tokens)
+    windows = windows_of_jobs(activations, cache)[job]
     shards = [shard for window in windows for shard in run.window(window)]
     write_manifest(
         cache / "parts" / f"part_{job}.json",
         stage="cache_activations",
         recipe=RECIPE,
-        parameters=settings,
-        inputs={"text": text_digest},
+        parameters=identity_settings(activations),
+        inputs={"text": digest_of(cache / "text" / "manifest.json")},
         outputs=[],
-        identity=identity,
+        identity=writer.identity,
         job=job,
         shards=shards,
         tokens_computed=run.rows_computed,
         tokens_per_s=run.tokens_per_s,
         wall_s=time.perf_counter() - started,
     )
+
+
+def store_writer(activations: Activations, cache: Path) -> ShardWriter:
+    """Return the writer of a cache's store, which is made where it is not there.
+
+    Raises
+    ------
+    InputError
+        If another store is there, or the disk is full.
+    """
+    layout = Layout.of(activations)
+    model = read_manifest(cache / "cache.json")["model"]
+    text_digest = digest_of(cache / "text" / "manifest.json")
+    identity = _digest([RECIPE, identity_settings(activations), text_digest, model])
+    facts = provenance(activations, model, cache)
+    ensure_store(cache / "store", layout, {"identity": identity, **facts})
+    return ShardWriter(cache, layout, identity)
+
+
+def windows_of_jobs(activations: Activations, cache: Path) -> list[list[Window]]:
+    """Return the windows of each job, as they were settled when the cache was staged."""
+    record = read_manifest(cache / "cache.json")
+    return job_windows(Layout.of(activations), int(record["shards_per_job"]))
 
 
 def _digest(parts: list[Any]) -> str:
@@ -106,14 +122,13 @@ class _Run:
         self,
         activations: Activations,
         cache: Path,
-        layout: Layout,
         writer: ShardWriter,
         load_model: Callable[[], LanguageModel],
         forward_batch_tokens: int,
     ) -> None:
         self.activations = activations
         self.cache = cache
-        self.layout = layout
+        self.layout = writer.layout
         self.writer = writer
         self.load_model = load_model
         self.forward_batch_tokens = forward_batch_tokens

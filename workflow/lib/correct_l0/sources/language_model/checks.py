@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.manifest import read_manifest
-from correct_l0.sources.language_model.documents import UNPACKING_ERRORS, open_file, undecodable
+from correct_l0.sources.language_model.documents import damage_named, decode, open_file
 from correct_l0.sources.language_model.layout import identity_settings
 from correct_l0.sources.language_model.model_files import (
     block_index,
@@ -87,23 +87,17 @@ def check_text(text: Text) -> None:
             raise InputError(f"text file {name!r} does not exist; correct text.files")
         if path.stat().st_size == 0:
             raise InputError(f"text file {name!r} is empty; name one with text")
-        with open_file(path) as file:
-            _check_beginning(path, file)
+        if path.suffix != ".parquet":
+            _check_beginning(path)
 
 
-def _check_beginning(path: Path, file: IO[bytes]) -> None:
-    if path.suffix == ".parquet":
-        return
-    try:
+def _check_beginning(path: Path) -> None:
+    with damage_named(path), open_file(path) as file:
         data = file.read(FIRST_BYTES)
-    except UNPACKING_ERRORS as error:
-        raise InputError(f"text file '{path}' cannot be unpacked ({error}); replace it") from None
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # The last character of the piece may be cut in two.
-        if len(data) < FIRST_BYTES or error.start < len(data) - 4:
-            raise undecodable(path, error.start) from None
+    if len(data) == FIRST_BYTES:
+        # The last character of the piece may be cut in two, its line not.
+        data = data[: data.rfind(b"\n") + 1]
+    decode(data, path, 0)
 
 
 def text_sizes(text: Text) -> dict[str, int]:

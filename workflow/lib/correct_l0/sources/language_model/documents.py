@@ -5,19 +5,19 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
-
-import zstandard
 
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model.settings import Text
 from correct_l0.sources.sae_probes import data_folder, task_file
 
 FORMATS = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
-UNPACKING_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError)
+HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 
 
 def read_documents(text: Text, seed: int) -> Iterator[str]:
@@ -97,11 +97,55 @@ def open_file(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     if path.suffix == ".zst":
-        unpacked = zstandard.ZstdDecompressor().stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-        return io.BufferedReader(unpacked)  # type: ignore[arg-type]
+        import pyarrow as pa
+
+        # The zstandard package takes a file that is cut off for one that ends there.
+        unpacked = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        return io.BufferedReader(unpacked)  # type: ignore[type-var]
     return path.open("rb")
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into an error that says what to do.
+
+    Raises
+    ------
+    InputError
+        If the file is cut off or is not what its name says.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_damage(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"text file '{path}' is damaged or cut off ({reason}); replace it"
+        ) from None
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell whether gzip, zlib or pyarrow, which takes time to import, complains of a file."""
+    if isinstance(error, OSError):
+        # Those of the system have a number.
+        return error.errno is None
+    damage = (EOFError, zlib.error, UnicodeDecodeError)
+    return isinstance(error, damage) or type(error).__module__ == "pyarrow.lib"
+
+
+def mend(document: str) -> tuple[str, bool]:
+    """Return a document with U+FFFD for every half of a character, and whether there was one.
+
+    JSON can say the half of a surrogate pair; no tokenizer takes it.
+
+    Examples
+    --------
+    >>> mend("a \\ud83d b")
+    ('a \ufffd b', True)
+    """
+    mended, halves = HALF_CHARACTERS.subn("\ufffd", document)
+    return mended, halves > 0
 
 
 def undecodable(path: Path, offset: int) -> InputError:
@@ -113,16 +157,27 @@ def undecodable(path: Path, offset: int) -> InputError:
 
 def _read_lines(path: Path) -> Iterator[str]:
     offset = 0
+    with damage_named(path), open_file(path) as file:
+        for line in file:
+            yield decode(line, path, offset)
+            offset += len(line)
+
+
+def decode(data: bytes, path: Path, offset: int) -> str:
+    """Return the text of bytes that stand at an offset of a file (after unpacking).
+
+    Raises
+    ------
+    InputError
+        If they are not UTF-8, or hold a NUL, as UTF-16 does.
+    """
     try:
-        with open_file(path) as file:
-            for line in file:
-                try:
-                    yield line.decode("utf-8-sig" if offset == 0 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise undecodable(path, offset + error.start) from None
-                offset += len(line)
-    except UNPACKING_ERRORS as error:
-        raise InputError(f"text file '{path}' cannot be unpacked ({error}); replace it") from None
+        text = data.decode("utf-8-sig" if offset == 0 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise undecodable(path, offset + error.start) from None
+    if "\0" in text:
+        raise undecodable(path, offset + data.index(b"\0"))
+    return text
 
 
 def _read_txt(path: Path, _: str) -> Iterator[str]:
@@ -143,7 +198,7 @@ def _read_jsonl(path: Path, text_field: str) -> Iterator[str]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(
                 f"text file '{path}' line {number} is not JSON; a .jsonl file has one object a line"
             ) from None
@@ -151,22 +206,19 @@ def _read_jsonl(path: Path, text_field: str) -> Iterator[str]:
 
 
 def _read_parquet(path: Path, text_field: str) -> Iterator[str]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with damage_named(path):
         table = pq.ParquetFile(path)
-    except pa.ArrowInvalid:
-        raise InputError(f"text file '{path}' is not a parquet file; replace it") from None
-    names = table.schema_arrow.names
-    if text_field not in names:
-        raise InputError(
-            f"text file '{path}' has no column {text_field!r}, only {', '.join(names)}; "
-            "set text.text_field"
-        )
-    for batch in table.iter_batches(columns=[text_field]):
-        for value in batch.column(0).to_pylist():
-            yield _field({text_field: value}, text_field, f"text file '{path}'")
+        names = table.schema_arrow.names
+        if text_field not in names:
+            raise InputError(
+                f"text file '{path}' has no column {text_field!r}, only {', '.join(names)}; "
+                "set text.text_field"
+            )
+        for batch in table.iter_batches(columns=[text_field]):
+            for value in batch.column(0).to_pylist():
+                yield _field({text_field: value}, text_field, f"text file '{path}'")
 
 
 def _field(row: Any, text_field: str, where: str) -> str:

@@ -45,6 +45,12 @@ class Contexts:
         self._row_counts.append(kept)
         self.rows += kept
 
+    def used_documents(self) -> int:
+        """Return how many documents the wanted rows are of."""
+        arrays = self.arrays()
+        rows = arrays["documents"][kept_rows(arrays["tokens"], self.dropped_ids)]
+        return len(np.unique(rows[: self.wanted_rows]))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the contexts end to end.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,12 @@ class Store:
         Rows per chunk and shard.
     manifest : dict
         The sealed manifest.
+    metadata : dict
+        What a saved SAE tells about its input: model_name, hook_name, context_size.
     """
+
+    truth = None
+    """Nothing is known of the true features of a language model."""
 
     def __init__(self, path: Path, manifest: dict[str, Any], listing: dict[str, Any]) -> None:
         self.folder = path.parent / "store"
@@ -100,12 +106,24 @@ class Store:
         self.mean_norm = float(manifest["mean_norm"])
         self.mean = torch.tensor(manifest["mean"], dtype=torch.float32)
         self.digest = digest_of(path)
+        settings = json.loads(manifest["parameters"])
+        self.metadata: dict[str, str | int | None] = {
+            "model_name": settings["model"]["source"],
+            "hook_name": settings["hook_name"],
+            "context_size": settings.get("context_size"),
+        }
         self._shards: dict[tuple[str, str, int], tuple[Path, np.ndarray]] = {}
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
         """Return raw held-out rows [start, stop), in float32."""
         return self.rows("held_out", start, stop)
+
+    def stream(
+        self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1
+    ) -> TrainingStream:
+        """Return the training batches of a seed (`TrainingStream`)."""
+        return TrainingStream(self, seed, batch_tokens, prefetch=prefetch, read_threads=threads)
 
     def rows(self, split: str, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
         """Return raw rows [start, stop) of a split, in float32.

@@ -111,7 +111,8 @@ def _collect(
     for record in (record for part in parts for record in part["shards"]):
         key = (record["split"], record["shard"])
         if key in found:
-            raise InputError(f"{key[0]} shard {key[1]} is in two parts; delete {cache}/parts")
+            path = shard_path(cache / "store", key[0], "acts", key[1])
+            raise InputError(f"{key[0]} shard {key[1]} is in two parts; {remedy(path)}")
         found[key] = record
     wanted = [(split, shard) for split in SPLITS for shard in range(layout.shards(split))]
     for split, shard in (*wanted, *found):
@@ -186,19 +187,34 @@ def verify(manifest_path: Path | str, depth: Depth) -> Store:
 
 
 def main() -> None:
-    """Verify a cache from the command line."""
+    """Verify a cache, or delete what is damaged of it while nothing runs that uses it."""
     parser = argparse.ArgumentParser(
         prog="python -m correct_l0.sources.language_model.seal", description=main.__doc__
     )
     parser.add_argument("manifest", help="manifest.json in the cache's folder")
     parser.add_argument("--depth", choices=("sizes", "indexes", "checksums"), default="checksums")
+    parser.add_argument("--repair", action="store_true", help="the next run makes it again")
     arguments = parser.parse_args()
+    if arguments.repair:
+        return _repair(Path(arguments.manifest).parent)
     try:
         store = verify(arguments.manifest, arguments.depth)
     except InputError as error:
         sys.exit(f"error: {error}")
     rows = f"{store.n_training:,} training and {store.n_held_out:,} held-out rows"
     print(f"{arguments.manifest}: {rows} of {store.d_in}, {arguments.depth} verified")
+
+
+def _repair(cache: Path) -> None:
+    from correct_l0.sources.language_model.repair import repair
+
+    try:
+        changed = repair(cache)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    for path in changed:
+        print(f"{path}: deleted" if not path.exists() else f"{path}: written anew")
+    print("Run again: what was deleted is made anew." if changed else f"{cache}: nothing damaged")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ class Text(Section):
 class Activations(Section):
     """The activation cache: it belongs to a model, a hook and a text; studies share it by name."""
 
+    kept = True
+
     cache: Name
     """Name of the cache: its folder is `results/activations/<cache>`."""
 

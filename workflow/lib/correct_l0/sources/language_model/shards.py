@@ -133,6 +133,7 @@ def _fill(file: int, offset: int, out: np.ndarray) -> bool:
 
 
 def remedy(path: Path) -> str:
-    """Return what to do about a damaged shard: only damaged shards are computed again."""
-    cache = next((p.parent for p in path.parents if p.name == "store"), path.parent)
-    return f"delete {cache}/manifest.json and {cache}/parts and run again"
+    """Return what to do about a damaged file of a store: only what is damaged is made again."""
+    folders = (path, *path.parents)
+    cache = next((folder.parent for folder in folders if folder.name == "store"), path.parent)
+    return f"`python -m {__package__}.seal {cache}/manifest.json --repair`, then run again"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from correct_l0.errors import DISK_FULL, InputError
 from correct_l0.provenance.manifest import read_manifest, sha256_of, write_json
 from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
-from correct_l0.sources.language_model.shards import shard_path
+from correct_l0.sources.language_model.shards import remedy, shard_path
 
 # bfloat16's NaN as the unsigned integer that holds its bits.
 FILL = {"float32": float("nan"), "float16": float("nan"), "bfloat16": 0x7FC0}
@@ -31,9 +31,10 @@ ZARR_DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": "uint16"}
 
 
 def ensure_store(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> None:
-    """Make the store where there is none; hold an existing one against the layout.
+    """Make the store where there is none; of an existing one, mend the metadata if need be.
 
-    Several jobs may call this at once: the rename succeeds for one of them.
+    Several jobs may call this at once: the rename succeeds for one of them, and the metadata that
+    they may renew is the same.
 
     Parameters
     ----------
@@ -51,22 +52,46 @@ def ensure_store(folder: Path, layout: Layout, provenance: Mapping[str, Any]) ->
         If another store is there already.
     """
     if not folder.exists():
-        made = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(made, ignore_errors=True)
-        try:
-            with full_disk_named(folder.parent):
-                _create(made, layout, provenance)
-            made.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    check_metadata(folder, layout)
-    if zarr.open_group(folder, mode="r").attrs.get("identity") != provenance["identity"]:
+        with _created(folder, layout, provenance) as made:
+            try:
+                made.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+    identity = _identity(folder)
+    if identity not in (None, provenance["identity"]):
         raise InputError(
-            f"{folder} was made with other settings, text or model; delete it and run again"
+            f"{folder}: made with other settings, text or model; delete {folder} and "
+            f"{folder.parent}/parts and run again"
         )
+    try:
+        check_metadata(folder, layout)
+    except InputError:
+        with _created(folder, layout, provenance) as made:
+            for path in made.rglob("zarr.json"):
+                os.replace(path, folder / path.relative_to(made))
+
+
+def _identity(folder: Path) -> str | None:
+    """Return the identity of a store, None where its metadata cannot be read."""
+    try:
+        found = zarr.open_group(folder, mode="r").attrs.get("identity")
+    except Exception:  # Whatever zarr makes of damaged metadata.
+        return None
+    return found if isinstance(found, str) else None
+
+
+@contextmanager
+def _created(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield an empty store beside a folder; what is left of it in the end is deleted."""
+    made = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        with full_disk_named(folder.parent):
+            _create(made, layout, provenance)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _create(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> None:
@@ -93,22 +118,19 @@ def _create(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> None
 
 
 def check_metadata(folder: Path, layout: Layout) -> None:
-    """Hold the metadata of every array against the layout.
+    """Hold the metadata of the store and of every array against the layout.
 
     Raises
     ------
     InputError
-        Naming the first array that differs.
+        Naming the first group or array whose metadata cannot be read or differ.
     """
+    _open(zarr.open_group, folder)
     for split in SPLITS:
+        _open(zarr.open_group, folder / split)
         for column in COLUMNS:
             path = folder / split / column
-            try:
-                array = zarr.open_array(path, mode="r")
-            except (FileNotFoundError, ValueError) as error:
-                raise InputError(
-                    f"{path}: no readable array ({error}); delete {folder} and run again"
-                ) from None
+            array = _open(zarr.open_array, path)
             acts = column == "acts"
             width = (layout.d_in,) if acts else ()
             wanted = (
@@ -121,8 +143,16 @@ def check_metadata(folder: Path, layout: Layout) -> None:
             if found != wanted:
                 raise InputError(
                     f"{path}: shape, shards, chunks and type are {found}, not {wanted}; "
-                    f"delete {folder} and run again"
+                    f"{remedy(path)}"
                 )
+
+
+def _open(function: Callable[..., Any], path: Path) -> Any:
+    try:
+        return function(path, mode="r")
+    except Exception as error:  # Whatever zarr makes of damaged metadata.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: unreadable metadata ({reason}); {remedy(path)}") from None
 
 
 class ShardWriter:
@@ -196,6 +226,8 @@ class ShardWriter:
                 path = shard_path(self.store, split, column, shard)
                 for leftover in path.parent.glob(f"{path.name}.*.partial"):
                     leftover.unlink()
+                # zarr would read what is there, and refuse where that is damaged.
+                path.unlink(missing_ok=True)
                 # One assignment per shard: zarr then writes the file once.
                 array = zarr.open_array(
                     self.store / split / column, mode="r+", config={"write_empty_chunks": True}
@@ -207,6 +239,15 @@ class ShardWriter:
             record = {"identity": self.identity, "rows": stop - start, "files": files, **facts}
             write_json(self._record(split, shard), record)
             return record
+
+    def discard(self, split: str, shard: int) -> list[Path]:
+        """Delete what there is of a shard; return its files."""
+        paths = [self._record(split, shard)]
+        paths += [shard_path(self.store, split, column, shard) for column in COLUMNS]
+        there = [path for path in paths if path.exists()]
+        for path in there:
+            path.unlink()
+        return there
 
     def _record(self, split: str, shard: int) -> Path:
         return self.records / f"{split}_{shard:06d}.json"

@@ -14,7 +14,7 @@ import numpy as np
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, replacing, write_manifest
 from correct_l0.sources.language_model import RECIPE
-from correct_l0.sources.language_model.documents import read_documents, reserved_texts
+from correct_l0.sources.language_model.documents import mend, read_documents, reserved_texts
 from correct_l0.sources.language_model.layout import SPLITS, identity_settings
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.settings import Activations
@@ -67,9 +67,22 @@ def split_of(document: str, seed: int, held_out_fraction: float) -> str:
 
 @dataclass
 class Counts:
-    """What became of the documents."""
+    """What became of the documents.
+
+    Attributes
+    ----------
+    read
+        Documents taken from the source.
+    mended
+        Those of them with half a character, which U+FFFD replaces.
+    repeated, reserved
+        Those left out, as texts that came before and as texts of probing tasks.
+    training, held_out
+        Those that the rows of each split are of.
+    """
 
     read: int = 0
+    mended: int = 0
     repeated: int = 0
     reserved: int = 0
     training: int = 0
@@ -113,6 +126,10 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
             packers[split].add(number, np.asarray(ids, dtype=np.int32))
             number += 1
     _check_enough(a, contexts, counts)
+    counts.training = contexts["training"].used_documents()
+    counts.held_out = contexts["held_out"].used_documents()
+    if counts.mended:
+        print(f"{counts.mended} documents with half a character, which U+FFFD replaces")
     files = _write_arrays(folder, contexts)
     facts = {
         "tokenizer": tokenizer_digest(tokenizer),
@@ -167,7 +184,9 @@ def _assign(
     for document in documents:
         if all(part.full for part in contexts.values()):
             return
+        document, mended = mend(document)
         counts.read += 1
+        counts.mended += mended
         key = hashlib.blake2b(document.encode(), digest_size=12).digest()
         if document in reserved:
             counts.reserved += 1
@@ -177,7 +196,6 @@ def _assign(
             seen.add(key)
             split = split_of(document, a.seed, fraction)
             if not contexts[split].full:
-                setattr(counts, split, getattr(counts, split) + 1)
                 yield split, document
 
 

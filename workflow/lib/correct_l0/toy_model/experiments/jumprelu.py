@@ -12,7 +12,7 @@ from sae_lens.saes.sae import TrainStepInput
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.batchtopk import MAX_NORM
+from correct_l0.saes.engine.batchtopk import MAX_NORM
 from correct_l0.saes.saved import SavedSae
 from correct_l0.toy_model.experiment_settings import JumpRelu
 from correct_l0.toy_model.experiments.training import Experiment, Tables

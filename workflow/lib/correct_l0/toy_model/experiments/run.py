@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from correct_l0.provenance.manifest import write_manifest
-from correct_l0.saes.checkpoint import Interruption
+from correct_l0.saes.training.checkpoint import Interruption
 from correct_l0.toy_model import EXPERIMENT_STAGE
 from correct_l0.toy_model.experiments import RECIPE
 from correct_l0.toy_model.experiments.training import Experiment

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from correct_l0.provenance.manifest import replacing
-from correct_l0.saes.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.settings.base import Section
 from correct_l0.toy_model import experiment_settings
 from correct_l0.toy_model.experiments import RECIPE

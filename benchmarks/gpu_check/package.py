@@ -1,0 +1,166 @@
+"""All that the check takes from this repository: the package, and the benchmarks beside it."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+BENCHMARKS = Path(__file__).parents[1]
+sys.path[:0] = [str(BENCHMARKS.parent / "workflow" / "lib"), str(BENCHMARKS)]
+HAS_PYDANTIC = importlib.util.find_spec("pydantic") is not None
+if not HAS_PYDANTIC:
+    from benchmarks.gpu_check.without_pydantic import stand_in
+
+    stand_in()
+
+from step_inputs import BATCHES, activations, uneven_
+
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
+from correct_l0.metrics.decoder.measure import (
+    POOLED,
+    measure_projections,
+    s_n_dec_table,
+)
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
+from correct_l0.saes.saved import load_saved_sae
+from correct_l0.saes.settings import PointJob, parse_settings
+from correct_l0.saes.training.points import train_points
+
+__all__ = [
+    "BATCHES",
+    "HAS_PYDANTIC",
+    "POOLED",
+    "RESOLUTION_BOUND",
+    "FusedTrainer",
+    "Gradients",
+    "PointJob",
+    "StepOptions",
+    "StepResult",
+    "Weights",
+    "activations",
+    "caching_tools",
+    "copied",
+    "fused_trainer",
+    "import_saelens",
+    "initial_weights",
+    "load_saved_sae",
+    "loss_and_gradients",
+    "mean_absolute_cosine",
+    "measure_projections",
+    "s_n_dec_table",
+    "saelens_step",
+    "selected_of",
+    "settings_json",
+    "train_points",
+    "uneven_",
+]
+
+LR = 1e-4
+
+
+def settings_json(
+    d_sae: int, l0: float, batch_tokens: int, steps: int, precision: str, **training: Any
+) -> str:
+    """Return the settings of a point, as the pipeline hands them to a training job."""
+    shared = {"training_tokens": batch_tokens * steps, "batch_tokens": batch_tokens, "lr": LR}
+    training = {**shared, "precision": precision, **training}
+    return json.dumps({"d_sae": d_sae, "l0": l0, "training": training})
+
+
+def fused_trainer(
+    weights: Weights, l0: float, batch_tokens: int, precision: str, device: str
+) -> FusedTrainer:
+    """Return the pipeline's trainer; the weights, on the CPU, are copied."""
+    text = settings_json(len(weights.b_enc), l0, batch_tokens, 10**6, precision)
+    return FusedTrainer(parse_settings(text), Weights(*(copied(x, device) for x in weights)))
+
+
+def copied(value: torch.Tensor, device: str) -> torch.Tensor:
+    """Return a copy with the same layout in memory."""
+    return value.to(device) if device != "cpu" else value.clone()
+
+
+def selected_of(result: StepResult) -> torch.Tensor:
+    """Return which activations a step selected, (batch, d_sae), on the CPU."""
+    if not isinstance(result.selected, torch.Tensor):
+        raise TypeError("the check asks for a step's dense result and got another")
+    return (result.selected > 0).cpu()
+
+
+def caching_tools() -> SimpleNamespace:
+    """Return what a cache is made with.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where zarr, or pydantic, which a cache's settings need, is not installed.
+    """
+    if not HAS_PYDANTIC:
+        raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+    from correct_l0.provenance.manifest import write_json
+    from correct_l0.sources import open_source
+    from correct_l0.sources.language_model.cache import cache_job
+    from correct_l0.sources.language_model.checks import cache_record
+    from correct_l0.sources.language_model.language_model import LanguageModel
+    from correct_l0.sources.language_model.layout import Layout, job_windows
+    from correct_l0.sources.language_model.seal import seal
+    from correct_l0.sources.language_model.settings import Activations
+    from correct_l0.sources.language_model.text import stage_text
+
+    class Reader(LanguageModel):
+        """The pipeline's reader of contexts, over a model that is there already."""
+
+        def __init__(self, model: Any) -> None:
+            self.read = model.read  # type: ignore[method-assign]
+
+    return SimpleNamespace(
+        Activations=Activations,
+        Layout=Layout,
+        cache_job=cache_job,
+        cache_record=cache_record,
+        job_windows=job_windows,
+        reader=Reader,
+        seal=seal,
+        stage_text=stage_text,
+        open_source=open_source,
+        write_json=write_json,
+    )
+
+
+def import_saelens() -> None:
+    """Import SAELens' trainer.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where SAELens, or something that it imports, is not installed.
+    """
+    importlib.import_module("sae_lens.training.sae_trainer")
+
+
+def saelens_step(
+    weights: Weights, l0: float, batch_tokens: int, device: str, *, autocast: bool, compiled: bool
+) -> Any:
+    """Return the step of SAELens' trainer from the same weights."""
+    import saelens_trainer
+
+    d_sae, d_in = weights.W_dec.shape
+    torch.manual_seed(0)
+    with torch.device(device):
+        sae = saelens_trainer.batchtopk(d_in, d_sae, l0, device=device)
+    with torch.no_grad():
+        for name, value in weights._asdict().items():
+            getattr(sae, name).copy_(value)
+    if compiled:
+        sae.training_forward_pass = torch.compile(sae.training_forward_pass)
+    made = saelens_trainer.trainer(sae, batch_tokens, 10**6, LR, device=device, autocast=autocast)
+    return saelens_trainer.step_of(made)

@@ -1,0 +1,168 @@
+"""Part 3: a study at the paper's shapes, on a language model with random weights."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.gpu_check import package
+from benchmarks.gpu_check.language_model import Model, cache, random_contexts
+from benchmarks.gpu_check.measuring import median_seconds, peak_gb, reset_peak, seconds_of
+from benchmarks.gpu_check.memory_store import MemoryBatches, MemoryStore
+from benchmarks.gpu_check.rows import Report
+from benchmarks.gpu_check.shapes import Shapes
+
+FORWARD_S = 30.0
+"""Seconds of bare forward passes that caching may be worth; it takes up to twice as long."""
+BARE = 4
+"""Batches of the forward pass alone."""
+CACHING, WAITING, PRODUCTS = 0.6, 0.05, 2.5
+"""Aims: caching's share of the bare forward's speed; share of a group's time spent waiting for
+data; time of s_n^dec in matrix products."""
+PRECISION = "reduced"
+
+
+def run(report: Report, shapes: Shapes, device: str) -> None:
+    """Report the tokens per s of each part of a study."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        store = batches = None
+        with report.trying("language model"):
+            store, batches = activations(report, shapes, place, device)
+        if store is None or batches is None:
+            store = made_up(report, shapes)
+            batches = MemoryBatches(store, shapes.batch_tokens)
+        jobs: list[package.PointJob] = []
+        with report.trying("group of SAEs"):
+            jobs = train(report, shapes, store, batches, place, device)
+        for job in jobs[:1]:
+            with report.trying("decoder metrics"):
+                project(report, shapes, store, job, device)
+
+
+def activations(report: Report, shapes: Shapes, folder: Path, device: str) -> tuple[Any, Any]:
+    """Report the language model's speed alone and in caching; return a store and its batches."""
+    started = time.perf_counter()
+    model = Model(shapes, device)
+    report.measured("language model built", time.perf_counter() - started, "s")
+    tokens = random_contexts(shapes, model.vocabulary, 0)
+    mask = torch.ones_like(tokens)
+    model.read(tokens, mask)
+    reset_peak(device)
+    seconds = seconds_of(lambda: [model.read(tokens, mask) for _ in range(BARE)], device)
+    alone = BARE * tokens.numel() / seconds
+    report.measured(f"forward alone, {model.layers} layers, bfloat16", alone, "tokens/s")
+    peak = peak_gb(device)
+    if peak is not None:
+        report.measured("forward: peak memory", peak, "GB")
+    cached = affordable(shapes.cached_tokens, alone, shapes.batch_tokens)
+    if cached < shapes.cached_tokens:
+        report.skipped("tokens beyond", f"{cached} tokens fill the time of caching")
+    with report.trying("caching on disk"):
+        store, batches, caching_s, sealing_s = cache(shapes, model, cached, folder)
+        rate = (cached + shapes.held_out_tokens) / caching_s
+        report.measured("caching on disk", rate, "tokens/s", f"{cached} tokens")
+        report.target("caching / forward alone", rate / alone, "", at_least=CACHING)
+        report.measured("sealing", sealing_s, "s")
+        return store, batches
+    store = in_memory(report, shapes, model, cached)
+    return store, MemoryBatches(store, shapes.batch_tokens)
+
+
+def affordable(tokens: int, tokens_per_s: float, batch_tokens: int) -> int:
+    """Return how many tokens to cache: those asked for, or what `FORWARD_S` allows, in eighths.
+
+    At least eight batches, so that a training has some.
+
+    Examples
+    --------
+    >>> affordable(2**21, 1e6, 4096), affordable(2**21, 1e4, 4096)
+    (2097152, 294912)
+    """
+    eighth = 8 * batch_tokens
+    allowed = int(tokens_per_s * FORWARD_S) // eighth * eighth
+    return max(eighth, min(tokens, allowed))
+
+
+def in_memory(report: Report, shapes: Shapes, model: Model, tokens: int) -> MemoryStore:
+    """Report the language model's speed where its activations are kept in the host's memory."""
+    wanted = tokens + shapes.held_out_tokens
+    rows = torch.empty(wanted, shapes.d_in, dtype=torch.bfloat16)
+    started, done, batch = time.perf_counter(), 0, 0
+    while done < wanted:
+        contexts = random_contexts(shapes, model.vocabulary, batch)
+        part = model.read(contexts, torch.ones_like(contexts)).flatten(0, 1)[: wanted - done]
+        rows[done : done + len(part)] = part.cpu()
+        done, batch = done + len(part), batch + 1
+    rate = done / (time.perf_counter() - started)
+    report.measured("forward, kept in memory", rate, "tokens/s", f"{done} tokens")
+    return MemoryStore(rows, shapes.held_out_tokens)
+
+
+def made_up(report: Report, shapes: Shapes) -> MemoryStore:
+    """Return a store of random activations, where there is no language model."""
+    mixed = package.activations(shapes.d_in, shapes.batch_tokens, "cpu")
+    count = shapes.held_out_tokens // shapes.batch_tokens + 4
+    rows = torch.cat([mixed[i % len(mixed)] for i in range(count)])
+    report.measured("activations made up instead", len(rows), "tokens")
+    return MemoryStore(rows, shapes.held_out_tokens)
+
+
+def train(
+    report: Report, shapes: Shapes, store: Any, batches: Any, folder: Path, device: str
+) -> list[package.PointJob]:
+    """Report what a group of SAEs costs, from the manifests that the pipeline writes."""
+    steps, batch_tokens = shapes.study_steps, shapes.batch_tokens
+    jobs = [
+        package.PointJob(
+            folder / str(l0),
+            package.settings_json(shapes.d_sae, l0, batch_tokens, steps, PRECISION),
+            seed=0,
+        )
+        for l0 in shapes.step_l0
+    ]
+    reset_peak(device)
+    started = time.perf_counter()
+    for failure in package.train_points(store, batches, jobs, device=device).values():
+        raise failure
+    whole = time.perf_counter() - started
+    manifests = [json.loads((job.folder / "manifest.json").read_text()) for job in jobs]
+    training = sum(manifest["wall_s"] for manifest in manifests)
+    waiting = sum(m["data_wait_fraction"] * m["wall_s"] for m in manifests) / training
+    for job, manifest in zip(jobs, manifests, strict=True):
+        what = f"SAE of L0 {job.folder.name} in a group of {len(jobs)}"
+        fvu = f"fvu {manifest['fvu']:.3g} after {steps} steps"
+        report.measured(what, manifest["tokens_per_s"], "tokens/s", fvu)
+    tokens = steps * batch_tokens * len(jobs)
+    report.measured("group, all its SAEs", tokens / training, "tokens/s")
+    report.target("group: host's time waiting for data", waiting, "", at_most=WAITING)
+    report.measured("group: start, calibration, saving", whole - training, "s")
+    peak = peak_gb(device)
+    if peak is not None:
+        report.measured("group: peak memory", peak, "GB")
+    return jobs
+
+
+@torch.no_grad()
+def project(report: Report, shapes: Shapes, store: Any, job: package.PointJob, device: str) -> None:
+    """Report what the decoder metrics of one SAE cost."""
+    sae = package.load_saved_sae(job.folder / "sae", device)
+    scale = store.d_in**0.5 / store.mean_norm
+    size = shapes.batch_tokens
+    batches = [store.held_out(i, i + size) for i in range(0, store.n_held_out, size)]
+
+    def measure(some: list[torch.Tensor]) -> Any:
+        return package.measure_projections(some, sae.W_dec, sae.b_dec, scale, shapes.projected_n)
+
+    measure(batches[:1])
+    seconds = seconds_of(lambda: measure(batches), device) / len(batches)
+    report.measured(f"s_n^dec at {len(shapes.projected_n)} n", size / seconds, "tokens/s")
+    x = batches[0].to(device)
+    product = median_seconds(lambda: x @ sae.W_dec.T, 5, device)
+    report.target("s_n^dec / its product", seconds / product, "", at_most=PRODUCTS)
+    c_dec = median_seconds(lambda: package.mean_absolute_cosine(sae.W_dec), 2, device)
+    report.measured("c_dec", c_dec, "s")

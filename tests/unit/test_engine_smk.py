@@ -1,0 +1,48 @@
+"""Snakemake's private parts: in one file, and of the version that it was checked with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+
+from snakemake import api
+from snakemake.dag import DAG
+from snakemake.jobs import Job
+from snakemake.scheduling.job_scheduler import JobScheduler
+from workflow_runs import ROOT
+
+ENGINE = ROOT / "workflow" / "rules" / "engine.smk"
+PRIVATE = re.compile(r"\bworkflow\.(?!basedir\b)(\w+)")
+
+
+def code_of(path):
+    """Return a file's text without comments and strings."""
+    return re.sub(r"#.*|\"[^\"\n]*\"", "", path.read_text())
+
+
+def test_the_version_is_the_one_checked():
+    (checked,) = re.findall(r'^CHECKED_WITH = "(.*)"$', ENGINE.read_text(), re.MULTILINE)
+    found = importlib.metadata.version("snakemake")
+    assert found.rpartition(".")[0] == checked, (
+        f"Snakemake is {found}, but {ENGINE.name} was checked with {checked}: run "
+        "tests/workflow/test_stale.py and test_groups.py, then change CHECKED_WITH"
+    )
+
+
+def test_they_are_used_in_one_file():
+    files = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
+    files += (ROOT / "workflow").rglob("*.py")
+    users = {path.name for path in files if PRIVATE.search(code_of(path))}
+    assert users == {ENGINE.name}
+
+
+def test_they_are_there():
+    used = {*PRIVATE.findall(code_of(ENGINE))}
+    assert used == {"dag", "scheduler", "is_main_process", "overwrite_configfiles", "rules"}
+    of_workflow = used - {"dag", "scheduler"}
+    assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_workflow)
+    of_dag = {*re.findall(r"workflow\.dag\.(\w+)", ENGINE.read_text())}
+    assert of_dag == {"forcefiles", "targetfiles", "targetrules"}
+    assert of_dag <= {*DAG.__init__.__code__.co_names}
+    assert "failed" in JobScheduler.__init__.__code__.co_names
+    assert callable(Job.is_group)

@@ -1,0 +1,281 @@
+"""The check of a GPU, on a CPU: it runs, with and without its packages, and it can fail."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+ABSENT = ("pydantic", "zarr", "sae_lens", "transformer_lens", "snakemake", "datasets", "zstandard")
+"""What a bare GPU machine lacks."""
+HIDE = f"""
+from importlib.machinery import PathFinder
+
+found = PathFinder.find_spec
+
+
+@staticmethod
+def find_spec(name, path=None, target=None):
+    return None if name.split(".")[0] in {ABSENT} else found(name, path, target)
+
+
+PathFinder.find_spec = find_spec
+"""
+MODULES = ("floors", "measuring", "reference", "rows", "correctness", "study")
+
+
+@pytest.fixture(autouse=True)
+def repository_root(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def module(name):
+    return importlib.import_module(f"benchmarks.gpu_check.{name}")
+
+
+def check(folder, *parts, hidden=False, arguments=("--device", "cpu", "--small")):
+    """Run the check; return its exit status, what it printed and its rows."""
+    folder.mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if hidden:
+        (folder / "sitecustomize.py").write_text(HIDE)
+        environment["PYTHONPATH"] = str(folder)
+    out = folder / "table.csv"
+    command = [sys.executable, "-m", "benchmarks.gpu_check", *arguments, "--out", str(out), *parts]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    rows = list(csv.DictReader(out.open())) if out.exists() else []
+    return done.returncode, done.stdout + done.stderr, rows
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(module(name)).failed == 0
+
+
+def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
+    parts = ("correctness", "steps", "study", "utilisation")
+    status, printed, rows = check(tmp_path / "run", hidden=True)
+    assert status == 0, printed
+    assert {row["part"] for row in rows} == set(parts)
+    assert "not installed: pydantic" in printed
+    skipped = {row["what"]: row["note"] for row in rows if row["verdict"] == "skipped"}
+    assert skipped == {
+        "step, SAELens": "package sae_lens is not installed",
+        "caching on disk": "package pydantic is not installed",
+    }
+    assert all(row["device"].startswith("CPU") and "torch" in row["versions"] for row in rows)
+    checked = [row for row in rows if row["verdict"] == "ok"]
+    for case in ("random", "dead latents", "ties", "zeros"):
+        for precision in ("float32", "reduced"):
+            for l0 in (8, 50, 200, 1000):
+                start = f"step, {case}, {precision}, L0 {l0}: "
+                assert sum(row["what"].startswith(start) for row in checked) == 2
+    names = {row["what"] for row in rows}
+    assert {"SAEs with other bits in a group, float32", "c_dec, relative"} <= names
+    assert {"group, all its SAEs", "forward, kept in memory", "group of 4: device waits"} <= names
+
+
+def test_where_packages_are_the_rival_and_the_cache_on_disk_are_measured(tmp_path):
+    status, printed, rows = check(tmp_path / "run", "steps", "study")
+    assert status == 0, printed
+    values = {row["what"]: row["value"] for row in rows if row["value"]}
+    for l0 in (20, 50, 200, 500):
+        ours, theirs = (float(values[f"step, {s}, L0 {l0}"]) for s in ("ours, reduced", "SAELens"))
+        assert float(values[f"SAELens / ours, L0 {l0}"]) == pytest.approx(theirs / ours, rel=1e-4)
+    alone = float(values["forward alone, 2 layers, bfloat16"])
+    share = float(values["caching on disk"]) / alone
+    assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
+
+
+def test_without_a_gpu_the_check_fails_and_says_why(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    status, printed, rows = check(tmp_path / "run", "steps", arguments=())
+    assert status == 1
+    assert [row["verdict"] for row in rows] == ["ERROR"]
+    assert "sees no CUDA device; install a build for CUDA" in printed
+
+
+def test_the_arguments_are_checked(tmp_path):
+    status, printed, _ = check(tmp_path / "a", "speed")
+    assert status == 2
+    assert "no part 'speed'; there are correctness, steps, study, utilisation" in printed
+    status, printed, _ = check(tmp_path / "b", arguments=("--wheels", str(tmp_path)))
+    assert status == 2
+    assert f"no wheel in {tmp_path}; name a folder that holds *.whl files" in printed
+
+
+def test_wheels_are_found_by_the_parts_and_not_installed(tmp_path):
+    """A wheel is a zip file: one module, and what pip asks for."""
+    about = "carried-1.0.dist-info"
+    with zipfile.ZipFile(tmp_path / "carried-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried.py", "answer = 42\n")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: carried\nVersion: 1.0\n")
+        tag = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tag)
+        wheel.writestr(f"{about}/RECORD", f"carried.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n")
+    environment = module("__main__").environment_with(tmp_path, str(tmp_path))
+    command = [sys.executable, "-c", "import carried; print(carried.answer)"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "42\n"
+    assert importlib.util.find_spec("carried") is None
+
+
+def test_the_list_of_wheels_names_locked_packages():
+    names = (ROOT / "benchmarks" / "gpu_check" / "wheels.txt").read_text().split()
+    lock = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+    assert [sum(line.startswith(name[1:]) for line in lock) for name in names] == [1] * 29
+
+
+def test_the_floor_is_that_of_the_paper_s_shape():
+    floors = module("floors")
+    rates = floors.Rates(790e12, 3e12)
+    # 2 * 4096 * 2304 * 32768 / 790e12 s, and 28 * 2 * 2304 * 32768 / 3e12 s.
+    floor = floors.step_floor(2304, 32768, 4096, 50, rates)
+    assert floor.encoder == pytest.approx(0.7829, abs=1e-4)
+    assert floor.adam == pytest.approx(1.4093, abs=1e-4)
+    # 4 * 50 * 4096 rows of 2304 * 2 bytes / 3e12 s.
+    assert (floor.others, floor.pre_acts, floor.sparse) == (
+        pytest.approx(1.2583, abs=1e-4),
+        0,
+        True,
+    )
+    floor = floors.step_floor(2304, 32768, 4096, 200, rates)
+    # 4 products, and 8 * 4096 * 32768 bytes / 3e12 s.
+    assert (floor.others, floor.sparse) == (pytest.approx(3.1315, abs=1e-4), False)
+    assert floor.pre_acts == pytest.approx(0.3579, abs=1e-4)
+    assert floor.ms == pytest.approx(0.7829 + 3.1315 + 1.4093 + 0.3579, abs=3e-4)
+
+
+def test_the_selection_is_that_of_a_stable_sort():
+    reference = module("reference")
+    acts = torch.randint(-3, 4, (7, 9), generator=torch.Generator().manual_seed(0)).double()
+    order = acts.view(-1).sort(descending=True, stable=True).indices
+    for count in range(1, 64):
+        expected = torch.zeros(63, dtype=torch.bool)
+        expected[order[:count]] = True
+        expected &= acts.view(-1) > 0
+        assert torch.equal(reference.selection(acts, count), expected.view_as(acts))
+
+
+def rows_of(text):
+    return {row["what"]: row["verdict"] for row in map(json.loads, text.splitlines())}
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "W_dec", "loss", "selection", "bits"])
+def test_a_wrong_step_fails(wrong, monkeypatch):
+    correctness = module("correctness")
+    package, right = correctness.package, correctness.package.loss_and_gradients
+    calls = []
+
+    def step(*arguments):
+        loss, result, gradients = right(*arguments)
+        calls.append(loss)
+        if wrong == "W_dec":
+            gradients.W_dec.mul_(1.01)
+        if wrong == "loss":
+            loss = loss * 1.01
+        if wrong == "selection":
+            result.selected[result.selected == result.selected.max()] = 0
+        if wrong == "bits" and len(calls) > 1:
+            gradients.b_enc[0] += 1e-9
+        return loss, result, gradients
+
+    monkeypatch.setattr(package, "loss_and_gradients", step)
+    stream = io.StringIO()
+    case = correctness.random_case(8, 40, 16)
+    report = module("rows").Report("correctness", stream)
+    correctness.check_steps(report, "random", case, (4,), ("float32",), "cpu")
+    verdicts = rows_of(stream.getvalue())
+    numbers = verdicts["step, random, float32, L0 4: loss and gradients"]
+    assert numbers == ("FAILED" if wrong in ("W_dec", "loss", "selection") else "ok")
+    chosen = verdicts["step, random, float32, L0 4: wrongly selected"]
+    assert chosen == ("FAILED" if wrong == "selection" else "ok")
+    repeated = verdicts["step, random, float32: other bits when repeated"]
+    assert repeated == ("FAILED" if wrong == "bits" else "ok")
+
+
+def test_nan_is_never_right():
+    stream = io.StringIO()
+    report = module("rows").Report("correctness", stream)
+    report.must("a", float("nan"), "", 1)
+    report.target("b", float("nan"), "", at_least=1)
+    assert rows_of(stream.getvalue()) == {"a": "FAILED", "b": "below target"}
+
+
+def test_an_error_or_a_missing_package_ends_one_number_only(capsys):
+    stream = io.StringIO()
+    report = module("rows").Report("steps", stream)
+    with report.trying("a"):
+        raise RuntimeError("out of memory\nmore")
+    with report.trying("b"):
+        importlib.import_module("no_such_package.inside")
+    rows = list(map(json.loads, stream.getvalue().splitlines()))
+    assert [(row["verdict"], row["note"]) for row in rows] == [
+        ("ERROR", "RuntimeError: out of memory"),
+        ("skipped", "package no_such_package is not installed"),
+    ]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_part_that_takes_too_long_is_ended_and_reported(monkeypatch):
+    main = module("__main__")
+    monkeypatch.setitem(main.LIMITS_S, "correctness", 0.5)
+    options = SimpleNamespace(device="cpu", small=True)
+    rows = list(main.run_part("correctness", options, {**os.environ}, {}))
+    assert (rows[-1].verdict, rows[-1].note) == ("ERROR", "over 0.5 s")
+
+
+def test_the_parts_together_take_less_than_eight_minutes():
+    assert sum(module("__main__").LIMITS_S.values()) < 480
+
+
+def test_the_stand_in_s_settings_are_those_of_pydantic():
+    """In processes of their own: which pydantic is there is found out at the first import."""
+    code = (
+        "import json, sys\n"
+        "sys.path[:0] = [{root!r}, {lib!r}]\n"
+        "if {hidden}:\n"
+        "    from benchmarks.gpu_check.without_pydantic import stand_in\n"
+        "    stand_in()\n"
+        "from correct_l0.saes.settings import parse_settings\n"
+        'text = \'{{"d_sae": 8, "l0": 2, "training": {{"lr": 0.1, "training_tokens": 10000}}}}\'\n'
+        "found = parse_settings(text).training\n"
+        "names = sorted(set(type(found).__annotations__))\n"
+        "print(names, [getattr(found, name) for name in names], found.steps)\n"
+    )
+    printed = [
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                code.format(root=str(ROOT), lib=str(ROOT / "workflow" / "lib"), hidden=hidden),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hidden in (False, True)
+    ]
+    assert "'batch_tokens'" in printed[0] and printed[0].endswith("2\n")
+    assert printed[0] == printed[1]
+
+
+def test_precisions_are_the_pipeline_s():
+    from correct_l0.saes.training.train import PRECISIONS
+
+    assert module("measuring").PRECISIONS == PRECISIONS

@@ -1,0 +1,80 @@
+"""The one table of stages against the rules of the workflow."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from workflow_runs import ROOT, run_snakemake, tiny_config
+
+from correct_l0.provenance import stale
+from correct_l0.stages import BY_RULE, OF_POINT, OF_REPORT, STAGES
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
+from correct_l0.why.preflight import phases
+
+RULE_FILES = [p for p in (ROOT / "workflow/rules").glob("*.smk") if not p.name.startswith("toy_")]
+
+
+def test_the_rules_are_those_of_the_workflow():
+    text = "".join(path.read_text() for path in RULE_FILES)
+    assert sorted(re.findall(r"^rule (\w+):", text, re.MULTILINE)) == sorted(BY_RULE)
+    assert len(BY_RULE) == len(STAGES)
+    for name in BY_RULE:
+        for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"', f'recipe("{name}")'):
+            assert text.count(named) == 1, named
+
+
+def test_what_comes_before_is_what_the_rules_read(tmp_path):
+    config = tiny_config()
+    config["saes"]["points_per_job"] = 4
+    run = run_snakemake(tmp_path, "--rulegraph", config=config)
+    assert run.returncode == 0, run.stderr[-3000:]
+    name = dict(re.findall(r'(\d+)\[label = "(\w+)"', run.stdout))
+    edges = {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", run.stdout)}
+    wanted = {(before, stage.rule) for stage in STAGES for before in stage.after}
+    assert {edge for edge in edges if edge[1] != "all"} == wanted
+
+
+def test_the_order_is_that_of_the_work():
+    order = list(BY_RULE)
+    for stage in STAGES:
+        assert all(order.index(before) < order.index(stage.rule) for before in stage.after)
+
+
+def test_what_runs_at_the_same_time():
+    assert phases() == [
+        {"stage_text"},
+        {"cache_activations", "cache_probing_activations"},
+        {"seal_activations"},
+        {"train_points"},
+        {"train_sae", "project_decoder", "probe_sae", "probe_baselines"},
+        {"gather_tables"},
+        {"read_curves"},
+        {"plot_figures"},
+        {"write_report"},
+    ]
+
+
+def declared(rule: str) -> str:
+    """Return the text of a rule's outputs, the study's folder and one point filled in."""
+    text = "".join(path.read_text() for path in RULE_FILES)
+    block = text.split(f"\nrule {rule}:")[1].split("output:")[1].split("log:")[0]
+    return block.replace("{RESULTS}/", "").replace("{{l0}}", "4").replace("{{seed}}", "0")
+
+
+def test_results_are_outputs_of_their_rules():
+    plan = Plan(parse_config(tiny_config()))
+    for stage in (*OF_POINT, *OF_REPORT, BY_RULE["probe_baselines"]):
+        path = stage.result_of(plan, {"l0": "4", "seed": 0})
+        assert f'"{path.relative_to(plan.results)}"' in declared(stage.rule)
+
+
+@pytest.mark.parametrize("module", ["correct_l0.stages", stale.__name__])
+def test_nothing_heavy_is_imported(module):
+    heavy = {"torch", "pandas", "numpy", "zarr", "transformers", "sae_lens", "sklearn"}
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

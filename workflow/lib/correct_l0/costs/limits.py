@@ -1,0 +1,82 @@
+"""Seconds, memory and limits of a stage's jobs: what is given to a cluster and told by `make why`.
+
+Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+
+from correct_l0.costs import throughputs as stated
+from correct_l0.costs.estimates import MIB, device_of, points_per_job, train_s
+from correct_l0.stages import BY_RULE
+from correct_l0.study.config import Config
+from correct_l0.study.groups import split_labels
+
+
+def _device(rule: str, study: Config) -> str:
+    """Return where a stage's jobs run: the study's device, or a core."""
+    return device_of(study) if BY_RULE[rule].on_device else "cpu"
+
+
+def start_s(rule: str, study: Config) -> float:
+    """Return the seconds until a job begins its work."""
+    return stated.THROUGHPUT[_device(rule, study)].start_s
+
+
+def work_s(rule: str, study: Config, l0: float | str | None = None) -> float:
+    """Return the estimated seconds of one job's work; see `seconds`."""
+    if BY_RULE[rule].trains and l0 is None:
+        longest = max(study.saes.l0, key=lambda each: train_s(study, each))
+        points: tuple[float, ...] = (longest,) * members(rule, study)
+    else:
+        points = tuple(map(float, split_labels(str(l0 or 0))))
+    return BY_RULE[rule].seconds(study, points)
+
+
+def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
+    """Return the estimated seconds of one job, its start included.
+
+    Parameters
+    ----------
+    rule
+        Name of the Snakemake rule.
+    study
+        The configuration.
+    l0
+        Target L0 of the point, for `train_sae`, or those of a group (`groups.Group.l0s`), for
+        `train_points`; unset: what takes longest.
+    """
+    return start_s(rule, study) + work_s(rule, study, l0)
+
+
+def members(rule: str, study: Config, l0: float | str | None = None) -> int:
+    """Return how many SAEs a job trains, for a group unnamed the most it may."""
+    if l0 is None:
+        return points_per_job(study) if BY_RULE[rule].of == "group" else 1
+    return len(split_labels(str(l0)))
+
+
+def runtime_min(
+    rule: str,
+    study: Config,
+    attempt: int = 1,
+    l0: float | str | None = None,
+    *,
+    in_group: bool = False,
+) -> int:
+    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor.
+
+    An SAE that was trained `in_group` takes the floor: time to redo, alone, what its last
+    checkpoint does not hold, where the group failed.
+    """
+    floor = stated.FLOOR_MIN if BY_RULE[rule].grows else stated.SMALL_FLOOR_MIN
+    takes = 0.0 if in_group else seconds(rule, study, l0)
+    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
+
+
+def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) -> int:
+    """Return the host memory of a job in MB; it grows by half with each attempt."""
+    held = BY_RULE[rule].host_bytes(study, members(rule, study, l0)) / MIB
+    libraries = stated.LIBRARIES_MB[_device(rule, study)]
+    return math.ceil((libraries + held) * stated.MEMORY_GROWTH ** (attempt - 1))

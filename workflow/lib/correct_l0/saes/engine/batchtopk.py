@@ -1,0 +1,198 @@
+"""A BatchTopK SAE in training: its weights, its Adam and its dead latents.
+
+The numbers are those of SAELens' trainer, whose import takes longer than all others of a training
+job together: `engine: saelens` is the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.workspace import Gradients, Workspace
+from correct_l0.saes.settings import SaeSettings
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+"""Adam's constants: SAELens' and torch's defaults."""
+MAX_NORM = 1.0
+"""Longest gradient, over all weights, beyond which it is scaled down."""
+DECODER_NORM = 0.1
+"""Norm of the decoder's rows at the start."""
+
+
+class Weights(NamedTuple):
+    """The weights of an SAE, in the order in which SAELens sums their gradients' norms."""
+
+    b_dec: Float[Tensor, " d_in"]
+    W_dec: Float[Tensor, "d_sae d_in"]
+    W_enc: Float[Tensor, "d_in d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+
+
+class Losses(NamedTuple):
+    """What is kept of a training step: losses per token in training units, and the batch's L0."""
+
+    mse_loss: Float[Tensor, ""]
+    aux_loss: Float[Tensor, ""]
+    loss: Float[Tensor, ""]
+    l0: float | Float[Tensor, ""]
+
+
+def initial_decoder(d_in: int, d_sae: int, seed: int) -> Float[Tensor, "d_sae d_in"]:
+    """Return a new decoder on the CPU: rows of norm 0.1, entries uniformly distributed before.
+
+    A function of the seed, not of L0, and bit by bit SAELens'.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    W_dec = torch.empty(d_sae, d_in)
+    torch.nn.init.kaiming_uniform_(W_dec, generator=generator)
+    return W_dec.div_(W_dec.norm(dim=-1, keepdim=True)).mul_(DECODER_NORM)
+
+
+def initial_weights(d_in: int, d_sae: int, seed: int) -> Weights:
+    """Return new weights on the CPU: the encoder is the decoder's transpose, the biases are zero.
+
+    The encoder lies in memory as its transpose does: the layout of its gradient in a sparse step.
+
+    Examples
+    --------
+    >>> weights = initial_weights(3, 5, seed=0)
+    >>> torch.equal(weights.W_enc, weights.W_dec.T), weights.W_dec.norm(dim=1)
+    (True, tensor([0.1000, 0.1000, 0.1000, 0.1000, 0.1000]))
+    """
+    W_dec = initial_decoder(d_in, d_sae, seed)
+    return Weights(torch.zeros(d_in), W_dec, W_dec.clone().T, torch.zeros(d_sae))
+
+
+class FusedTrainer:
+    """Trains one SAE with this project's training step.
+
+    Parameters
+    ----------
+    settings
+        Of the point.
+    weights
+        Initial weights, on the device to train on; changed in place.
+    work
+        Memory, of use within a step only: trainers that take turns can share it.
+
+    Attributes
+    ----------
+    weights : Weights
+        The SAE, in training units.
+    n_steps : int
+        Steps done.
+    since_fired : Float[Tensor, "d_sae"]
+        Steps since each latent fired.
+    guess : float or None
+        Smallest activation selected in the last step: where the next one is looked for. No effect
+        on the result.
+    """
+
+    def __init__(
+        self, settings: SaeSettings, weights: Weights, work: Workspace | None = None
+    ) -> None:
+        self.settings = settings
+        self.weights = weights
+        self.n_steps = 0
+        self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
+        self.guess: float | None = None
+        self._rates = learning_rates(settings)
+        self._work = work or Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
+        self._means = [torch.zeros_like(value) for value in _in_memory(weights)]
+        self._squares = [torch.zeros_like(value) for value in _in_memory(weights)]
+        self._counts = [torch.zeros((), device=value.device) for value in weights]
+        self._none_dead_before = 0
+
+    def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
+        """Train on a batch in training units, at a target L0; None: the point's."""
+        training, l0 = self.settings.training, self.settings.l0 if l0 is None else l0
+        options = StepOptions(
+            count=int(l0 * len(sae_in)),
+            guess=self.guess,
+            dead=self._dead(),
+            aux_coefficient=training.aux_loss_coefficient,
+            sparse=self._sparse(sae_in, l0),
+        )
+        b_dec, W_dec, W_enc, b_enc = self.weights
+        loss, result, _ = loss_and_gradients(
+            sae_in, W_enc, b_enc, W_dec, b_dec, options, self._work
+        )
+        self.guess = result.smallest
+        self.since_fired += 1
+        self.since_fired.masked_fill_(result.fired, 0)
+        self._update()
+        self.n_steps += 1
+        return Losses(result.mse_loss, result.aux_loss, loss, result.kept / len(sae_in))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        return {
+            "weights": list(self.weights),
+            "means": self._means,
+            "squares": self._squares,
+            "counts": self._counts,
+            "since_fired": self.since_fired,
+            "n_steps": self.n_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        pairs = [
+            *zip(self.weights, state["weights"], strict=True),
+            *zip(self._means, state["means"], strict=True),
+            *zip(self._squares, state["squares"], strict=True),
+            *zip(self._counts, state["counts"], strict=True),
+            (self.since_fired, state["since_fired"]),
+        ]
+        for value, saved in pairs:
+            value.copy_(saved)
+        self.n_steps = state["n_steps"]
+        self._none_dead_before = 0
+
+    def _sparse(self, sae_in: Tensor, l0: float) -> bool:
+        share = l0 / self.settings.d_sae
+        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in)
+
+    def _dead(self) -> Int[Tensor, " n_dead"] | None:
+        """Return the latents that have not fired for longer than the window; None: there is none.
+
+        Looked up only from the step on at which one can be dead: on CUDA each look waits for the
+        device.
+        """
+        window = self.settings.training.dead_feature_window
+        if self.n_steps < self._none_dead_before:
+            return None
+        dead = (self.since_fired > window).nonzero().view(-1)
+        if len(dead):
+            return dead
+        self._none_dead_before = self.n_steps + window + 1 - int(self.since_fired.max())
+        return None
+
+    def _update(self) -> None:
+        """Clip the gradients and update the weights by Adam, in one pass over each.
+
+        The kernel itself: what `torch.optim.Adam` does around it imports torch's compiler, as slow
+        as torch itself, and takes longer than the kernel where an SAE is small.
+        """
+        gradients = _in_memory(self._work.gradients)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_add_(self._counts, 1)
+        torch._fused_adam_(
+            _in_memory(self.weights), gradients, self._means, self._squares, [], self._counts,
+            grad_scale=norm.add_(1e-6).div_(MAX_NORM).clamp_(min=1).float(),
+            amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+            lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
+        )  # fmt: skip
+
+
+def _in_memory(weights: Weights | Gradients) -> list[Tensor]:
+    """Return them as they lie in memory, W_enc as its transpose: Adam is slow on other layouts."""
+    return [weights.b_dec, weights.W_dec, weights.W_enc.T, weights.b_enc]

@@ -1,0 +1,292 @@
+"""Each stage of a study once, as data: what it is called, what it follows, what it costs.
+
+A stage is one Snakemake rule. Costs, provenance, `make why` and the tests read this table; a new
+rule is a row here and a `.smk` file. Imported whenever Snakemake parses the workflow, so nothing
+heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from correct_l0 import report, saes
+from correct_l0.costs import estimates, throughputs
+from correct_l0.metrics import decoder, probing, recovery, stability
+from correct_l0.report.settings import report_settings
+from correct_l0.sources import language_model, synthetic
+from correct_l0.study.config import Config
+from correct_l0.study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a study.
+
+    Attributes
+    ----------
+    rule
+        Name of its Snakemake rule, and of the stage in its manifests.
+    of
+        What one job is about: the source, a group of points, one point, one L0 with all its seeds,
+        the whole study, or its report.
+    title
+        What `make why` calls its jobs.
+    called
+        What `make why` calls its result, where others follow from it.
+    after
+        The rules whose results it reads, what concerns it most first.
+    seconds
+        Estimated seconds of one job's work; of a training, of the SAEs with these L0.
+    room
+        What `provenance` calls its result; a point's is in the folder of that name.
+    recipe
+        The `RECIPE` of its room.
+    settings
+        The settings its numbers depend on; the second argument is the point's L0 label.
+    result
+        The file that is there where a job has run to its end; a point's is its manifest.
+    host_bytes
+        Estimated peak of what a job holds in the host's memory, besides the libraries; of a
+        training of so many SAEs.
+    jobs
+        How many jobs a study has that nothing is there of.
+    writes
+        The part of `costs.disk.disk_bytes` that its jobs write.
+    on_device
+        Whether its jobs run on the study's device.
+    trains
+        Whether its jobs train SAEs.
+    grows
+        Whether its time grows with the study.
+    asked
+        Whether a study has it. Of the sources a study has one, and the stages that make it.
+    """
+
+    rule: str
+    of: Literal["source", "group", "point", "l0", "study", "report"]
+    title: str
+    called: str
+    after: tuple[str, ...]
+    seconds: Callable[[Config, tuple[float, ...]], float]
+    room: str = ""
+    recipe: int = 0
+    settings: Callable[[Plan, str], str] = lambda plan, l0: ""
+    result: str = ""
+    host_bytes: Callable[[Config, int], float] = lambda study, saes: 0.0
+    jobs: Callable[[Config], int] = lambda study: 1
+    writes: str = ""
+    on_device: bool = False
+    trains: bool = False
+    grows: bool = False
+    asked: Callable[[Plan], bool] = lambda plan: True
+
+    def result_of(self, plan: Plan, wildcards: Mapping[str, str | int] | None = None) -> Path:
+        """Return the file that is there where a job has run to its end."""
+        values = wildcards or {}
+        if self.of == "l0":
+            return Path(plan.stability_manifests()[str(values["l0"])])
+        if self.of == "point":
+            folder = plan.point_folder(self.room, str(values["l0"]), values["seed"])
+            return Path(folder) / "manifest.json"
+        folder = plan.source_folder if self.of == "source" else plan.results
+        return Path(folder) / self.result.format_map(values)
+
+
+def _points(study: Config) -> int:
+    return len(study.points())
+
+
+def _of_language_model(plan: Plan) -> bool:
+    return plan.study.activations is not None
+
+
+def _probes(plan: Plan) -> bool:
+    return "probing" in plan.rooms
+
+
+STAGES = (
+    Stage(
+        "stage_text", "source", "text", "the text", (),
+        room="activations",
+        recipe=language_model.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="text/manifest.json",
+        seconds=lambda study, l0: estimates.staging_s(study),
+        host_bytes=lambda study, saes: estimates.staging_bytes(study),
+        writes="text",
+        grows=True,
+        asked=_of_language_model,
+    ),
+    Stage(
+        "cache_activations", "source", "activations", "the activations", ("stage_text",),
+        recipe=language_model.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="parts/part_{job}.json",
+        seconds=lambda study, l0: estimates.caching_s(study) / estimates.caching_jobs(study),
+        host_bytes=lambda study, saes: estimates.caching_bytes(study),
+        jobs=estimates.caching_jobs,
+        writes="activations",
+        on_device=True,
+        grows=True,
+        asked=_of_language_model,
+    ),
+    Stage(
+        "seal_activations", "source", "activations sealed", "the activations",
+        ("cache_activations", "stage_text"),
+        room="activations",
+        recipe=language_model.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.sealing_s(study),
+        asked=_of_language_model,
+    ),
+    Stage(
+        "cache_probing_activations", "source", "probing activations", "the probing activations",
+        ("stage_text",),
+        room="activations",
+        recipe=probing.CACHE_RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="probing/tasks",
+        seconds=lambda study, l0: estimates.prompts_s(study),
+        host_bytes=lambda study, saes: estimates.prompts_bytes(study),
+        writes="probing activations",
+        on_device=True,
+        grows=True,
+        asked=_probes,
+    ),
+    Stage(
+        "make_world", "source", "synthetic world", "the world", (),
+        room="world",
+        recipe=synthetic.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.samples_s(study, throughputs.SURVEYED_SAMPLES),
+        asked=lambda plan: plan.study.synthetic is not None,
+    ),
+    Stage(
+        "train_points", "group", "groups", "the SAEs",
+        ("seal_activations", "make_world"),
+        recipe=saes.RECIPE,
+        result="saes/groups/seed_{seed}/l0_{l0s}.json",
+        seconds=estimates.trainings_s,
+        host_bytes=estimates.training_bytes,
+        on_device=True,
+        trains=True,
+        grows=True,
+    ),
+    Stage(
+        "train_sae", "point", "SAEs", "the SAE",
+        ("seal_activations", "make_world", "train_points"),
+        room="saes",
+        recipe=saes.RECIPE,
+        settings=lambda plan, l0: plan.settings_sae(l0),
+        seconds=estimates.trainings_s,
+        host_bytes=estimates.training_bytes,
+        jobs=_points,
+        writes="SAEs",
+        on_device=True,
+        trains=True,
+        grows=True,
+    ),
+    Stage(
+        "project_decoder", "point", "decoder metrics", "the decoder metrics",
+        ("train_sae", "seal_activations", "make_world"),
+        room="decoder_metrics",
+        recipe=decoder.RECIPE,
+        settings=lambda plan, l0: plan.settings_decoder_metrics(),
+        seconds=lambda study, l0: estimates.projection_s(study),
+        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        on_device=True,
+    ),
+    Stage(
+        "measure_recovery", "point", "recovery", "the recovery", ("train_sae", "make_world"),
+        room="recovery",
+        recipe=recovery.RECIPE,
+        settings=lambda plan, l0: plan.settings_recovery(),
+        seconds=lambda study, l0: estimates.recovery_s(study),
+        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        asked=lambda plan: "recovery" in plan.rooms,
+    ),
+    Stage(
+        "compare_seeds", "l0", "comparison of seeds", "the comparison of seeds", ("train_sae",),
+        room="stability",
+        recipe=stability.RECIPE,
+        settings=lambda plan, l0: plan.settings_stability(),
+        seconds=lambda study, l0: estimates.comparison_s(study),
+        jobs=lambda study: len(study.saes.l0),
+        writes="measurements",
+        asked=lambda plan: "stability" in plan.study_rooms,
+    ),
+    Stage(
+        "probe_sae", "point", "probing", "the probing",
+        ("train_sae", "cache_probing_activations"),
+        room="probing",
+        recipe=probing.RECIPE,
+        settings=lambda plan, l0: plan.settings_probing(),
+        seconds=lambda study, l0: estimates.probing_s(study),
+        host_bytes=lambda study, saes: estimates.probing_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        asked=_probes,
+    ),
+    Stage(
+        "probe_baselines", "study", "probing baselines", "the baselines",
+        ("cache_probing_activations",),
+        room="probing baselines",
+        recipe=probing.RECIPE,
+        settings=lambda plan, l0: plan.settings_probing(),
+        result="probing/baselines/manifest.json",
+        seconds=lambda study, l0: estimates.baselines_s(study),
+        asked=_probes,
+    ),
+    Stage(
+        "gather_tables", "report", "tables", "the tables",
+        (
+            "train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae",
+            "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+        ),
+        room="tables",
+        recipe=report.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="tables/manifest.json",
+        seconds=lambda study, l0: 1 + 0.2 * _points(study),
+    ),
+    Stage(
+        "read_curves", "report", "verdict", "the verdict", ("gather_tables",),
+        room="verdict",
+        recipe=report.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="tables/verdict.manifest.json",
+        seconds=lambda study, l0: 2.0,
+    ),
+    Stage(
+        "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
+        room="figures",
+        recipe=report.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="figures/manifest.json",
+        seconds=lambda study, l0: 12.0,
+    ),
+    Stage(
+        "write_report", "report", "report", "the report",
+        ("plot_figures", "read_curves", "gather_tables"),
+        room="page",
+        recipe=report.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="report.manifest.json",
+        seconds=lambda study, l0: 2.0,
+        writes="report",
+    ),
+)  # fmt: skip
+"""Every stage, in the order in which they are made."""
+
+BY_RULE = {stage.rule: stage for stage in STAGES}
+OF_POINT = tuple(stage for stage in STAGES if stage.of == "point")
+OF_REPORT = tuple(stage for stage in STAGES if stage.of == "report")

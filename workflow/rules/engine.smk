@@ -1,0 +1,77 @@
+# All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine.py
+# names the version it was checked with. Before a run, manifests decide which results do not stand
+# (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
+# jobs that make those are forced. No rule. Included first.
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+CHECKED_WITH = "9.27"
+
+LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
+sys.path.insert(0, LIBRARY)
+from correct_l0.provenance.stale import describe, find
+from correct_l0.toy_model.stale import find_toy
+
+# Files that the command line names.
+CONFIGFILES = list(workflow.overwrite_configfiles)
+
+
+def is_main_process():
+    """Tell whether this is the Snakemake that was typed, not one that a job runs in."""
+    return workflow.is_main_process
+
+
+def make_again(files):
+    """Force the jobs that make some files, where they are among the jobs to come."""
+    workflow.dag.forcefiles.update(files)
+
+
+def asked_files():
+    """Return the files asked for on the command line; None where rules are, such as `all`."""
+    if workflow.dag.targetrules:
+        return None
+    return [str(target) for target in workflow.dag.targetfiles]
+
+
+def failed_jobs():
+    """Return the jobs that failed for good and left something unmade: rule and point, and logs."""
+    jobs = (
+        job
+        for each in workflow.scheduler.failed
+        for job in (each.jobs if each.is_group() else [each])
+    )
+    return [
+        (
+            ", ".join(
+                [job.rule.name, *(f"{k} {v}" for k, v in job.wildcards_dict.items())]
+            ),
+            list(job.log),
+        )
+        for job in jobs
+        if not all(map(os.path.exists, job.output))
+    ]
+
+
+@cache
+def stale_results():
+    """Return every stale result, having said why it is."""
+    found = (find_toy if TOY_STUDY else find)(PLAN)
+    for line in describe(found):
+        logger.info(f"Stale: {line}")
+    return found
+
+
+def mark_stale(wildcards):
+    """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
+    if is_main_process():
+        make_again(result.path for result in stale_results())
+    return []
+
+
+def look_at_manifests():
+    """Have every rule so far look at the manifests before its jobs are judged."""
+    for each in workflow.rules:
+        each.set_input(mark_stale)
