@@ -21,6 +21,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 """Where Snakemake finds the plugin that writes its events."""
 
 Event = Mapping[str, Any]
+About = tuple[str, int | None] | None
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,16 @@ class Job:
     @property
     def point(self) -> tuple[str, int] | None:
         """Its L0 label and seed, None where it belongs to no point."""
-        if "l0" not in self.wildcards:
+        if not {"l0", "seed"} <= self.wildcards.keys():
             return None
         return self.wildcards["l0"], int(self.wildcards["seed"])
+
+    @property
+    def about(self) -> About:
+        """Its point; an L0 label without a seed where it is about all its seeds; or None."""
+        if "l0" not in self.wildcards or self.point is not None:
+            return self.point
+        return self.wildcards["l0"], None
 
     @property
     def l0(self) -> str | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from correct_l0.costs import limits
 from correct_l0.provenance.chain import task_manifests
 from correct_l0.provenance.stale import Stale
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES, Stage
 from correct_l0.study.plan import Plan
-from correct_l0.why.dry_run import Job
+from correct_l0.why.dry_run import About, Job
 from correct_l0.why.kept import Kept, kept
 
 NOT_MADE = "not made yet"
@@ -57,7 +57,7 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
         The study's reason where manifests, checkpoints or other jobs give one, else Snakemake's.
     """
     changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
-    running = {(job.rule, job.point) for job in jobs}
+    running: set[tuple[str, About]] = {(job.rule, job.about) for job in jobs}
     together = {point for job in jobs for point in job.trains}
     whys = [_explain(plan, job, changed, running) for job in jobs]
     alone = {why.job.point: why for why in whys if why.job.rule == "train_sae"}
@@ -75,8 +75,8 @@ def _left(plan: Plan, trainings: Sequence[Why]) -> float:
     return sum(w * why.left for w, why in zip(work, trainings, strict=True)) / sum(work)
 
 
-def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None]:
-    if entry.l0 is not None and entry.seed is not None:
+def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, About]:
+    if entry.l0 is not None:
         return entry.room, (entry.l0, entry.seed)
     if entry.room != "activations":
         # Of a source, the rule; of an L0 with all its seeds, its label.
@@ -91,8 +91,8 @@ def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None
 def _explain(
     plan: Plan,
     job: Job,
-    changed: dict[tuple[str, tuple[str, int] | None], str],
-    running: set[tuple[str, tuple[str, int] | None]],
+    changed: dict[tuple[str, About], str],
+    running: set[tuple[str, About]],
 ) -> Why:
     if job.trains:
         return Why(job, TOGETHER)
@@ -101,7 +101,7 @@ def _explain(
         return Why(job, verbatim(job.reason))
     if stage.of == "report" and any(rule not in of_report for rule, _ in running):
         return Why(job, "follows from the results above")
-    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.point))
+    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.about))
     made = stage.result_of(plan, job.wildcards)
     goes_on = _kept(plan, job, reason, changed, running, there=made.exists())
     if goes_on is not None:
@@ -113,17 +113,26 @@ def _explain(
     if not made.exists():
         return Why(job, NOT_MADE)
     for before in map(BY_RULE.__getitem__, stage.after):
-        if (before.rule, job.point if before.of == "point" else None) in running:
+        if any((before.rule, about) in running for about in _behind(plan, job, before)):
             return Why(job, f"follows from {before.called}")
     return _missing_tasks(plan, job) or Why(job, verbatim(job.reason))
+
+
+def _behind(plan: Plan, job: Job, before: Stage) -> list[About]:
+    """Return what the jobs of an earlier stage that a job reads are about."""
+    if before.of != "point":
+        return [None]
+    if job.about is not None and job.point is None:
+        return [(job.about[0], seed) for seed in plan.study.saes.seeds]
+    return [job.point]
 
 
 def _kept(
     plan: Plan,
     job: Job,
     reason: str | None,
-    changed: Container[tuple[str, tuple[str, int] | None]],
-    running: Container[tuple[str, tuple[str, int] | None]],
+    changed: Container[tuple[str, About]],
+    running: Container[tuple[str, About]],
     *,
     there: bool,
 ) -> Kept | None:

@@ -12,6 +12,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
 from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.settings import SaeSettings
 
 
@@ -83,6 +84,7 @@ class SaelensTrainer:
         trainer.sae.load_state_dict(state["sae"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.lr_scheduler.load_state_dict(state["lr_scheduler"])
-        trainer.n_forward_passes_since_fired.copy_(state["n_forward_passes_since_fired"])
+        since_fired = state["n_forward_passes_since_fired"]
+        copy_exactly(trainer.n_forward_passes_since_fired, since_fired)
         trainer.n_training_steps = state["n_training_steps"]
         trainer.n_training_samples = state["n_training_samples"]
