@@ -103,7 +103,7 @@ def tables(
             for x, share in zip(l0, shared or (), strict=shared is not None)
         ],
         columns=[
-            "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "matched_above_09", "chance",
+            "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "share_above", "chance_pw_mcc",
         ],
     )  # fmt: skip
     return {

@@ -11,6 +11,7 @@ from golden_numbers import STAGES
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.numbers
 def test_the_numbers_are_those_of_the_recipe(stage):
     check(stage)
 

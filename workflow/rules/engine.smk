@@ -57,17 +57,20 @@ def failed_jobs():
 
 @cache
 def stale_results():
-    """Return every stale result, having said why it is."""
-    found = (find_toy if TOY_STUDY else find)(PLAN)
-    for line in describe(found):
-        logger.info(f"Stale: {line}")
+    """Return the stale results of each sweep by its folder, having said why they are."""
+    look = find_toy if TOY_STUDY else find
+    found = {results: look(plan) for results, plan in PLANS.items()}
+    for plan, results in zip(PLANS.values(), found.values()):
+        name = f"{plan.study.sweep}: " if getattr(plan.study, "sweep", None) else ""
+        for line in describe(results):
+            logger.info(f"Stale: {name}{line}")
     return found
 
 
 def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if is_main_process():
-        make_again(result.path for result in stale_results())
+        make_again(x.path for results in stale_results().values() for x in results)
     return []
 
 

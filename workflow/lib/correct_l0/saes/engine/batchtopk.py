@@ -14,6 +14,7 @@ from torch import Tensor
 
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
@@ -154,7 +155,7 @@ class FusedTrainer:
             (self.since_fired, state["since_fired"]),
         ]
         for value, saved in pairs:
-            value.copy_(saved)
+            copy_exactly(value, saved)
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 

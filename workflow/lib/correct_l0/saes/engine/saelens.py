@@ -15,6 +15,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
 from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.settings import SaeSettings
 
 
@@ -105,7 +106,8 @@ class SaelensTrainer:
         trainer.lr_scheduler.load_state_dict(state["lr_scheduler"])
         for name, scheduler in trainer.coefficient_schedulers.items():
             scheduler.load_state_dict(state["coefficients"][name])
-        trainer.n_forward_passes_since_fired.copy_(state["n_forward_passes_since_fired"])
+        since_fired = state["n_forward_passes_since_fired"]
+        copy_exactly(trainer.n_forward_passes_since_fired, since_fired)
         trainer.n_training_steps = state["n_training_steps"]
         trainer.n_training_samples = state["n_training_samples"]
 

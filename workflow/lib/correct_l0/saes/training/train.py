@@ -15,6 +15,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
@@ -128,8 +129,11 @@ class Run:
         shared: dict[int, Workspace] | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
-        self.trainer = build_trainer(settings, d_in, seed, device, shared)
-        self.schedule = build_schedule(settings, measures, scale)
+        self._anew = lambda: (
+            build_trainer(settings, d_in, seed, device, shared),
+            build_schedule(settings, measures, scale),
+        )
+        self.trainer, self.schedule = self._anew()
         self.history = torch.zeros(settings.steps, len(COLUMNS), device=device)
         self.c_dec: dict[int, float] = {}
         self.resumed_from_step: int | None = None
@@ -151,15 +155,23 @@ class Run:
         return self.step >= self.settings.steps
 
     def resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
+        """Take up the checkpoint, if there is one that is whole."""
         state = self.checkpoints.load()
         if state is None:
             return
-        self.trainer.load_state_dict(state["trainer"])
-        self.history.copy_(state["history"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.c_dec = dict(state["c_dec"])
-        self.wall_s, self.wait_s = state["wall_s"], state["wait_s"]
+        try:
+            c_dec, times = dict(state["c_dec"]), (float(state["wall_s"]), float(state["wait_s"]))
+            copy_exactly(self.history, state["history"])
+            self.trainer.load_state_dict(state["trainer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if not 0 < self.step <= self.settings.steps:
+                raise ValueError(f"step {self.step} of {self.settings.steps}")
+        except Exception:  # Whatever a state of other parts, types or sizes may raise.
+            self.checkpoints.unused("is of another form")
+            self.trainer, self.schedule = self._anew()
+            self.history.zero_()
+            return
+        self.c_dec, (self.wall_s, self.wait_s) = c_dec, times
         self.resumed_from_step = self._checked = self._saved = self.step
         print(f"{self.label}: going on from step {self.step} of {self.settings.steps}")
 
