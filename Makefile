@@ -1,7 +1,7 @@
 # make demo      set up, then the embedded default study: a verdict on a real language model
 # make toy       set up, then the paper's toy model in minutes: the same metrics, the truth known
 # make toy-full  the same with the paper's points, seeds and samples
-# make test      set up, then every check and test
+# make test      set up, then every check and test; those of numbers twice (make other-processor)
 # make bench     set up, then time everything against the tools in use; README's table
 # make bench-study  the default study as a whole against the same with those tools: 40 minutes
 # make gpu-check eight minutes on a GPU: right numbers, speed, waiting; needs torch, no set-up
@@ -29,7 +29,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo toy toy-full test bench bench-study gpu-check why env env-dev browser slurm check docs clean-env
+.PHONY: demo toy toy-full test other-processor bench bench-study gpu-check why env env-dev browser slurm check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES)
@@ -42,6 +42,17 @@ toy-full: env
 
 test: env-dev browser slurm check
 	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory other-processor
+
+# The libraries' kernels for a processor without AVX, and one thread: everything rounds differently.
+other-processor: export ATEN_CPU_CAPABILITY := default
+other-processor: export MKL_ENABLE_INSTRUCTIONS := SSE4_2
+other-processor: export ONEDNN_MAX_CPU_ISA := SSE41
+other-processor: export OPENBLAS_CORETYPE := Nehalem
+other-processor: export NUMBA_CPU_NAME := generic
+other-processor: export OMP_NUM_THREADS := 1
+other-processor: env-dev
+	$(BIN)/python -m pytest --quiet tests/unit -m numbers
 
 bench: env-dev
 	@$(BIN)/python benchmarks/run.py

@@ -31,14 +31,10 @@ if TOY_STUDY:
 
 else:
 
-    for room in (
-        PLAN.source_kind,
-        "groups",
-        "saes",
-        *PLAN.rooms,
-        *PLAN.study_rooms,
-        "report",
-    ):
+    SHARED = [PLAN.source_kind, "groups", "saes"]
+    MEASURED = [x for plan in PLANS.values() for x in (*plan.rooms, *plan.study_rooms)]
+
+    for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 
         include: f"workflow/rules/{room}.smk"
 
@@ -46,27 +42,28 @@ else:
 rule all:
     default_target: True
     input:
-        report=f"{RESULTS}/report.html",
-        summary=f"{RESULTS}/summary.txt",
+        report=expand("{results}/report.html", results=PLANS),
+        summary=expand("{results}/summary.txt", results=PLANS),
 
 
 look_at_manifests()
 
 
 onstart:
-    note_run(RESULTS)
+    note_run(STUDY_FOLDER)
 
 
 onsuccess:
-    forget_run(RESULTS)
+    forget_run(STUDY_FOLDER)
     # Files of groups that an earlier, interrupted run left.
-    shutil.rmtree(f"{RESULTS}/saes/groups", ignore_errors=True)
+    for results in PLANS:
+        shutil.rmtree(f"{results}/saes/groups", ignore_errors=True)
 
 
 onerror:
     # After all that Snakemake prints.
     for line in reasons_of_failure():
         atexit.register(print, line, file=sys.stderr)
-    forget_run(RESULTS)
+    forget_run(STUDY_FOLDER)
     if not TOY_STUDY:
         write_partial_report()

@@ -54,6 +54,12 @@ def settings(l0=4.5, **training):
     return json.dumps({"d_sae": D_SAE, "l0": l0, "training": {**TRAINING, **training}})
 
 
+def settings_of(architecture, training=(), options=(), **swept):
+    """Return settings of an architecture with its `options`; `swept` is `l0` or `coefficient`."""
+    values = {"d_sae": D_SAE, "training": {**TRAINING, **dict(training)}, **swept}
+    return json.dumps({**values, "architecture": {"name": architecture, **dict(options)}})
+
+
 def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options):
     """Train a toy point, unless it is there; returns its manifest."""
     from correct_l0.metrics.decoder.along_training import measures

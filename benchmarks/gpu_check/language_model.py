@@ -140,6 +140,7 @@ def cache(shapes: Shapes, model: Model, tokens: int, folder: Path) -> tuple[Any,
     tools.seal(settings, place, [place / "parts" / f"part_{job}.json" for job in range(jobs)])
     sealed = time.perf_counter()
     store = tools.open_source(place / "manifest.json")
+    # Beside a GPU a training job reads ahead, in as many threads as it has.
     ahead = model.device != "cpu"
     threads = torch.get_num_threads() if ahead else 1
     batches = store.stream(0, shapes.batch_tokens, prefetch=ahead, threads=threads)

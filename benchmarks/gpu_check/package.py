@@ -22,6 +22,7 @@ if not HAS_PYDANTIC:
 
 from step_inputs import BATCHES, activations, uneven_
 
+from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
 from correct_l0.metrics.decoder.measure import (
@@ -31,15 +32,17 @@ from correct_l0.metrics.decoder.measure import (
 )
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
+from correct_l0.saes.finished import TRAINED
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
-from correct_l0.saes.training.points import train_points
+from correct_l0.saes.training import points
 
 __all__ = [
     "BATCHES",
     "HAS_PYDANTIC",
     "POOLED",
     "RESOLUTION_BOUND",
+    "TRAINED",
     "FusedTrainer",
     "Gradients",
     "PointJob",
@@ -96,6 +99,11 @@ def selected_of(result: StepResult) -> torch.Tensor:
     return (result.selected > 0).cpu()
 
 
+def train_points(source: Any, batches: Any, jobs: Any, device: str) -> Any:
+    """Train SAEs as a training job does; return those that failed, and why."""
+    return points.train_points(source, batches, jobs, measures=measures(), device=device)
+
+
 def caching_tools() -> SimpleNamespace:
     """Return what a cache is made with.
 
@@ -128,10 +136,10 @@ def caching_tools() -> SimpleNamespace:
         cache_job=cache_job,
         cache_record=cache_record,
         job_windows=job_windows,
+        open_source=open_source,
         reader=Reader,
         seal=seal,
         stage_text=stage_text,
-        open_source=open_source,
         write_json=write_json,
     )
 

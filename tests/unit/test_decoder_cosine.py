@@ -11,6 +11,8 @@ from correct_l0.metrics.decoder.cosine import (
     random_baseline,
 )
 
+pytestmark = pytest.mark.numbers
+
 
 def rows(d_sae, d_in):
     return torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(0))

@@ -30,6 +30,7 @@ def measure(x, n, scale=1.0, b_dec=None):
     return s_n_dec_table(measure_projections(x, unit_rows(), b_dec, scale, n))
 
 
+@pytest.mark.numbers
 def test_both_statistics_against_a_full_sort():
     """Projections are sums of twelve products of size 1, in float32; they may nearly cancel."""
     x, ns = tokens(6, 128, seed=0), [2, 8, 4]
@@ -52,6 +53,7 @@ def test_one_batch_gives_both_statistics_the_same_value_and_no_error():
     assert table["standard_error"].isna().all()
 
 
+@pytest.mark.numbers
 def test_batches_of_unequal_size_by_hand():
     """One token of projections 4, 3 and three of 2, 1.5, 1, 0.5, 0, -1; n = 1 of two latents.
 
@@ -68,6 +70,7 @@ def test_batches_of_unequal_size_by_hand():
     assert set(table["batches"]) == {2} and set(table["tokens"]) == {4}
 
 
+@pytest.mark.numbers
 def test_the_pooled_value_does_not_depend_on_the_batches():
     """8,292 tokens in batches of 4,096 leave 100 for the last."""
     x = tokens(1, 8292, seed=7)[0]
@@ -77,6 +80,7 @@ def test_the_pooled_value_does_not_depend_on_the_batches():
     np.testing.assert_allclose(parts["value"][rows], wanted, rtol=0, atol=2 * RESOLUTION_BOUND)
 
 
+@pytest.mark.numbers
 def test_the_bias_is_subtracted_and_the_scale_applied_once():
     x, shift = tokens(2, 128, seed=2), torch.full((D_IN,), 3.0)
     plain = measure(x, [4])

@@ -13,6 +13,8 @@ from correct_l0.metrics.decoder.projection import (
     project,
 )
 
+pytestmark = pytest.mark.numbers
+
 
 def authors_statistic(projections, n):
     """Flatten, sort descending, index n * batch: what the paper's equation says, word for word."""

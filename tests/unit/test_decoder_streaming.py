@@ -7,6 +7,8 @@ from correct_l0.metrics.decoder import streaming
 from correct_l0.metrics.decoder.histogram import BINS, fine_bins
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 
+pytestmark = pytest.mark.numbers
+
 BATCH, D_IN, D_SAE = 90, 6, 70
 N = [3, 35, 10, 20, 3, 69, 1, 50]
 

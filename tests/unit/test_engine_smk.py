@@ -7,6 +7,8 @@ import re
 
 from snakemake import api
 from snakemake.dag import DAG
+from snakemake.jobs import Job
+from snakemake.scheduling.job_scheduler import JobScheduler
 from workflow_runs import ROOT
 
 ENGINE = ROOT / "workflow" / "rules" / "engine.smk"
@@ -36,9 +38,11 @@ def test_they_are_used_in_one_file():
 
 def test_they_are_there():
     used = {*PRIVATE.findall(code_of(ENGINE))}
-    assert used == {"dag", "is_main_process", "overwrite_configfiles", "rules"}
-    of_workflow = used - {"dag"}
+    assert used == {"dag", "scheduler", "is_main_process", "overwrite_configfiles", "rules"}
+    of_workflow = used - {"dag", "scheduler"}
     assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_workflow)
     of_dag = {*re.findall(r"workflow\.dag\.(\w+)", ENGINE.read_text())}
     assert of_dag == {"forcefiles", "targetfiles", "targetrules"}
     assert of_dag <= {*DAG.__init__.__code__.co_names}
+    assert "failed" in JobScheduler.__init__.__code__.co_names
+    assert callable(Job.is_group)

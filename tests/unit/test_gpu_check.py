@@ -224,17 +224,20 @@ def test_an_error_or_a_missing_package_ends_one_number_only(capsys):
         raise RuntimeError("out of memory\nmore")
     with report.trying("b"):
         importlib.import_module("no_such_package.inside")
+    with report.trying("c"):
+        importlib.import_module("correct_l0.no_such_module")
     rows = list(map(json.loads, stream.getvalue().splitlines()))
     assert [(row["verdict"], row["note"]) for row in rows] == [
         ("ERROR", "RuntimeError: out of memory"),
         ("skipped", "package no_such_package is not installed"),
+        ("ERROR", "ModuleNotFoundError: No module named 'correct_l0.no_such_module'"),
     ]
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_part_that_takes_too_long_is_ended_and_reported(monkeypatch):
     main = module("__main__")
-    monkeypatch.setitem(main.LIMITS_S, "correctness", 0.5)
+    monkeypatch.setitem(main.LIMITS_S, "correctness", 0.125)
     options = SimpleNamespace(device="cpu", small=True)
     rows = list(main.run_part("correctness", options, {**os.environ}, {}))
     assert (rows[-1].verdict, rows[-1].note) == ("ERROR", "over 0.5 s")

@@ -48,6 +48,7 @@ def contexts(vocabulary, lengths=(5, 17, 3, 17, 9)):
     return [generator.integers(3, vocabulary, n).astype(np.int32) for n in lengths]
 
 
+@pytest.mark.numbers
 def test_the_tensor_is_hugging_faces_hidden_state_4(model, hugging_face):
     """The residual stream after layer 3 (0-based); batched, padded and masked contexts."""
     tokens = contexts(30_000)
@@ -89,6 +90,7 @@ def small_model(name):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2"])
+@pytest.mark.numbers
 def test_causal_models_agree_too(tmp_path, name):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -23,7 +23,7 @@ from correct_l0.sources.language_model.documents import (
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.reader import open_store
 from correct_l0.sources.language_model.settings import Text
-from correct_l0.sources.language_model.text import StagedText, split_of, stage_text
+from correct_l0.sources.language_model.text import StagedText, load_tokenizer, split_of, stage_text
 from language_model_toy import WordTokenizer, toy_cache, toy_settings, write_documents
 
 ROWS = [{"text": "first document"}, {"text": "zweites, größer"}, {"text": " \n"}, {"text": None}]
@@ -289,6 +289,22 @@ def test_concatenating_without_bos_is_refused(tmp_path):
     tokenizer.bos_token_id = None
     with pytest.raises(InputError, match=r"needs a BOS token.*has none; set packing: documents"):
         stage_text(toy_settings(tmp_path), tokenizer, tmp_path / "text")
+
+
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "gemma2", "qwen2", "llama"])
+def test_a_model_folder_without_a_tokenizer_is_refused(tmp_path, model_type):
+    """transformers gives most of them an empty one: every word is unknown, or nothing at all."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    with pytest.raises(InputError, match=r"has no usable tokenizer \(.+\); put the model's"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": "1.0", ', b"\xff\xfe"])
+def test_a_damaged_tokenizer_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"has no usable tokenizer \(.+\); put the model's"):
+        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("packing", ["documents", "concatenate"])

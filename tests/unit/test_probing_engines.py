@@ -78,6 +78,7 @@ class Counting:
 
 
 @pytest.mark.parametrize("name", ["sparse", "dense"])
+@pytest.mark.numbers
 def test_both_engines_write_the_same_bytes(toy, tmp_path, name):
     ours = run(exact(toy, name), tmp_path / "exact", threads=2)
     package = reference_engine(toy / name / "sae", folder_of(toy), tmp_path / "work")
@@ -99,6 +100,7 @@ def test_both_engines_write_the_same_bytes(toy, tmp_path, name):
     assert not list((tmp_path / "work").iterdir())
 
 
+@pytest.mark.numbers
 def test_the_package_itself_writes_these_bytes(toy, tmp_path):
     engine = ReferenceEngine(toy / "sparse" / "sae", toy / "probing", CACHE, HOOK)
     task = "95_toxic_is"

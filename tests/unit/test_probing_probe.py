@@ -37,6 +37,7 @@ def test_ranking_is_the_packages(seed):
 @pytest.mark.parametrize(
     ("columns", "distance"), [(1, 0.0), (1, 0.4), (1, 3.0), (1, 50.0), (5, 0.3), (5, 50.0)]
 )
+@pytest.mark.numbers
 def test_scores_are_the_packages(penalty, columns, distance):
     codes, labels = latents(500, columns, distance)
     train, test = slice(0, 300), slice(300, 500)

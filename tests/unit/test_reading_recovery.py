@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,7 +20,7 @@ from made_up import AT_32, L0, tables
 MCC = (0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 0.9, 0.7)
 
 
-def recovery(mcc=MCC, l0=L0, seeds=(0, 1), true_l0=None):
+def recovery(mcc=MCC, l0=L0, seeds=(0, 1)):
     """Two seeds that differ by 0.002 at every point, and are alike where features are counted."""
     return pd.DataFrame(
         [
@@ -30,12 +29,12 @@ def recovery(mcc=MCC, l0=L0, seeds=(0, 1), true_l0=None):
             for seed in seeds
         ],
         columns=["l0", "l0_measured", "seed", "mcc", "share_recovered"],
-    ).assign(true_l0=np.nan if true_l0 is None else true_l0)
+    )
 
 
 def verdict(true_l0=None, mcc=MCC, **made_up):
-    found = tables(**made_up) | {"recovery": recovery(mcc, true_l0=true_l0)}
-    result = read_study(found, d_sae=1536, l0=list(L0), training_tokens=1000)
+    found = tables(**made_up) | {"recovery": recovery(mcc)}
+    result = read_study(found, d_sae=1536, l0=list(L0), training_tokens=1000, true_l0=true_l0)
     json.dumps(result, allow_nan=False)
     return result
 
@@ -45,7 +44,7 @@ def answer(l0, low, high):
 
 
 def test_the_best_grid_point_its_neighbours_and_what_is_level_with_it():
-    reading = read_recovery(recovery(true_l0=100.0))
+    reading = read_recovery(recovery(), true_l0=100.0)
     assert (reading.low, reading.best, reading.high) == pytest.approx((64.192, 128.384, 192.576))
     assert reading.best_set == (reading.best,)
     assert reading.mcc[5] == pytest.approx(0.951)
@@ -65,7 +64,6 @@ def test_points_within_two_standard_errors_are_level(at_8, level):
             "seed": [0, 1] * 4,
             "mcc": [0.5, 0.5, *at_8, 0.95, 0.95, 0.7, 0.7],
             "share_recovered": 1.0,
-            "true_l0": 8.0,
         }
     ).assign(l0_measured=lambda rows: rows["l0"])
     assert read_recovery(table).best_set == level
@@ -88,7 +86,7 @@ def test_a_best_point_at_an_end_of_the_grid_says_so(mcc):
     ],
 )
 def test_where_an_answer_lies(decision, best, true):
-    place = place_of(decision, read_recovery(recovery(true_l0=192.0)))
+    place = place_of(decision, read_recovery(recovery(), true_l0=192.0))
     assert (place.best_recovery, place.true_l0) == (best, true)
     assert place.ratio == pytest.approx(decision.l0 / 128.384)
 

@@ -72,6 +72,9 @@ def test_chance_of_the_default_study_is_known(minilm_chance):
         pytest.param(100, 128, 0.978, 0.0, id="100 independent features, L0 11"),
         pytest.param(50, 100, 0.986, 0.0, id="50 correlated features, L0 6"),
         pytest.param(100, 100, None, 0.50, id="twice as many latents as features, L0 11"),
+        # independent, probabilities .075 to .005, true L0 8; 4M samples, lr 1e-3, batches of 1024
+        pytest.param(200, 64, 0.738, 0.605, id="200 features in 64 dimensions, L0 8"),
+        pytest.param(200, 64, 0.738, 0.0, id="their cosine alone"),
         pytest.param(768, 384, None, 0.776, id="MiniLM's own codes, L0 16"),
         pytest.param(768, 384, None, 0.475, id="MiniLM's own codes, L0 64"),
         pytest.param(768, 384, 0.689, 0.382, id="the same and its residual, L0 64"),
@@ -99,6 +102,11 @@ def test_worlds_of_known_truth_are_reproducible_at_the_right_l0(d_sae, d_in, pw_
 @pytest.mark.parametrize("by_chance", [0.154, 0.18])
 def test_what_no_two_seeds_find_is_refused(pw_mcc, share, by_chance):
     assert not is_reproducible(share, excess(pw_mcc, by_chance))
+
+
+def test_where_c_dec_is_lowest_for_200_features_in_64_dimensions_seeds_disagree():
+    # c_dec .0903, .0899, .0898, .0759 at L0 5, 8, 12, 25; the truth is 8
+    assert not is_reproducible(0.035, excess(0.497, chance(200, 64)))
 
 
 def measured(rows):
@@ -260,6 +268,17 @@ def test_a_named_point_with_one_seed_is_a_caveat():
     assert result["caveats"] == [
         "There is one seed at L0 128: whether another finds the same latents there is unknown."
     ]
+
+
+def test_points_with_three_pairs_are_found_again_by_their_measured_l0():
+    made_up = tables(seeds=(0, 1, 2), shared=at((128,), 0.0))
+    pairs = [made_up["stability"].assign(seed_a=a, seed_b=b) for a, b in ((0, 1), (0, 2), (1, 2))]
+    made_up["stability"] = pd.concat(pairs)
+    made_up["points"]["l0_measured"] += made_up["points"]["seed"] / 7
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
+    assert result["stability"]["pairs"] == [3] * 8
+    assert result["decision"]["reproducibility"]["unknown"] == []
+    assert result["outcome"] == NOT_REPRODUCIBLE
 
 
 def test_a_peak_elsewhere_is_a_caveat_unless_it_is_the_grids_start():

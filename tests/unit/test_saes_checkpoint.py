@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import saes_toy
+from correct_l0.provenance.manifest import sha256_of
 from correct_l0.saes.training import checkpoint
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from saes_toy import STEPS, settings, train_toy
@@ -115,6 +116,52 @@ def test_a_damaged_checkpoint_is_discarded(tmp_path, uninterrupted, damage, caps
     assert "training starts anew" in capsys.readouterr().out
     assert manifest["resumed_from_step"] is None
     assert weights_of(tmp_path) == weights_of(uninterrupted)
+
+
+def lose_moments(state):
+    del state["trainer"]["means"]
+
+
+def lose_history(state):
+    del state["history"]
+
+
+def shrink_a_tensor(state):
+    """`copy_` would repeat it."""
+    state["trainer"]["since_fired"] = state["trainer"]["since_fired"][:1]
+
+
+def pass_the_end(state):
+    state["trainer"]["n_steps"] = STEPS + 1
+
+
+def change_a_type(state):
+    state["trainer"]["squares"] = None
+
+
+@pytest.mark.parametrize(
+    "damage", [lose_moments, lose_history, shrink_a_tensor, pass_the_end, change_a_type, None]
+)
+def test_a_state_of_another_form_is_discarded_though_its_checksum_fits(
+    tmp_path, uninterrupted, damage, capsys
+):
+    """The trainer that took up a part of it begins anew; None: bytes that are no state."""
+    stop_at(tmp_path, settings(), 30)
+    index = tmp_path / "checkpoint" / "index.json"
+    (path,) = index.parent.glob("step_31.*.pt")
+    if damage is None:
+        path.write_bytes(b"torn")
+    else:
+        state = torch.load(path, weights_only=True)
+        damage(state)
+        torch.save(state, path)
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps(content | {"sha256": sha256_of(path)}))
+    manifest = train_toy(tmp_path)
+    assert "training starts anew" in capsys.readouterr().out
+    assert manifest["resumed_from_step"] is None
+    assert weights_of(tmp_path) == weights_of(uninterrupted)
+    assert losses_of(tmp_path) == losses_of(uninterrupted)
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.02}, {"engine": "saelens"}])

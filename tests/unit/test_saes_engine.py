@@ -46,6 +46,7 @@ def test_the_learning_rate_has_the_bits_of_saelens(warm_up, decay):
 
 
 @pytest.mark.parametrize("size", [0.01, 1.0])
+@pytest.mark.numbers
 def test_clipping_and_adam_are_torchs(size):
     """Twelve steps of at most 0.01 on gradients shorter and longer than the limit."""
     parsed = parse_settings(settings(training_tokens=12 * BATCH, lr_decay_fraction=0.5))

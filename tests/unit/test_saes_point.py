@@ -20,6 +20,8 @@ from correct_l0.saes.training.evaluate import held_out_chunks
 from correct_l0.saes.training.train import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, STEPS, ToyBatches, ToyStore, settings, train_toy
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.fixture(scope="module")
 def point(tmp_path_factory):

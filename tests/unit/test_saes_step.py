@@ -20,6 +20,8 @@ from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
 from saes_toy import settings
 
+pytestmark = pytest.mark.numbers
+
 D_IN, D_SAE, BATCH = 16, 1200, 40
 NAMES = Gradients._fields
 

@@ -7,6 +7,8 @@ from correct_l0.saes.training.evaluate import held_out_chunks, loss_slope, measu
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from saes_toy import ToyStore
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.mark.parametrize("l0", [0.5, 4.25, 16.0, 24.0])
 def test_the_threshold_leaves_the_target_l0(l0):

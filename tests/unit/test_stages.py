@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
 from correct_l0.provenance import stale
@@ -27,14 +28,35 @@ def test_the_rules_are_those_of_the_workflow():
             assert text.count(named) == 1, named
 
 
-def test_what_comes_before_is_what_the_rules_read(tmp_path):
+def test_what_runs_on_the_device_asks_for_a_gpu():
+    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    on_device = {stage.rule for stage in STAGES if stage.on_device}
+    assert set(profile["set-resources"]) == on_device
+    text = "".join(path.read_text() for path in RULE_FILES)
+    blocks = {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
+    assert {rule for rule, block in blocks.items() if "gpu=1," in block} == on_device
+    assert {rule for rule, block in blocks.items() if "device=DEVICE," in block} == on_device
+
+
+def synthetic_config():
+    """Return the tiny study with a synthetic world as its source."""
     config = tiny_config()
+    del config["activations"], config["probing"]
+    config["synthetic"] = {"features": 20, "d_in": 20, "held_out_tokens": 8192}
+    return config
+
+
+@pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
+def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of):
+    config = config_of()
     config["saes"]["points_per_job"] = 4
     run = run_snakemake(tmp_path, "--rulegraph", config=config)
     assert run.returncode == 0, run.stderr[-3000:]
     name = dict(re.findall(r'(\d+)\[label = "(\w+)"', run.stdout))
     edges = {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", run.stdout)}
-    wanted = {(before, stage.rule) for stage in STAGES for before in stage.after}
+    plan = Plan(parse_config(config))
+    asked = {stage.rule for stage in STAGES if stage.asked(plan)}
+    wanted = {(before, rule) for rule in asked for before in BY_RULE[rule].after if before in asked}
     assert {edge for edge in edges if edge[1] != "all"} == wanted
 
 
@@ -48,9 +70,12 @@ def test_what_runs_at_the_same_time():
     assert phases() == [
         {"stage_text"},
         {"cache_activations", "cache_probing_activations"},
-        {"seal_activations"},
+        {"seal_activations", "make_world"},
         {"train_points"},
-        {"train_sae", "project_decoder", "probe_sae", "probe_baselines"},
+        {
+            *("train_sae", "project_decoder", "measure_recovery", "compare_seeds"),
+            *("probe_sae", "probe_baselines"),
+        },
         {"gather_tables"},
         {"read_curves"},
         {"plot_figures"},
@@ -74,7 +99,7 @@ def test_results_are_outputs_of_their_rules():
 
 @pytest.mark.parametrize("module", ["correct_l0.stages", stale.__name__])
 def test_nothing_heavy_is_imported(module):
-    heavy = {"torch", "pandas", "numpy", "zarr", "transformers", "sae_lens", "sklearn"}
+    heavy = {"torch", "pandas", "zarr", "transformers", "sae_lens", "sklearn"}
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -28,7 +28,7 @@ from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.synthetic.world import build_world, firing_rates
 
 BENCHMARK = yaml.safe_load(
-    (Path(__file__).parents[2] / "config" / "synthetic" / "synthsaebench-16k.yaml").read_text()
+    (Path(__file__).parents[2] / "config" / "synthsaebench-16k.yaml").read_text()
 )["synthetic"]
 
 SMALL = BENCHMARK | {

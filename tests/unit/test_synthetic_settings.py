@@ -161,7 +161,7 @@ def test_laws_of_magnitude():
 
 
 def test_the_benchmark_is_parsed_at_once_and_without_torch():
-    section = yaml.safe_load((CONFIG / "synthetic" / "synthsaebench-16k.yaml").read_text())
+    section = yaml.safe_load((CONFIG / "synthsaebench-16k.yaml").read_text())
     start = time.process_time()
     settings = Synthetic.model_validate(section["synthetic"])
     assert time.process_time() - start < 0.1

@@ -56,6 +56,7 @@ def random_case(seed: int):
     return torch.randn(BATCH, 12, generator=generator), weights
 
 
+@pytest.mark.numbers
 def test_the_gradient_is_autograds():
     """An independent forward pass: select on pre-activations times norms, decode, square."""
     x, weights = random_case(1)
@@ -72,6 +73,7 @@ def test_the_gradient_is_autograds():
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.numbers
 def test_the_gradient_is_that_of_the_language_models_engine():
     x, weights = random_case(2)
     work, count = Workspace(BATCH, 12, 8), 3 * BATCH

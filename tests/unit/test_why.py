@@ -86,7 +86,9 @@ class TestEvents:
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
-        assert {job.rule for job in jobs} == set(BY_RULE) - {"train_points"}
+        plan = Plan(parse_config(tiny_config()))
+        asked = {stage.rule for stage in BY_RULE.values() if stage.asked(plan)}
+        assert {job.rule for job in jobs} == asked - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
         number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_sae")
@@ -131,6 +133,24 @@ class TestReasons:
         found = reasons(plan, train("4", 1), project, Job("gather_tables"), stale=stale)
         wanted = ["lr 0.003 -> 0.001", "follows from the SAE", "follows from the results above"]
         assert found == wanted
+
+    def test_a_comparison_of_seeds_follows_from_the_saes_of_its_l0(self, plan):
+        for l0 in ("4", "32"):
+            write(plan.stability_manifests()[l0], {})
+        jobs = [Job("compare_seeds", {"l0": l0}, "x") for l0 in plan.labels]
+        stale = [Stale("stability", "4", None, "x", "damaged")]
+        whys = explain(plan, [train("32", 1), *jobs], stale)
+        assert [why.reason for why in whys[1:]] == [
+            "damaged",
+            "not made yet",
+            "follows from the SAE",
+        ]
+        assert words.reasons_in_words(plan, whys)[-4:] == [
+            "  comparison of seeds",
+            "    l0 4 (seeds 0, 1): damaged",
+            "    l0 10.5 (seeds 0, 1): not made yet",
+            "    l0 32 (seeds 0, 1): follows from the SAE",
+        ]
 
     def test_a_report_alone_says_why_itself(self, plan):
         stale = [Stale("tables", None, None, "tables/manifest.json", 'title "a" -> "b"')]

@@ -45,7 +45,7 @@ def test_without_a_record_exactly_what_changed_is_made_again(study):
     config = tiny_config()
     config["saes"]["overrides"][32]["lr"] = 2e-3
     run = run_snakemake(study, "--dry-run", config=config)
-    points = {"train_sae": 2, "project_decoder": 2, "probe_sae": 2}
+    points = {"train_sae": 2, "project_decoder": 2, "probe_sae": 2, "compare_seeds": 1}
     assert planned_jobs(run) == {**points, **REPORT}
     assert stale_lines(run) == [
         "saes l0 32 seed 0, l0 32 seed 1: lr 0.001 -> 0.002",
@@ -70,7 +70,8 @@ def test_damaged_results_of_points_are_made_again_with_what_follows(study):
     (study / RESULTS / "probing/baselines/scores.csv").unlink()
     run = run_snakemake(study, "--dry-run")
     assert planned_jobs(run) == {
-        "train_sae": 4, "project_decoder": 5, "probe_sae": 5, "probe_baselines": 1, **REPORT,
+        "train_sae": 4, "project_decoder": 5, "probe_sae": 5, "compare_seeds": 2,
+        "probe_baselines": 1, **REPORT,
     }  # fmt: skip
     changed = "bytes differ from its manifest's checksum"
     lost = "not there (interrupted, failed or deleted)"

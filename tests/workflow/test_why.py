@@ -42,16 +42,16 @@ def test_a_changed_override_names_its_points(tiny_study):
     reasons, costs = printed.split("COST")
     assert reasons.splitlines()[2:] == [
         "WHY",
-        "  SAEs, decoder metrics, probing",
+        "  SAEs, decoder metrics, comparison of seeds, probing",
         "    l0 16 (seeds 0, 1): not made yet",
         "  SAEs",
         "    l0 32 (seeds 0, 1): lr 0.001 -> 0.002",
-        "  decoder metrics, probing",
+        "  decoder metrics, comparison of seeds, probing",
         "    l0 32 (seeds 0, 1): follows from the SAE",
         "  tables, verdict, figures, report: follows from the results above",
         "",
     ]
-    assert "16 jobs would run" in reasons
+    assert "18 jobs would run" in reasons
     costs = " ".join(costs.split())
     # Trainings of a fraction of a second say nothing of the rate.
     assert "corrected by measured rates" not in costs

@@ -1,6 +1,5 @@
 # In: the configuration. Out: names that every other .smk uses; nothing is computed here.
 
-import os
 import re
 import subprocess
 import sys
@@ -22,22 +21,37 @@ TOY_STUDY = "toy_model" in config
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
-    PLAN = (ToyPlan if TOY_STUDY else Plan).from_config(config)
+    if TOY_STUDY:
+        PLAN = ToyPlan.from_config(config)
+        PLANS = {PLAN.results: PLAN}
+    else:
+        PLANS = {plan.results: plan for plan in Plan.all_from_config(config)}
+        PLAN = next(iter(PLANS.values()))
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
-RESULTS = PLAN.results
-if not TOY_STUDY:
+if TOY_STUDY:
+    STUDY_FOLDER = RESULTS = PLAN.results
+else:
+    # The sweeps of a study share its source; of the rest each has its own, in its own folder.
+    STUDY_FOLDER, RESULTS = PLAN.study_folder, "{results}"
     SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
     TASK_MANIFESTS = list(PLAN.task_manifests().values())
-    BASELINES = PLAN.baselines_manifest()
 
-for remark in STUDY.warnings():
+
+def alternatives(values):
+    """Return a pattern of values, each once."""
+    return "|".join(dict.fromkeys(re.escape(str(value)) for value in values))
+
+
+for remark in dict.fromkeys(
+    x for each in PLANS.values() for x in each.study.warnings()
+):
     logger.warning(f"warning: {remark}")
-if is_main_process() and (other := describe_run(RESULTS)):
+if is_main_process() and (other := describe_run(STUDY_FOLDER)):
     logger.warning(f"warning: study {STUDY.study} {other}")
 
 
@@ -49,13 +63,21 @@ if TOY_STUDY:
 
 else:
 
-    ANY_L0 = "|".join(re.escape(label) for label in PLAN.labels)
+    ANY_L0 = alternatives(label for plan in PLANS.values() for label in plan.labels)
 
     # A target on the command line that is no point of the study is refused, not trained.
     wildcard_constraints:
         l0=ANY_L0,
         l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))+",
-        seed="|".join(str(seed) for seed in STUDY.saes.seeds),
+        seed=alternatives(
+            seed for plan in PLANS.values() for seed in plan.study.saes.seeds
+        ),
+        results=alternatives(PLANS),
+
+
+def plan_of(wildcards):
+    """Return the plan of a job's sweep, of a job of the source that of any."""
+    return PLANS.get(wildcards.get("results"), PLAN)
 
 
 def points_of(wildcards):
@@ -66,7 +88,7 @@ def points_of(wildcards):
 def memory(name):
     """Return the memory of a rule's jobs, in MB: more with each attempt."""
     return lambda wildcards, attempt: limits.mem_mb(
-        name, STUDY, attempt, points_of(wildcards)
+        name, plan_of(wildcards).study, attempt, points_of(wildcards)
     )
 
 
@@ -77,7 +99,7 @@ def runtime(name, group=lambda wildcards: []):
     """
     return lambda wildcards, attempt: limits.runtime_min(
         name,
-        STUDY,
+        plan_of(wildcards).study,
         attempt,
         points_of(wildcards),
         in_group=bool(group(wildcards)),
@@ -95,25 +117,14 @@ def report_code(wildcards):
     return f"code={report_source_digest(*rooms)}"
 
 
-def name_of(job):
-    """Return a job's rule and wildcards."""
-    wildcards = (f"{key} {value}" for key, value in job.wildcards_dict.items())
-    return ", ".join([job.rule.name, *wildcards])
-
-
 def reasons_of_failure():
     """Return a line for each job that failed for good; one of the same reason only once."""
-    failed = [
-        job
-        for each in workflow.scheduler.failed
-        for job in (each.jobs if each.is_group() else [each])
-        if not all(map(os.path.exists, job.output))
-    ]
-    lines = (why_failed(name_of(job), job.log, RESULTS) for job in failed)
+    lines = (why_failed(name, logs, STUDY_FOLDER) for name, logs in failed_jobs())
     return list(dict.fromkeys(lines))
 
 
 def write_partial_report():
     """Write a report over the points that are there, with the others as named gaps."""
     command = [sys.executable, "-m", "correct_l0.report.partial"]
-    subprocess.run(command, input=PLAN.as_json(), text=True, check=False)
+    for plan in PLANS.values():
+        subprocess.run(command, input=plan.as_json(), text=True, check=False)

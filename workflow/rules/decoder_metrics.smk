@@ -25,7 +25,7 @@ rule project_decoder:
         mem_mb=memory("project_decoder"),
         runtime=runtime("project_decoder"),
     params:
-        settings=PLAN.settings_decoder_metrics(),
+        settings=lambda wildcards: plan_of(wildcards).settings_decoder_metrics(),
         recipe=recipe("project_decoder"),
     script:
         "../scripts/project_decoder.py"

@@ -1,8 +1,9 @@
-# All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine.py
+# All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine_smk.py
 # names the version it was checked with. Before a run, manifests decide which results do not stand
 # (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -35,19 +36,41 @@ def asked_files():
     return [str(target) for target in workflow.dag.targetfiles]
 
 
+def failed_jobs():
+    """Return the jobs that failed for good and left something unmade: rule and point, and logs."""
+    jobs = (
+        job
+        for each in workflow.scheduler.failed
+        for job in (each.jobs if each.is_group() else [each])
+    )
+    return [
+        (
+            ", ".join(
+                [job.rule.name, *(f"{k} {v}" for k, v in job.wildcards_dict.items())]
+            ),
+            list(job.log),
+        )
+        for job in jobs
+        if not all(map(os.path.exists, job.output))
+    ]
+
+
 @cache
 def stale_results():
-    """Return every stale result, having said why it is."""
-    found = (find_toy if TOY_STUDY else find)(PLAN)
-    for line in describe(found):
-        logger.info(f"Stale: {line}")
+    """Return the stale results of each sweep by its folder, having said why they are."""
+    look = find_toy if TOY_STUDY else find
+    found = {results: look(plan) for results, plan in PLANS.items()}
+    for plan, results in zip(PLANS.values(), found.values()):
+        name = f"{plan.study.sweep}: " if getattr(plan.study, "sweep", None) else ""
+        for line in describe(results):
+            logger.info(f"Stale: {name}{line}")
     return found
 
 
 def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if is_main_process():
-        make_again(result.path for result in stale_results())
+        make_again(x.path for results in stale_results().values() for x in results)
     return []
 
 

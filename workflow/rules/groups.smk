@@ -9,22 +9,34 @@ from correct_l0.provenance.unfinished import points_to_train
 @cache
 def groups():
     """Return the file that ends the group's job, by point, of those that are trained together."""
-    points = [
-        point for point in points_to_train(PLAN, stale_results()) if asked(*point)
-    ]
     return {
-        point: f"{RESULTS}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
-        for group in divide(STUDY, points, costs.points_per_job(STUDY))
+        (
+            results,
+            *point,
+        ): f"{results}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
+        for results, plan in PLANS.items()
+        for group in divide(
+            plan.study,
+            [
+                point
+                for point in points_to_train(plan, stale_results()[results])
+                if asked(results, *point)
+            ],
+            costs.points_per_job(plan.study),
+        )
         for point in group.points
     }
 
 
-def asked(l0, seed):
+def asked(results, l0, seed):
     """Tell whether a point is asked for: any, unless the targets are files of named points."""
     targets = asked_files()
     if targets is None or not all("seed_" in target for target in targets):
         return True
-    return any(f"l0_{l0}/seed_{seed}/" in target for target in targets)
+    return any(
+        target.startswith(f"{results}/") and f"l0_{l0}/seed_{seed}/" in target
+        for target in targets
+    )
 
 
 def group_of(wildcards):
@@ -34,7 +46,7 @@ def group_of(wildcards):
     """
     if not is_main_process():
         return []
-    file = groups().get((wildcards.l0, int(wildcards.seed)))
+    file = groups().get((wildcards.results, wildcards.l0, int(wildcards.seed)))
     files = [] if file is None else [file]
     make_again(files)
     return files

@@ -48,7 +48,7 @@ rule probe_sae:
         mem_mb=memory("probe_sae"),
         runtime=runtime("probe_sae"),
     params:
-        settings=PLAN.settings_probing(),
+        settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_sae"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
     script:
@@ -73,7 +73,7 @@ rule probe_baselines:
         mem_mb=memory("probe_baselines"),
         runtime=runtime("probe_baselines"),
     params:
-        settings=PLAN.settings_probing(),
+        settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_baselines"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
         d_in=STUDY.activations.d_in,

@@ -22,7 +22,7 @@ rule measure_recovery:
         mem_mb=memory("measure_recovery"),
         runtime=runtime("measure_recovery"),
     params:
-        settings=PLAN.settings_recovery(),
+        settings=lambda wildcards: plan_of(wildcards).settings_recovery(),
         recipe=recipe("measure_recovery"),
     script:
         "../scripts/measure_recovery.py"

@@ -5,23 +5,43 @@
 from correct_l0.report import TABLES, figures_of
 from correct_l0.report.settings import report_settings
 
-REPORT_SETTINGS = report_settings(PLAN)
-FIGURES = figures_of(PLAN)
+# Those of every sweep. What only some have stands in the manifest of their figures.
+FIGURES = [
+    name
+    for name in figures_of(PLAN)
+    if all(name in figures_of(plan) for plan in PLANS.values())
+]
+
+
+def settings_of_report(wildcards):
+    """Return the settings of a sweep's report."""
+    return report_settings(plan_of(wildcards))
+
+
+def results_of(wildcards):
+    """Return the manifests that a sweep's tables are made from."""
+    plan = plan_of(wildcards)
+    measured = [each for room in plan.rooms for each in plan.manifests(room)]
+    return [
+        *plan.manifests("saes"),
+        *measured,
+        *plan.stability_manifests().values(),
+        *plan.baselines_manifest(),
+    ]
 
 
 rule gather_tables:
     """All results in tidy tables, after every point's manifests were held against the settings."""
     input:
         source=SOURCE,
-        saes=PLAN.manifests("saes"),
-        measured=[each for room in PLAN.rooms for each in PLAN.manifests(room)],
-        stability=list(PLAN.stability_manifests().values()),
-        baselines=BASELINES,
+        results=results_of,
         tasks=TASK_MANIFESTS,
     output:
         manifest=f"{RESULTS}/tables/manifest.json",
-        parquet=expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
-        csv=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
+        parquet=expand(
+            f"{RESULTS}/tables/{{table}}.parquet", table=TABLES, allow_missing=True
+        ),
+        csv=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES, allow_missing=True),
     log:
         f"{RESULTS}/logs/gather_tables.log",
     benchmark:
@@ -33,7 +53,7 @@ rule gather_tables:
         mem_mb=memory("gather_tables"),
         runtime=runtime("gather_tables"),
     params:
-        settings=REPORT_SETTINGS,
+        settings=settings_of_report,
         recipe=recipe("gather_tables"),
     script:
         "../scripts/gather_tables.py"
@@ -57,7 +77,7 @@ rule read_curves:
         mem_mb=memory("read_curves"),
         runtime=runtime("read_curves"),
     params:
-        settings=REPORT_SETTINGS,
+        settings=settings_of_report,
         recipe=recipe("read_curves"),
         code=report_code,
     script:
@@ -70,9 +90,11 @@ rule plot_figures:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
     output:
-        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
-        png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES),
-        narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES),
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES, allow_missing=True),
+        png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES, allow_missing=True),
+        narrow=expand(
+            f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES, allow_missing=True
+        ),
         manifest=f"{RESULTS}/figures/manifest.json",
     log:
         f"{RESULTS}/logs/plot_figures.log",
@@ -85,7 +107,7 @@ rule plot_figures:
         mem_mb=memory("plot_figures"),
         runtime=runtime("plot_figures"),
     params:
-        settings=REPORT_SETTINGS,
+        settings=settings_of_report,
         recipe=recipe("plot_figures"),
         code=report_code,
     script:
@@ -115,7 +137,7 @@ rule write_report:
         mem_mb=memory("write_report"),
         runtime=runtime("write_report"),
     params:
-        settings=REPORT_SETTINGS,
+        settings=settings_of_report,
         recipe=recipe("write_report"),
         code=report_code,
     script:

@@ -26,13 +26,17 @@ rule train_points:
     threads: 1
     resources:
         device=DEVICE,
-        checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
+        checkpoint_s=lambda wildcards: math.ceil(
+            60 * plan_of(wildcards).study.saes.checkpoint_min
+        ),
         gpu=1,
         mem_mb=memory("train_points"),
         runtime=runtime("train_points"),
     params:
         saes=lambda wildcards: {
-            PLAN.point_folder("saes", l0, wildcards.seed): PLAN.settings_sae(l0)
+            plan_of(wildcards)
+            .point_folder("saes", l0, wildcards.seed): plan_of(wildcards)
+            .settings_sae(l0)
             for l0 in split_labels(wildcards.l0s)
         },
         recipe=recipe("train_points"),
@@ -56,12 +60,14 @@ rule train_sae:
     threads: 1
     resources:
         device=DEVICE,
-        checkpoint_s=math.ceil(60 * STUDY.saes.checkpoint_min),
+        checkpoint_s=lambda wildcards: math.ceil(
+            60 * plan_of(wildcards).study.saes.checkpoint_min
+        ),
         gpu=1,
         mem_mb=memory("train_sae"),
         runtime=runtime("train_sae", group_of),
     params:
-        settings=lambda wildcards: PLAN.settings_sae(wildcards.l0),
+        settings=lambda wildcards: plan_of(wildcards).settings_sae(wildcards.l0),
         recipe=recipe("train_sae"),
     script:
         "../scripts/train_sae.py"

@@ -5,9 +5,10 @@
 rule compare_seeds:
     """The latents that every pair of seeds shares, at one L0."""
     input:
-        saes=expand(
-            f"{RESULTS}/saes/l0_{{{{l0}}}}/seed_{{seed}}/manifest.json",
-            seed=sorted(STUDY.saes.seeds),
+        saes=lambda wildcards: expand(
+            f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
+            seed=sorted(plan_of(wildcards).study.saes.seeds),
+            **wildcards,
         ),
     output:
         manifest=f"{RESULTS}/stability/l0_{{l0}}/manifest.json",
@@ -24,7 +25,7 @@ rule compare_seeds:
         mem_mb=memory("compare_seeds"),
         runtime=runtime("compare_seeds"),
     params:
-        settings=PLAN.settings_stability(),
+        settings=lambda wildcards: plan_of(wildcards).settings_stability(),
         recipe=recipe("compare_seeds"),
     script:
         "../scripts/compare_seeds.py"

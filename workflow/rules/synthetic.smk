@@ -7,9 +7,9 @@ rule make_world:
         manifest=f"{SOURCE_FOLDER}/manifest.json",
         world=f"{SOURCE_FOLDER}/world.npz",
     log:
-        f"{RESULTS}/logs/make_world.log",
+        f"{SOURCE_FOLDER}/logs/make_world.log",
     benchmark:
-        f"{RESULTS}/benchmarks/make_world.tsv"
+        f"{SOURCE_FOLDER}/benchmarks/make_world.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -14,7 +14,6 @@ on the grid bound it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,22 +79,22 @@ class Place:
     ratio: float
 
 
-def read_recovery(table: pd.DataFrame) -> RecoveryReading:
+def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> RecoveryReading:
     """Return the L0 of best recovery.
 
     Parameters
     ----------
     table
         One row per L0 and seed: `l0`, `l0_measured`, `seed`, `mcc`, `share_recovered` (of the
-        features, matched above 0.9), `true_l0` (mean number of features that fire; NaN where it is
-        not known).
+        features, those matched above 0.9).
+    true_l0
+        Mean number of features that fire.
 
     Examples
     --------
     >>> table = pd.DataFrame({"l0": [8.0, 11, 16], "l0_measured": [8.0, 11, 16], "seed": 0,
-    ...                       "mcc": [0.9, 0.99, 0.8], "share_recovered": [0.7, 1.0, 0.5],
-    ...                       "true_l0": 10.95})
-    >>> reading = read_recovery(table)
+    ...                       "mcc": [0.9, 0.99, 0.8], "share_recovered": [0.7, 1.0, 0.5]})
+    >>> reading = read_recovery(table, true_l0=10.95)
     >>> reading.best, reading.low, reading.high, reading.at_end
     (11.0, 8.0, 16.0, False)
     """
@@ -105,7 +104,6 @@ def read_recovery(table: pd.DataFrame) -> RecoveryReading:
     typical = typical_variance(curve) if len(x) >= FEWEST_POINTS else float("nan")
     errors = np.array([pair_error(curve, i, best, typical) for i in range(len(x))])
     level = means[best] - means <= SET_ERRORS * errors
-    true_l0 = float(table["true_l0"].mean())
     recovered = table.groupby("l0")["share_recovered"].mean().loc[curve.l0]
     return RecoveryReading(
         points=tuple(x.tolist()),
@@ -115,7 +113,7 @@ def read_recovery(table: pd.DataFrame) -> RecoveryReading:
         low=float(x[max(best - 1, 0)]),
         high=float(x[min(best + 1, len(x) - 1)]),
         best_set=tuple(x[level].tolist()),
-        true_l0=None if math.isnan(true_l0) else true_l0,
+        true_l0=true_l0,
     )
 
 

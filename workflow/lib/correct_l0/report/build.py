@@ -40,12 +40,14 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
 
 def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
     """Read the curves of a study; write the verdict, and its manifest beside it."""
-    saes = plan.study.saes
+    saes, loaded = plan.study.saes, load_tables(tables)
+    truth = loaded["recovery"]["true_l0"]
     verdict = read_study(
-        load_tables(tables),
+        loaded,
         d_sae=saes.d_sae,
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
+        true_l0=float(truth.mean()) if len(truth) else None,
     )
     write_json(path, verdict)
     write_manifest(

@@ -30,8 +30,13 @@ class _Facts:
     seeds: str
     spread: str
     across: str
-    marks: str
+    band: str
+    truth: str
     tokens: str
+
+    @property
+    def marks(self) -> str:
+        return self.band + self.truth
 
     @property
     def n_list(self) -> str:
@@ -67,19 +72,19 @@ def _facts(study: StudyData) -> _Facts:
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
     if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    marks = ""
-    if study.verdict["decision"]["low"] is not None:
-        marks += " Shaded: the interval of the answer."
+    named = study.verdict["decision"]["low"] is not None
+    truth = ""
     if recovery := study.verdict["recovery"]:
-        marks += " Vertical: dashed, the L0 of best recovery"
-        marks += "; dotted, the true L0." if recovery["true_l0"] is not None else "."
+        truth = " Vertical: dashed, the L0 of best recovery"
+        truth += "; dotted, the true L0." if recovery["true_l0"] is not None else "."
     tokens = study.tables["s_n_dec"]["tokens"].dropna()
     return _Facts(
         study,
         seeds,
         spread,
         "Across: measured L0 (mean active latents per held-out token), logarithmic.",
-        marks,
+        " Shaded: the interval of the answer." if named else "",
+        truth,
         f"{int(tokens.max()):,}" if len(tokens) else "no",
     )
 
@@ -158,7 +163,8 @@ def _recovery(f: _Facts) -> Caption:
         "Recovery: are the latents the true features?",
         "Features and latents are matched one to one so that the sum of absolute cosines is "
         "largest. Up: that cosine, as the mean and the worst over features (0 where an SAE is too "
-        "narrow to have a latent left) and as MCC, the mean over matched pairs; share, and number, "
+        "narrow to have a latent left) and, of such an SAE, as MCC, the mean over features that "
+        "have one; share, and number, "
         "of features above 0.9; uniqueness, the distinct features among those nearest to each "
         "latent, per latent (dashed: the most that this width allows); precision, recall and F1 "
         "of a latent's firing as a sign that the feature nearest to it fires, means over all "
@@ -183,7 +189,7 @@ def _measured_l0(f: _Facts) -> Caption:
         "Measured against target L0",
         "L0 on held-out tokens that were not used to set the threshold (up), against the target "
         f"of training ({f.seeds}), and their relative distance. Everything is read over measured "
-        "L0. Across: target L0, logarithmic.",
+        f"L0.{f.truth} Across: target L0, logarithmic.",
         "Measured L0 against target L0, and their relative distance.",
     )
 
@@ -212,8 +218,8 @@ def _training(f: _Facts) -> Caption:
         "(activations scaled as in training, mean over seeds). Latents that never fire on "
         f"held-out tokens. {f.spread[0].upper()}{f.spread[1:]}. Dashed, orange: above it the "
         "answer is “not trained enough”, where it leans on the point; grey: above it there is a "
-        "caveat. The loss alone refuses nothing, as one that falls as a power law never stops. "
-        f"{f.across}",
+        "caveat. The loss alone refuses nothing, as one that falls as a power law never stops."
+        f"{f.truth} {f.across}",
         "Six panels: cosine with the initialisation, c_dec along the training by L0, its move "
         "in the last tenth, slope of the loss, loss curves by L0, and the share of dead "
         "latents. " + " ".join(f.study.verdict["training_lines"]),

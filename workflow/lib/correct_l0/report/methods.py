@@ -43,8 +43,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "b_dec) W_decᵀ, sort the b · d_sae values in descending order and take the one at "
         "position n · b, counted from 0. The authors' statistic is its mean over batches; the "
         "pooled one, over all tokens at once, is in the tables. Activations are scaled as in "
-        "training, to a mean norm of sqrt(d_in). n has to be above the correct L0: only then is the "
-        "n-th projection one on a latent that should not fire. It need not be above the L0 of "
+        "training, to a mean norm of sqrt(d_in). n has to be above the correct L0: only then is "
+        "the n-th projection one on a latent that should not fire. It need not be above the L0 of "
         "every SAE, so each curve is read over the whole grid; one that names an L0 of its n or "
         "more contradicts what it rests on and is not counted.",
     ),

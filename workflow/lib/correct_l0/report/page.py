@@ -189,7 +189,7 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     what = "tokens" if config.synthetic is None else "samples"
     return [
         *_source(study),
-        ("SAEs", f"{len(points)}, {config.saes.d_sae:,} latents on {d_in:,} dimensions"),
+        ("SAEs", f"{len(points)} of {config.saes.d_sae:,} latents on {d_in:,} dimensions"),
         ("L0", ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
         ("Training", f"{spoken} {what} each, batches of {training.batch_tokens:,}"),
@@ -223,8 +223,10 @@ def world_in_words(world: Synthetic) -> str:
 
     Examples
     --------
-    >>> world_in_words(Synthetic(features=30, d_in=40, correlation=None))
-    'Each sample is the sum of those of 30 features that fire, in 40 dimensions. Features have orthonormal directions and fire with probabilities of 0.384 to 0.05, independently of each other.'
+    >>> world = Synthetic(features=2, d_in=40, firing=[0.5, 0.25], correlation=None)
+    >>> print(world_in_words(world).replace(". ", ".\\n"))
+    Each sample is the sum of those of 2 features that fire, in 40 dimensions.
+    Features have orthonormal directions and fire with probabilities of 0.5 to 0.25, independently.
     """
     p = world.firing.probabilities(world.features)
     ends = " to ".join(dict.fromkeys(f"{x:.3g}" for x in (p.max(), p.min())))
@@ -234,7 +236,7 @@ def world_in_words(world: Synthetic) -> str:
         "spread": "directions that overlap as little as so many can",
         "random": "random directions",
     }[world.directions]
-    together = "independently of each other"
+    together = "independently"
     if world.correlation is not None:
         together = {
             "random": "together or apart, by correlations drawn at random",

@@ -41,6 +41,7 @@ def read_study(
     d_sae: int,
     l0: list[float],
     training_tokens: int,
+    true_l0: float | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -48,14 +49,15 @@ def read_study(
     ----------
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
-        `stability` where there are two seeds or more, `recovery` where the truth is known, with
-        the true L0 (mean number of features that fire) in each row.
+        `stability` where there are two seeds or more, `recovery` where the truth is known.
     d_sae
         Number of latents.
     l0
         Target L0 values of the configuration.
     training_tokens
         Tokens each SAE was trained on.
+    true_l0
+        Mean number of features that fire, where the truth is known.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def read_study(
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
-    recovery = _recovery(tables, measured)
+    recovery = _recovery(tables, measured, true_l0)
     decision = decide(c_dec, s_n, f1, health, d_sae, stability)
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
@@ -118,11 +120,13 @@ def _stability(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> Stabi
     return read_stability(_at_mean_l0(table, measured))
 
 
-def _recovery(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> RecoveryReading | None:
+def _recovery(
+    tables: Mapping[str, pd.DataFrame], measured: pd.Series, true_l0: float | None
+) -> RecoveryReading | None:
     table = tables.get("recovery")
     if table is None or table.empty:
         return None
-    return read_recovery(_at_mean_l0(table, measured))
+    return read_recovery(_at_mean_l0(table, measured), true_l0)
 
 
 def _curve_readings(

@@ -20,27 +20,33 @@ from torch import Tensor
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_json
 
+FORMS = ("jumprelu", "topk", "abstopk")
 REQUIRED = {
-    "architecture": "jumprelu",
     "normalize_activations": "none",
     "reshape_activations": "none",
 }
 
-WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
 @dataclass(frozen=True)
 class SavedSae:
-    """An inference JumpReLU SAE that takes raw activations.
+    """An inference SAE that takes raw activations.
 
     Attributes
     ----------
     W_enc, b_enc, threshold
-        Encoder of shape (d_in, d_sae), bias and threshold of shape (d_sae,).
+        Encoder of shape (d_in, d_sae), bias and threshold of shape (d_sae,); a form with `k` has
+        no thresholds, they are zero.
     W_dec, b_dec
         Decoder of shape (d_sae, d_in), bias of shape (d_in,), in units of the raw activations.
     apply_b_dec_to_input
         Whether `b_dec` is subtracted from the input before encoding.
+    form
+        What is kept of the pre-activations: `jumprelu` those above the threshold, `topk` of each
+        token the k largest where positive, `abstopk` the k largest in size with their signs.
+    k
+        For the latter two.
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -49,6 +55,8 @@ class SavedSae:
     b_dec: Float[Tensor, " d_in"]
     threshold: Float[Tensor, " d_sae"]
     apply_b_dec_to_input: bool = True
+    form: str = "jumprelu"
+    k: int | None = None
 
     @property
     def d_in(self) -> int:
@@ -83,7 +91,8 @@ class SavedSae:
         References
         ----------
         Rajamanoharan et al., arXiv 2407.14435, equation 2: JumpReLU(z) = z H(z - threshold),
-        here with SAELens' ReLU on z, which matters only for a negative threshold.
+        here with SAELens' ReLU on z, which matters only for a negative threshold. Gao et al.,
+        arXiv 2406.04093: TopK. arXiv 2510.00404: AbsTopK.
 
         Examples
         --------
@@ -95,11 +104,22 @@ class SavedSae:
         tensor([[3., 0.]])
         """
         W_enc, b_enc, threshold = self.W_enc, self.b_enc, self.threshold
-        if columns is not None:
+        if columns is not None and self.k is None:
             W_enc, b_enc, threshold = W_enc[:, columns], b_enc[columns], threshold[columns]
         x = x.to(W_enc.dtype) - self.b_dec * self.apply_b_dec_to_input
         pre_acts = x @ W_enc + b_enc
+        if self.k is not None:
+            acts = self._largest(pre_acts)
+            return acts if columns is None else acts[:, columns]
         return torch.relu(pre_acts) * (pre_acts > threshold)
+
+    def _largest(self, pre_acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_sae"]:
+        """Return the k values of each token that are kept, zero elsewhere."""
+        assert self.k is not None
+        size = pre_acts.abs() if self.form == "abstopk" else pre_acts
+        places = size.topk(self.k, dim=-1, sorted=False).indices
+        kept = torch.zeros_like(pre_acts).scatter_(-1, places, pre_acts.gather(-1, places))
+        return kept if self.form == "abstopk" else kept.relu_()
 
     def decode(self, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
         """Return the reconstruction of raw activations from latent activations."""
@@ -121,6 +141,8 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
     cfg, weights = Path(folder) / "cfg.json", Path(folder) / "sae_weights.safetensors"
     content = {
         **REQUIRED,
+        "architecture": sae.form,
+        **({} if sae.k is None else {"k": sae.k, "rescale_acts_by_decoder_norm": False}),
         "apply_b_dec_to_input": sae.apply_b_dec_to_input,
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
@@ -129,8 +151,9 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
         "metadata": metadata,
     }
     write_json(cfg, json.loads(json.dumps(content, sort_keys=True)))
+    names = WEIGHTS if sae.k is not None else (*WEIGHTS, "threshold")
     with replacing(weights) as path:
-        save_file({name: getattr(sae, name).contiguous() for name in WEIGHTS}, path)
+        save_file({name: getattr(sae, name).contiguous() for name in names}, path)
         # safetensors makes files that only their owner can read.
         path.chmod(0o644)
     return [cfg, weights]
@@ -142,8 +165,8 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
     Raises
     ------
     InputError
-        If a file is missing or damaged, or the SAE is not an inference JumpReLU SAE on raw
-        activations: a BatchTopK SAE in training form gives codes that depend on the batch.
+        If a file is missing or damaged, or the SAE is not an inference SAE on raw activations of a
+        known form: a BatchTopK SAE in training form gives codes that depend on the batch.
     """
     folder = Path(folder)
     try:
@@ -153,6 +176,12 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
         raise InputError(f"{error.filename or folder}: missing; train this SAE again") from None
     except (ValueError, SafetensorError) as error:
         raise InputError(f"{folder}: damaged SAE ({error}); train it again") from None
+    form = settings.get("architecture")
+    if form not in FORMS:
+        raise InputError(
+            f"{folder}: architecture is {form!r}, not one of {', '.join(FORMS)}; "
+            "save the SAE in its inference form"
+        )
     for key, wanted in REQUIRED.items():
         if settings.get(key, "none") != wanted:
             raise InputError(
@@ -160,12 +189,25 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
                 "save the SAE in its inference form"
             )
     dtype = getattr(torch, str(settings["dtype"]).removeprefix("torch."))
+    k = None if form == "jumprelu" else int(settings.get("k", 0))
+    if k is not None and k < 1:
+        raise InputError(f"{folder}: {form} without a k, at least 1; save the SAE again")
     missing = [name for name in WEIGHTS if name not in weights]
+    if k is None and "threshold" not in weights:
+        missing.append("threshold")
     if missing:
         raise InputError(f"{folder}: no {', '.join(missing)} among the weights; train it again")
+    if k is not None and settings.get("rescale_acts_by_decoder_norm"):
+        raise InputError(
+            f"{folder}: the decoder's norms are not folded into the encoder, as "
+            "rescale_acts_by_decoder_norm says; save the SAE in its inference form"
+        )
+    weights.setdefault("threshold", torch.zeros_like(weights["b_enc"]))
     return SavedSae(
-        **{name: weights[name].to(dtype) for name in WEIGHTS},
+        **{name: weights[name].to(dtype) for name in (*WEIGHTS, "threshold")},
         apply_b_dec_to_input=bool(settings.get("apply_b_dec_to_input", True)),
+        form=form,
+        k=k,
     )
 
 

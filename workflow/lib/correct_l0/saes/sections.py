@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from correct_l0.errors import InputError
+from correct_l0.saes.architectures import DEFAULT, architecture, read_architecture
 from correct_l0.saes.l0_schedule import L0Schedule, unusable
 from correct_l0.settings.base import (
     Count,
@@ -65,9 +67,18 @@ class Training(Section):
         """Steps at the end over which the learning rate falls to zero."""
         return round(self.lr_decay_fraction * self.steps)
 
-    def unusable_at(self, l0: float, d_sae: int) -> str:
-        """Return why no SAE of this target L0 and width can be trained so; empty where one can."""
-        label = f"l0 {format_l0(l0)}"
+    def unusable_at(self, label: str, l0: float | None, d_sae: int) -> str:
+        """Return why no SAE can be trained so; empty where one can.
+
+        Parameters
+        ----------
+        label
+            How the message names the point.
+        l0
+            Target L0, where there is one.
+        d_sae
+            Number of latents.
+        """
         if self.steps < 1:
             return (
                 f"{label}: training_tokens {self.training_tokens} is below batch_tokens "
@@ -78,7 +89,7 @@ class Training(Section):
                 f"{label}: lr_warm_up_steps {self.lr_warm_up_steps} and {self.decay_steps} steps "
                 f"of decay exceed the {self.steps} steps of training; shorten them"
             )
-        if int(l0 * self.batch_tokens) < 1:
+        if l0 is not None and int(l0 * self.batch_tokens) < 1:
             return (
                 f"{label}: a batch of {self.batch_tokens} tokens selects no latent, it must select "
                 "at least one; raise l0 or batch_tokens"
@@ -111,11 +122,16 @@ class Saes(Section):
 
     kept = True
 
+    architecture: dict[str, Any] = Field({})
+    """The architecture: its `name` and its own settings (`saes/architectures/`). Unset:
+    `name: batchtopk`."""
+
     d_sae: Count
     """Number of latents."""
 
     l0: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    """Target L0 (mean active latents per token) of each point; fractions are allowed."""
+    """Target L0 (mean active latents per token) of each point; fractions are allowed. Where the
+    architecture sweeps a coefficient instead, the coefficients."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """Seeds; each L0 is trained once per seed (initialisation and order of the data)."""
@@ -144,16 +160,43 @@ class Saes(Section):
             raise ValueError(f"{value!r} is not usable; give auto or a whole number from 1 to 16")
         return value
 
+    @field_validator("architecture")
+    @classmethod
+    def _check_architecture(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Leave defaults out, so that what says the same is the same."""
+        try:
+            name, options = read_architecture(value)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        chosen = {"name": name, **options.model_dump(mode="json", exclude_defaults=True)}
+        return {} if chosen == {"name": DEFAULT} else chosen
+
+    @property
+    def swept(self) -> Literal["l0", "coefficient"]:
+        """What the values of `l0` are."""
+        return architecture(self.architecture.get("name", DEFAULT)).swept
+
+    def point(self, l0: float) -> dict[str, Any]:
+        """Return the settings of the SAE at one of the values of `l0`, without its training."""
+        chosen = {"architecture": self.architecture} if self.architecture else {}
+        return {**chosen, "d_sae": self.d_sae, self.swept: l0}
+
     @model_validator(mode="after")
     def _check_points(self) -> Saes:
         for l0 in self.l0:
-            if l0 > self.d_sae:
+            if self.swept == "l0" and l0 > self.d_sae:
                 raise ValueError(
                     f"l0 {l0:g} is above d_sae {self.d_sae}; lower it or widen the SAE"
                 )
         check_unique(l0=self.l0, seeds=self.seeds)
         for l0 in self.l0:
-            if wrong := self.training_of(l0).unusable_at(l0, self.d_sae):
+            training, target = self.training_of(l0), l0 if self.swept == "l0" else None
+            declared = architecture(self.architecture.get("name", DEFAULT))
+            wrong = declared.unusable_at(l0, training.l0_schedule is not None)
+            wrong = wrong or training.unusable_at(
+                f"{self.swept} {format_l0(l0)}", target, self.d_sae
+            )
+            if wrong:
                 raise ValueError(wrong)
         for l0 in self.overrides:
             if l0 not in self.l0:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
+from correct_l0.saes.architectures import DEFAULT, Architecture, architecture, read_architecture
 from correct_l0.saes.sections import Training
+from correct_l0.settings.base import Section, format_l0
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,28 @@ class SaeSettings:
 
     d_sae: int
     """Number of latents."""
-    l0: float
-    """Target L0: mean active latents per token."""
+    l0: float | None
+    """Target L0: mean active latents per token; None where a coefficient is swept."""
     training: Training
     """Training parameters, the point's overrides applied."""
+    architecture: str = DEFAULT
+    """Name of the architecture."""
+    options: Section = field(default_factory=Section)
+    """The architecture's own settings."""
+    coefficient: float | None = None
+    """Coefficient of the penalty, where it is swept."""
+
+    @property
+    def declared(self) -> Architecture:
+        """What the architecture declares."""
+        return architecture(self.architecture)
+
+    @property
+    def label(self) -> str:
+        """How messages name the point."""
+        if self.l0 is None:
+            return f"coefficient {self.coefficient:g}"
+        return f"l0 {format_l0(self.l0)}"
 
     @property
     def steps(self) -> int:
@@ -50,8 +70,8 @@ def parse_settings(text: str) -> SaeSettings:
     Raises
     ------
     InputError
-        If the training holds no step, the schedule does not fit into it, or the batch selects
-        no latent at all.
+        If the architecture is not known, the training holds no step, the schedule does not fit into
+        it, or the batch selects no latent at all.
 
     Examples
     --------
@@ -61,7 +81,14 @@ def parse_settings(text: str) -> SaeSettings:
     """
     values = json.loads(text)
     training = Training.model_validate(values["training"])
-    settings = SaeSettings(int(values["d_sae"]), float(values["l0"]), training)
-    if wrong := training.unusable_at(settings.l0, settings.d_sae):
+    name, options = read_architecture(values.get("architecture", {}))
+    declared, d_sae = architecture(name), int(values["d_sae"])
+    swept = float(values[declared.swept])
+    if declared.swept == "coefficient":
+        settings = SaeSettings(d_sae, None, training, name, options, swept)
+    else:
+        settings = SaeSettings(d_sae, swept, training, name, options)
+    wrong = declared.unusable_at(swept, training.l0_schedule is not None)
+    if wrong := wrong or training.unusable_at(settings.label, settings.l0, d_sae):
         raise InputError(wrong)
     return settings

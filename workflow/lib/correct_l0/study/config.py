@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
@@ -17,11 +17,11 @@ from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.synthetic.settings import Synthetic
 
+Kind = TypeVar("Kind", bound="StudyFile")
 
-class Config(Section):
-    """A study. The file stands alone: nothing is taken from another configuration."""
 
-    kept = True
+class StudyFile(Section):
+    """A study as its file has it. It stands alone: nothing is taken from another configuration."""
 
     study: Name
     """Name of the study: its folder is `results/<study>`."""
@@ -38,8 +38,13 @@ class Config(Section):
     synthetic: Synthetic | None = None
     """The source: a synthetic world, whose true features are known. Or `activations`."""
 
-    saes: Saes
-    """The SAEs."""
+    saes: Saes | None = None
+    """The SAEs: one sweep over L0. Or `sweeps`."""
+
+    sweeps: dict[Name, Saes] = Field({})
+    """Several sweeps by name, each as `saes`: of other widths, architectures or trainings. Each has
+    its own folder `results/<study>/<name>` and its own answer; the report sets them side by side.
+    """
 
     decoder_metrics: DecoderMetrics = DecoderMetrics()
     """The decoder metrics."""
@@ -48,7 +53,30 @@ class Config(Section):
     """Sparse probing."""
 
     @model_validator(mode="after")
-    def _check_across_sections(self) -> Config:
+    def _check_sweeps(self) -> StudyFile:
+        if (self.saes is None) == (not self.sweeps):
+            found = "neither" if self.saes is None else "both"
+            raise ValueError(f"{found} of saes and sweeps is set; set saes, or several sweeps")
+        taken = {"activations", "world", "tables", "figures", "logs", "benchmarks", "partial"}
+        for name in self.sweeps:
+            if name in {*taken, "saes", "decoder_metrics", "probing", "recovery", "stability"}:
+                raise ValueError(f"sweeps: {name!r} is the name of a folder of results; rename it")
+        return self
+
+
+class Config(StudyFile):
+    """One sweep of a study, with all that it is studied by."""
+
+    kept = True
+
+    saes: Saes
+    """The SAEs."""
+
+    sweep: Name | None = None
+    """Name of the sweep, where the study has several."""
+
+    @model_validator(mode="after")
+    def _check_sweeps(self) -> Config:
         if self.study == "activations":
             raise ValueError("study 'activations' would share the caches' folder; rename it")
         if (self.activations is None) == (self.synthetic is None):
@@ -134,15 +162,41 @@ class Config(Section):
         ]
 
 
-def parse_config(raw: Mapping[str, Any]) -> Config:
-    """Return the checked configuration.
+def parse_study(raw: Mapping[str, Any]) -> list[Config]:
+    """Return the checked sweeps of a study, in the order of its file; one where it has `saes`.
 
     Raises
     ------
     InputError
         One line per wrong value, each with the value, the limit and the remedy.
     """
+    file = _checked(StudyFile, raw)
+    if not file.sweeps:
+        return [parse_config(raw)]
+    shared = {name: value for name, value in raw.items() if name != "sweeps"}
+    return [
+        parse_config({**shared, "saes": saes, "sweep": name})
+        for name, saes in raw["sweeps"].items()
+    ]
+
+
+def parse_config(raw: Mapping[str, Any]) -> Config:
+    """Return the checked configuration of one sweep.
+
+    Raises
+    ------
+    InputError
+        One line per wrong value, each with the value, the limit and the remedy; after the name of
+        the sweep, where it has one.
+    """
+    return _checked(Config, raw)
+
+
+def _checked(model: type[Kind], raw: Mapping[str, Any]) -> Kind:
     try:
-        return Config.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise InputError(describe_errors(Config, error)) from None
+        lines = describe_errors(model, error)
+        if "sweep" in raw:
+            lines = "\n".join(f"sweep {raw['sweep']}: {line}" for line in lines.splitlines())
+        raise InputError(lines) from None

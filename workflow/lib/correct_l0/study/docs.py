@@ -15,16 +15,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from correct_l0.study.config import Config
+from correct_l0.study.config import StudyFile
 from correct_l0.toy_model.settings import ToyStudy
 
-STUDIES: dict[str, type[BaseModel]] = {"options": Config, "toy options": ToyStudy}
+STUDIES: dict[str, type[BaseModel]] = {"options": StudyFile, "toy options": ToyStudy}
 """The kinds of configuration files, by the name of their table in config/README.md."""
 
-SCHEMAS: dict[str, type[BaseModel]] = {"schema.json": Config, "toy-schema.json": ToyStudy}
+SCHEMAS: dict[str, type[BaseModel]] = {"schema.json": StudyFile, "toy-schema.json": ToyStudy}
 
 
-def schema_text(model: type[BaseModel] = Config) -> str:
+def schema_text(model: type[BaseModel] = StudyFile) -> str:
     """Return the JSON schema of a kind of configuration file."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -33,7 +33,7 @@ def schema_text(model: type[BaseModel] = Config) -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def option_table(model: type[BaseModel] = Config) -> str:
+def option_table(model: type[BaseModel] = StudyFile) -> str:
     """Return the Markdown table of every option: key, type, default, meaning."""
     lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
     for key, field in _options(model, ""):

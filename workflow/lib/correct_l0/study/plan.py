@@ -15,7 +15,7 @@ from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
 from correct_l0.sources.sae_probes import resolve_tasks
-from correct_l0.study.config import Config, parse_config
+from correct_l0.study.config import Config, parse_study
 
 RESULTS = Path("results")
 
@@ -27,8 +27,13 @@ class Plan:
     study: Config
 
     @classmethod
-    def from_config(cls, raw: Mapping[str, Any]) -> Plan:
+    def all_from_config(cls, raw: Mapping[str, Any]) -> list[Plan]:
         """Check a configuration, and all that can be checked in a moment about what it names.
+
+        Returns
+        -------
+        list of Plan
+            One for each sweep of the study.
 
         Raises
         ------
@@ -38,13 +43,20 @@ class Plan:
         from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
         from correct_l0.sources.sae_probes import check_tasks
 
-        plan = cls(parse_config(raw))
+        plans = [cls(config) for config in parse_study(raw)]
+        plan = plans[0]
         check_tasks(plan.study.probing.tasks)
         if (activations := plan.study.activations) is not None:
             if not isinstance(activations.text.reserve_tasks, str):
                 check_tasks(activations.text.reserve_tasks)
             check_inputs(activations)
             check_cache_identity(plan.source_folder, activations)
+        return plans
+
+    @classmethod
+    def from_config(cls, raw: Mapping[str, Any]) -> Plan:
+        """Return the plan of a study of one sweep; see `all_from_config`."""
+        (plan,) = cls.all_from_config(raw)
         return plan
 
     def as_json(self) -> str:
@@ -53,6 +65,11 @@ class Plan:
 
     @property
     def results(self) -> str:
+        """The sweep's folder: the study's, or one in it where the study has several."""
+        return str(Path(self.study_folder) / (self.study.sweep or ""))
+
+    @property
+    def study_folder(self) -> str:
         """The study's folder."""
         return str(RESULTS / self.study.study)
 
@@ -60,7 +77,7 @@ class Plan:
     def source_folder(self) -> str:
         """The source's folder: the activation cache's, which studies share, or the world's."""
         if self.study.activations is None:
-            return f"{self.results}/world"
+            return f"{self.study_folder}/world"
         return str(RESULTS / "activations" / self.study.activations.cache)
 
     @property
@@ -133,7 +150,7 @@ class Plan:
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""
         training = json.loads(canonical(self.study.training(float(l0))))
-        return canonical({"d_sae": self.study.saes.d_sae, "l0": float(l0), "training": training})
+        return canonical({**self.study.saes.point(float(l0)), "training": training})
 
     def settings_decoder_metrics(self) -> str:
         """Return the settings of s_n^dec, c_dec and the histograms; n as whole numbers."""

@@ -21,6 +21,8 @@ PLUGINS = Path(__file__).parent / "plugins"
 """Where Snakemake finds the plugin that writes its events."""
 
 Event = Mapping[str, Any]
+Place = tuple[str, int | None]
+"""An L0 label with a seed, or with all of them."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,18 @@ class Job:
     reason: str = ""
 
     @property
-    def point(self) -> tuple[str, int] | None:
-        """Its L0 label and seed, None where it belongs to no point."""
+    def place(self) -> Place | None:
+        """Its L0 label, and its seed where it is about one; None where it is about no L0."""
         if "l0" not in self.wildcards:
             return None
-        return self.wildcards["l0"], int(self.wildcards["seed"])
+        seed = self.wildcards.get("seed")
+        return self.wildcards["l0"], None if seed is None else int(seed)
+
+    @property
+    def point(self) -> tuple[str, int] | None:
+        """Its L0 label and seed, None where it belongs to no point."""
+        l0, seed = self.place or (None, None)
+        return None if l0 is None or seed is None else (l0, seed)
 
     @property
     def l0(self) -> str | None:

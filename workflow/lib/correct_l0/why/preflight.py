@@ -138,17 +138,17 @@ def _wall_s(
 def phases() -> list[set[str]]:
     """Return the rules that run at the same time, phase by phase.
 
-    What runs on the study's device runs as soon as it can, the rest as late as it may; a point's
-    jobs follow one another within one phase.
+    What runs on the study's device runs as soon as it can, the rest as late as it may; the jobs of
+    a point, and of its L0, follow one another within one phase.
     """
     at: dict[str, int] = {}
     for stage in STAGES:
         together = [at[other.rule] for other in OF_POINT if other.rule in at]
         first = 1 + max((at[rule] for rule in stage.after), default=-1)
-        at[stage.rule] = together[0] if stage.of == "point" and together else first
+        at[stage.rule] = together[0] if stage.of in ("point", "l0") and together else first
     for stage in reversed(STAGES):
         followers = [at[other.rule] for other in STAGES if stage.rule in other.after]
-        if followers and not stage.on_device and stage.of != "point":
+        if followers and not stage.on_device and stage.of not in ("point", "l0"):
             at[stage.rule] = min(followers) - 1
     return [{rule for rule in at if at[rule] == phase} for phase in range(max(at.values()) + 1)]
 

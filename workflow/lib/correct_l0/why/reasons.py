@@ -9,10 +9,13 @@ from pathlib import Path
 from correct_l0.costs import limits
 from correct_l0.provenance.chain import task_manifests
 from correct_l0.provenance.stale import Stale
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES, Stage
 from correct_l0.study.plan import Plan
-from correct_l0.why.dry_run import Job
+from correct_l0.why.dry_run import Job, Place
 from correct_l0.why.kept import Kept, kept
+
+Key = tuple[str, Place | None]
+"""A room, or a rule of the source, and the place of one result."""
 
 NOT_MADE = "not made yet"
 TOGETHER = "SAEs of one seed, trained in one reading of the data"
@@ -30,6 +33,8 @@ class Why:
         Whether less of it may turn out to be left.
     in_group
         Whether a training is another job's, which trains several points.
+    points
+        The points that it is about.
     """
 
     job: Job
@@ -37,6 +42,7 @@ class Why:
     left: float = 1.0
     perhaps_less: bool = False
     in_group: bool = False
+    points: tuple[tuple[str, int], ...] = ()
 
 
 def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why]:
@@ -57,9 +63,11 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
         The study's reason where manifests, checkpoints or other jobs give one, else Snakemake's.
     """
     changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
-    running = {(job.rule, job.point) for job in jobs}
+    running = {(job.rule, job.place) for job in jobs}
     together = {point for job in jobs for point in job.trains}
-    whys = [_explain(plan, job, changed, running) for job in jobs]
+    whys = [
+        replace(_explain(plan, job, changed, running), points=_points(plan, job)) for job in jobs
+    ]
     alone = {why.job.point: why for why in whys if why.job.rule == "train_sae"}
     return [
         replace(why, left=_left(plan, [alone[point] for point in why.job.trains]))
@@ -69,30 +77,48 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
     ]
 
 
+def _points(plan: Plan, job: Job) -> tuple[tuple[str, int], ...]:
+    """Return the point that a job is about, or those of its L0."""
+    if job.place is None:
+        return ()
+    l0, seed = job.place
+    return tuple((l0, each) for each in plan.study.saes.seeds if seed in (None, each))
+
+
 def _left(plan: Plan, trainings: Sequence[Why]) -> float:
     """Return the part of the work of a group that is left."""
     work = [limits.work_s("train_sae", plan.study, why.job.l0) for why in trainings]
     return sum(w * why.left for w, why in zip(work, trainings, strict=True)) / sum(work)
 
 
-def _key_of_stale(plan: Plan, entry: Stale) -> tuple[str, tuple[str, int] | None]:
-    if entry.l0 is not None and entry.seed is not None:
+def _key_of_stale(plan: Plan, entry: Stale) -> Key:
+    if entry.l0 is not None:
         return entry.room, (entry.l0, entry.seed)
-    if entry.room != "activations":
-        # Of a source, the rule; of an L0 with all its seeds, its label.
-        rule = BY_RULE["make_world"].rule if entry.room == BY_RULE["make_world"].room else None
-        return rule or entry.room, None
-    path = Path(entry.path)
-    of_cache = (stage for stage in STAGES if stage.of == "source" and stage.room)
-    its = (s.rule for s in of_cache if path.is_relative_to(s.result_of(plan)))
+    its = (
+        stage.rule
+        for stage in STAGES
+        if stage.of == "source" and stage.room == entry.room
+        if Path(entry.path).is_relative_to(stage.result_of(plan))
+    )
     return next(its, entry.room), None
+
+
+def _follows(before: Stage, place: Place | None, running: Iterable[Key]) -> bool:
+    """Tell whether jobs of a stage run whose results another job, of some place, reads."""
+    if before.of != "point":
+        return (before.rule, None) in running
+    l0, seed = place or (None, None)
+    return any(
+        rule == before.rule and its is not None and l0 in (None, its[0]) and seed in (None, its[1])
+        for rule, its in running
+    )
 
 
 def _explain(
     plan: Plan,
     job: Job,
-    changed: dict[tuple[str, tuple[str, int] | None], str],
-    running: set[tuple[str, tuple[str, int] | None]],
+    changed: dict[Key, str],
+    running: set[Key],
 ) -> Why:
     if job.trains:
         return Why(job, TOGETHER)
@@ -101,7 +127,7 @@ def _explain(
         return Why(job, verbatim(job.reason))
     if stage.of == "report" and any(rule not in of_report for rule, _ in running):
         return Why(job, "follows from the results above")
-    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.point))
+    reason = changed.get((job.rule if stage.of == "source" else stage.room, job.place))
     made = stage.result_of(plan, job.wildcards)
     goes_on = _kept(plan, job, reason, changed, running, there=made.exists())
     if goes_on is not None:
@@ -113,7 +139,7 @@ def _explain(
     if not made.exists():
         return Why(job, NOT_MADE)
     for before in map(BY_RULE.__getitem__, stage.after):
-        if (before.rule, job.point if before.of == "point" else None) in running:
+        if _follows(before, job.place, running):
             return Why(job, f"follows from {before.called}")
     return _missing_tasks(plan, job) or Why(job, verbatim(job.reason))
 
@@ -122,8 +148,8 @@ def _kept(
     plan: Plan,
     job: Job,
     reason: str | None,
-    changed: Container[tuple[str, tuple[str, int] | None]],
-    running: Container[tuple[str, tuple[str, int] | None]],
+    changed: Container[Key],
+    running: Container[Key],
     *,
     there: bool,
 ) -> Kept | None:

@@ -21,11 +21,11 @@ WIDTH = 80
 def reasons_in_words(plan: Plan, whys: Sequence[Why]) -> list[str]:
     """Return what would run and why; what has the same reason stands together."""
     lines, above = ["WHY"], ""
-    order: dict[tuple[str, int] | None, int] = {p: i for i, p in enumerate(plan.points)}
+    order = {point: number for number, point in enumerate(plan.points)}
     # Snakemake lists jobs in another order every time.
-    sweep = sorted(whys, key=lambda why: order.get(why.job.point, -1))
+    sweep = sorted(whys, key=lambda why: order[why.points[0]] if why.points else -1)
     for rules, reason, jobs in _folded(sweep):
-        points = [why.job.point for why in jobs if why.job.point is not None]
+        points = [point for why in jobs for point in why.points]
         names = [_name(rule, [why for why in jobs if why.job.rule == rule]) for rule in rules]
         title = ", ".join(names)
         if not points:
@@ -38,7 +38,7 @@ def reasons_in_words(plan: Plan, whys: Sequence[Why]) -> list[str]:
 
 
 def _name(rule: str, whys: Sequence[Why]) -> str:
-    parts = len(whys) if whys[0].job.point is None else 1
+    parts = len(whys) if not whys[0].points else 1
     title = BY_RULE[rule].title if rule in BY_RULE else rule
     return title + (f" ({parts} parts)" if parts > 1 else "")
 
@@ -61,8 +61,8 @@ def _folded(whys: Sequence[Why]) -> list[tuple[list[str], str, list[Why]]]:
     return groups
 
 
-def _points(whys: Sequence[Why]) -> set[tuple[str, int] | None]:
-    return {why.job.point for why in whys}
+def _points(whys: Sequence[Why]) -> set[tuple[str, int]]:
+    return {point for why in whys for point in why.points}
 
 
 def wrap(text: str, indent: str = "  ") -> list[str]:

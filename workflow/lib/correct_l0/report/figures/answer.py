@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,15 +14,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from correct_l0.reading.health import TENTHS, read_tenths
-from correct_l0.reading.reading import FALLS, READ, TOO_HIGH
+from correct_l0.reading.reading import FALLS, READ, TOO_HIGH, CurveReading
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
+    ANSWER,
     BAND,
     BLUE,
     GREEN,
     GREY,
-    INK,
     ORANGE,
     PINK,
     PROBE_COLORS,
@@ -44,19 +45,12 @@ Panel = Callable[[Axes, StudyData], None]
 def answer(study: StudyData, narrow: bool) -> Figure:
     """c_dec, stability, F1 and recovery, of those that the study has, under each other."""
     drawn = panels_of(study)
-    figure, axes = panels(len(drawn), 1, narrow, height=2.0 if narrow else 1.95)
+    figure, axes = panels(len(drawn), 1, narrow, height=2.5 if narrow else 1.95)
     for ax, draw in zip(axes, drawn, strict=True):
         answer_band(ax, study)
         draw(ax, study)
         l0_axis(ax, study, narrow)
-        beside = {} if narrow else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        shown = [
-            (handle, label)
-            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-            if label not in (*TRUTH_LINES, "answer's interval")
-        ]
-        if shown:
-            ax.legend(*zip(*shown, strict=True), **beside)
+        _legend(ax, narrow, last=ax is axes[-1])
     for ax in axes[:-1]:
         ax.set_xlabel("")
         ax.tick_params(axis="x", labelbottom=False)
@@ -66,6 +60,22 @@ def answer(study: StudyData, narrow: bool) -> Figure:
     )  # fmt: skip
     figure.align_ylabels(axes)
     return figure
+
+
+def _legend(ax: Axes, narrow: bool, last: bool) -> None:
+    """Put what a panel shows beside it, on a phone below it, and never over a curve."""
+    shown = [
+        (handle, label)
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+        if label not in (*TRUTH_LINES, ANSWER)
+    ]
+    if not shown:
+        return
+    where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    if narrow:
+        below = -0.36 if last else -0.04
+        where = {"loc": "upper left", "bbox_to_anchor": (-0.05, below), "ncols": 2}
+    ax.legend(*zip(*shown, strict=True), **where)
 
 
 def panels_of(study: StudyData) -> list[Panel]:
@@ -104,7 +114,7 @@ def said(study: StudyData) -> list[Artist]:
 
 def _draw_c_dec(ax: Axes, study: StudyData) -> None:
     table = study.tables["c_dec"]
-    ax.set_title("$c_{dec}$: do latents overlap? Lower is better")
+    ax.set_title("$c_{dec}$: overlap of latents, lower is better")
     ax.set_ylabel("mean |cosine|")
     if not len(table):
         return nothing(ax, "no decoder metrics")
@@ -116,7 +126,7 @@ def _draw_c_dec(ax: Axes, study: StudyData) -> None:
 
 def _draw_stability(ax: Axes, study: StudyData) -> None:
     table = study.tables["stability"]
-    ax.set_title("Stability: does another seed find the same latents? Higher is better")
+    ax.set_title("Stability: latents that another seed finds")
     ax.set_ylabel("share, cosine")
     if not len(table):
         return nothing(ax, "seeds were not compared")
@@ -129,7 +139,7 @@ def _draw_stability(ax: Axes, study: StudyData) -> None:
 
 def _draw_f1(ax: Axes, study: StudyData) -> None:
     readings = {k: r for k, r in study.verdict["f1"].items() if r["points"]}
-    ax.set_title("Sparse probing: how far is F1 below its best?")
+    ax.set_title("Sparse probing: F1 below its best")
     ax.set_ylabel("mean F1 − best")
     if not readings:
         return nothing(ax, "no F1 scores")
@@ -145,7 +155,7 @@ def _draw_f1(ax: Axes, study: StudyData) -> None:
 
 def _draw_recovery(ax: Axes, study: StudyData) -> None:
     table = study.tables["recovery"]
-    ax.set_title("Recovery of the true features: what is right here. Higher is better")
+    ax.set_title("Recovery of the true features")
     ax.set_ylabel("share, cosine")
     if not len(table):
         return nothing(ax, "recovery was not measured")
@@ -157,8 +167,13 @@ def _draw_recovery(ax: Axes, study: StudyData) -> None:
 def answer_along_training(study: StudyData, narrow: bool) -> Figure:
     """What c_dec would have said, had the training ended after each tenth of it."""
     figure, (ax,) = panels(1, 1, narrow, height=2.9)
-    ax.set_title("What $c_{dec}$ would have said with less training")
-    readings = read_tenths(study.tables["c_dec_training"], study.tables["c_dec"])
+    ax.set_title("What $c_{dec}$ said with less training")
+    c_dec = study.tables["c_dec"]
+    if not len(c_dec):
+        nothing(ax, "no decoder metrics")
+        return figure
+    placed = c_dec.assign(l0_measured=c_dec["x"])
+    readings = read_tenths(study.tables["c_dec_training"], placed)
     grid = mean_l0(study)
     silent = []
     for tenth, reading in readings.items():
@@ -187,12 +202,14 @@ def answer_along_training(study: StudyData, narrow: bool) -> Figure:
     ax.set_xlabel("share of the training done")
     ax.set_ylabel("L0 (log)")
     handles = _kinds(readings.values(), bool(silent))
-    beside = {} if narrow else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    ax.legend(handles=handles, **beside)
+    where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    if narrow:
+        where = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.24)}
+    ax.legend(handles=handles, **where)
     return figure
 
 
-def _kinds(readings: Sequence, silent: bool) -> list[Artist]:
+def _kinds(readings: Iterable[CurveReading], silent: bool) -> list[Artist]:
     """Return the legend of the marks that are drawn."""
     outcomes = {reading.outcome for reading in readings}
     marks = {

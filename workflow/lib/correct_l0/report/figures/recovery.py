@@ -12,6 +12,7 @@ from correct_l0.report.figures.style import (
     ORANGE,
     PINK,
     answer_band,
+    explain,
     l0_axis,
     lighter,
     nothing,
@@ -28,17 +29,18 @@ def recovery(study: StudyData, narrow: bool) -> Figure:
         nothing(axes[0], "recovery was not measured")
         return figure
     figure, axes = panels(4, 2, narrow, height=2.7)
+    features, d_sae = int(table["features"].max()), study.plan.study.saes.d_sae
     cosines, recovered, uniqueness, classes = axes
     for ax in axes:
         answer_band(ax, study)
         ax.set_ylim(-0.03, 1.03)
-    seed_curve(cosines, table, "mcc", INK, "MCC (over matched pairs)", linestyle=":")
+    if features > d_sae:
+        seed_curve(cosines, table, "mcc", INK, "MCC (matched features)", linestyle=":")
     seed_curve(cosines, table, "mean_best_cosine", PINK, "mean over features")
     seed_curve(cosines, table, "worst_best_cosine", lighter(PINK), "worst feature", linewidth=1.3)
     cosines.set_title("Cosine of features with their latents")
     cosines.set_ylabel("|cosine|")
 
-    features, d_sae = int(table["features"].max()), study.plan.study.saes.d_sae
     seed_curve(recovered, table, "share_recovered", PINK)
     recovered.set_title("Features recovered")
     recovered.set_ylabel("share above 0.9")
@@ -60,7 +62,6 @@ def recovery(study: StudyData, narrow: bool) -> Figure:
     classes.set_title("Latents as classifiers of features")
     classes.set_ylabel("mean over latents")
     for ax in axes:
-        if ax is not recovered:
-            ax.legend(loc="best")
+        explain(ax)
         l0_axis(ax, study, narrow)
     return figure

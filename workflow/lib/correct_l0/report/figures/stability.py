@@ -12,6 +12,7 @@ from correct_l0.report.figures.style import (
     GREY,
     ORANGE,
     answer_band,
+    explain,
     l0_axis,
     lighter,
     nothing,
@@ -45,7 +46,7 @@ def stability(study: StudyData, narrow: bool) -> Figure:
     number.set_ylabel("number of latents")
     _draw_subspace(axes[3], study)
     for ax in axes:
-        ax.legend(loc="best")
+        explain(ax)
         l0_axis(ax, study, narrow)
     return figure
 

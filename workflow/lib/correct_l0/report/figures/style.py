@@ -29,6 +29,7 @@ DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3
 
+ANSWER = "answer's interval"
 TRUTH_LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "L0 of best recovery": ("best", {"color": PINK, "linestyle": (0, (5, 2)), "linewidth": 1.4}),
     "true L0": ("true_l0", {"color": INK, "linestyle": ":", "linewidth": 1.6}),
@@ -209,7 +210,7 @@ def answer_band(ax: Axes, study: HasVerdict) -> None:
         return
     ax.axvspan(
         decision["low"], decision["high"], color=BAND, alpha=0.2, linewidth=0, zorder=0,
-        label="answer's interval",
+        label=ANSWER,
     )  # fmt: skip
 
 
@@ -248,6 +249,14 @@ def percent(share: float, _position: object = None) -> str:
     ('47.5%', '0.1%', '−2%')
     """
     return f"{100 * share:.3g}%".replace("-", "−")
+
+
+def explain(ax: Axes) -> None:
+    """Put a legend into a panel, of what the caption does not say: all but the shaded interval."""
+    found = zip(*ax.get_legend_handles_labels(), strict=True)
+    shown = [(handle, label) for handle, label in found if label != ANSWER]
+    if shown:
+        ax.legend(*zip(*shown, strict=True), loc="best")
 
 
 def nothing(ax: Axes, why: str) -> None:

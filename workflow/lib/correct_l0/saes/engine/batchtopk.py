@@ -14,6 +14,7 @@ from torch import Tensor
 
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
@@ -113,7 +114,8 @@ class FusedTrainer:
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0; None: the point's."""
-        training, l0 = self.settings.training, self.settings.l0 if l0 is None else l0
+        training = self.settings.training
+        l0 = float(self.settings.l0 or 0) if l0 is None else l0
         options = StepOptions(
             count=int(l0 * len(sae_in)),
             guess=self.guess,
@@ -153,7 +155,7 @@ class FusedTrainer:
             (self.since_fired, state["since_fired"]),
         ]
         for value, saved in pairs:
-            value.copy_(saved)
+            copy_exactly(value, saved)
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
 
@@ -191,6 +193,33 @@ class FusedTrainer:
             amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
             lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
         )  # fmt: skip
+
+
+def build(
+    settings: SaeSettings, d_in: int, seed: int, device: str, shared: dict[int, Workspace]
+) -> Any:
+    """Return the trainer that the settings ask for, at step 0.
+
+    Parameters
+    ----------
+    settings, seed
+        Of the point.
+    d_in
+        Width of the activations.
+    device
+        `cpu` or `cuda`.
+    shared
+        Memory by number of latents, for trainers that take turns on one device.
+    """
+    if settings.training.engine == "saelens":
+        from correct_l0.saes.engine.saelens import SaelensTrainer
+
+        return SaelensTrainer(settings, d_in, seed, device)
+    initial = initial_weights(d_in, settings.d_sae, seed)
+    weights = Weights(*(value.to(device) for value in initial))
+    if settings.d_sae not in shared:
+        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
+    return FusedTrainer(settings, weights, shared[settings.d_sae])
 
 
 def _in_memory(weights: Weights | Gradients) -> list[Tensor]:

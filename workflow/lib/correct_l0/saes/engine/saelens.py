@@ -1,17 +1,21 @@
-"""SAELens' own trainer, driven step by step: `engine: saelens`, the reference."""
+"""SAELens' own trainer, driven step by step: every architecture, and the reference for ours."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
 from typing import Any
 
+import sae_lens  # noqa: F401  (It registers the architectures.)
 import torch
 from jaxtyping import Float
 from sae_lens.config import SAETrainerConfig
-from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.registry import get_sae_training_class
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
 from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.settings import SaeSettings
 
 
@@ -20,15 +24,9 @@ class SaelensTrainer:
 
     def __init__(self, settings: SaeSettings, d_in: int, seed: int, device: str) -> None:
         training = settings.training
-        cfg = BatchTopKTrainingSAEConfig(
-            d_in=d_in,
-            d_sae=settings.d_sae,
-            k=settings.l0,
-            aux_loss_coefficient=training.aux_loss_coefficient,
-            rescale_acts_by_decoder_norm=True,
-        )
+        sae_class, _ = get_sae_training_class(settings.architecture)
         torch.manual_seed(seed)
-        self._trainer = SAETrainer(
+        self._trainer: Any = SAETrainer(
             SAETrainerConfig(
                 total_training_samples=settings.steps * training.batch_tokens,
                 train_batch_size_samples=training.batch_tokens,
@@ -39,15 +37,30 @@ class SaelensTrainer:
                 dead_feature_window=training.dead_feature_window,
                 device=device,
             ),
-            BatchTopKTrainingSAE(cfg).to(device),
+            sae_class(configuration(settings, d_in)).to(device),
             iter(()),
         )
 
     @property
     def weights(self) -> Weights:
-        """The SAE, in training units."""
+        """The SAE, in training units; of a gated one the encoder of the sizes."""
         sae = self._trainer.sae
+        if hasattr(sae, "r_mag"):
+            return Weights(sae.b_dec, sae.W_dec, sae.W_enc * sae.r_mag.exp(), sae.b_mag)
         return Weights(sae.b_dec, sae.W_dec, sae.W_enc, sae.b_enc)
+
+    @property
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """Pre-activations above which latents are active, in training units."""
+        sae = self._trainer.sae
+        if hasattr(sae, "r_mag"):
+            return sae.b_mag - sae.r_mag.exp() * sae.b_gate
+        return sae.threshold if hasattr(sae, "threshold") else torch.zeros_like(sae.b_enc)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What SAELens notes about the training of such an SAE."""
+        return self._trainer.sae.cfg.get_training_architecture_details()
 
     @property
     def n_steps(self) -> int:
@@ -56,14 +69,18 @@ class SaelensTrainer:
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0; None: the last one's."""
-        if l0 is not None:
-            self._trainer.sae.activation_fn.k = l0
+        sae = self._trainer.sae
+        if l0 is not None and hasattr(sae.activation_fn, "k"):
+            # TopK and AbsTopK take a whole number per token, BatchTopK any.
+            sae.activation_fn.k = type(sae.cfg.k)(l0)
         output = self._trainer.step(sae_in)
         self._trainer.n_training_steps += 1
         active = torch.count_nonzero(output.feature_acts) / len(sae_in)
-        losses = output.losses
-        mse_loss, aux_loss = losses["mse_loss"], losses["auxiliary_reconstruction_loss"]
-        return Losses(mse_loss.detach(), aux_loss.detach(), output.loss.detach(), active)
+        losses = {name: torch.as_tensor(value) for name, value in output.losses.items()}
+        mse_loss = losses.pop("mse_loss").detach()
+        others = [value.detach() for value in losses.values()]
+        aux_loss = sum(others[1:], others[0]) if others else torch.zeros_like(mse_loss)
+        return Losses(mse_loss, aux_loss, output.loss.detach(), active)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -72,6 +89,10 @@ class SaelensTrainer:
             "sae": trainer.sae.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
             "lr_scheduler": trainer.lr_scheduler.state_dict(),
+            "coefficients": {
+                name: scheduler.state_dict()
+                for name, scheduler in trainer.coefficient_schedulers.items()
+            },
             "n_forward_passes_since_fired": trainer.n_forward_passes_since_fired,
             "n_training_steps": trainer.n_training_steps,
             "n_training_samples": trainer.n_training_samples,
@@ -83,6 +104,37 @@ class SaelensTrainer:
         trainer.sae.load_state_dict(state["sae"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.lr_scheduler.load_state_dict(state["lr_scheduler"])
-        trainer.n_forward_passes_since_fired.copy_(state["n_forward_passes_since_fired"])
+        for name, scheduler in trainer.coefficient_schedulers.items():
+            scheduler.load_state_dict(state["coefficients"][name])
+        since_fired = state["n_forward_passes_since_fired"]
+        copy_exactly(trainer.n_forward_passes_since_fired, since_fired)
         trainer.n_training_steps = state["n_training_steps"]
         trainer.n_training_samples = state["n_training_samples"]
+
+
+def build(
+    settings: SaeSettings, d_in: int, seed: int, device: str, shared: object = None
+) -> SaelensTrainer:
+    """Return a trainer at step 0; it shares no memory."""
+    return SaelensTrainer(settings, d_in, seed, device)
+
+
+def configuration(settings: SaeSettings, d_in: int) -> Any:
+    """Return SAELens' training configuration of a point."""
+    declared = settings.declared
+    _, made = get_sae_training_class(settings.architecture)
+    known = {field.name for field in fields(made)}
+    options = settings.options.model_dump()
+    swept = settings.coefficient if settings.l0 is None else settings.l0
+    assert swept is not None
+    options[declared.parameter] = int(swept) if declared.whole else swept
+    if "warm_up_fraction" in options:
+        steps = math.ceil(options.pop("warm_up_fraction") * settings.steps)
+        options[declared.parameter.replace("coefficient", "warm_up_steps")] = steps
+    if "aux_loss_coefficient" in known:
+        options["aux_loss_coefficient"] = settings.training.aux_loss_coefficient
+        options["rescale_acts_by_decoder_norm"] = True
+    if "matryoshka_widths" in options:
+        widths = [width for width in options["matryoshka_widths"] if width < settings.d_sae]
+        options["matryoshka_widths"] = [*widths, settings.d_sae]
+    return made(d_in=d_in, d_sae=settings.d_sae, **options)

@@ -64,17 +64,21 @@ class Checkpoints:
         try:
             index = json.loads(self._index.read_text())
             if index["identity"] != self.identity:
-                return self._unused("was made with other settings, seed, activations or code")
+                return self.unused("was made with other settings, seed, activations or code")
             path = self.folder / index["file"]
             if sha256_of(path) != index["sha256"]:
-                return self._unused("is damaged")
-            return torch.load(path, map_location="cpu", weights_only=True)
+                return self.unused("is damaged")
         except FileNotFoundError:
-            return self._unused("is incomplete") if self.folder.exists() else None
+            return self.unused("is incomplete") if self.folder.exists() else None
         except (ValueError, KeyError, TypeError):
-            return self._unused("has an unreadable index")
+            return self.unused("has an unreadable index")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # Whatever unpickling any bytes may raise.
+            return self.unused("is unreadable")
 
-    def _unused(self, reason: str) -> dict[str, Any] | None:
+    def unused(self, reason: str) -> dict[str, Any] | None:
+        """Say why what is there is not used; return that there is nothing."""
         print(f"checkpoint in {self.folder} {reason}: training starts anew")
         return None
 

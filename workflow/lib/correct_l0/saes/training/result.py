@@ -91,9 +91,7 @@ def write_point(
     """
     folder, settings, scale = job.folder, run.settings, scale_of(store)
     l0_end = run.schedule.l0(settings.steps - 1)
-    facts = _save_sae(
-        run.trainer.weights, settings, l0_end, store, folder, device, metadata, between
-    )
+    facts = _save_sae(run, l0_end, store, folder, device, metadata, between)
     if not facts["fvu"] < DIVERGED_FVU:
         raise InputError(
             f"{run.label}: fvu {facts['fvu']:.4g} on held-out tokens, it must stay below "
@@ -124,6 +122,8 @@ def write_point(
         seed=job.seed,
         l0=settings.l0,
         l0_end=l0_end,
+        architecture=settings.architecture,
+        coefficient=settings.coefficient,
         d_in=store.d_in,
         d_sae=settings.d_sae,
         steps=settings.steps,
@@ -150,9 +150,8 @@ def write_point(
 
 @torch.no_grad()
 def _save_sae(
-    weights: Weights,
-    settings: SaeSettings,
-    l0: float,
+    run: Run,
+    l0: float | None,
     store: Store,
     folder: Path,
     device: str,
@@ -166,15 +165,24 @@ def _save_sae(
             yield chunk
             between()
 
-    scale = scale_of(store)
-    sae = fold(weights, scale)
-    counts, tokens = count_bits(torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
-    threshold = threshold_for(counts, tokens, l0)
-    sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold)).to("cpu")
-    write_saved_sae(folder / "sae", sae, {**metadata, **training_metadata(settings, l0)})
+    declared, scale = run.settings.declared, scale_of(store)
+    sae, threshold, tokens = fold(run.trainer.weights, scale), None, 0
+    if declared.calibrated and l0 is not None:
+        pre_acts = (torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
+        counts, tokens = count_bits(pre_acts)
+        threshold = threshold_for(counts, tokens, l0)
+        sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold))
+    elif declared.form == "jumprelu":
+        norms = run.trainer.weights.W_dec.norm(dim=-1) / scale
+        sae = replace(sae, threshold=(run.trainer.threshold * norms).detach())
+    else:
+        sae = replace(sae, form=declared.form, k=int(l0 or 0))
+    details = None if run.settings.architecture == "batchtopk" else run.trainer.details
+    trained_how = training_metadata(run.settings, l0, details)
+    write_saved_sae(folder / "sae", sae.to("cpu"), {**metadata, **trained_how})
     saved = load_saved_sae(folder / "sae", device)
     facts = evaluate.measure(saved, chunks(1), scale)
-    reached = abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
+    reached = l0 is None or abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
     if not reached:
         print(
             f"l0 {l0:g}: {facts['l0_measured']:.4g} measured on held-out tokens, more than "
@@ -215,21 +223,34 @@ def fold(weights: Weights, scale: float) -> SavedSae:
     )
 
 
-def training_metadata(settings: SaeSettings, l0: float) -> dict[str, Any]:
-    """Return what SAELens notes in a saved SAE about its training, which ended at this L0."""
+def training_metadata(
+    settings: SaeSettings, l0: float | None, details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what SAELens notes in a saved SAE about its training, which ended at this L0.
+
+    Parameters
+    ----------
+    settings
+        Of the point.
+    l0
+        Target L0 at the end.
+    details
+        What the trainer says; None: what SAELens says of a BatchTopK SAE.
+    """
     version = package_version("sae-lens")
+    batchtopk = {
+        "aux_loss_coefficient": settings.training.aux_loss_coefficient,
+        "decoder_init_norm": DECODER_NORM,
+        "k": l0,
+        "rescale_acts_by_decoder_norm": True,
+        "topk_threshold_lr": 0.01,
+        "use_sparse_activations": False,
+    }
     return {
         "sae_lens_version": version,
         "sae_lens_training_version": version,
-        "training_architecture": "batchtopk",
-        "training_architecture_details": {
-            "aux_loss_coefficient": settings.training.aux_loss_coefficient,
-            "decoder_init_norm": DECODER_NORM,
-            "k": l0,
-            "rescale_acts_by_decoder_norm": True,
-            "topk_threshold_lr": 0.01,
-            "use_sparse_activations": False,
-        },
+        "training_architecture": settings.architecture,
+        "training_architecture_details": batchtopk if details is None else details,
     }
 
 

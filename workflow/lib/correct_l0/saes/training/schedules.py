@@ -53,12 +53,12 @@ class Fixed:
     STATE: tuple[str, ...] = ()
     """Names of the attributes that later steps depend on, besides `course`."""
 
-    def __init__(self, start: float) -> None:
-        self.current = float(start)
+    def __init__(self, start: float | None) -> None:
+        self.current: Any = start
         self.course: list[dict[str, float]] = []
 
-    def l0(self, step: int) -> float:
-        """Return the target L0 of a step."""
+    def l0(self, step: int) -> float | None:
+        """Return the target L0 of a step; None where there is none."""
         return self.current
 
     def observe(self, step: int, weights: Decoder, sae_in: Float[Tensor, "batch d_in"]) -> None:
@@ -66,13 +66,12 @@ class Fixed:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later steps depend on, and the course."""
-        names = ("current", "course", *self.STATE)
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("current", "course", *self.STATE)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in ("current", "course", *self.STATE):
+            setattr(self, name, state[name])
         self.course = [dict(point) for point in self.course]
 
 
@@ -287,12 +286,11 @@ def build_schedule(settings: SaeSettings, measures: Measures, scale: float) -> F
     scale
         Factor from raw activations to training units.
     """
-    section = settings.training.l0_schedule
+    section, l0 = settings.training.l0_schedule, settings.l0
+    if section is None or l0 is None:
+        return Fixed(l0)
     if isinstance(section, LinearSchedule):
-        every = max(1, settings.steps // COURSE_POINTS)
-        return Linear(section, settings.l0, every, measures.c_dec)
+        return Linear(section, l0, max(1, settings.steps // COURSE_POINTS), measures.c_dec)
     if isinstance(section, PaperSchedule):
-        return PaperRule(section, settings.l0, settings.d_sae, measures, scale)
-    if isinstance(section, DescentSchedule):
-        return Descent(section, settings.l0, settings.d_sae, measures.c_dec)
-    return Fixed(settings.l0)
+        return PaperRule(section, l0, settings.d_sae, measures, scale)
+    return Descent(section, l0, settings.d_sae, measures.c_dec)

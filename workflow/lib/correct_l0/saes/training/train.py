@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import torch
@@ -13,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses, Weights, initial_weights
-from correct_l0.saes.engine.workspace import Gradients, Workspace
+from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures, build_schedule
-from correct_l0.settings.base import format_l0
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
@@ -34,6 +35,14 @@ class Trainer(Protocol):
     @property
     def weights(self) -> Weights:
         """The SAE, in training units."""
+
+    @property
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """Pre-activations above which latents are active, where they are learnt."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What SAELens notes about the training of such an SAE."""
 
     @property
     def n_steps(self) -> int:
@@ -60,16 +69,9 @@ def build_trainer(
 
     Trainers that take turns on one device can share memory: `shared`, by number of latents.
     """
-    if settings.training.engine == "saelens":
-        from correct_l0.saes.engine.saelens import SaelensTrainer
-
-        return SaelensTrainer(settings, d_in, seed, device)
-    initial = initial_weights(d_in, settings.d_sae, seed)
-    weights = Weights(*(value.to(device) for value in initial))
-    shared = {} if shared is None else shared
-    if settings.d_sae not in shared:
-        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
-    return FusedTrainer(settings, weights, shared[settings.d_sae])
+    build = resolve_name(settings.declared.trainer)
+    trainer: Trainer = build(settings, d_in, seed, device, {} if shared is None else shared)
+    return trainer
 
 
 class Batches(Protocol):
@@ -127,8 +129,11 @@ class Run:
         shared: dict[int, Workspace] | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
-        self.trainer = build_trainer(settings, d_in, seed, device, shared)
-        self.schedule = build_schedule(settings, measures, scale)
+        self._anew = lambda: (
+            build_trainer(settings, d_in, seed, device, shared),
+            build_schedule(settings, measures, scale),
+        )
+        self.trainer, self.schedule = self._anew()
         self.history = torch.zeros(settings.steps, len(COLUMNS), device=device)
         self.c_dec: dict[int, float] = {}
         self.resumed_from_step: int | None = None
@@ -150,22 +155,30 @@ class Run:
         return self.step >= self.settings.steps
 
     def resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
+        """Take up the checkpoint, if there is one that is whole."""
         state = self.checkpoints.load()
         if state is None:
             return
-        self.trainer.load_state_dict(state["trainer"])
-        self.history.copy_(state["history"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.c_dec = dict(state["c_dec"])
-        self.wall_s, self.wait_s = state["wall_s"], state["wait_s"]
+        try:
+            c_dec, times = dict(state["c_dec"]), (float(state["wall_s"]), float(state["wait_s"]))
+            copy_exactly(self.history, state["history"])
+            self.trainer.load_state_dict(state["trainer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if not 0 < self.step <= self.settings.steps:
+                raise ValueError(f"step {self.step} of {self.settings.steps}")
+        except Exception:  # Whatever a state of other parts, types or sizes may raise.
+            self.checkpoints.unused("is of another form")
+            self.trainer, self.schedule = self._anew()
+            self.history.zero_()
+            return
+        self.c_dec, (self.wall_s, self.wait_s) = c_dec, times
         self.resumed_from_step = self._checked = self._saved = self.step
         print(f"{self.label}: going on from step {self.step} of {self.settings.steps}")
 
     @property
     def label(self) -> str:
         """How messages name the point."""
-        return f"l0 {format_l0(self.settings.l0)}, seed {self.seed}"
+        return f"{self.settings.label}, seed {self.seed}"
 
     def train_step(self, sae_in: Float[Tensor, "batch d_in"], batches: Batches) -> None:
         """Train on the batch of the step that comes next, in training units.

@@ -30,17 +30,22 @@ def load_tokenizer(folder: Path | str) -> Any:
     Raises
     ------
     InputError
-        If the folder has none.
+        If the folder has none, or one that cannot be read.
     """
     from transformers import AutoTokenizer
 
+    reason = "its vocabulary holds special tokens only"
     try:
-        return AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"model folder '{folder}' has no usable tokenizer ({reason}); add tokenizer.json"
-        ) from None
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        # Without a file of its vocabulary, transformers makes an empty one.
+        if set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            return tokenizer
+    except Exception as error:  # Whatever transformers makes of a damaged file.
+        reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    raise InputError(
+        f"model folder '{folder}' has no usable tokenizer ({reason}); "
+        "put the model's tokenizer.json there"
+    )
 
 
 def special_ids(tokenizer: Any) -> tuple[int, ...]:

@@ -1,0 +1,20 @@
+"""AbsTopK: the k activations of every token that are largest in size, of either sign.
+
+References
+----------
+AbsTopK, arXiv 2510.00404.
+"""
+
+from __future__ import annotations
+
+from correct_l0.saes.architectures import Architecture
+from correct_l0.settings.base import Section
+
+
+class AbsTopK(Section):
+    """AbsTopK has no settings of its own."""
+
+
+ARCHITECTURE = Architecture(
+    settings=AbsTopK, swept="l0", parameter="k", whole=True, form="abstopk", cost_factor=5.0
+)

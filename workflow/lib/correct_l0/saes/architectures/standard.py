@@ -1,0 +1,33 @@
+"""Standard: a ReLU, under a penalty on the sizes of the activations.
+
+Saved as JumpReLU with thresholds of zero, which is the same.
+
+References
+----------
+Bricken et al., Towards Monosemanticity (2023).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from correct_l0.saes.architectures import Architecture
+from correct_l0.settings.base import Section
+
+
+class Standard(Section):
+    """Settings of a standard SAE."""
+
+    warm_up_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the training over which the coefficient rises linearly from zero."""
+
+
+ARCHITECTURE = Architecture(
+    settings=Standard,
+    swept="coefficient",
+    parameter="l1_coefficient",
+    form="jumprelu",
+    cost_factor=4.0,
+)
