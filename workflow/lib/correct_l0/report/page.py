@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,11 @@ def _recovery_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:
     return table.set_index(["l0", "seed"])[list(labels)], labels
 
 
-def _gap(row: dict[str, Any]) -> dict[str, Any]:
+def _gap(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a row of the table of gaps as it is shown: a dash for what it is not about."""
     l0 = "–" if math.isnan(row["l0"]) else format_l0(row["l0"])
     seed = "–" if pd.isna(row["seed"]) else f"{row['seed']:.0f}"
-    return row | {"l0": l0, "seed": seed}
+    return {**row, "l0": l0, "seed": seed}
 
 
 def _facts(study: StudyData) -> list[tuple[str, str]]:

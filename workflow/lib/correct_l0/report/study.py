@@ -216,7 +216,7 @@ def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:
     return bool(tables["gaps"]["room"].astype(str).str.startswith("probing").any())
 
 
-def _gap(row: Mapping[str, Any]) -> str:
+def _gap(row: Mapping[Any, Any]) -> str:
     """Return what a row of the table of gaps is about; the study, an L0 or a point of it."""
     if math.isnan(row["l0"]):
         return str(row["room"])

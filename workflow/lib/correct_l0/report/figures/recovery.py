@@ -12,6 +12,7 @@ from correct_l0.report.figures.style import (
     ORANGE,
     PINK,
     answer_band,
+    count_axis,
     explain,
     l0_axis,
     lighter,
@@ -44,10 +45,7 @@ def recovery(study: StudyData, narrow: bool) -> Figure:
     seed_curve(recovered, table, "share_recovered", PINK)
     recovered.set_title("Features recovered")
     recovered.set_ylabel("share above 0.9")
-    number = recovered.secondary_yaxis(
-        "right", functions=(lambda share: share * features, lambda count: count / features)
-    )
-    number.set_ylabel("number of features")
+    count_axis(recovered, features, "number of features")
 
     seed_curve(uniqueness, table, "uniqueness", PINK)
     uniqueness.axhline(min(1, features / d_sae), color=GREY, linestyle="--", linewidth=1.3,

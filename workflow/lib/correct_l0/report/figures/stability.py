@@ -12,6 +12,7 @@ from correct_l0.report.figures.style import (
     GREY,
     ORANGE,
     answer_band,
+    count_axis,
     explain,
     l0_axis,
     lighter,
@@ -39,11 +40,7 @@ def stability(study: StudyData, narrow: bool) -> Figure:
     chance = table["chance_pw_mcc"].mean()
     _level(axes[0], SHARE_LIMIT, "enough for seeds to agree", ORANGE)
     _level(axes[1], chance + EXCESS_LIMIT * (1 - chance), "enough for seeds to agree", ORANGE)
-    d_sae = study.plan.study.saes.d_sae
-    number = axes[0].secondary_yaxis(
-        "right", functions=(lambda share: share * d_sae, lambda latents: latents / d_sae)
-    )
-    number.set_ylabel("number of latents")
+    count_axis(axes[0], study.plan.study.saes.d_sae, "number of latents")
     _draw_subspace(axes[3], study)
     for ax in axes:
         explain(ax)

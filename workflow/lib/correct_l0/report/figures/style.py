@@ -24,7 +24,7 @@ from correct_l0.settings.base import format_l0
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
 INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
-PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
+PROBE_COLORS = (ORANGE, PINK, BLUE, GREEN)
 DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3
@@ -249,6 +249,18 @@ def percent(share: float, _position: object = None) -> str:
     ('47.5%', '0.1%', '−2%')
     """
     return f"{100 * share:.3g}%".replace("-", "−")
+
+
+def count_axis(ax: Axes, total: int, label: str) -> None:
+    """Give a panel of shares a second axis on the right, of the numbers they are."""
+
+    def number(share: Any) -> Any:
+        return np.asarray(share) * total
+
+    def share(number: Any) -> Any:
+        return np.asarray(number) / total
+
+    ax.secondary_yaxis("right", functions=(number, share)).set_ylabel(label)
 
 
 def explain(ax: Axes) -> None:
