@@ -128,13 +128,3 @@ def write_partial_report():
     command = [sys.executable, "-m", "correct_l0.report.partial"]
     for plan in PLANS.values():
         subprocess.run(command, input=plan.as_json(), text=True, check=False)
-
-
-def figure_in_report(name):
-    """Return a figure's file, marked for Snakemake's own report."""
-    return report(
-        f"{RESULTS}/figures/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category="Figures",
-        labels={"figure": name.replace("_", " ")},
-    )
