@@ -68,7 +68,7 @@ else:
     # A target on the command line that is no point of the study is refused, not trained.
     wildcard_constraints:
         l0=ANY_L0,
-        l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))+",
+        l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))*",
         seed=alternatives(
             seed for plan in PLANS.values() for seed in plan.study.saes.seeds
         ),

@@ -19,15 +19,19 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the manifests that a sweep's tables are made from."""
-    plan = plan_of(wildcards)
-    measured = [each for room in plan.rooms for each in plan.manifests(room)]
-    return [
-        *plan.manifests("saes"),
-        *measured,
-        *plan.stability_manifests().values(),
-        *plan.baselines_manifest(),
-    ]
+    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
+    plan, results = plan_of(wildcards), wildcards.results
+    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
+    if not is_main_process():
+        return files
+    rooms = tuple(room for room in plan.rooms if room != "probing")
+    records = measured_files(results, "measured", rooms)
+    if "probing" in plan.rooms:
+        records = records + measured_files(results, "probing/groups", ("probing",))
+    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
+        records = [*records, f"{results}/stability/compared.json"]
+    make_again(records)
+    return [*files, *records]
 
 
 rule gather_tables:
