@@ -16,9 +16,9 @@ from correct_l0.report import TABLES, figures_of
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
-from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.saes import RECIPE as SAES_RECIPE
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import plan_of, report_settings
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 

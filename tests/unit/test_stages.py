@@ -10,8 +10,8 @@ import pytest
 import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
-from correct_l0.provenance import stale
 from correct_l0.stages import BY_RULE, OF_POINT, OF_REPORT, STAGES
+from correct_l0.standing import stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import phases

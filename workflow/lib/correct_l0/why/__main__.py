@@ -13,8 +13,8 @@ import yaml
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.running import describe_run
-from correct_l0.provenance import stale
 from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.standing import stale
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import estimate, free_bytes
