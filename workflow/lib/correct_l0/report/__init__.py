@@ -16,7 +16,7 @@ from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 if TYPE_CHECKING:
     from correct_l0.study.plan import Plan
 
-RECIPE = 2
+RECIPE = 3
 
 TABLES = (
     "points", *(name for metric in metrics().values() for name in metric.tables), "probing",
