@@ -276,7 +276,7 @@ def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
     page = report.read_text()
     assert "loss is not finite at step 12" in page
     assert "L0 about 128" in page
-    assert "no F1 scores to compare with" in page
+    assert "</abbr> scores to compare with" in page
     assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
         "probing"
     ] == 15  # fmt: skip
