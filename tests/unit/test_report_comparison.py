@@ -177,7 +177,7 @@ def test_caption_tells_of_what_is_drawn_only(sweeps):
     assert "star: best" in caption_of(answers).text
     plain = caption_of(answers[1:])
     assert not re.search("Stability|Recovery|true L0", plain.text)
-    assert "within one architecture, loss and d_in only" in plain.text
+    assert "within one architecture and loss only" in plain.text
     assert "wide: Flat: " in plain.alt
 
 

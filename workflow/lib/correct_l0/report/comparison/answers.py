@@ -37,6 +37,8 @@ class Answer:
         Those in which it differs from another sweep, in words, by name.
     cells
         What stands in its row in words, by a name of `COLUMNS`; a dash where there is nothing.
+    drawn
+        Which of `stability` and `recovery` it has curves of.
     """
 
     sweep: str
@@ -44,6 +46,7 @@ class Answer:
     headline: str
     settings: dict[str, str] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
 
 
 def answers_of(sweeps: Sequence[StudyData]) -> list[Answer]:
@@ -56,6 +59,7 @@ def answers_of(sweeps: Sequence[StudyData]) -> list[Answer]:
             headline=sweep.verdict["headline"],
             settings={name: values[i] for name, values in differing.items()},
             cells=cells_of(sweep),
+            drawn=tuple(x for x in ("stability", "recovery") if sweep.verdict[x]),
         )
         for i, sweep in enumerate(sweeps)
     ]

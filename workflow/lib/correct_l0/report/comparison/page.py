@@ -14,8 +14,8 @@ from correct_l0.report.page import PATHS
 from correct_l0.report.summary import StageTime, times_table
 
 LEVELS = (
-    "The level of c_dec can be compared within one architecture, loss and d_in only; where a curve "
-    "is lowest, and how it rises, in each."
+    "The level of c_dec can be compared within one architecture and loss only; where a curve is "
+    "lowest, and how it rises, in each."
 )
 FIGURE = "comparison"
 
@@ -42,7 +42,6 @@ def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str
         ],
         columns=columns,
         figures={FIGURE: figure_entry(figures, FIGURE, caption_of(answers))},
-        levels=LEVELS,
         style=asset(environment, "report.css") + asset(environment, "comparison.css"),
     )
 
@@ -78,20 +77,20 @@ def told(settings: dict[str, str]) -> str:
 
 def caption_of(answers: Sequence[Answer]) -> Caption:
     """Return the caption of the figure, and what is read out instead of it."""
-    columns = columns_of(answers)
+    drawn = {name for x in answers for name in x.drawn}
     text = (
         "One colour and mark per sweep. On top, the L0 that each names and the bar of its "
         "interval; its dotted line goes through the panels below. c_dec: mean absolute cosine "
         "between all pairs of decoder rows; line: mean over seeds, band: their range."
     )
-    if "stability" in columns or "best_recovery" in columns:
+    if "stability" in drawn:
         text += (
             " Stability: share of the latents whose match in another seed has a cosine above 0.9; "
             "band: range over pairs of seeds."
         )
-    if "best_recovery" in columns:
+    if "recovery" in drawn:
         text += " Recovery: mean cosine of features and the latents matched to them; star: best."
-    if "true_l0" in columns:
+    if "true_l0" in columns_of(answers):
         text += " Dashed: the true L0, the mean number of features that fire."
     text += f" Across: measured L0 (mean active latents per held-out token), logarithmic. {LEVELS}"
     alt = f"Curves against L0 of the sweeps {join([x.sweep for x in answers])}. " + " ".join(

@@ -1,0 +1,118 @@
+"""A study of two sweeps: which jobs there are, and the page that sets them side by side."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_runs import planned_jobs, run_snakemake, stale_lines
+
+CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-synthetic.yaml").read_text())
+PAGE = "results/tiny/report.html"
+POINTS = {"train_sae": 4, "project_decoder": 4, "measure_recovery": 4}
+
+
+def changed(sweep: str, **saes) -> dict:
+    """Return the configuration with some settings of one sweep changed."""
+    config = copy.deepcopy(CONFIG)
+    config["sweeps"][sweep] |= saes
+    return config
+
+
+def jobs(folder: Path, config: dict, *targets: str) -> dict[str, int]:
+    return planned_jobs(run_snakemake(folder, "--dry-run", *targets, config=config))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which both sweeps are read and compared; their own reports are not written."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    run = run_snakemake(folder, PAGE, config=CONFIG)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-9000:]
+    return folder
+
+
+def test_all_makes_the_source_once_a_report_per_sweep_and_one_page_of_both(tmp_path):
+    planned = jobs(tmp_path, CONFIG)
+    assert planned["make_world"] == 1
+    assert planned["train_points"] == 2
+    assert {rule: planned[rule] for rule in POINTS} == POINTS
+    for rule in ("gather_tables", "read_curves", "plot_figures", "write_report"):
+        assert planned[rule] == 2, rule
+    assert planned["compare_sweeps"] == 1
+
+
+def test_a_study_of_one_sweep_without_a_name_has_no_such_page(tmp_path):
+    config = copy.deepcopy(CONFIG)
+    config["saes"] = config.pop("sweeps")["narrow"]
+    planned = jobs(tmp_path, config)
+    assert "compare_sweeps" not in planned
+    assert planned["write_report"] == 1
+
+
+@pytest.mark.parametrize("target", ["narrow/saes/l0_8/seed_0", "third/saes/l0_2/seed_0"])
+def test_a_target_that_is_no_point_of_a_sweep_is_refused(tmp_path, target):
+    run = run_snakemake(
+        tmp_path, "--dry-run", f"results/tiny/{target}/manifest.json", config=CONFIG
+    )
+    assert run.returncode != 0
+    assert "MissingRuleException" in run.stdout + run.stderr
+
+
+def test_the_page_and_its_summary(finished):
+    results = finished / "results" / "tiny"
+    page = (results / "report.html").read_text()
+    assert page.index('href="narrow/report.html"') < page.index('href="wide/report.html"')
+    assert "d_sae 16" in page
+    assert "d_sae 24" in page
+    assert "Too few points to read a curve (2 to 4)" in page
+    summary = (results / "summary.txt").read_text()
+    assert summary.startswith("Tiny sweeps\n\nnarrow: Too few points")
+    assert f"Report: {PAGE}" in summary
+    manifest = json.loads((results / "report.manifest.json").read_text())
+    assert manifest["stage"] == "compare_sweeps"
+    assert jobs(finished, CONFIG, PAGE) == {}
+
+
+def test_an_l0_more_in_one_sweep_trains_that_point_alone(finished):
+    planned = jobs(finished, changed("wide", l0=[2, 4, 6]), PAGE)
+    assert planned == {
+        "train_sae": 1,
+        "project_decoder": 1,
+        "measure_recovery": 1,
+        "gather_tables": 1,
+        "read_curves": 1,
+        "compare_sweeps": 1,
+    }
+
+
+def test_another_setting_of_one_sweep_is_told_with_its_name(finished):
+    training = {**CONFIG["sweeps"]["wide"]["training"], "lr": 1e-3}
+    run = run_snakemake(finished, "--dry-run", PAGE, config=changed("wide", training=training))
+    assert "wide: saes l0 2 seed 0, l0 4 seed 0: lr 0.003 -> 0.001" in stale_lines(run)
+    assert not [line for line in stale_lines(run) if line.startswith(("narrow", "comparison"))]
+    planned = planned_jobs(run)
+    assert (planned["train_points"], planned["train_sae"]) == (1, 2)
+
+
+def test_another_order_of_the_sweeps_rewrites_the_page_alone(finished):
+    config = copy.deepcopy(CONFIG)
+    config["sweeps"] = {name: config["sweeps"][name] for name in ("wide", "narrow")}
+    run = run_snakemake(finished, "--dry-run", PAGE, config=config)
+    assert planned_jobs(run) == {"compare_sweeps": 1}
+    assert stale_lines(run) == ["comparison: sweeps in another order"]
+
+
+def test_a_page_that_was_written_over_is_made_again(finished):
+    path = finished / "results" / "tiny" / "summary.txt"
+    kept = path.read_bytes()
+    try:
+        path.write_text("nothing")
+        run = run_snakemake(finished, "--dry-run", PAGE, config=CONFIG)
+        assert planned_jobs(run) == {"compare_sweeps": 1}
+        assert stale_lines(run)[0].startswith("comparison: summary.txt 7 bytes")
+    finally:
+        path.write_bytes(kept)
