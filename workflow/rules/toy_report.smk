@@ -37,7 +37,7 @@ rule plot_toy_figures:
         tables=rules.gather_toy_tables.output.parquet,
         verdict=rules.read_toy_curves.output.verdict,
     output:
-        svg=[figure_in_report(name) for name in TOY_FIGURES],
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=TOY_FIGURES),
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=TOY_FIGURES),
         narrow=expand(f"{RESULTS}/figures/{{name}}.narrow.svg", name=TOY_FIGURES),
         manifest=f"{RESULTS}/figures/manifest.json",
@@ -55,10 +55,6 @@ rule plot_toy_figures:
         settings=PLAN.settings_tables(),
         recipe=f"recipe={TOY_REPORT_RECIPE}",
         code=report_code,
-        n=", ".join(map(str, STUDY.decoder_metrics.n)),
-        seeds=", ".join(map(str, sorted(STUDY.saes.seeds))),
-        samples=f"{STUDY.saes.training.samples:,}",
-        measured=f"{STUDY.decoder_metrics.samples:,}",
     script:
         "../scripts/plot_toy_figures.py"
 
@@ -72,7 +68,7 @@ rule write_toy_report:
         figures=rules.plot_toy_figures.output,
     output:
         report=report(
-            f"{RESULTS}/report.html", caption="../report/toy.rst", category="Report"
+            f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
         ),
         summary=f"{RESULTS}/summary.txt",
         manifest=f"{RESULTS}/report.manifest.json",
