@@ -12,7 +12,7 @@ from workflow_runs import planned_jobs, run_snakemake, stale_lines
 
 CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-synthetic.yaml").read_text())
 PAGE = "results/tiny/report.html"
-POINTS = {"train_sae": 4, "project_decoder": 4, "measure_recovery": 4}
+POINTS = {"train_sae": 4, "measure_points": 2}
 
 
 def changed(sweep: str, **saes) -> dict:
@@ -81,8 +81,7 @@ def test_an_l0_more_in_one_sweep_trains_that_point_alone(finished):
     planned = jobs(finished, changed("wide", l0=[2, 4, 6]), PAGE)
     assert planned == {
         "train_sae": 1,
-        "project_decoder": 1,
-        "measure_recovery": 1,
+        "measure_points": 1,
         "gather_tables": 1,
         "read_curves": 1,
         "compare_sweeps": 1,

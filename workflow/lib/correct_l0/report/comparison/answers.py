@@ -9,7 +9,7 @@ from correct_l0.reading.reading import READ
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.report.comparison.settings import ABSENT, differing_settings
 from correct_l0.report.data import StudyData
-from correct_l0.report.names import Names, cosines, percents
+from correct_l0.report.names import cosines, percents
 from correct_l0.settings.base import format_l0
 
 COLUMNS = {
@@ -79,16 +79,10 @@ def name_of(sweep: StudyData) -> str:
     return str(sweep.plan.study.sweep)
 
 
-def names_of(sweep: StudyData) -> Names:
-    """Return how the measured L0 of a sweep are spoken."""
-    measured = sweep.tables["points"].groupby("l0")["l0_measured"].mean()
-    return Names(dict(zip(measured, measured.index, strict=True)))
-
-
 def cells_of(sweep: StudyData) -> dict[str, str]:
     """Return the row of one sweep in words; see `COLUMNS`."""
     names, decision, recovery = (
-        names_of(sweep), sweep.verdict["decision"], sweep.verdict["recovery"],
+        sweep.names, sweep.verdict["decision"], sweep.verdict["recovery"],
     )  # fmt: skip
     cells = dict.fromkeys(COLUMNS, ABSENT) | {"saes": str(len(sweep.tables["points"]))}
     if decision["l0"] is not None and decision["outcome"] == READ:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from correct_l0.reading.reading import READ
-from correct_l0.report.comparison.answers import name_of, names_of
+from correct_l0.report.comparison.answers import name_of
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
     BLUE,
@@ -175,7 +175,7 @@ def _plain_curve(ax: Axes, i: int, x: Sequence[float], y: Sequence[float]) -> No
 
 def _shared_axis(ax: Axes, sweeps: Sweeps, narrow: bool) -> None:
     """Put a tick at every grid point of any sweep, labelled where there is room."""
-    places = {x: names_of(sweep)(x) for sweep in sweeps for x in sweep.tables["points"]["x"]}
+    places = {x: sweep.names(x) for sweep in sweeps for x in sweep.tables["points"]["x"]}
     grid = np.array(sorted(places))
     ax.set_xlim(grid[0] / 1.15, grid[-1] * 1.15)
     inches = 0.78 * (NARROW_INCHES if narrow else WIDE_INCHES)
