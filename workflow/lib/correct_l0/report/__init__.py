@@ -15,7 +15,7 @@ from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 if TYPE_CHECKING:
     from correct_l0.study.plan import Plan
 
-RECIPE = 3
+RECIPE = 2
 
 TABLES = (
     "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "c_dec_training",

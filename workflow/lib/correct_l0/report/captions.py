@@ -94,7 +94,7 @@ def _answer(f: _Facts) -> Caption:
     parts.append(
         "c_dec: mean absolute cosine between all pairs of decoder rows; dashed, that of random "
         "directions, which is what an SAE that learnt nothing has; triangle, the lowest point; "
-        "bar on the axis, where the rise towards low L0 begins."
+        "bar on the axis, where the rise towards low L0 begins (the elbow)."
     )
     if f.has("stability"):
         parts.append(
@@ -232,8 +232,8 @@ def _s_n_dec(f: _Facts) -> Caption:
         f"s_n^dec (up, mean over batches; activations scaled as in training, to a mean norm of "
         f"sqrt(d_in)) for n = {f.n_list}, {f.tokens} held-out tokens; {f.spread}. Grey and "
         "dotted where L0 is n or more. Triangle: lowest point (grey: it names an L0 of n or more, "
-        "which no n can, and is not counted). Bar on the axis: where the rise towards low L0 "
-        f"begins.{f.marks} {f.across}",
+        "which no n can, and is not counted). Bar on the axis: the elbow, where the rise towards "
+        f"low L0 begins.{f.marks} {f.across}",
         "One curve of s_n^dec against L0 per n. " + " ".join(f.study.verdict["s_n_dec_lines"]),
     )
 
