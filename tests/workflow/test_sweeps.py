@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from workflow_runs import planned_jobs, run_snakemake, stale_lines
+from workflow_runs import ROOT, planned_jobs, run_snakemake, stale_lines
 
 CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-synthetic.yaml").read_text())
 PAGE = "results/tiny/report.html"
@@ -68,9 +72,11 @@ def test_the_page_and_its_summary(finished):
     assert page.index('href="narrow/report.html"') < page.index('href="wide/report.html"')
     assert "d_sae 16" in page
     assert "d_sae 24" in page
-    assert "Too few points to read a curve (2 to 4)" in page
+    headlines = re.findall(r'class="headline">([^<]*)<', page)
+    assert len(headlines) == 2
+    assert all("at least 3 L0 values are needed" in line for line in headlines)
     summary = (results / "summary.txt").read_text()
-    assert summary.startswith("Tiny sweeps\n\nnarrow: Too few points")
+    assert summary.startswith("Tiny sweeps\n\nnarrow: ")
     assert f"Report: {PAGE}" in summary
     manifest = json.loads((results / "report.manifest.json").read_text())
     assert manifest["stage"] == "compare_sweeps"
@@ -86,6 +92,59 @@ def test_an_l0_more_in_one_sweep_trains_that_point_alone(finished):
         "read_curves": 1,
         "compare_sweeps": 1,
     }
+
+
+def why(folder: Path, config: dict) -> list[str]:
+    """Return the reasons that `make why` prints, by line."""
+    (folder / "why.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    run = subprocess.run(
+        [sys.executable, "-m", "correct_l0.why", "--configfile", "why.yaml"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "lib")},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout.splitlines()
+
+
+def test_why_tells_the_source_once_and_each_sweep_under_its_name(tmp_path):
+    printed = why(tmp_path, CONFIG)
+    of_a_sweep = [
+        "  groups: SAEs of one seed, trained in one reading of the data",
+        "  SAEs, decoder metrics, recovery",
+        "    all 2 points: not made yet",
+        "  tables, verdict, figures, report: follows from the results above",
+    ]
+    # A world, twice a group, its two SAEs, their metrics and four of the report; and the page.
+    assert printed[: printed.index("COST")] == [
+        "Study tiny (why.yaml): 18 jobs would run.",
+        "",
+        "WHY",
+        "  synthetic world: not made yet",
+        "Sweep narrow",
+        *of_a_sweep,
+        "Sweep wide",
+        *of_a_sweep,
+        "All sweeps",
+        "  comparison of sweeps: follows from the results above",
+        "",
+    ]
+    costs = {line.split()[0]: line.split()[1] for line in printed if line.count("core") == 1}
+    assert (costs["make_world"], costs["train_sae"], costs["compare_sweeps"]) == ("1", "4", "1")
+    assert any("In all 18 jobs" in line for line in printed)
+    assert max(map(len, printed)) <= 80
+
+
+def test_why_of_a_finished_study_that_has_an_l0_more(finished):
+    printed = why(finished, changed("wide", l0=[2, 4, 6]))
+    told = printed[printed.index("Sweep wide") : printed.index("COST")]
+    assert "    l0 6 seed 0: not made yet" in told
+    assert not [line for line in told if "l0 2" in line or "l0 4" in line]
+    assert "  synthetic world: not made yet" not in printed
+    of_narrow = printed[printed.index("Sweep narrow") + 1 : printed.index("Sweep wide")]
+    # Only the page of both was asked for when this study was run.
+    assert of_narrow == ["  figures, report: not made yet"]
 
 
 def test_another_setting_of_one_sweep_is_told_with_its_name(finished):

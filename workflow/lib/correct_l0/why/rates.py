@@ -41,8 +41,8 @@ class Rate:
 def measured_rates(*plans: Plan) -> dict[str, Rate]:
     """Return the rates of the rules whose manifests tell time and device, on the study's device.
 
-    The sweeps of a study have one rate. Points that were made with other settings count too: each is
-    compared with the estimate for its own.
+    The sweeps of a study have one rate. Points that were made with other settings count too:
+    each is compared with the estimate for its own.
     """
     device = costs.device_of(plans[0].study)
     found = {
