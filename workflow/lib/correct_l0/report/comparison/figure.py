@@ -33,7 +33,7 @@ Sweeps = Sequence[StudyData]
 COLORS = (BLUE, ORANGE, GREEN, PINK, "#6B4FA0", "#8A6A12", "#3B8EA5", INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """One more or fewer than colours, so that a pair comes back late."""
-LONGEST_NAME = 24
+LONGEST_NAME, LONGEST_NARROW = 24, 12
 ROW_INCHES, PANEL_INCHES = 0.34, 2.5
 
 
@@ -56,7 +56,7 @@ def compare(sweeps: Sweeps, narrow: bool) -> Figure:
     )
     top, *axes = grid[:, 0]
     top.set_xscale("log")
-    _draw_answers(top, sweeps)
+    _draw_answers(top, sweeps, LONGEST_NARROW if narrow else LONGEST_NAME)
     for ax, draw in zip(axes, panels, strict=True):
         _draw_named(ax, sweeps)
         draw(ax, sweeps)
@@ -79,7 +79,7 @@ def _named(sweep: StudyData) -> dict[str, Any] | None:
     return decision if decision["outcome"] == READ and decision["l0"] is not None else None
 
 
-def _draw_answers(ax: Axes, sweeps: Sweeps) -> None:
+def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
     for i, sweep in enumerate(sweeps):
         if (named := _named(sweep)) is not None:
             ax.plot([named["low"], named["high"]], [i, i], color=color_of(i), linewidth=7,
@@ -104,7 +104,7 @@ def _draw_answers(ax: Axes, sweeps: Sweeps) -> None:
             fontsize=8,
         )
     ax.set_ylim(len(sweeps) - 0.4, -1.1)
-    ax.set_yticks(range(len(sweeps)), [_short(name_of(sweep)) for sweep in sweeps])
+    ax.set_yticks(range(len(sweeps)), [_short(name_of(sweep), longest) for sweep in sweeps])
     for i, label in enumerate(ax.get_yticklabels()):
         label.set_color(color_of(i))
         label.set_fontweight("bold")
@@ -193,5 +193,5 @@ def _true_l0(sweep: StudyData) -> float | None:
     return recovery["true_l0"] if recovery else None
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+def _short(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
