@@ -85,7 +85,7 @@ def test_what_runs_at_the_same_time():
         },
         {"gather_tables"},
         {"read_curves"},
-        {"plot_figures"},
+        {"plot_figures", "compare_sweeps"},
         {"write_report"},
     ]
 

@@ -33,7 +33,7 @@ class Stage:
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
         What one job is about: the source, a group of points, one point, one L0 with all its seeds,
-        the whole study, or its report.
+        the whole study, its report, or all sweeps of the study.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +68,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "group", "point", "l0", "study", "report"]
+    of: Literal["source", "group", "point", "l0", "study", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -99,8 +99,8 @@ class Stage:
         if self.of == "point":
             folder = plan.point_folder(self.room, str(values["l0"]), values["seed"])
             return Path(folder) / "manifest.json"
-        folder = plan.source_folder if self.of == "source" else plan.results
-        return Path(folder) / self.result.format_map(values)
+        folders = {"source": plan.source_folder, "sweeps": plan.study_folder}
+        return Path(folders.get(self.of, plan.results)) / self.result.format_map(values)
 
 
 def _points(study: Config) -> int:
@@ -292,6 +292,15 @@ STAGES = (
         result="report.manifest.json",
         seconds=lambda study, l0: 2.0,
         writes="report",
+    ),
+    Stage(
+        "compare_sweeps", "sweeps", "comparison of sweeps", "the comparison of sweeps",
+        ("read_curves", "gather_tables"),
+        room="comparison",
+        recipe=reading.RECIPE,
+        result="report.manifest.json",
+        seconds=lambda study, l0: 4.0,
+        asked=lambda plan: plan.study.sweep is not None,
     ),
 )  # fmt: skip
 """Every stage, in the order in which they are made."""

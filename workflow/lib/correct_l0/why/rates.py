@@ -37,16 +37,17 @@ class Rate:
     points: int = 0
 
 
-def measured_rates(plan: Plan) -> dict[str, Rate]:
+def measured_rates(*plans: Plan) -> dict[str, Rate]:
     """Return the rates of the rules whose manifests tell time and device, on the study's device.
 
-    Points of the study that were made with other settings count too: each is compared with the
-    estimate for its own.
+    The sweeps of a study have one rate. Points that were made with other settings count too:
+    each is compared with the estimate for its own.
     """
-    device = costs.device_of(plan.study)
+    device = costs.device_of(plans[0].study)
     found = {
         stage.rule: [
             ratio
+            for plan in plans
             for manifest in _manifests(plan, stage.room)
             if manifest.get("device") == device and (ratio := _ratio(stage, plan, manifest))
         ]
