@@ -44,7 +44,8 @@ def _flat(saes: Saes) -> dict[str, str]:
         **saes.training.model_dump(mode="json"),
     }
     for l0, override in saes.overrides.items():
-        given = {name: value for name, value in dict(override).items() if value is not None}
+        changed: dict[str, Any] = dict(override)
+        given = {name: value for name, value in changed.items() if value is not None}
         values |= {f"{name} at {saes.swept} {format_l0(l0)}": x for name, x in given.items()}
     return {name: in_words(value) for name, value in values.items() if value is not None}
 
