@@ -13,8 +13,6 @@ from matplotlib import pyplot
 import made_up
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, write_json
-from correct_l0.provenance.stale import CODE_CHANGED, LOST, Stale
-from correct_l0.provenance.stale_comparison import find_comparison
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
@@ -24,6 +22,8 @@ from correct_l0.report.comparison.settings import differing_settings
 from correct_l0.report.data import StudyData
 from correct_l0.report.study import read_study
 from correct_l0.saes.sections import Saes
+from correct_l0.standing.stale import CODE_CHANGED, LOST, Stale
+from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
 

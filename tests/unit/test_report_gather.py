@@ -16,10 +16,10 @@ from correct_l0.report import TABLES, figures_of
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
-from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.saes import RECIPE as SAES_RECIPE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import plan_of, report_settings
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 
@@ -277,7 +277,7 @@ def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
     page = report.read_text()
     assert "loss is not finite at step 12" in page
     assert "L0 about 128" in page
-    assert "no F1 scores to compare with" in page
+    assert "</abbr> scores to compare with" in page
     assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
         "probing"
     ] == 15  # fmt: skip

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from correct_l0.errors import InputError
-from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import plan_of, report_settings
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(

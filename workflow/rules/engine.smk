@@ -1,6 +1,6 @@
 # All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine_smk.py
 # names the version it was checked with. Before a run, manifests decide which results do not stand
-# (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
+# (correct_l0.standing.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
 import os
@@ -12,8 +12,8 @@ CHECKED_WITH = "9.27"
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
-from correct_l0.provenance.stale import describe, find
-from correct_l0.provenance.stale_comparison import find_comparison
+from correct_l0.standing.stale import describe, find
+from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.toy_model.stale import find_toy
 
 # Files that the command line names.

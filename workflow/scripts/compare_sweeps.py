@@ -6,7 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     from correct_l0.report.comparison.build import build_comparison
-    from correct_l0.report.settings import plan_of
+    from correct_l0.study.report import plan_of
 
     build_comparison(
         [plan_of(settings) for settings in snakemake.params.settings],

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.stale import find
 from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
 from correct_l0.report.gather import load_tables
+from correct_l0.standing.stale import find
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
-from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES
+from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES, limits
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job
 from correct_l0.why.rates import Rate, seconds

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.sections import Training
-from correct_l0.stages import OF_POINT, Stage
+from correct_l0.stages import OF_POINT, Stage, limits
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 

@@ -6,10 +6,9 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.costs import limits
-from correct_l0.provenance.chain import task_manifests
-from correct_l0.provenance.stale import Stale
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage, limits
+from correct_l0.standing.chain import task_manifests
+from correct_l0.standing.stale import Stale
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job, Place

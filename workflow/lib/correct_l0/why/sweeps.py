@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from correct_l0.costs import estimates as costs
-from correct_l0.provenance import stale
-from correct_l0.provenance.stale_comparison import find_comparison
 from correct_l0.stages import BY_RULE
+from correct_l0.standing import stale
+from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from correct_l0.provenance.manifest import digest_of, replacing, write_manifest
-from correct_l0.report import RECIPE
+from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.reading import RECIPE
 from correct_l0.report.comparison.answers import answers_of
 from correct_l0.report.comparison.page import (
     FIGURE,
@@ -14,10 +15,9 @@ from correct_l0.report.comparison.page import (
     render_comparison_summary,
 )
 from correct_l0.report.data import manifest_beside, open_study
-from correct_l0.report.settings import comparison_inputs, comparison_settings
-from correct_l0.report.source_digest import report_source_digest
 from correct_l0.report.summary import stage_times
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import comparison_inputs, comparison_settings
 
 
 def build_comparison(plans: Sequence[Plan], report: Path) -> None:

@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.provenance.chain import (
+from correct_l0.provenance.differences import differences
+from correct_l0.provenance.findings import Finding, examine
+from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
+from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
+from correct_l0.standing.chain import (
     BASELINES,
     examine_baselines,
     examine_point,
@@ -26,11 +31,6 @@ from correct_l0.provenance.chain import (
     result_keys,
     task_manifests,
 )
-from correct_l0.provenance.differences import differences
-from correct_l0.provenance.findings import Finding, examine
-from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
-from correct_l0.report.source_digest import report_source_digest
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"

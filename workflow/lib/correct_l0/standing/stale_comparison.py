@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from correct_l0.provenance.findings import examine
 from correct_l0.provenance.manifest import digest_of
-from correct_l0.provenance.stale import CODE_CHANGED, Stale, is_of_code, reason_of
-from correct_l0.report.settings import comparison_inputs, comparison_settings
-from correct_l0.report.source_digest import report_source_digest
+from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE
+from correct_l0.standing.stale import CODE_CHANGED, Stale, is_of_code, reason_of
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import comparison_inputs, comparison_settings
 
 
 def find_comparison(plans: Sequence[Plan], found: Mapping[str, Sequence[Stale]]) -> list[Stale]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from correct_l0 import report, saes
+from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
-from correct_l0.report.settings import report_settings
 from correct_l0.sources import language_model, synthetic
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import report_settings
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ STAGES = (
             "make_world",
         ),
         room="tables",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/manifest.json",
         seconds=lambda study, l0: 1 + 0.2 * _points(study),
@@ -270,7 +270,7 @@ STAGES = (
     Stage(
         "read_curves", "report", "verdict", "the verdict", ("gather_tables",),
         room="verdict",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/verdict.manifest.json",
         seconds=lambda study, l0: 2.0,
@@ -278,7 +278,7 @@ STAGES = (
     Stage(
         "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
         room="figures",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="figures/manifest.json",
         seconds=lambda study, l0: 12.0,
@@ -287,7 +287,7 @@ STAGES = (
         "write_report", "report", "report", "the report",
         ("plot_figures", "read_curves", "gather_tables"),
         room="page",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="report.manifest.json",
         seconds=lambda study, l0: 2.0,
@@ -297,7 +297,7 @@ STAGES = (
         "compare_sweeps", "sweeps", "comparison of sweeps", "the comparison of sweeps",
         ("read_curves", "gather_tables"),
         room="comparison",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         result="report.manifest.json",
         seconds=lambda study, l0: 4.0,
         asked=lambda plan: plan.study.sweep is not None,
