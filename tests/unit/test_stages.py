@@ -11,7 +11,7 @@ import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
 from correct_l0.provenance import stale
-from correct_l0.stages import BY_RULE, OF_POINT, OF_REPORT, STAGES
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import phases
@@ -21,21 +21,31 @@ RULE_FILES = [p for p in (ROOT / "workflow/rules").glob("*.smk") if not p.name.s
 
 def test_the_rules_are_those_of_the_workflow():
     text = "".join(path.read_text() for path in RULE_FILES)
-    assert sorted(re.findall(r"^rule (\w+):", text, re.MULTILINE)) == sorted(BY_RULE)
+    assert sorted(re.findall(r"^rule (\w+):", text, re.MULTILINE)) == sorted(BY_JOB)
     assert len(BY_RULE) == len(STAGES)
-    for name in BY_RULE:
-        for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"', f'recipe("{name}")'):
+    for name in BY_JOB:
+        for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"'):
             assert text.count(named) == 1, named
+    # The metrics that one job measures carry the recipe of each.
+    for stage in STAGES:
+        if stage.made_by == "measure_points":
+            assert '"recipe": stage.recipe' in blocks()["measure_points"]
+        else:
+            assert f'recipe=recipe("{stage.rule}")' in blocks()[stage.made_by]
 
 
 def test_what_runs_on_the_device_asks_for_a_gpu():
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
-    on_device = {stage.rule for stage in STAGES if stage.on_device}
+    on_device = {stage.made_by for stage in STAGES if stage.on_device}
     assert set(profile["set-resources"]) == on_device
+    assert {rule for rule, block in blocks().items() if "gpu=1," in block} == on_device
+    assert {rule for rule, block in blocks().items() if "device=DEVICE," in block} == on_device
+
+
+def blocks() -> dict[str, str]:
+    """Return the text of each rule."""
     text = "".join(path.read_text() for path in RULE_FILES)
-    blocks = {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
-    assert {rule for rule, block in blocks.items() if "gpu=1," in block} == on_device
-    assert {rule for rule, block in blocks.items() if "device=DEVICE," in block} == on_device
+    return {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
 
 
 def synthetic_config():
@@ -47,17 +57,32 @@ def synthetic_config():
 
 
 @pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
-def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of):
+@pytest.mark.parametrize(
+    ("points_per_job", "trained_by"), [(4, {"train_points"}), (1, {"train_sae"})]
+)
+def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_per_job, trained_by):
     config = config_of()
-    config["saes"]["points_per_job"] = 4
+    config["saes"]["points_per_job"] = points_per_job
     run = run_snakemake(tmp_path, "--rulegraph", config=config)
     assert run.returncode == 0, run.stderr[-3000:]
     name = dict(re.findall(r'(\d+)\[label = "(\w+)"', run.stdout))
     edges = {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", run.stdout)}
     plan = Plan(parse_config(config))
     asked = {stage.rule for stage in STAGES if stage.asked(plan)}
-    wanted = {(before, rule) for rule in asked for before in BY_RULE[rule].after if before in asked}
-    assert {edge for edge in edges if edge[1] != "all"} == wanted
+    wanted = {
+        (BY_RULE[before].made_by, BY_RULE[rule].made_by)
+        for rule in asked
+        for before in BY_RULE[rule].after
+        if before in asked
+    }
+    found = {edge for edge in edges if edge[1] != "all"}
+    # Of points that train together the file that ends it is read, of a single one its manifest.
+    measuring = {made_by for stage in STAGES if "train_sae" in stage.after
+                 for made_by in [stage.made_by] if stage.of != "report"}  # fmt: skip
+    trained = {(rule, each) for rule in ("train_points", "train_sae") for each in measuring}
+    assert found - trained == wanted - trained
+    for each in measuring & {rule for _, rule in wanted}:
+        assert {rule for rule, of in found & trained if of == each} == trained_by
 
 
 def test_the_order_is_that_of_the_work():
@@ -73,8 +98,8 @@ def test_what_runs_at_the_same_time():
         {"seal_activations", "make_world"},
         {"train_points"},
         {
-            *("train_sae", "project_decoder", "measure_recovery", "compare_seeds"),
-            *("probe_sae", "probe_baselines"),
+            *("train_sae", "project_decoder", "measure_recovery", "measure_points"),
+            *("compare_seeds", "probe_sae", "probe_points", "probe_baselines"),
         },
         {"gather_tables"},
         {"read_curves"},
@@ -92,9 +117,16 @@ def declared(rule: str) -> str:
 
 def test_results_are_outputs_of_their_rules():
     plan = Plan(parse_config(tiny_config()))
-    for stage in (*OF_POINT, *OF_REPORT, BY_RULE["probe_baselines"]):
+    for stage in (BY_RULE["train_sae"], *OF_REPORT, BY_RULE["probe_baselines"]):
         path = stage.result_of(plan, {"l0": "4", "seed": 0})
         assert f'"{path.relative_to(plan.results)}"' in declared(stage.rule)
+
+
+def test_results_that_one_job_makes_are_not_declared():
+    """Else Snakemake would delete those that stand before the job runs."""
+    for rule in ("train_points", "measure_points", "probe_points", "compare_seeds"):
+        assert re.fullmatch(r'\s*\w+=temp\(f"[\w/{}.]+\.json"\),\s*', declared(rule))
+        assert "manifest" not in declared(rule)
 
 
 @pytest.mark.parametrize("module", ["correct_l0.stages", stale.__name__])
