@@ -14,7 +14,7 @@ from typing import Literal
 
 from correct_l0 import report, saes
 from correct_l0.costs import estimates, throughputs
-from correct_l0.metrics import decoder, probing, recovery, stability
+from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.report.settings import report_settings
 from correct_l0.sources import language_model, synthetic
 from correct_l0.study.config import Config
@@ -115,6 +115,27 @@ def _probes(plan: Plan) -> bool:
     return "probing" in plan.rooms
 
 
+def _of_metric(metric: Metric) -> Stage:
+    """Return the stage of a metric of a point."""
+    return Stage(
+        metric.stage,
+        "point",
+        metric.title,
+        metric.called,
+        ("train_sae", "seal_activations", "make_world"),
+        room=metric.room,
+        job="measure_points",
+        recipe=metric.recipe,
+        settings=lambda plan, l0: metric.settings(plan),
+        seconds=lambda study, l0: estimates.measuring_s(study, metric.products(study)),
+        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        on_device=True,
+        asked=lambda plan: metric.asked(plan.study),
+    )
+
+
 STAGES = (
     Stage(
         "stage_text", "source", "text", "the text", (),
@@ -199,31 +220,7 @@ STAGES = (
         trains=True,
         grows=True,
     ),
-    Stage(
-        "project_decoder", "point", "decoder metrics", "the decoder metrics",
-        ("train_sae", "seal_activations", "make_world"),
-        room="decoder_metrics",
-        job="measure_points",
-        recipe=decoder.RECIPE,
-        settings=lambda plan, l0: plan.settings_decoder_metrics(),
-        seconds=lambda study, l0: estimates.projection_s(study),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
-        jobs=_points,
-        writes="measurements",
-        on_device=True,
-    ),
-    Stage(
-        "measure_recovery", "point", "recovery", "the recovery", ("train_sae", "make_world"),
-        room="recovery",
-        job="measure_points",
-        recipe=recovery.RECIPE,
-        settings=lambda plan, l0: plan.settings_recovery(),
-        seconds=lambda study, l0: estimates.recovery_s(study),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
-        jobs=_points,
-        writes="measurements",
-        asked=lambda plan: "recovery" in plan.rooms,
-    ),
+    *map(_of_metric, metrics().values()),
     Stage(
         "compare_seeds", "l0", "comparison of seeds", "the comparison of seeds", ("train_sae",),
         room="stability",
@@ -260,8 +257,9 @@ STAGES = (
     Stage(
         "gather_tables", "report", "tables", "the tables",
         (
-            "train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae",
-            "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+            "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds",
+            "probe_sae", "probe_baselines", "cache_probing_activations", "seal_activations",
+            "make_world",
         ),
         room="tables",
         recipe=report.RECIPE,

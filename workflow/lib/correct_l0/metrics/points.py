@@ -7,7 +7,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypedDict
 
-from correct_l0.metrics import Measured, load_metric
+from correct_l0.metrics import Measured
+from correct_l0.metrics import metrics as known
 from correct_l0.metrics.job import Trained, Wanted, make
 from correct_l0.saes.saved import SavedSae, load_saved_sae
 from correct_l0.sources import Source
@@ -35,7 +36,7 @@ def measure_points(
     source
         What they were trained on.
     metrics
-        What is asked for, by room (`metrics.METRICS`).
+        What is asked for, by room (`metrics.metrics`).
     device
         `cpu` or `cuda`.
     """
@@ -60,7 +61,7 @@ def measure_points(
                 folder: Path = folder,
             ) -> Measured:
                 settings = metrics[room]["settings"]
-                return load_metric(room)(load(), point.record, source, settings, folder)
+                return known()[room].load().measure(load(), point.record, source, settings, folder)
 
             if not make(wanted, measure):
                 failed.append(folder)

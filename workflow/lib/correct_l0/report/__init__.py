@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from correct_l0.metrics import metrics
 from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 RECIPE = 2
 
 TABLES = (
-    "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "c_dec_training",
-    "histograms", "init_cosines", "stability", "recovery", "gaps",
+    "points", *(name for metric in metrics().values() for name in metric.tables), "probing",
+    "baselines", "loss", "c_dec_training", "init_cosines", "stability", "gaps",
 )  # fmt: skip
 """Names of the gathered tables."""
 
