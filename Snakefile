@@ -42,12 +42,16 @@ else:
 
         include: f"workflow/rules/{room}.smk"
 
+    if STUDY.sweep:
+
+        include: "workflow/rules/comparison.smk"
+
 
 rule all:
     default_target: True
     input:
-        report=expand("{results}/report.html", results=PLANS),
-        summary=expand("{results}/summary.txt", results=PLANS),
+        report=expand("{results}/report.html", results={**PLANS, STUDY_FOLDER: PLAN}),
+        summary=expand("{results}/summary.txt", results={**PLANS, STUDY_FOLDER: PLAN}),
 
 
 look_at_manifests()

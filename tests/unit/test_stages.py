@@ -10,8 +10,8 @@ import pytest
 import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
-from correct_l0.provenance import stale
 from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES
+from correct_l0.standing import stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import phases
@@ -26,12 +26,12 @@ def test_the_rules_are_those_of_the_workflow():
     for name in BY_JOB:
         for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"'):
             assert text.count(named) == 1, named
-    # The metrics that one job measures carry the recipe of each.
+    # Of the metrics that one job measures each brings its own recipe.
     for stage in STAGES:
         if stage.made_by == "measure_points":
             assert '"recipe": stage.recipe' in blocks()["measure_points"]
         else:
-            assert f'recipe=recipe("{stage.rule}")' in blocks()[stage.made_by]
+            assert f'recipe=recipe("{stage.rule}")' in blocks()[stage.made_by], stage.rule
 
 
 def test_what_runs_on_the_device_asks_for_a_gpu():
@@ -56,11 +56,13 @@ def synthetic_config():
     return config
 
 
-@pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
 @pytest.mark.parametrize(
-    ("points_per_job", "trained_by"), [(4, {"train_points"}), (1, {"train_sae"})]
+    ("points_per_job", "training"),
+    [(4, "train_points"), (1, "train_sae")],
+    ids=["together", "alone"],
 )
-def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_per_job, trained_by):
+@pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
+def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_per_job, training):
     config = config_of()
     config["saes"]["points_per_job"] = points_per_job
     run = run_snakemake(tmp_path, "--rulegraph", config=config)
@@ -69,20 +71,17 @@ def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_pe
     edges = {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", run.stdout)}
     plan = Plan(parse_config(config))
     asked = {stage.rule for stage in STAGES if stage.asked(plan)}
-    wanted = {
-        (BY_RULE[before].made_by, BY_RULE[rule].made_by)
-        for rule in asked
-        for before in BY_RULE[rule].after
-        if before in asked
-    }
-    found = {edge for edge in edges if edge[1] != "all"}
-    # Of points that train together the file that ends it is read, of a single one its manifest.
-    measuring = {made_by for stage in STAGES if "train_sae" in stage.after
-                 for made_by in [stage.made_by] if stage.of != "report"}  # fmt: skip
-    trained = {(rule, each) for rule in ("train_points", "train_sae") for each in measuring}
-    assert found - trained == wanted - trained
-    for each in measuring & {rule for _, rule in wanted}:
-        assert {rule for rule, of in found & trained if of == each} == trained_by
+    if training == "train_sae":
+        asked.remove("train_points")
+    wanted = set()
+    for stage in map(BY_RULE.__getitem__, asked):
+        for before in asked.intersection(stage.after):
+            if before == "train_sae" and stage.of != "report":
+                # An SAE is read once it is trained, in a group or alone, and held against the source.
+                wanted |= {(training, stage.made_by), (plan.source_stage, stage.made_by)}
+            else:
+                wanted.add((BY_RULE[before].made_by, stage.made_by))
+    assert {edge for edge in edges if edge[1] != "all"} == wanted
 
 
 def test_the_order_is_that_of_the_work():
@@ -98,12 +97,12 @@ def test_what_runs_at_the_same_time():
         {"seal_activations", "make_world"},
         {"train_points"},
         {
-            *("train_sae", "project_decoder", "measure_recovery", "measure_points"),
-            *("compare_seeds", "probe_sae", "probe_points", "probe_baselines"),
+            *("train_sae", "project_decoder", "measure_recovery", "compare_seeds"),
+            *("probe_sae", "probe_baselines", "measure_points", "probe_points"),
         },
         {"gather_tables"},
         {"read_curves"},
-        {"plot_figures"},
+        {"plot_figures", "compare_sweeps"},
         {"write_report"},
     ]
 
@@ -117,7 +116,7 @@ def declared(rule: str) -> str:
 
 def test_results_are_outputs_of_their_rules():
     plan = Plan(parse_config(tiny_config()))
-    for stage in (BY_RULE["train_sae"], *OF_REPORT, BY_RULE["probe_baselines"]):
+    for stage in (BY_RULE["train_sae"], BY_RULE["probe_baselines"], *OF_REPORT):
         path = stage.result_of(plan, {"l0": "4", "seed": 0})
         assert f'"{path.relative_to(plan.results)}"' in declared(stage.rule)
 
@@ -125,7 +124,7 @@ def test_results_are_outputs_of_their_rules():
 def test_results_that_one_job_makes_are_not_declared():
     """Else Snakemake would delete those that stand before the job runs."""
     for rule in ("train_points", "measure_points", "probe_points", "compare_seeds"):
-        assert re.fullmatch(r'\s*\w+=temp\(f"[\w/{}.]+\.json"\),\s*', declared(rule))
+        assert re.fullmatch(r'\s*\w+=temp\(f"[\w/{}.]+\.json"\),\s*', declared(rule)), rule
         assert "manifest" not in declared(rule)
 
 

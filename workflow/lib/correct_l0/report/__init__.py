@@ -2,8 +2,6 @@
 
 Incoming: the manifests and results of the other rooms. Nothing heavy is imported here, because
 the workflow reads the names below whenever it is parsed.
-
-`RECIPE` changes when the same results give other numbers or another verdict.
 """
 
 from __future__ import annotations
@@ -15,8 +13,6 @@ from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 
 if TYPE_CHECKING:
     from correct_l0.study.plan import Plan
-
-RECIPE = 2
 
 TABLES = (
     "points", *(name for metric in metrics().values() for name in metric.tables), "probing",

@@ -13,7 +13,8 @@ import pandas as pd
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
-from correct_l0.provenance.chain import (
+from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.standing.chain import (
     BASELINES,
     Gap,
     PointFiles,
@@ -24,7 +25,6 @@ from correct_l0.provenance.chain import (
     result_key,
     task_digests,
 )
-from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
 from correct_l0.study.plan import Plan
 
 LOSS_ROWS = 400

@@ -1,4 +1,4 @@
-"""Which results of a toy study do not stand any more, and why; see `correct_l0.provenance.stale`.
+"""Which results of a toy study do not stand any more, and why; see `correct_l0.standing.stale`.
 
 Nothing heavy is imported here, because the workflow asks whenever its jobs are worked out.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.provenance.findings import examine
-from correct_l0.provenance.stale import Stale, reason_of, stale_chain, standing_digest
-from correct_l0.report.source_digest import report_source_digest
+from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
+from correct_l0.standing.stale import Stale, reason_of, stale_chain, standing_digest
 from correct_l0.toy_model import (
     EXPERIMENT_STAGE,
     METRICS_STAGE,

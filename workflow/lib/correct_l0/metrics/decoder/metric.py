@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from correct_l0.metrics import Metric
 from correct_l0.metrics.decoder import RECIPE
-from correct_l0.study.config import Config
+
+if TYPE_CHECKING:
+    from correct_l0.study.config import Config
 
 
 def _products(study: Config) -> float:

@@ -13,8 +13,8 @@ from correct_l0.provenance.manifest import (
     write_json,
     write_manifest,
 )
+from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.report.data import manifest_beside
-from correct_l0.report.source_digest import report_source_digest
 from correct_l0.report.summary import stage_times
 from correct_l0.toy_model.plan import ToyPlan
 from correct_l0.toy_model.report import RECIPE, ROOMS

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from correct_l0 import report, saes
+from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
-from correct_l0.report.settings import report_settings
 from correct_l0.sources import language_model, synthetic
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import report_settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Stage:
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
         What one job is about: the source, a group of points, one point, one L0 with all its seeds,
-        the whole study, or its report.
+        the whole study, its report, or all sweeps of the study.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +68,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "group", "point", "l0", "study", "report"]
+    of: Literal["source", "group", "point", "l0", "study", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -99,8 +99,8 @@ class Stage:
         if self.of == "point":
             folder = plan.point_folder(self.room, str(values["l0"]), values["seed"])
             return Path(folder) / "manifest.json"
-        folder = plan.source_folder if self.of == "source" else plan.results
-        return Path(folder) / self.result.format_map(values)
+        folders = {"source": plan.source_folder, "sweeps": plan.study_folder}
+        return Path(folders.get(self.of, plan.results)) / self.result.format_map(values)
 
 
 def _points(study: Config) -> int:
@@ -262,7 +262,7 @@ STAGES = (
             "make_world",
         ),
         room="tables",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/manifest.json",
         seconds=lambda study, l0: 1 + 0.2 * _points(study),
@@ -270,7 +270,7 @@ STAGES = (
     Stage(
         "read_curves", "report", "verdict", "the verdict", ("gather_tables",),
         room="verdict",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/verdict.manifest.json",
         seconds=lambda study, l0: 2.0,
@@ -278,7 +278,7 @@ STAGES = (
     Stage(
         "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
         room="figures",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="figures/manifest.json",
         seconds=lambda study, l0: 12.0,
@@ -287,11 +287,20 @@ STAGES = (
         "write_report", "report", "report", "the report",
         ("plot_figures", "read_curves", "gather_tables"),
         room="page",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="report.manifest.json",
         seconds=lambda study, l0: 2.0,
         writes="report",
+    ),
+    Stage(
+        "compare_sweeps", "sweeps", "comparison of sweeps", "the comparison of sweeps",
+        ("read_curves", "gather_tables"),
+        room="comparison",
+        recipe=reading.RECIPE,
+        result="report.manifest.json",
+        seconds=lambda study, l0: 4.0,
+        asked=lambda plan: plan.study.sweep is not None,
     ),
 )  # fmt: skip
 """Every stage, in the order in which they are made."""
