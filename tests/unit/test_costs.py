@@ -112,7 +112,9 @@ def test_what_is_measured_together_adds_up():
     one = BY_RULE["project_decoder"].seconds(paper, ())
     assert limits.seconds("measure_points", paper, "10-20-40") == pytest.approx(start + 3 * one)
     # Unnamed: the most that one job may measure, which is 16.
-    assert limits.members("measure_points", study("config")) == min(16, len(study("config").saes.l0))
+    assert limits.members("measure_points", study("config")) == min(
+        16, len(study("config").saes.l0)
+    )
     assert limits.mem_mb("measure_points", paper, 1, "10-20") == limits.mem_mb(
         "measure_points", paper, 1, "10"
     )

@@ -353,7 +353,10 @@ class TestPreflight:
         plan = Plan(study)
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=1)
         assert [rule.on_gpu for rule in cost.rules] == [True, False, False]
-        probed = limits.seconds("probe_points", study, "4"), limits.seconds("probe_baselines", study)
+        probed = (
+            limits.seconds("probe_points", study, "4"),
+            limits.seconds("probe_baselines", study),
+        )
         trained = 2 * limits.seconds("train_sae", study, "4")
         assert cost.wall_s == pytest.approx(trained + max(probed))
 
