@@ -158,7 +158,7 @@ class TestWriteRecord:
         record = tmp_path / "record.json"
         with pytest.raises(InputError) as found:
             write_record(record, saes, there, [])
-        assert str(found.value) == f"{tmp_path / 'b'}: no SAE is there"
+        assert str(found.value) == f"{tmp_path / 'b'}: no SAE is there as it should be"
         for folder, reason in (("b", "the loss is non-finite"), ("metric", "damaged")):
             (tmp_path / folder).mkdir()
             write_json(tmp_path / folder / "failure.json", {"reason": reason})

@@ -77,7 +77,7 @@ def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_pe
     for stage in map(BY_RULE.__getitem__, asked):
         for before in asked.intersection(stage.after):
             if before == "train_sae" and stage.of != "report":
-                # An SAE is read once it is trained, in a group or alone, and held against the source.
+                # An SAE is read once it is trained, and held against the source.
                 wanted |= {(training, stage.made_by), (plan.source_stage, stage.made_by)}
             else:
                 wanted.add((BY_RULE[before].made_by, stage.made_by))

@@ -98,7 +98,9 @@ def trained_before(wildcards):
     if "l0s" in wildcards.keys():
         points = [(l0, int(wildcards.seed)) for l0 in split_labels(wildcards.l0s)]
         if len(points) == 1:
-            return f"{plan_of(wildcards).point_folder('saes', *points[0])}/manifest.json"
+            return (
+                f"{plan_of(wildcards).point_folder('saes', *points[0])}/manifest.json"
+            )
     if not is_main_process():
         return []
     files = training_files(wildcards.results)

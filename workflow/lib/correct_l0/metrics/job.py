@@ -155,5 +155,6 @@ def write_record(
     if lost:
         failure = read_or_empty(Path(lost[0]) / "failure.json")
         more = f" (and {len(lost) - 1} more, see the log)" if len(lost) > 1 else ""
-        raise InputError(f"{lost[0]}: {failure.get('reason', 'no SAE is there')}{more}")
+        reason = failure.get("reason", "no SAE is there as it should be")
+        raise InputError(f"{lost[0]}: {reason}{more}")
     write_json(path, {"saes": folders})
