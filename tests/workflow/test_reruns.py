@@ -17,7 +17,7 @@ def jobs(folder, config: dict[str, Any]) -> dict[str, int]:
 
 
 def points(count: int, groups: int | None = None) -> dict[str, int]:
-    """Return the jobs of so many points from training on, each measured alone or in so many groups."""
+    """Return the jobs of so many points, each measured alone or all in so many groups."""
     measured = dict.fromkeys(("measure_points", "probe_points"), groups or count)
     return {"train_sae": count, **measured, "compare_seeds": 1, **REPORT}
 
