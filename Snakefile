@@ -4,7 +4,6 @@ A configuration with a `toy_model` section is studied on samples whose features 
 """
 
 import atexit
-import shutil
 
 from snakemake.utils import min_version
 
@@ -64,9 +63,8 @@ onstart:
 
 onsuccess:
     forget_run(STUDY_FOLDER)
-    # Files of groups that an earlier, interrupted run left.
-    for results in PLANS:
-        shutil.rmtree(f"{results}/saes/groups", ignore_errors=True)
+    if not TOY_STUDY:
+        remove_records()
 
 
 onerror:
