@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import toy_made_up
-from correct_l0.toy_model.report import CLAIM_COLUMNS, FIGURES
-from correct_l0.toy_model.report.claims.judgement import (
+import paper_made_up
+from paper.claims.judgement import (
     CONFOUNDED,
     NOT,
     NOT_RUN,
@@ -14,24 +13,25 @@ from correct_l0.toy_model.report.claims.judgement import (
     REPRODUCED,
     VERDICTS,
 )
-from correct_l0.toy_model.report.claims.ledger import CLAIMS
-from correct_l0.toy_model.report.claims.metrics import (
+from paper.claims.ledger import CLAIMS
+from paper.claims.metrics import (
     AT_TRUTH,
     ELSEWHERE,
     LEVEL,
     minimum_of,
     s_n_minima,
 )
-from correct_l0.toy_model.report.claims.reconstruction import lead_ends
-from correct_l0.toy_model.report.claims.table import counts, judge_claims
-from correct_l0.toy_model.report.claims.theory import theory_table
+from paper.claims.reconstruction import lead_ends
+from paper.claims.table import COLUMNS, counts, judge_claims
+from paper.studies import ROLES
+from paper.theory import theory_table
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 
 @pytest.fixture(scope="module")
 def tables():
-    return toy_made_up.make_tables()
+    return paper_made_up.make_tables()
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def test_the_made_up_study_reproduces_all_but_what_is_wrong_in_the_paper(ledger)
 
 
 def test_the_table_has_every_claim_once_with_all_columns(ledger):
-    assert tuple(ledger.columns) == CLAIM_COLUMNS
+    assert tuple(ledger.columns) == COLUMNS
     assert ledger["name"].is_unique
-    assert set(ledger["figure"]) <= {*FIGURES, ""}
+    assert {claim.reads for claim in CLAIMS} == {*ROLES, "small_model", "theory"}
     for column in ("claim", "where", "published", "threshold", "ours"):
         assert (ledger[column].str.len() > 0).all(), column
 
@@ -78,7 +78,7 @@ def test_values_and_their_spread_are_those_of_the_tables(ledger):
 
 
 def test_without_experiments_their_claims_were_not_run():
-    ledger = judge_claims(toy_made_up.make_tables(experiments=False)).set_index("name")
+    ledger = judge_claims(paper_made_up.make_tables(experiments=False)).set_index("name")
     parts = ledger.groupby("part")["verdict"]
     assert set(parts.get_group("L0 that changes during training")) == {NOT_RUN}
     assert set(parts.get_group("Small model, superposition, JumpReLU")) == {NOT_RUN}
@@ -141,9 +141,7 @@ def test_one_lost_feature_is_no_exact_recovery(tables, worst, verdict):
 def test_every_latent_is_affected_allows_one_in_twenty(tables, right, verdict):
     cosines = tables["cosines"]
     for latent in range(right):
-        cosines = at(
-            cosines, "cosine", 0.995, experiment="sweep", l0=5, latent=latent, feature=latent
-        )
+        cosines = at(cosines, "cosine", 0.995, l0=5, latent=latent, feature=latent)
     assert judge(tables, "low_all_wrong", cosines=cosines).verdict == verdict
 
 
@@ -180,9 +178,7 @@ def test_too_high_has_a_quarter_right(tables, right, verdict):
     cosines = tables["cosines"]
     for latent in range(20):
         cosine = 0.995 if latent < right else 0.9
-        cosines = at(
-            cosines, "cosine", cosine, experiment="sweep", l0=18, latent=latent, feature=latent
-        )
+        cosines = at(cosines, "cosine", cosine, l0=18, latent=latent, feature=latent)
     assert judge(tables, "high_many_right", cosines=cosines).verdict == verdict
 
 
@@ -399,9 +395,9 @@ def test_one_reading_alone_is_judged_alone(tables):
 
 
 def test_the_rule_beside_the_papers_does_not_count_for_it(tables):
-    auto = at(tables["auto_l0"], "l0_end", 20.0, rule="step down")
+    auto = at(tables["auto_l0"], "l0_end", 20.0, rule="descent")
     assert judge(tables, "auto", auto_l0=auto).verdict == REPRODUCED
-    beside = auto[auto["rule"] == "step down"]
+    beside = auto[auto["rule"] == "descent"]
     assert judge(tables, "auto", auto_l0=beside).verdict == NOT_RUN
     assert judge(tables, "auto_25", auto_l0=beside).verdict == NOT_RUN
 

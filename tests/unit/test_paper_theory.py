@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from correct_l0.toy_model.theory import mixed_latent_loss
+from paper.theory import mixed_latent_loss
 
 SAMPLES = 200_000
 BEST = (math.sqrt(5) - 1) / 2
