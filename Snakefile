@@ -1,7 +1,4 @@
-"""Which L0 should a sparse autoencoder have? The study, from text to report.
-
-A configuration with a `toy_model` section is studied on samples whose features are known.
-"""
+"""Which L0 should a sparse autoencoder have? The study, from its source to the report."""
 
 import atexit
 import shutil
@@ -24,19 +21,12 @@ if not CONFIGFILES:
 include: "workflow/rules/common.smk"
 
 
-if TOY_STUDY:
+SHARED = [PLAN.source_kind, "groups", "saes"]
+MEASURED = [x for plan in PLANS.values() for x in (*plan.rooms, *plan.study_rooms)]
 
-    include: "workflow/rules/toy_model.smk"
-    include: "workflow/rules/toy_report.smk"
+for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 
-else:
-
-    SHARED = [PLAN.source_kind, "groups", "saes"]
-    MEASURED = [x for plan in PLANS.values() for x in (*plan.rooms, *plan.study_rooms)]
-
-    for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
-
-        include: f"workflow/rules/{room}.smk"
+    include: f"workflow/rules/{room}.smk"
 
 
 rule all:
@@ -65,5 +55,4 @@ onerror:
     for line in reasons_of_failure():
         atexit.register(print, line, file=sys.stderr)
     forget_run(STUDY_FOLDER)
-    if not TOY_STUDY:
-        write_partial_report()
+    write_partial_report()

@@ -127,7 +127,7 @@ def role_of(plan: Plan) -> str:
         raise InputError(f"d_sae {saes.d_sae}, the claims are about {D_SAE} latents; change it")
     training = canonical(saes.training, *PAPERS, "engine", "precision", "l0_schedule")
     if training != "{}" or saes.overrides:
-        other = canonical(saes.overrides) if saes.overrides else training
+        other = "overrides of single L0" if saes.overrides else training
         raise InputError(f"another training than the paper's ({other}); change it back")
     schedule, name = saes.training.l0_schedule, saes.architecture.get("name", "batchtopk")
     if set(saes.architecture) - {"name"} or name not in ("batchtopk", "jumprelu"):

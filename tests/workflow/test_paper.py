@@ -82,9 +82,9 @@ def test_the_tables_are_those_of_the_saes(tables, inside):
     assert np.sort(np.abs(cosines.to_numpy()).max(axis=1)) == pytest.approx(own, abs=1e-6)
     assert tables["features"]["probability"].to_numpy() == pytest.approx(probability)
     points = tables["points"].set_index("l0")
-    shares = 1 - points["mse"] / points["power_explained"].rsub(1)
     # The same mean square for each SAE: about the sum of p (1 + 0.15^2).
-    assert (1 - shares).to_numpy() == pytest.approx([11.2] * 2, abs=0.4)
+    square = points["mse"] / (1 - points["power_explained"])
+    assert square.to_numpy() == pytest.approx([11.2] * 2, abs=0.4)
     right = tables["ground_truth"].set_index("l0")
     assert right.loc[18, "mse"] == pytest.approx(0, abs=1e-6)
     assert right.loc[5, "mse"] == pytest.approx(4.88, rel=0.05)

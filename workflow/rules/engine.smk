@@ -13,7 +13,6 @@ CHECKED_WITH = "9.27"
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
 from correct_l0.provenance.stale import describe, find
-from correct_l0.toy_model.stale import find_toy
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)
@@ -58,8 +57,7 @@ def failed_jobs():
 @cache
 def stale_results():
     """Return the stale results of each sweep by its folder, having said why they are."""
-    look = find_toy if TOY_STUDY else find
-    found = {results: look(plan) for results, plan in PLANS.items()}
+    found = {results: find(plan) for results, plan in PLANS.items()}
     for plan, results in zip(PLANS.values(), found.values()):
         name = f"{plan.study.sweep}: " if getattr(plan.study, "sweep", None) else ""
         for line in describe(results):
