@@ -21,8 +21,13 @@ if not CONFIGFILES:
 include: "workflow/rules/common.smk"
 
 
-SHARED = [PLAN.source_kind, "groups", "saes"]
-MEASURED = [x for plan in PLANS.values() for x in (*plan.rooms, *plan.study_rooms)]
+SHARED = [PLAN.source_kind, "groups", "saes", "measured"]
+MEASURED = [
+    room
+    for plan in PLANS.values()
+    for room in (*plan.rooms, *plan.study_rooms)
+    if room in ("probing", "stability")
+]
 
 for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from correct_l0.metrics.stability.measure import SeedPair, stability_table
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.stages import BY_RULE
@@ -20,6 +21,9 @@ F1_GAIN = (-0.12, -0.08, -0.05, -0.03, -0.01, 0.0, 0.0, -0.02)
 FALLING = (0.066, 0.064, 0.061, 0.056, 0.051, 0.046, 0.041, 0.036)
 RISING = tuple(reversed(FALLING))
 LEVEL = (0.05,) * 8
+SHARED = (0.62, 0.6, 0.52, 0.46, 0.5, 0.56, 0.3, 0.1)
+"""Share of latents that two seeds both find: high at an L0 of a few, with a local peak at 128."""
+MCC = (0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 0.9, 0.7)
 AT_32 = (0.0736, 0.0600, 0.0450, 0.0330, 0.0397, 0.0470, 0.0510, 0.0550)
 
 
@@ -121,9 +125,7 @@ def tables(
 
 def config(**saes) -> dict:
     """Configuration of the made-up study."""
-    return {
-        "study": "made-up",
-        "title": "A made-up study",
+    return _study("A made-up study", saes) | {
         "activations": {
             "cache": "made-up",
             "model": {"source": "package:made_up"},
@@ -133,6 +135,28 @@ def config(**saes) -> dict:
             "training_tokens": 1_048_576,
             "held_out_tokens": 131_072,
         },
+        "probing": {"tasks": "default"},
+    }
+
+
+def world_config(**saes) -> dict:
+    """Configuration of the same curves over a synthetic world, whose true L0 is 120."""
+    return _study("A made-up world", saes) | {
+        "synthetic": {
+            "features": 600,
+            "d_in": 384,
+            "directions": "random",
+            "firing": {"law": "constant", "p": 0.2},
+            "correlation": None,
+            "held_out_tokens": 131_072,
+        }
+    }
+
+
+def _study(title: str, saes: dict) -> dict:
+    return {
+        "study": "made-up",
+        "title": title,
         "saes": {
             "d_sae": 768,
             "l0": list(L0),
@@ -141,7 +165,6 @@ def config(**saes) -> dict:
             **saes,
         },
         "decoder_metrics": {"n": [48, 96, 154, 192, 230, 300, 340, 384]},
-        "probing": {"tasks": "default"},
     }
 
 
@@ -150,14 +173,67 @@ def plan(**saes) -> Plan:
     return Plan(parse_config(config(**saes)))
 
 
+def world_plan(**saes) -> Plan:
+    """The plan of the made-up world."""
+    return Plan(parse_config(world_config(**saes)))
+
+
 def write_study(plan: Plan) -> None:
     """Write every file of a study below the current folder, as its rooms would.
 
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
     cache = Path(plan.source_folder)
-    _seal(cache, "seal_activations", plan.settings_source(), {}, [])
+    _seal(cache, plan.source_stage, plan.settings_source(), {}, [])
     digest = digest_of(cache / "manifest.json")
+    saes: dict[str, dict[int, str]] = {label: {} for label in plan.labels}
+    for label, seed in plan.points:
+        rng = np.random.default_rng([seed, int(float(label) * 10)])
+        c_dec = float(_at(label, C_DEC) * rng.normal(1, 0.004))
+        sae = saes[label][seed] = _write_sae(plan, label, seed, digest, c_dec, rng)
+        inputs = {"sae": sae, "activations": digest}
+        _write_decoder_metrics(plan, label, seed, inputs, c_dec, rng)
+        if "recovery" in plan.rooms:
+            _write_recovery(plan, label, seed, inputs, rng)
+    for label, manifest in plan.stability_manifests().items():
+        _write_stability(plan, Path(manifest).parent, label, saes[label])
+    if "probing" in plan.rooms:
+        _write_probing(plan, cache, saes)
+    write_benchmarks(plan)
+
+
+def _at(label: str, curve: tuple[float, ...]) -> float:
+    """Return a curve's value at an L0."""
+    return float(np.interp(np.log(float(label)), np.log(L0), curve))
+
+
+def _write_recovery(
+    plan: Plan, label: str, seed: int, inputs: dict[str, str], rng: np.random.Generator
+) -> None:
+    folder = Path(plan.point_folder("recovery", label, seed))
+    mcc = _at(label, MCC) + 0.002 * seed
+    row = {
+        "features": 600, "d_sae": 768, "mcc": mcc, "mean_best_cosine": mcc,
+        "worst_best_cosine": mcc**4, "features_recovered": int(600 * mcc**2),
+        "share_recovered": mcc**2, "uniqueness": 0.75 * mcc, "precision": mcc, "recall": mcc**0.5,
+        "f1": mcc, "l0_true": 120.0, "l0_measured": float(label), "samples": 100_000,
+    }  # fmt: skip
+    table = _csv(folder / "recovery.csv", pd.DataFrame([row]))
+    _seal(folder, "measure_recovery", plan.settings_recovery(), inputs, [table],
+          l0=float(label), seed=seed, true_l0=120.0)  # fmt: skip
+
+
+def _write_stability(plan: Plan, folder: Path, label: str, saes: dict[int, str]) -> None:
+    """Two seeds share the first latents; the others match as random ones do."""
+    cosines = np.full(768, 0.154)
+    cosines[: round(768 * _at(label, SHARED))] = 0.97
+    pair = SeedPair((0, 1), 384, cosines, np.arange(768), float(cosines.mean()), 0.05, 0.0)
+    table = _csv(folder / "stability.csv", stability_table([pair]))
+    seeds = {f"seed_{seed}": digest for seed, digest in saes.items()}
+    _seal(folder, "compare_seeds", plan.settings_stability(), seeds, [table], l0=float(label))
+
+
+def _write_probing(plan: Plan, cache: Path, saes: dict[str, dict[int, str]]) -> None:
     tasks = resolve_tasks(plan.study.probing.tasks)
     levels = np.random.default_rng(0).uniform(0.55, 0.95, len(tasks))
     probed = {}
@@ -167,13 +243,8 @@ def write_study(plan: Plan) -> None:
                        inputs={}, outputs=[])  # fmt: skip
         probed[task] = digest_of(path)
     for label, seed in plan.points:
-        rng = np.random.default_rng([seed, int(float(label) * 10)])
-        c_dec = float(np.interp(np.log(float(label)), np.log(L0), C_DEC) * rng.normal(1, 0.004))
-        sae = _write_sae(plan, label, seed, digest, c_dec, rng)
-        inputs = {"sae": sae, "activations": digest}
-        _write_decoder_metrics(plan, label, seed, inputs, c_dec, rng)
-        folder = Path(plan.point_folder("probing", label, seed))
-        gain = np.interp(np.log(float(label)), np.log(L0), F1_GAIN)
+        rng = np.random.default_rng([seed, int(float(label) * 10), 1])
+        folder, gain = Path(plan.point_folder("probing", label, seed)), _at(label, F1_GAIN)
         rows = [
             {
                 "task": task,
@@ -188,7 +259,8 @@ def write_study(plan: Plan) -> None:
             for k in plan.study.probing.probe_k
         ]  # fmt: skip
         scores = _csv(folder / "scores.csv", pd.DataFrame(rows))
-        _seal(folder, "probe_sae", plan.settings_probing(), {"sae": sae, **probed}, [scores],
+        inputs = {"sae": saes[label][seed], **probed}
+        _seal(folder, "probe_sae", plan.settings_probing(), inputs, [scores],
               l0=float(label), seed=seed)  # fmt: skip
     baselines = Path(plan.results) / "probing" / "baselines"
     table = pd.DataFrame(
@@ -205,7 +277,6 @@ def write_study(plan: Plan) -> None:
     _seal(baselines, "probe_baselines", plan.settings_probing(), probed, [
         _csv(baselines / "scores.csv", table)
     ])  # fmt: skip
-    write_benchmarks(plan)
 
 
 def write_benchmarks(plan: Plan) -> None:
@@ -263,7 +334,7 @@ def _write_decoder_metrics(
     rng: np.random.Generator,
 ) -> None:
     folder, l0 = Path(plan.point_folder("decoder_metrics", label, seed)), float(label)
-    s_48 = np.interp(np.log(l0), np.log(L0), S_N)
+    s_48 = _at(label, S_N)
     rows = [
         {"n": n, "statistic": statistic, "value": s_48 * (48 / n) ** 0.45 * rng.normal(1, 0.004),
          "standard_error": 0.003, "batches": 32, "tokens": 131_072}

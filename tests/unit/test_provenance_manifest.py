@@ -156,7 +156,7 @@ def test_differences_name_nested_keys_and_defaults():
         # An SAE's, a cache's and probing's.
         ('{"d_sae":4,"training":{"lr":0.1}}', '{"d_sae":4}', "training.lr: 0.1 -> 0.0003"),
         ('{"hook_name":"x"}', '{"hook_name":"x","seed":3}', "seed: 0 -> 3"),
-        ('{"tasks":["a"]}', "{}", 'tasks: ["a"] -> "all"'),
+        ('{"tasks":["a"]}', "{}", 'tasks: ["a"] -> "none"'),
         # A setting without one.
         ('{"d_sae":4}', "{}", "d_sae: 4 -> default"),
     ],

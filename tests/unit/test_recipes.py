@@ -52,7 +52,7 @@ def recorded(monkeypatch, tmp_path, recipe):
 
 def test_numbers_of_another_recipe_have_to_be_recorded(monkeypatch, tmp_path, capsys):
     recorded(monkeypatch, tmp_path, 0)
-    with pytest.raises(AssertionError, match=r"RECIPE 0, .*/decoder_metrics/__init__.py says"):
+    with pytest.raises(AssertionError, match=r"RECIPE 0, .*/metrics/decoder/__init__.py says"):
         check("decoder_metrics")
     assert renew(["decoder_metrics"]) == 0
     check("decoder_metrics")

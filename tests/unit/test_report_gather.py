@@ -12,7 +12,7 @@ import pytest
 import made_up
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import sha256_of, write_json, write_manifest
-from correct_l0.report import FIGURES, TABLES
+from correct_l0.report import TABLES, figures_of
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
@@ -43,8 +43,11 @@ def test_tables_hold_one_row_per_observation(study):
     }
     assert len(tables["baselines"]) == 3 * tasks
     assert len(tables["gaps"]) == 0
+    assert len(tables["stability"]) == 8
+    assert len(tables["recovery"]) == 0
     for name in set(TABLES) - {"baselines", "gaps"}:
-        assert {"l0", "l0_measured", "seed"} <= set(tables[name])
+        seeds = {"seed_a", "seed_b"} if name == "stability" else {"seed"}
+        assert {"l0", "l0_measured", *seeds} <= set(tables[name])
         assert not tables[name].duplicated().any()
 
 
@@ -167,8 +170,9 @@ def test_a_retrained_sae_refuses_its_old_metrics(study):
     }
     write_json(POINT / "manifest.json", manifest)
     gaps = gather(study, allow_gaps=True).tables["gaps"]
-    assert gaps["room"].tolist() == ["decoder_metrics", "probing"]
-    assert all("made from another sae" in reason for reason in gaps["reason"])
+    assert gaps["room"].tolist() == ["decoder_metrics", "probing", "stability"]
+    for reason, made_from in zip(gaps["reason"], ["sae", "sae", "seed_1"], strict=True):
+        assert f"made from another {made_from}" in reason
 
 
 def test_another_cache_is_refused_with_the_difference(study):
@@ -276,7 +280,9 @@ def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
     assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
         "probing"
     ] == 15  # fmt: skip
-    assert all(Path(f"results/made-up/partial/figures/{name}.png").exists() for name in FIGURES)
+    assert all(
+        Path(f"results/made-up/partial/figures/{name}.png").exists() for name in figures_of(study)
+    )
 
 
 def test_partial_report_without_any_sae_says_so(study, monkeypatch, capsys):

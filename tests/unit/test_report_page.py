@@ -3,6 +3,7 @@
 import re
 import shutil
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 import made_up
-from correct_l0.report import FIGURES
+from correct_l0.report import FIGURES, figures_of
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
@@ -19,6 +20,7 @@ from correct_l0.report.figures import FIGURES as DRAWN
 from correct_l0.report.figures.style import BLUE, GREY
 from correct_l0.report.page import full_table, notation, render_page
 from correct_l0.report.summary import StageTime, render_summary, stage_times
+from correct_l0.report.terms import TERMS, what_is_right
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,46 @@ def lonely_study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """The same curves over a synthetic world whose true L0 is 120: nothing probed."""
+    return _read(tmp_path_factory.mktemp("world"), made_up.world_plan())
+
+
+@pytest.fixture(scope="module")
+def world_of_one_seed(tmp_path_factory):
+    """The world with one seed: nothing to compare, either."""
+    return _read(tmp_path_factory.mktemp("one_seed"), made_up.world_plan(seeds=[0]))
+
+
+def _read(folder, plan):
+    with chdir(folder):
+        made_up.write_study(plan)
+        tables = Path(plan.results) / "tables"
+        build_tables(plan, tables)
+        build_verdict(plan, tables, tables / "verdict.json")
+        return open_study(plan, tables, tables / "verdict.json", with_cosines=True)
+
+
+def page_of(study, folder) -> str:
+    """The page of a study, every figure an empty one."""
+    for name in figures_of(study.plan):
+        for kind in ("svg", "narrow.svg"):
+            (folder / f"{name}.{kind}").write_text('<svg viewBox="0 0 720 300"/>')
+    return render_page(study, folder, {"code_versions": [], "packages": {}})
+
+
+def drawn(study, name, narrow=False):
+    figure = DRAWN[name](study, narrow)
+    figure.draw_without_rendering()
+    pyplot.close(figure)
+    return figure
+
+
+def titles(figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in figure.axes]
+
+
+@pytest.fixture(scope="module")
 def page(results) -> str:
     return (results / "report.html").read_text()
 
@@ -56,7 +98,20 @@ def test_names_of_the_figures_are_those_the_workflow_declares():
     assert tuple(DRAWN) == FIGURES
 
 
-@pytest.mark.parametrize("name", FIGURES)
+OF_WORLD_ALONE = {"recovery"}
+OF_MODEL = [name for name in FIGURES if name not in OF_WORLD_ALONE]
+
+
+def test_a_study_has_the_figures_that_it_has_data_for(study, world, world_of_one_seed):
+    probing, seeds = {"f1", "probing_tasks"}, {"stability"}
+    assert list(figures_of(study.plan)) == OF_MODEL
+    assert set(figures_of(world.plan)) == set(FIGURES) - probing
+    assert set(figures_of(world_of_one_seed.plan)) == set(FIGURES) - probing - seeds
+    wide = made_up.world_plan(d_sae=1025)
+    assert set(figures_of(world.plan)) - set(figures_of(wide)) == {"decoder_cosines"}
+
+
+@pytest.mark.parametrize("name", OF_MODEL)
 def test_every_figure_is_there_sharp_and_not_empty(results, name):
     with Image.open(results / "figures" / f"{name}.png") as image:
         assert min(image.info["dpi"]) >= 150
@@ -69,7 +124,92 @@ def test_every_figure_is_there_sharp_and_not_empty(results, name):
     assert widths == [720, pytest.approx(309.6)]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ["answer", "stability", "recovery", "answer_along_training"])
+def test_every_figure_of_a_world_can_be_drawn(world, name):
+    for narrow in (False, True):
+        assert drawn(world, name, narrow).axes
+
+
+def test_the_answers_picture_has_a_panel_for_what_the_study_has(study, world, world_of_one_seed):
+    overlap = "$c_{dec}$: overlap of latents, lower is better"
+    stability, recovery = (
+        "Stability: latents that another seed finds",
+        "Recovery of the true features",
+    )
+    probing = "Sparse probing: F1 below its best"
+    assert titles(drawn(study, "answer")) == [overlap, stability, probing]
+    assert titles(drawn(world, "answer")) == [overlap, stability, recovery]
+    assert titles(drawn(world_of_one_seed, "answer")) == [overlap, recovery]
+
+
+def lines_at(ax, value) -> list:
+    """The lines across a panel, vertical or horizontal, that stand at a value."""
+    return [
+        line
+        for line in ax.get_lines()
+        for across in (list(line.get_xdata()), list(line.get_ydata()))
+        if len(across) == 2 and across == pytest.approx([value, value])
+    ]
+
+
+def test_all_panels_of_the_picture_share_an_axis_the_interval_and_the_truth(world):
+    decision, recovery = world.verdict["decision"], world.verdict["recovery"]
+    figure = drawn(world, "answer")
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    for ax in figure.axes:
+        (band,) = [patch for patch in ax.patches if patch.get_label() == "answer's interval"]
+        left, right = band.get_extents().transformed(ax.transData.inverted()).intervalx
+        assert (left, right) == pytest.approx((decision["low"], decision["high"]))
+        assert len(lines_at(ax, 120.0)) == len(lines_at(ax, recovery["best"])) == 1
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == [
+        "the answer: L0 about 128 (64 to 192)", "L0 of best recovery: 128", "true L0: 120",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["stability", "recovery", "reconstruction", "measured_l0", "training", "s_n_dec"]
+)
+def test_the_truth_is_drawn_into_every_figure_over_l0(world, name):
+    over_l0 = [ax for ax in drawn(world, name).axes if "L0 (log)" in ax.get_xlabel()]
+    assert over_l0
+    assert all(lines_at(ax, 120.0) for ax in over_l0)
+
+
+def test_no_truth_is_drawn_where_it_is_not_known(study):
+    assert not any(lines_at(ax, 120.0) for ax in drawn(study, "answer").axes)
+
+
+def test_controls_are_drawn(study):
+    overlap, stability, _ = drawn(study, "answer").axes
+    assert lines_at(overlap, (2 / (np.pi * 384)) ** 0.5)
+    chance = study.tables["stability"]["chance_pw_mcc"].iloc[0]
+    assert lines_at(stability, chance)
+    share, cosine, *_ = drawn(study, "stability").axes
+    assert lines_at(share, 0.0)
+    assert lines_at(share, 0.25)
+    assert lines_at(cosine, chance)
+    # halfway between chance and equal decoders
+    assert lines_at(cosine, (1 + chance) / 2)
+
+
+def test_without_an_answer_the_picture_says_so(study):
+    refused = {"outcome": "metrics disagree", "decision": dict.fromkeys(("l0", "low", "high"))}
+    silent = replace(study, verdict=study.verdict | refused)
+    figure = drawn(silent, "answer")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["no L0 is named: metrics disagree"]
+    assert not any(ax.patches for ax in figure.axes)
+
+
+def test_the_answer_along_the_training_is_what_each_tenth_said(study):
+    (ax,) = drawn(study, "answer_along_training").axes
+    dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in dots] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert dots[-1].get_ydata()[0] == study.verdict["c_dec"]["best"]
+
+
+@pytest.mark.parametrize("name", OF_MODEL)
 def test_a_single_point_without_probing_can_be_drawn(lonely_study, name):
     figure = DRAWN[name](lonely_study, True)
     figure.draw_without_rendering()
@@ -91,16 +231,26 @@ def test_histograms_and_cosines_are_those_of_the_lowest_middle_and_highest_l0(st
 
 
 def test_captions_name_axes_tokens_and_seeds(study):
-    assert tuple(captions(study)) == FIGURES
+    assert list(captions(study)) == OF_MODEL
     for caption in captions(study).values():
         assert caption.alt
+        # on a phone panels stand under each other
+        assert not re.search(r"\b(Left|Right)\b|on the (left|right)", caption.text)
         assert "cross" in caption.text or "both axes" in caption.text
         assert "seed" in caption.text
-    main = captions(study)["decoder_metrics"].text
+    main = captions(study)["s_n_dec"].text
     assert "n = 48, 96, 154, 192, 230, 300, 340, 384" in main
     assert "131,072 held-out tokens" in main
-    assert "dotted where L0 is not below n" in main
-    assert "dotted where L0 is not below n" in captions(study)["s_n_dec"].text
+    assert "dotted where L0 is n or more" in main
+    assert "chance" in captions(study)["answer"].text
+    assert "1 pair at each L0" in captions(study)["stability"].text
+
+
+def test_captions_speak_of_the_truth_where_it_is_known(study, world):
+    assert "true L0" in captions(world)["reconstruction"].text
+    assert "true L0" not in captions(study)["reconstruction"].text
+    assert "Recovery: true features" in captions(world)["answer"].text
+    assert "probes" not in captions(world)["answer"].text
 
 
 def test_s_n_dec_is_solid_below_its_n_and_grey_where_it_is_not_counted(study):
@@ -118,10 +268,58 @@ def test_s_n_dec_is_solid_below_its_n_and_grey_where_it_is_not_counted(study):
 
 def test_the_page_opens_with_the_answer(page):
     body = page.split("<main>")[1]
-    assert body.index("L0 about 128 (between 64 and 192).") < body.index("<figure")
+    assert body.index("</abbr> about 128 (between 64 and 192).") < body.index("<figure")
     figures = re.findall(r'id="figure-(\w+)"', body)
-    assert figures[:3] == ["decoder_metrics", "f1", "reconstruction"]
-    assert sorted(figures) == sorted(FIGURES)
+    assert figures[:3] == ["answer", "stability", "f1"]
+    assert sorted(figures) == sorted(OF_MODEL)
+    assert body.index('id="detail"') < body.index('id="figure-s_n_dec"')
+
+
+def test_terms_are_explained_once_in_the_answer_and_all_in_a_box(page):
+    answer, rest = page.split("<main>")[1].split('id="words"')
+    assert answer.count("<abbr title") == len(set(re.findall(r"<abbr[^>]*>(.*?)</abbr>", answer)))
+    for term in ("elbow", "L0", "F1", "matched above 0.9"):
+        assert f">{term}</abbr>" in answer
+        assert f"<dt>{term}</dt>" in rest
+    assert "<abbr" not in rest
+    for word in ("raggedness", "training unit", "names an L0 not below n."):
+        assert word not in page
+
+
+def test_the_page_of_a_world_says_what_it_is_and_holds_the_answer_against_the_truth(
+    world, tmp_path
+):
+    text = page_of(world, tmp_path)
+    assert "600 features that fire, in 384 dimensions" in text
+    assert "random directions and fire with probabilities of 0.2, independently" in text
+    assert "<dt>True L0</dt><dd>120</dd>" in text
+    truth = world.verdict["truth_line"]
+    assert truth.endswith("Both lie inside the answer's interval, 64 to 192.")
+    assert "recovered best at" in text.split('class="truth"')[1].split("</p>")[0]
+    for absent in ("Held out by text", "robing", "F1 with", "no F1 scores", 'id="figure-f1"'):
+        assert absent not in text
+    assert world.verdict["agreement"] == "c_dec and s_n^dec agree."
+
+
+def test_the_page_of_one_seed_has_no_stability(world_of_one_seed, tmp_path):
+    text = page_of(world_of_one_seed, tmp_path)
+    assert 'id="figure-stability"' not in text
+    assert "<dt>Stability</dt>" not in text
+    assert "matched above 0.9" not in text.split("<main>")[1].split("<details")[0]
+    assert "Whether another seed finds the same latents is unknown" in text
+
+
+def test_what_an_answer_is_right_for(study, world, world_of_one_seed):
+    assert what_is_right(study.verdict) == (
+        "Right means: latents that do not mix features, and that another seed finds too. "
+        "Probes may score best at another L0."
+    )
+    assert what_is_right(world.verdict).endswith("another seed finds too.")
+    assert what_is_right(world_of_one_seed.verdict) == (
+        "Right means: latents that do not mix features."
+    )
+    assert what_is_right(study.verdict | {"outcome": "flat"}) == ""
+    assert all(text.endswith(".") for text in TERMS.values())
 
 
 def test_the_page_is_one_file_of_modest_size(page):
@@ -158,6 +356,7 @@ def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
     assert table["columns"][:4] == ["target L0", "seed", "measured L0", "c_dec"]
     assert "s_n^dec, n = 384" in table["columns"]
     assert "F1, probe_k = 16" in table["columns"]
+    assert "MCC with the true features" not in table["columns"]
     first = dict(zip(table["columns"], table["rows"][0], strict=True))
     assert first["target L0"] == {"text": "4", "sort": "4.0"}
     expected = study.tables["c_dec"].query("l0 == 4 and seed == 0")["value"].iloc[0]
@@ -166,6 +365,19 @@ def test_full_table_has_every_point_and_sorts_by_full_numbers(study):
     moved = first["move of c_dec in the last tenth of training"]
     assert float(moved["sort"]) == pytest.approx(training[-2] - training[-1])
     assert float(first["waiting for data (share of training time)"]["sort"]) == 0.01
+
+
+def test_full_table_of_a_world_has_stability_and_recovery(world, world_of_one_seed):
+    table = full_table(world)
+    row = dict(zip(table["columns"], table["rows"][11], strict=True))
+    assert (row["target L0"]["text"], row["seed"]["text"]) == ("128", "1")
+    # 430 of 768 latents; recovery of the second seed is .95 + .002
+    shared = "latents that another seed finds (share matched above 0.9)"
+    assert float(row[shared]["sort"]) == pytest.approx(430 / 768)
+    assert float(row["MCC with the true features"]["sort"]) == pytest.approx(0.952)
+    assert float(row["features recovered (share above 0.9)"]["sort"]) == pytest.approx(0.952**2)
+    assert shared not in full_table(world_of_one_seed)["columns"]
+    assert not any("probe_k" in column for column in table["columns"])
 
 
 def test_the_page_tells_how_long_training_waited_for_data(page):

@@ -7,7 +7,7 @@ import torch
 from sae_lens import SAE
 
 from correct_l0.errors import InputError
-from correct_l0.saes.saved import load_saved_sae, open_trained_sae
+from correct_l0.saes.saved import SavedSae, load_saved_sae, open_trained_sae
 from probing_toy import D_IN, D_SAE, write_sae
 
 
@@ -33,7 +33,6 @@ def test_codes_of_some_latents_in_the_order_asked(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "wanted"),
     [
-        ("architecture", "batchtopk", "jumprelu"),
         ("normalize_activations", "layer_norm", "none"),
         ("reshape_activations", "hook_z", "none"),
     ],
@@ -43,6 +42,35 @@ def test_other_kinds_of_sae_are_refused(tmp_path, key, value, wanted):
     message = f"{key} is '{value}', not '{wanted}'; save the SAE in its inference form"
     with pytest.raises(InputError, match=re.escape(message)):
         load_saved_sae(tmp_path / "sae")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"architecture": "batchtopk"}, "is 'batchtopk', not one of jumprelu, topk, abstopk; save"),
+        ({"architecture": "topk"}, "topk without a k, at least 1; save the SAE again"),
+        (
+            {"architecture": "topk", "k": 3, "rescale_acts_by_decoder_norm": True},
+            "the decoder's norms are not folded into the encoder",
+        ),
+    ],
+)
+def test_other_forms_of_sae_are_refused(tmp_path, changed, message):
+    write_sae(tmp_path, **changed)
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_saved_sae(tmp_path / "sae")
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"), [("topk", [[3.0, 0, 0, 2.0]]), ("abstopk", [[3.0, -4.0, 0, 0]])]
+)
+def test_the_k_largest_of_a_token_by_hand(form, expected):
+    one, zero = torch.eye(4), torch.zeros(4)
+    sae = SavedSae(one, zero, one, zero, zero, form=form, k=2)
+    assert sae.encode(torch.tensor([[3.0, -4.0, 1.0, 2.0]])).tolist() == expected
+    assert sae.encode(torch.tensor([[-1.0, -2.0, -3.0, 5.0]])).count_nonzero() == (
+        1 if form == "topk" else 2
+    )
 
 
 def test_a_missing_or_torn_file(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
 from correct_l0.provenance import stale
@@ -25,6 +26,16 @@ def test_the_rules_are_those_of_the_workflow():
     for name in BY_RULE:
         for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"', f'recipe("{name}")'):
             assert text.count(named) == 1, named
+
+
+def test_what_runs_on_the_device_asks_for_a_gpu():
+    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    on_device = {stage.rule for stage in STAGES if stage.on_device}
+    assert set(profile["set-resources"]) == on_device
+    text = "".join(path.read_text() for path in RULE_FILES)
+    blocks = {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
+    assert {rule for rule, block in blocks.items() if "gpu=1," in block} == on_device
+    assert {rule for rule, block in blocks.items() if "device=DEVICE," in block} == on_device
 
 
 def synthetic_config():

@@ -109,7 +109,7 @@ def test_every_problem_is_listed_at_once():
 def test_a_missing_section_is_named():
     raw = copy.deepcopy(RAW)
     del raw["activations"]
-    with pytest.raises(InputError, match="activations: not set, and it has no default; add it"):
+    with pytest.raises(InputError, match="neither of activations and synthetic is set"):
         parse_config(raw)
 
 

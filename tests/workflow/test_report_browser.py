@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import made_up
 from chromium import INSTALL, OVERFLOWING, SIZES, open_chromium
-from correct_l0.report import FIGURES
+from correct_l0.report import figures_of
+
+UNFOLD = "document.querySelectorAll('details').forEach(fold => fold.open = true)"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +32,12 @@ def test_report_is_quiet_offline_and_fits(browser, url, width, dark):
     assert browser.requests() == [url]
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert json.loads(browser.evaluate(OVERFLOWING)) == []
+    browser.evaluate(UNFOLD)
+    assert json.loads(browser.evaluate(OVERFLOWING)) == []
     images = json.loads(browser.evaluate(SIZES))
-    assert sorted(i["id"] for i in images) == sorted(f"figure-{name}" for name in FIGURES)
+    assert sorted(i["id"] for i in images) == sorted(
+        f"figure-{name}" for name in figures_of(made_up.plan())
+    )
     for image in images:
         assert image["loaded"], image
         assert image["width"] > 0.8 * min(width, 1120), image

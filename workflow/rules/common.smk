@@ -50,7 +50,7 @@ ANY_L0 = alternatives(label for plan in PLANS.values() for label in plan.labels)
 # A target on the command line that is no point of the study is refused, not trained.
 wildcard_constraints:
     l0=ANY_L0,
-    l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))+",
+    l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))*",
     seed=alternatives(seed for plan in PLANS.values() for seed in plan.study.saes.seeds),
     results=alternatives(PLANS),
 
@@ -107,13 +107,3 @@ def write_partial_report():
     command = [sys.executable, "-m", "correct_l0.report.partial"]
     for plan in PLANS.values():
         subprocess.run(command, input=plan.as_json(), text=True, check=False)
-
-
-def figure_in_report(name):
-    """Return a figure's file, marked for Snakemake's own report."""
-    return report(
-        f"{RESULTS}/figures/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category="Figures",
-        labels={"figure": name.replace("_", " ")},
-    )

@@ -1,4 +1,4 @@
-# All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine.py
+# All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine_smk.py
 # names the version it was checked with. Before a run, manifests decide which results do not stand
 # (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.

@@ -1,31 +1,58 @@
-# In: the points whose SAE has to be trained. Out: which of them one job trains; no rule.
+# In: the points whose SAE has to be trained, and those of which something has to be measured. Out:
+# which of them one job trains or measures; no rule.
+# A job ends in a record, which goes once it has been read: what it made is undeclared, with a manifest
+# of its own each, so that Snakemake deletes none of it and a point that fails holds up no other.
 
 from functools import cache
 
-from correct_l0.study.groups import divide
-from correct_l0.provenance.unfinished import points_to_train
+from correct_l0.study.groups import Group, divide, divide_measured, split_labels
+from correct_l0.provenance.unfinished import (
+    points_to_measure,
+    points_to_train,
+    seeds_to_compare,
+)
 
 
 @cache
-def groups():
-    """Return the file that ends the group's job, by point, of those that are trained together."""
+def trainings(results):
+    """Return the groups whose SAEs have to be trained, single ones too."""
+    plan = PLANS[results]
+    points = [
+        point
+        for point in points_to_train(plan, stale_results()[results])
+        if asked(results, *point)
+    ]
+    return divide(plan.study, points, costs.points_per_job(plan.study))
+
+
+def training_file(results, group):
+    """Return the file that ends the training of a group; of a single point, its manifest."""
+    if len(group.labels) == 1:
+        return f"{PLANS[results].point_folder('saes', *group.points[0])}/manifest.json"
+    return f"{results}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
+
+
+@cache
+def training_files(results):
+    """Return by point the file that ends its training, of those that have to be trained."""
     return {
-        (
-            results,
-            *point,
-        ): f"{results}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
-        for results, plan in PLANS.items()
-        for group in divide(
-            plan.study,
-            [
-                point
-                for point in points_to_train(plan, stale_results()[results])
-                if asked(results, *point)
-            ],
-            costs.points_per_job(plan.study),
-        )
+        point: training_file(results, group)
+        for group in trainings(results)
         for point in group.points
     }
+
+
+@cache
+def measured_files(results, folder, rooms):
+    """Return the records of the jobs that measure what has to be measured in some rooms."""
+    plan, trained = PLANS[results], training_files(results)
+    points = points_to_measure(plan, stale_results()[results], rooms, trained)
+    return [
+        f"{results}/{folder}/seed_{group.seed}/l0_{group.l0s}.json"
+        for group in divide_measured(
+            [point for point in points if asked(results, *point)], trainings(results)
+        )
+    ]
 
 
 def asked(results, l0, seed):
@@ -34,9 +61,17 @@ def asked(results, l0, seed):
     if targets is None or not all("seed_" in target for target in targets):
         return True
     return any(
-        target.startswith(f"{results}/") and f"l0_{l0}/seed_{seed}/" in target
+        target.startswith(f"{results}/")
+        and f"/seed_{seed}" in target
+        and l0 in labels_in(target)
         for target in targets
     )
+
+
+def labels_in(target):
+    """Return the L0 labels that the name of a point's file or of a record has."""
+    named = re.search(r"/l0_([^/]+?)(?:/|\.json$)", target)
+    return split_labels(named[1]) if named else ()
 
 
 def group_of(wildcards):
@@ -46,7 +81,38 @@ def group_of(wildcards):
     """
     if not is_main_process():
         return []
-    file = groups().get((wildcards.results, wildcards.l0, int(wildcards.seed)))
-    files = [] if file is None else [file]
+    file = training_files(wildcards.results).get((wildcards.l0, int(wildcards.seed)))
+    files = [file] if file and "/groups/" in file else []
     make_again(files)
     return files
+
+
+def trained_before(wildcards):
+    """Return the files that end the trainings of a job's points, of those that are to be trained."""
+    if not is_main_process():
+        return []
+    files = training_files(wildcards.results)
+    if "l0s" in wildcards.keys():
+        points = [(l0, int(wildcards.seed)) for l0 in split_labels(wildcards.l0s)]
+        return list(dict.fromkeys(files[point] for point in points if point in files))
+    return list(dict.fromkeys(files.values()))
+
+
+def saes_of(wildcards):
+    """Return the settings of the SAEs of a group by the folder of each."""
+    plan = plan_of(wildcards)
+    return {
+        plan.point_folder("saes", l0, wildcards.seed): plan.settings_sae(l0)
+        for l0 in split_labels(wildcards.l0s)
+    }
+
+
+def folders_of(wildcards, room):
+    """Return the folders of a group's results in a room, by the folder of the SAE."""
+    plan = plan_of(wildcards)
+    return {
+        plan.point_folder("saes", l0, wildcards.seed): plan.point_folder(
+            room, l0, wildcards.seed
+        )
+        for l0 in split_labels(wildcards.l0s)
+    }

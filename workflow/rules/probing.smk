@@ -1,6 +1,7 @@
-# In: the staged model of the activation cache, and results/{study}/saes/l0_{l0}/seed_{seed}/
-# manifest.json with its SAE. Out: results/activations/{cache}/probing/ with one manifest per task,
-# and results/{study}/probing/.
+# In: the staged model of the activation cache, and the SAEs of a group,
+# results/{study}/saes/l0_{l0}/seed_{seed}/. Out: results/activations/{cache}/probing/ with one manifest
+# per task, a record in results/{study}/probing/groups/, and undeclared
+# results/{study}/probing/l0_{l0}/seed_{seed}/.
 
 
 rule cache_probing_activations:
@@ -29,30 +30,32 @@ rule cache_probing_activations:
         "../scripts/cache_probing_activations.py"
 
 
-rule probe_sae:
-    """Sparse probes on the latents of one SAE, for every task and probe_k."""
+rule probe_points:
+    """Sparse probes on the latents of a group's SAEs, for every task and probe_k."""
     input:
-        sae=f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
+        source=SOURCE,
+        trained=trained_before,
         tasks=TASK_MANIFESTS,
     output:
-        manifest=f"{RESULTS}/probing/l0_{{l0}}/seed_{{seed}}/manifest.json",
-        scores=f"{RESULTS}/probing/l0_{{l0}}/seed_{{seed}}/scores.csv",
+        probed=temp(f"{RESULTS}/probing/groups/seed_{{seed}}/l0_{{l0s}}.json"),
     log:
-        f"{RESULTS}/logs/probe_sae/l0_{{l0}}/seed_{{seed}}.log",
+        f"{RESULTS}/logs/probe_points/seed_{{seed}}/l0_{{l0s}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/probe_sae/l0_{{l0}}/seed_{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/probe_points/seed_{{seed}}/l0_{{l0s}}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=memory("probe_sae"),
-        runtime=runtime("probe_sae"),
+        mem_mb=memory("probe_points"),
+        runtime=runtime("probe_points"),
     params:
+        saes=saes_of,
+        folders=lambda wildcards: folders_of(wildcards, "probing"),
         settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_sae"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
     script:
-        "../scripts/probe_sae.py"
+        "../scripts/probe_points.py"
 
 
 rule probe_baselines:

@@ -2,8 +2,15 @@
 # and the manifests of the activation cache and of its probing tasks. Out: results/{study}/tables,
 # figures, report.html and summary.txt.
 
-from correct_l0.report import FIGURES, TABLES
+from correct_l0.report import TABLES, figures_of
 from correct_l0.report.settings import report_settings
+
+# Those of every sweep. What only some have stands in the manifest of their figures.
+FIGURES = [
+    name
+    for name in figures_of(PLAN)
+    if all(name in figures_of(plan) for plan in PLANS.values())
+]
 
 
 def settings_of_report(wildcards):
@@ -12,15 +19,19 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the manifests that a sweep's tables are made from."""
-    plan = plan_of(wildcards)
-    measured = [each for room in plan.rooms for each in plan.manifests(room)]
-    return [
-        *plan.manifests("saes"),
-        *measured,
-        *plan.stability_manifests().values(),
-        *plan.baselines_manifest(),
-    ]
+    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
+    plan, results = plan_of(wildcards), wildcards.results
+    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
+    if not is_main_process():
+        return files
+    rooms = tuple(room for room in plan.rooms if room != "probing")
+    records = measured_files(results, "measured", rooms)
+    if "probing" in plan.rooms:
+        records = records + measured_files(results, "probing/groups", ("probing",))
+    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
+        records = [*records, f"{results}/stability/compared.json"]
+    make_again(records)
+    return [*files, *records]
 
 
 rule gather_tables:
@@ -83,7 +94,7 @@ rule plot_figures:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
     output:
-        svg=[figure_in_report(name) for name in FIGURES],
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES, allow_missing=True),
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES, allow_missing=True),
         narrow=expand(
             f"{RESULTS}/figures/{{name}}.narrow.svg", name=FIGURES, allow_missing=True
@@ -102,11 +113,6 @@ rule plot_figures:
     params:
         settings=settings_of_report,
         recipe=recipe("plot_figures"),
-        n=lambda wildcards: ", ".join(map(str, plan_of(wildcards).study.n_values())),
-        seeds=lambda wildcards: ", ".join(
-            map(str, sorted(plan_of(wildcards).study.saes.seeds))
-        ),
-        tokens=f"{PLAN.study.source.held_out_tokens:,}",
         code=report_code,
     script:
         "../scripts/plot_figures.py"

@@ -7,8 +7,6 @@
 
 import math
 
-from correct_l0.study.groups import split_labels
-
 
 rule train_points:
     """SAEs of one seed in one reading of the data, each in its own folder; fails for none alone."""
@@ -33,12 +31,7 @@ rule train_points:
         mem_mb=memory("train_points"),
         runtime=runtime("train_points"),
     params:
-        saes=lambda wildcards: {
-            plan_of(wildcards)
-            .point_folder("saes", l0, wildcards.seed): plan_of(wildcards)
-            .settings_sae(l0)
-            for l0 in split_labels(wildcards.l0s)
-        },
+        saes=saes_of,
         recipe=recipe("train_points"),
     script:
         "../scripts/train_points.py"

@@ -1,23 +1,30 @@
-# In: results/{study}/saes/l0_{l0}/seed_{seed}/manifest.json with its SAE, of every seed. Out:
-# results/{study}/stability/l0_{l0}/.
+# In: the SAEs of every seed, results/{study}/saes/l0_{l0}/seed_{seed}/. Out: a record in
+# results/{study}/stability/, and undeclared results/{study}/stability/l0_{l0}/.
+
+
+def saes_by_seed(wildcards):
+    """Return the settings of a sweep's SAEs, by the folder of each, by seed."""
+    plan = plan_of(wildcards)
+    return {
+        str(seed): {
+            plan.point_folder("saes", l0, seed): plan.settings_sae(l0)
+            for l0 in plan.labels
+        }
+        for seed in sorted(plan.study.saes.seeds)
+    }
 
 
 rule compare_seeds:
-    """The latents that every pair of seeds shares, at one L0."""
+    """The latents that every pair of seeds shares, at every L0."""
     input:
-        saes=lambda wildcards: expand(
-            f"{RESULTS}/saes/l0_{{l0}}/seed_{{seed}}/manifest.json",
-            seed=sorted(plan_of(wildcards).study.saes.seeds),
-            **wildcards,
-        ),
+        source=SOURCE,
+        trained=trained_before,
     output:
-        manifest=f"{RESULTS}/stability/l0_{{l0}}/manifest.json",
-        table=f"{RESULTS}/stability/l0_{{l0}}/stability.csv",
-        arrays=f"{RESULTS}/stability/l0_{{l0}}/stability.npz",
+        compared=temp(f"{RESULTS}/stability/compared.json"),
     log:
-        f"{RESULTS}/logs/compare_seeds/l0_{{l0}}.log",
+        f"{RESULTS}/logs/compare_seeds.log",
     benchmark:
-        f"{RESULTS}/benchmarks/compare_seeds/l0_{{l0}}.tsv"
+        f"{RESULTS}/benchmarks/compare_seeds.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -25,6 +32,8 @@ rule compare_seeds:
         mem_mb=memory("compare_seeds"),
         runtime=runtime("compare_seeds"),
     params:
+        saes=saes_by_seed,
+        folders=lambda wildcards: plan_of(wildcards).stability_folders(),
         settings=lambda wildcards: plan_of(wildcards).settings_stability(),
         recipe=recipe("compare_seeds"),
     script:

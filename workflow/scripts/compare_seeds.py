@@ -1,32 +1,17 @@
-"""Match the latents of every pair of seeds at one L0."""
+"""Match the latents of every pair of seeds, at every L0."""
 
 from correct_l0.jobs.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
-    import time
-    from pathlib import Path
+    from correct_l0.metrics.job import trained_points, write_record
+    from correct_l0.metrics.stability.points import compare_points
+    from correct_l0.provenance.manifest import digest_of
 
-    from correct_l0.metrics.stability import RECIPE
-    from correct_l0.metrics.stability.files import write_stability
-    from correct_l0.metrics.stability.measure import compare_seeds
-    from correct_l0.provenance.manifest import digest_of, write_manifest
-    from correct_l0.saes.saved import open_trained_sae
-
-    start = time.perf_counter()
-    opened = [open_trained_sae(path) for path in snakemake.input.saes]
-    seeds = [int(facts["seed"]) for _, facts in opened]
-    decoders = {seed: sae.W_dec for seed, (sae, _) in zip(seeds, opened, strict=True)}
-    outputs = write_stability(Path(snakemake.output.manifest).parent, compare_seeds(decoders))
-    write_manifest(
-        snakemake.output.manifest,
-        stage="compare_seeds",
-        recipe=RECIPE,
-        parameters=snakemake.params.settings,
-        inputs={
-            f"seed_{seed}": digest_of(path)
-            for seed, path in zip(seeds, snakemake.input.saes, strict=True)
-        },
-        outputs=outputs,
-        l0=opened[0][1]["l0"],
-        wall_s=round(time.perf_counter() - start, 3),
-    )
+    source = digest_of(snakemake.input.source)
+    trained = [
+        point
+        for seed, saes in snakemake.params.saes.items()
+        for point in trained_points(saes, int(seed), source)
+    ]
+    failed = compare_points(trained, snakemake.params.folders, snakemake.params.settings)
+    write_record(snakemake.output.compared, snakemake.params.folders.values(), failed)

@@ -1,3 +1,31 @@
-"""Which L0 should a sparse autoencoder have? Training sweeps, decoder metrics and their reading."""
+"""Which L0 should a sparse autoencoder have? Training sweeps, decoder metrics and their reading.
+
+The public face; each name is imported when it is first asked for:
+
+- `c_dec(W_dec)`: mean absolute cosine between decoder rows;
+- `s_n_dec(x, W_dec, b_dec, n)`: the n-th highest projection of a batch on the decoder;
+- `load_sae(folder)`: a trained SAE in SAELens' inference format;
+- `read_curves(tables, d_sae=..., ...)`: from a study's tables to the answer.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_FACE = {
+    "c_dec": ("correct_l0.metrics.decoder.cosine", "mean_absolute_cosine"),
+    "s_n_dec": ("correct_l0.metrics.decoder.projection", "s_n_dec"),
+    "load_sae": ("correct_l0.saes.saved", "load_saved_sae"),
+    "read_curves": ("correct_l0.report.study", "read_study"),
+}
+
+__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "s_n_dec"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the public face."""
+    if name not in _FACE:
+        raise AttributeError(f"module 'correct_l0' has no attribute {name!r}")
+    module, found = _FACE[name]
+    return getattr(import_module(module), found)

@@ -29,6 +29,8 @@ class Stage:
     ----------
     rule
         Name of its Snakemake rule, and of the stage in its manifests.
+    job
+        The Snakemake rule, where it has another name: one whose jobs make several results.
     of
         What one job is about: the source, a group of points, one point, one L0 with all its seeds,
         the whole study, or its report.
@@ -82,6 +84,12 @@ class Stage:
     trains: bool = False
     grows: bool = False
     asked: Callable[[Plan], bool] = lambda plan: True
+    job: str = ""
+
+    @property
+    def made_by(self) -> str:
+        """The Snakemake rule whose jobs make it."""
+        return self.job or self.rule
 
     def result_of(self, plan: Plan, wildcards: Mapping[str, str | int] | None = None) -> Path:
         """Return the file that is there where a job has run to its end."""
@@ -195,6 +203,7 @@ STAGES = (
         "project_decoder", "point", "decoder metrics", "the decoder metrics",
         ("train_sae", "seal_activations", "make_world"),
         room="decoder_metrics",
+        job="measure_points",
         recipe=decoder.RECIPE,
         settings=lambda plan, l0: plan.settings_decoder_metrics(),
         seconds=lambda study, l0: estimates.projection_s(study),
@@ -206,6 +215,7 @@ STAGES = (
     Stage(
         "measure_recovery", "point", "recovery", "the recovery", ("train_sae", "make_world"),
         room="recovery",
+        job="measure_points",
         recipe=recovery.RECIPE,
         settings=lambda plan, l0: plan.settings_recovery(),
         seconds=lambda study, l0: estimates.recovery_s(study),
@@ -228,6 +238,7 @@ STAGES = (
         "probe_sae", "point", "probing", "the probing",
         ("train_sae", "cache_probing_activations"),
         room="probing",
+        job="probe_points",
         recipe=probing.RECIPE,
         settings=lambda plan, l0: plan.settings_probing(),
         seconds=lambda study, l0: estimates.probing_s(study),
@@ -288,5 +299,15 @@ STAGES = (
 """Every stage, in the order in which they are made."""
 
 BY_RULE = {stage.rule: stage for stage in STAGES}
+BY_JOB: dict[str, tuple[Stage, ...]] = {
+    rule: tuple(stage for stage in STAGES if stage.made_by == rule)
+    for rule in dict.fromkeys(stage.made_by for stage in STAGES)
+}
+"""The stages that each rule makes."""
 OF_POINT = tuple(stage for stage in STAGES if stage.of == "point")
 OF_REPORT = tuple(stage for stage in STAGES if stage.of == "report")
+
+
+def metrics_of(plan: Plan) -> list[Stage]:
+    """Return what is measured of each point in one job: all that is asked but probing."""
+    return [stage for stage in BY_JOB["measure_points"] if stage.asked(plan)]

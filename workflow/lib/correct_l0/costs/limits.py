@@ -9,14 +9,21 @@ import math
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.estimates import MIB, device_of, points_per_job, train_s
-from correct_l0.stages import BY_RULE
+from correct_l0.stages import BY_JOB, Stage
 from correct_l0.study.config import Config
-from correct_l0.study.groups import split_labels
+from correct_l0.study.groups import MEASURED_TOGETHER, split_labels
+from correct_l0.study.plan import Plan
+
+
+def _made(rule: str, study: Config) -> list[Stage]:
+    """Return the stages that a rule's jobs make in a study."""
+    plan = Plan(study)
+    return [stage for stage in BY_JOB[rule] if stage.asked(plan)] or list(BY_JOB[rule])
 
 
 def _device(rule: str, study: Config) -> str:
-    """Return where a stage's jobs run: the study's device, or a core."""
-    return device_of(study) if BY_RULE[rule].on_device else "cpu"
+    """Return where a rule's jobs run: the study's device, or a core."""
+    return device_of(study) if any(stage.on_device for stage in BY_JOB[rule]) else "cpu"
 
 
 def start_s(rule: str, study: Config) -> float:
@@ -26,12 +33,15 @@ def start_s(rule: str, study: Config) -> float:
 
 def work_s(rule: str, study: Config, l0: float | str | None = None) -> float:
     """Return the estimated seconds of one job's work; see `seconds`."""
-    if BY_RULE[rule].trains and l0 is None:
-        longest = max(study.saes.l0, key=lambda each: train_s(study, each))
-        points: tuple[float, ...] = (longest,) * members(rule, study)
-    else:
-        points = tuple(map(float, split_labels(str(l0 or 0))))
-    return BY_RULE[rule].seconds(study, points)
+    stages = _made(rule, study)
+    if stages[0].trains:
+        if l0 is None:
+            longest = max(study.saes.l0, key=lambda each: train_s(study, each))
+            points: tuple[float, ...] = (longest,) * members(rule, study)
+        else:
+            points = tuple(map(float, split_labels(str(l0))))
+        return stages[0].seconds(study, points)
+    return members(rule, study, l0) * sum(stage.seconds(study, ()) for stage in stages)
 
 
 def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
@@ -51,10 +61,15 @@ def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
 
 
 def members(rule: str, study: Config, l0: float | str | None = None) -> int:
-    """Return how many SAEs a job trains, for a group unnamed the most it may."""
-    if l0 is None:
-        return points_per_job(study) if BY_RULE[rule].of == "group" else 1
-    return len(split_labels(str(l0)))
+    """Return how many results of each kind a job makes, for a group unnamed the most it may."""
+    if l0 is not None:
+        return len(split_labels(str(l0)))
+    first = BY_JOB[rule][0]
+    if first.of == "l0":
+        return len(study.saes.l0)
+    if first.of == "group":
+        return points_per_job(study)
+    return min(MEASURED_TOGETHER, len(study.saes.l0)) if first.job else 1
 
 
 def runtime_min(
@@ -70,13 +85,14 @@ def runtime_min(
     An SAE that was trained `in_group` takes the floor: time to redo, alone, what its last
     checkpoint does not hold, where the group failed.
     """
-    floor = stated.FLOOR_MIN if BY_RULE[rule].grows else stated.SMALL_FLOOR_MIN
+    floor = stated.FLOOR_MIN if BY_JOB[rule][0].grows else stated.SMALL_FLOOR_MIN
     takes = 0.0 if in_group else seconds(rule, study, l0)
     return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
 
 
 def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) -> int:
     """Return the host memory of a job in MB; it grows by half with each attempt."""
-    held = BY_RULE[rule].host_bytes(study, members(rule, study, l0)) / MIB
+    saes = members(rule, study, l0)
+    held = max(stage.host_bytes(study, saes) for stage in _made(rule, study)) / MIB
     libraries = stated.LIBRARIES_MB[_device(rule, study)]
     return math.ceil((libraries + held) * stated.MEMORY_GROWTH ** (attempt - 1))

@@ -219,7 +219,7 @@ def check_stability(plan: Plan, points: Sequence[PointFiles]) -> tuple[dict[str,
     for finding in examine_stability(plan, saes):
         folder, l0 = finding.path.parent, str(finding.l0)
         if finding.wrong:
-            log = Path(plan.results) / "logs" / "compare_seeds" / f"l0_{l0}.log"
+            log = Path(plan.results) / "logs" / "compare_seeds.log"
             gaps.append(Gap(l0, None, "stability", _reason(folder, finding.wrong, log)))
         else:
             folders[l0] = folder
@@ -269,13 +269,14 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
 
 
 def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
-    """Return the log of a point's job; of an SAE without one, that of its last group, if any."""
+    """Return the log of a point's own job, else that of its last group, if any."""
     logs = Path(plan.results) / "logs"
     stage = next(stage for stage in OF_POINT if stage.room == room)
     own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
-    if not stage.trains or own.exists():
+    if own.exists():
         return own
-    groups = (logs / "train_points" / f"seed_{seed}").glob("l0_*.log")
+    job = "train_points" if stage.trains else stage.made_by
+    groups = (logs / job / f"seed_{seed}").glob("l0_*.log")
     its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]
     return max(its, key=lambda path: path.stat().st_mtime, default=own)
 

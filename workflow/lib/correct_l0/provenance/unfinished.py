@@ -1,11 +1,11 @@
-"""Which points of a study have to be trained, as far as their files tell before a run.
+"""Which points of a study have to be trained and measured, as their files tell before a run.
 
 Imported whenever Snakemake parses the workflow, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from correct_l0.provenance.findings import examine
@@ -71,3 +71,37 @@ def points_to_train(plan: Plan, found: Iterable[Stale]) -> list[tuple[str, int]]
         if (point in fallen or not Path(path).exists())
         and not is_trained(plan, *point, same_activations=there)
     ]
+
+
+def points_to_measure(
+    plan: Plan, found: Iterable[Stale], rooms: Collection[str], trained: Collection[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Return the points of which something has to be measured.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    found
+        What `stale.find` says of it.
+    rooms
+        Where the results go.
+    trained
+        The points whose SAE is trained first.
+    """
+    fallen = {(s.l0, s.seed) for s in found if s.room in (*rooms, "saes")} | {*trained}
+
+    def lacks(point: tuple[str, int]) -> bool:
+        folders = (plan.point_folder(room, *point) for room in rooms)
+        return any(not Path(folder, "manifest.json").exists() for folder in folders)
+
+    return [point for point in plan.points if point in fallen or lacks(point)]
+
+
+def seeds_to_compare(
+    plan: Plan, found: Iterable[Stale], trained: Collection[tuple[str, int]]
+) -> bool:
+    """Tell whether a comparison of seeds has to be made; see `points_to_measure`."""
+    fallen = any(s.room in ("stability", "saes") for s in found)
+    paths = plan.stability_manifests().values()
+    return bool(paths) and (fallen or bool(trained) or not all(Path(p).exists() for p in paths))

@@ -124,11 +124,9 @@ def read_convergence(
         scale = final.jump
     elif final.outcome == TOO_HIGH:
         scale = float(curve_of(c_dec, "c_dec").means[-1]) - final.minimum_value
-    same = c_dec[[*_POINT, "l0_measured"]].merge(training.drop(columns="l0_measured"), on=_POINT)
-    moved = last_moves(same).groupby("l0")[["l0_measured", "moved"]].mean()
-    half, nine_tenths = (
-        read_curve(curve_of(at_tenth(same, tenth), "c_dec")) for tenth in (HALF, NINE_TENTHS)
-    )
+    moved = last_moves(_placed(training, c_dec)).groupby("l0")[["l0_measured", "moved"]].mean()
+    tenths = read_tenths(training, c_dec)
+    half, nine_tenths = tenths[HALF], tenths[NINE_TENTHS]
     return Convergence(
         points=tuple(moved["l0_measured"].tolist()),
         moved=tuple(moved["moved"].tolist()),
@@ -138,6 +136,17 @@ def read_convergence(
         nine_tenths=nine_tenths,
         since_half=_way(_place(half), _place(final)),
     )
+
+
+def read_tenths(training: pd.DataFrame, c_dec: pd.DataFrame) -> dict[int, CurveReading]:
+    """Return what c_dec's curve said after each tenth of the training, 1 to 10.
+
+    The SAEs were still learning then, at the learning rate of that moment. Tables as in
+    `read_convergence`.
+    """
+    same = _placed(training, c_dec)
+    tenths = range(1, TENTHS + 1)
+    return {i: read_curve(curve_of(at_tenth(same, i), "c_dec")) for i in tenths}
 
 
 def weak_points(health: pd.DataFrame, l0: Sequence[float]) -> dict[str, tuple[float, ...]]:
@@ -168,6 +177,11 @@ def means_at(health: pd.DataFrame, column: str, l0: Sequence[float]) -> list[flo
     means = health.groupby("l0").mean(numeric_only=True).set_index("l0_measured")
     known = dict(means[column]) if column in means else {}
     return [float(known.get(x, math.nan)) for x in l0]
+
+
+def _placed(training: pd.DataFrame, c_dec: pd.DataFrame) -> pd.DataFrame:
+    """Return c_dec along the training of the points of another table, at their measured L0."""
+    return c_dec[[*_POINT, "l0_measured"]].merge(training.drop(columns="l0_measured"), on=_POINT)
 
 
 def _way(before: float, after: float) -> str:

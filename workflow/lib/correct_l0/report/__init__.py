@@ -6,6 +6,15 @@ the workflow reads the names below whenever it is parsed.
 `RECIPE` changes when the same results give other numbers or another verdict.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
+
+if TYPE_CHECKING:
+    from correct_l0.study.plan import Plan
+
 RECIPE = 2
 
 TABLES = (
@@ -15,7 +24,20 @@ TABLES = (
 """Names of the gathered tables."""
 
 FIGURES = (
-    "decoder_metrics", "f1", "s_n_dec", "reconstruction", "measured_l0", "training",
-    "probing_tasks", "histograms", "decoder_cosines",
+    "answer", "stability", "f1", "recovery", "reconstruction", "measured_l0",
+    "answer_along_training", "training", "s_n_dec", "probing_tasks", "histograms",
+    "decoder_cosines",
 )  # fmt: skip
-"""Names of the figures."""
+"""Names of all figures, in the order of the page; a study has those of `figures_of`."""
+
+
+def figures_of(plan: Plan) -> tuple[str, ...]:
+    """Return the names of the figures that a study has data for."""
+    there = {
+        "stability": "stability" in plan.study_rooms,
+        "f1": "probing" in plan.rooms,
+        "probing_tasks": "probing" in plan.rooms,
+        "recovery": "recovery" in plan.rooms,
+        "decoder_cosines": plan.study.saes.d_sae <= HEATMAP_LATENTS,
+    }
+    return tuple(name for name in FIGURES if there.get(name, True))

@@ -1,10 +1,14 @@
-"""Titles, captions and alternative texts of the figures: what both axes mean, n, tokens, seeds."""
+"""Titles, captions and alternative texts of the figures: what both axes mean, n, tokens, seeds.
+
+A caption names panels by their titles, as on a phone they stand under each other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from correct_l0.report import words
+from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
 from correct_l0.settings.base import format_l0
 
@@ -18,105 +22,264 @@ class Caption:
     alt: str
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What several captions say."""
+
+    study: StudyData
+    seeds: str
+    spread: str
+    across: str
+    band: str
+    truth: str
+    tokens: str
+
+    @property
+    def marks(self) -> str:
+        return self.band + self.truth
+
+    @property
+    def n_list(self) -> str:
+        ns = sorted(self.study.tables["s_n_dec"]["n"].dropna().unique())
+        return ", ".join(str(int(n)) for n in ns)
+
+    @property
+    def tasks(self) -> int:
+        return self.study.tables["probing"]["task"].nunique()
+
+    @property
+    def probes(self) -> str:
+        ks = sorted(self.study.tables["probing"]["probe_k"].dropna().unique())
+        return words.join([words.latents(int(k)) for k in ks])
+
+    @property
+    def drawn(self) -> str:
+        return words.join([format_l0(x) for x in self.study.drawn_l0])
+
+    def has(self, room: str) -> bool:
+        return room in (*self.study.plan.rooms, *self.study.plan.study_rooms)
+
+
 def captions(study: StudyData) -> dict[str, Caption]:
-    """Return the caption of every figure, by name."""
-    tables, verdict = study.tables, study.verdict
-    seeds = f"{len(study.seeds)} seed" + ("" if len(study.seeds) == 1 else "s")
+    """Return the caption of every figure that the study has, by name."""
+    facts = _facts(study)
+    return {name: _CAPTIONS[name](facts) for name in figures_of(study.plan)}
+
+
+def _facts(study: StudyData) -> _Facts:
+    count = len(study.seeds)
+    seeds = "1 seed" if count == 1 else f"{count} seeds"
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
-    if len(study.seeds) == 1:
+    if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    across = "Across: measured L0 (mean active latents per held-out token), logarithmic."
-    s_tokens, ns = _tokens(study, "s_n_dec"), sorted(tables["s_n_dec"]["n"].dropna().unique())
-    n_list = ", ".join(str(int(n)) for n in ns)
-    tasks = tables["probing"]["task"].nunique()
-    ks = sorted(tables["probing"]["probe_k"].dropna().unique())
-    probes = words.join([words.latents(int(k)) for k in ks])
-    drawn = words.join([format_l0(x) for x in study.drawn_l0])
-    band = " Shaded: the interval of the answer." if verdict["decision"]["low"] is not None else ""
-    head = verdict["headline"]
-    return {
-        "decoder_metrics": Caption(
-            "What the decoder says",
-            f"Left, c_dec: mean absolute cosine between all pairs of decoder rows; {spread}. "
-            f"Dashed: c_dec of random directions. Right, s_n^dec at n = {n_list}, the mean over "
-            f"batches of {s_tokens} held-out tokens, each curve on its own range from 0 to 1; "
-            "dotted where L0 is not below n. Triangle: "
-            f"minimum. Bar on the axis: elbow.{band} {across}",
-            f"Two curves against L0: c_dec and s_n^dec at several n. {head} "
-            + " ".join(verdict["lines"][:2]),
-        ),
-        "f1": Caption(
-            "What sparse probing says",
-            f"Mean F1 over {tasks} tasks of probes on {probes}, and of the baselines. Left panels, "
-            "close up: bars are two standard errors of the difference from the best point, paired "
-            f"over tasks and {seeds}; filled points cannot be told from the best. Right, whole "
-            f"scale: bands are 95% bootstrap intervals over tasks.{band} {across}",
-            "Mean F1 against L0. " + " ".join(verdict["lines"][2:]),
-        ),
-        "s_n_dec": Caption(
-            "s_n^dec at every n",
-            f"s_n^dec in training units (mean over batches) for each n, {s_tokens} held-out "
-            f"tokens; {spread}. Grey and dotted where L0 is not below n. Triangle: minimum (grey: "
-            "names an L0 not below n and is not counted). "
-            f"Bar on the axis: elbow.{band} {across}",
-            "One curve of s_n^dec against L0 per n. " + " ".join(verdict["s_n_dec_lines"]),
-        ),
-        "reconstruction": Caption(
-            "Reconstruction, the misleading one",
-            "Share of the variance of held-out activations that the SAE explains (left) and "
-            f"leaves unexplained (FVU, right); {spread}. It improves with L0 whatever L0 is right, "
-            "and below the right L0 a wrong SAE reconstructs better than a right one would. It is "
-            f"drawn beside the metrics and never used for the answer.{band} {across}",
-            "Variance explained rises with L0 throughout; it does not tell which L0 is right.",
-        ),
-        "measured_l0": Caption(
-            "Measured against target L0",
-            "L0 on held-out tokens that were not used to set the threshold, against the target of "
-            f"training ({seeds}). Everything is read over measured L0. Across: target L0, "
-            "logarithmic.",
-            "Measured L0 against target L0, and their relative distance.",
-        ),
-        "training": Caption(
-            "Training health",
-            "Cosine of each decoder row with its initialisation: near 1, the decoder has hardly "
-            "moved and c_dec is that of random directions whatever L0 is. c_dec at every tenth of "
-            "training, by L0 (mean over seeds; across: share of the training done); and how far "
-            "it went in the last tenth, as a share of its jump. Fall of the loss from the last but "
-            "one tenth of training to the last. Squared error per token during training (training "
-            "units, mean over seeds). Latents that never fire on held-out tokens. "
-            f"{spread[0].upper()}{spread[1:]}. Dashed, orange: above it the answer is “not trained "
-            "enough”, where it leans on the point; grey: above it there is a caveat. The loss "
-            "alone refuses nothing, as one that falls as a power law never stops. "
-            f"{across}",
-            "Six panels: cosine with the initialisation, c_dec along the training by L0, its move "
-            "in the last tenth, slope of the loss, loss curves by L0, and the share of dead "
-            "latents. " + " ".join(verdict["training_lines"]),
-        ),
-        "probing_tasks": Caption(
-            "Probing, task by task",
-            f"F1 of each of {tasks} tasks (down; with its mean F1 over L0) at each target L0 "
-            f"(across), as the difference from the task's mean over L0; mean over {seeds}. Blue: "
-            "below, red: above.",
-            f"Heat map of F1 over {tasks} tasks and {len(study.l0)} L0 values.",
-        ),
-        "histograms": Caption(
-            "Projections on the decoder",
-            f"Density of (x − b_dec) · W_dec over {_tokens(study, 's_n_dec')} held-out tokens and "
-            f"all latents, for the SAEs with L0 {drawn} (sum over {seeds}); linear on the left, "
-            "logarithmic on the right. An SAE with mixed latents projects more on all of them. "
-            "Across: projection in training units, clipped to −20 and 40.",
-            f"Histograms of decoder projections of the SAEs with L0 {drawn}.",
-        ),
-        "decoder_cosines": Caption(
-            "Overlap of decoder rows",
-            f"Absolute cosine of every pair of decoder rows of the SAEs with L0 {drawn}, first "
-            "seed; both axes: latents, ordered so that similar rows are neighbours; means over "
-            "blocks where the SAE is wider than 256 latents.",
-            f"Heat maps of decoder cosines for L0 {drawn}.",
-        ),
-    }
+    named = study.verdict["decision"]["low"] is not None
+    truth = ""
+    if recovery := study.verdict["recovery"]:
+        truth = " Vertical: dashed, the L0 of best recovery"
+        truth += "; dotted, the true L0." if recovery["true_l0"] is not None else "."
+    tokens = study.tables["s_n_dec"]["tokens"].dropna()
+    return _Facts(
+        study,
+        seeds,
+        spread,
+        "Across: measured L0 (mean active latents per held-out token), logarithmic.",
+        " Shaded: the interval of the answer." if named else "",
+        truth,
+        f"{int(tokens.max()):,}" if len(tokens) else "no",
+    )
 
 
-def _tokens(study: StudyData, table: str) -> str:
-    tokens = study.tables[table]["tokens"].dropna()
-    return f"{int(tokens.max()):,}" if len(tokens) else "no"
+def _answer(f: _Facts) -> Caption:
+    verdict, parts = f.study.verdict, []
+    parts.append(
+        "c_dec: mean absolute cosine between all pairs of decoder rows; dashed, that of random "
+        "directions, which is what an SAE that learnt nothing has; triangle, the lowest point; "
+        "bar on the axis, where the rise towards low L0 begins (the elbow)."
+    )
+    if f.has("stability"):
+        parts.append(
+            "Stability: latents of two seeds are matched one to one; dark, the share of latents "
+            "whose match has a cosine above 0.9; light, the mean cosine of all matches; dashed, "
+            "that mean for random decoders of this size (chance). One dot for each pair of seeds."
+        )
+    if f.has("probing"):
+        parts.append(
+            f"Probing: mean F1 over {f.tasks} tasks, less its best, for probes on {f.probes}; "
+            "bars, two standard errors of the difference from the best, paired over tasks and "
+            "seeds; filled points cannot be told from the best."
+        )
+    if f.has("recovery"):
+        parts.append(
+            "Recovery: true features and latents are matched one to one; dark, the share of "
+            "features whose latent has an absolute cosine above 0.9; light, the mean of the "
+            "matched cosines. It has no say in the answer."
+        )
+    return Caption(
+        "The answer in one picture",
+        " ".join(parts)
+        + f" {f.spread[0].upper()}{f.spread[1:]}.{f.marks} {f.across} All panels share it.",
+        "Curves over one axis of L0. "
+        + " ".join(filter(None, [verdict["headline"], *verdict["lines"][:1],
+                                 *verdict["stability_lines"], verdict["truth_line"]])),
+    )  # fmt: skip
+
+
+def _stability(f: _Facts) -> Caption:
+    table = f.study.tables["stability"]
+    pairs = table.groupby("l0").size().max() if len(table) else 0
+    return Caption(
+        "Stability: the same latents with another seed?",
+        f"Decoders of one L0 that differ only in their seed ({f.seeds}, "
+        f"{pairs} pair{'' if pairs == 1 else 's'} at each L0, one dot each; line: their mean; "
+        "band: their range), latents matched one to one so that the sum of cosines is largest. "
+        "Up: share, and number, of latents matched above 0.9; mean matched cosine; reproduced "
+        "share, the same without a threshold (by the angle to the partner, 1 where all come back, "
+        "0 where none is nearer than chance); subspace agreement, whether both decoders fill the "
+        "same directions, latent by latent or not (1: alike). Dashed grey, or the grey band: "
+        "random decoders of this size, which is chance. Dashed orange: with either of these two, "
+        f"seeds count as agreeing.{f.marks} {f.across}",
+        "Four curves over L0: how many latents two seeds share, and how nearly. "
+        + " ".join(f.study.verdict["stability_lines"]),
+    )
+
+
+def _f1(f: _Facts) -> Caption:
+    return Caption(
+        "What sparse probing says",
+        f"Mean F1 (up) over {f.tasks} tasks of probes on {f.probes}, and of the baselines. Panels "
+        "of one probe size, close up: bars are two standard errors of the difference from the "
+        f"best point, paired over tasks and {f.seeds}; filled points cannot be told from the "
+        "best. “Whole scale”: bands are 95% bootstrap intervals over tasks; a constant scores 1/3 "
+        f"and a coin 1/2, which is chance.{f.marks} {f.across}",
+        "Mean F1 against L0. "
+        + " ".join(line for line in f.study.verdict["lines"] if line.startswith("F1")),
+    )
+
+
+def _recovery(f: _Facts) -> Caption:
+    samples = f.study.tables["recovery"].get("samples")
+    counted = "" if samples is None or not len(samples) else f" {int(samples.max()):,} held-out"
+    return Caption(
+        "Recovery: are the latents the true features?",
+        "Features and latents are matched one to one so that the sum of absolute cosines is "
+        "largest. Up: that cosine, as the mean and the worst over features (0 where an SAE is too "
+        "narrow to have a latent left) and, of such an SAE, as MCC, the mean over features that "
+        "have one; share, and number, "
+        "of features above 0.9; uniqueness, the distinct features among those nearest to each "
+        "latent, per latent (dashed: the most that this width allows); precision, recall and F1 "
+        "of a latent's firing as a sign that the feature nearest to it fires, means over all "
+        f"latents,{counted} samples. {f.spread[0].upper()}{f.spread[1:]}.{f.marks} {f.across}",
+        f"Four panels of recovery over L0. {f.study.verdict['truth_line'] or ''}",
+    )
+
+
+def _reconstruction(f: _Facts) -> Caption:
+    return Caption(
+        "Reconstruction, the misleading one",
+        "Share of the variance of held-out activations (up) that the SAE explains, and that it "
+        f"leaves unexplained (FVU); {f.spread}. It improves with L0 whatever L0 is right, and "
+        "below the right L0 a wrong SAE reconstructs better than a right one would. It is drawn "
+        f"beside the metrics and never used for the answer.{f.marks} {f.across}",
+        "Variance explained rises with L0 throughout; it does not tell which L0 is right.",
+    )
+
+
+def _measured_l0(f: _Facts) -> Caption:
+    return Caption(
+        "Measured against target L0",
+        "L0 on held-out tokens that were not used to set the threshold (up), against the target "
+        f"of training ({f.seeds}), and their relative distance. Everything is read over measured "
+        f"L0.{f.truth} Across: target L0, logarithmic.",
+        "Measured L0 against target L0, and their relative distance.",
+    )
+
+
+def _answer_along_training(f: _Facts) -> Caption:
+    return Caption(
+        "The answer of a shorter training",
+        "c_dec's curve as it stood after each tenth of the training, read like the final one "
+        f"(mean over {f.seeds}; learning rates were then still high): dot, the L0 named (up, "
+        "logarithmic); bar, its interval; triangles, where the curve was lowest at an end of the "
+        "grid, so that it named none. An answer that still wanders needs a longer training. "
+        "Across: share of the training done.",
+        "L0 named by c_dec after each tenth of training. "
+        + " ".join(f.study.verdict["training_lines"]),
+    )
+
+
+def _training(f: _Facts) -> Caption:
+    return Caption(
+        "Training health",
+        "Cosine of each decoder row with its initialisation: near 1, the decoder has hardly "
+        "moved and c_dec is that of random directions whatever L0 is. c_dec at every tenth of "
+        "training, by L0 (mean over seeds; across: share of the training done); and how far "
+        "it went in the last tenth, as a share of its rise towards low L0. Fall of the loss from "
+        "the last but one tenth of training to the last. Squared error per token during training "
+        "(activations scaled as in training, mean over seeds). Latents that never fire on "
+        f"held-out tokens. {f.spread[0].upper()}{f.spread[1:]}. Dashed, orange: above it the "
+        "answer is “not trained enough”, where it leans on the point; grey: above it there is a "
+        "caveat. The loss alone refuses nothing, as one that falls as a power law never stops."
+        f"{f.truth} {f.across}",
+        "Six panels: cosine with the initialisation, c_dec along the training by L0, its move "
+        "in the last tenth, slope of the loss, loss curves by L0, and the share of dead "
+        "latents. " + " ".join(f.study.verdict["training_lines"]),
+    )
+
+
+def _s_n_dec(f: _Facts) -> Caption:
+    return Caption(
+        "s_n^dec at every n",
+        f"s_n^dec (up, mean over batches; activations scaled as in training, to a mean norm of "
+        f"sqrt(d_in)) for n = {f.n_list}, {f.tokens} held-out tokens; {f.spread}. Grey and "
+        "dotted where L0 is n or more. Triangle: lowest point (grey: it names an L0 of n or more, "
+        "which no n can, and is not counted). Bar on the axis: the elbow, where the rise towards "
+        f"low L0 begins.{f.marks} {f.across}",
+        "One curve of s_n^dec against L0 per n. " + " ".join(f.study.verdict["s_n_dec_lines"]),
+    )
+
+
+def _probing_tasks(f: _Facts) -> Caption:
+    return Caption(
+        "Probing, task by task",
+        f"F1 of each of {f.tasks} tasks (down; with its mean F1 over L0) at each target L0 "
+        f"(across), as the difference from the task's mean over L0; mean over {f.seeds}. Blue: "
+        "below, red: above.",
+        f"Heat map of F1 over {f.tasks} tasks and {len(f.study.l0)} L0 values.",
+    )
+
+
+def _histograms(f: _Facts) -> Caption:
+    return Caption(
+        "Projections on the decoder",
+        f"Density (up) of (x − b_dec) · W_dec over {f.tokens} held-out tokens and all latents, "
+        f"for the SAEs with L0 {f.drawn} (sum over {f.seeds}), linear and logarithmic. An SAE "
+        "with mixed latents projects more on all of them. Across: projection, activations scaled "
+        "as in training, clipped to −20 and 40.",
+        f"Histograms of decoder projections of the SAEs with L0 {f.drawn}.",
+    )
+
+
+def _decoder_cosines(f: _Facts) -> Caption:
+    return Caption(
+        "Overlap of decoder rows",
+        f"Absolute cosine of every pair of decoder rows of the SAEs with L0 {f.drawn}, first "
+        "seed; both axes: latents, ordered so that similar rows are neighbours; means over "
+        "blocks where the SAE is wider than 256 latents.",
+        f"Heat maps of decoder cosines for L0 {f.drawn}.",
+    )
+
+
+_CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
+    "answer": _answer,
+    "stability": _stability,
+    "f1": _f1,
+    "recovery": _recovery,
+    "reconstruction": _reconstruction,
+    "measured_l0": _measured_l0,
+    "answer_along_training": _answer_along_training,
+    "training": _training,
+    "s_n_dec": _s_n_dec,
+    "probing_tasks": _probing_tasks,
+    "histograms": _histograms,
+    "decoder_cosines": _decoder_cosines,
+}

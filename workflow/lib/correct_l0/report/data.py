@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report.gather import load_tables
+from correct_l0.report.names import Names
 from correct_l0.study.plan import Plan
 
 
@@ -47,6 +48,12 @@ class StudyData:
     def seeds(self) -> list[int]:
         """Seeds of the points that stand."""
         return sorted(self.tables["points"]["seed"].unique().tolist())
+
+    @property
+    def names(self) -> Names:
+        """How measured L0 values of the points are spoken."""
+        points = self.tables["points"]
+        return Names(dict(zip(points["x"], points["l0"], strict=True)))
 
     @property
     def drawn_l0(self) -> list[float]:

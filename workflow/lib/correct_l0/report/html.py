@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,36 @@ def notation(text: str) -> Markup:
     """
     escaped = str(escape(text)).replace("s_n^dec", "<i>s</i><sub>n</sub><sup>dec</sup>")
     return Markup(re.sub(r"\b([cbW])_dec", r"<i>\1</i><sub>dec</sub>", escaped))
+
+
+class Explainer:
+    """Typesets text, and explains each term on hover where it first stands on a page.
+
+    Examples
+    --------
+    >>> explained = Explainer({"L0": "Active latents."})
+    >>> explained("L0 of 8, not L0 9")
+    Markup('<abbr title="Active latents.">L0</abbr> of 8, not L0 9')
+    >>> explained("L0")
+    Markup('L0')
+    """
+
+    def __init__(self, terms: Mapping[str, str]) -> None:
+        # The longest first, so that a term within another one does not win.
+        known = sorted(terms.items(), key=lambda term: -len(term[0]))
+        self._left = {str(notation(term)): escape(text) for term, text in known}
+
+    def __call__(self, text: str) -> Markup:
+        """Return text as HTML."""
+        if not self._left:
+            return notation(text)
+        terms = "|".join(map(re.escape, self._left))
+        pattern = rf"(?<![\w&/])(?:{terms})(?![\w/]|[<]su)"
+        return Markup(re.sub(pattern, self._explain, str(notation(text))))
+
+    def _explain(self, found: re.Match[str]) -> str:
+        meaning = self._left.pop(found[0], None)
+        return found[0] if meaning is None else f'<abbr title="{meaning}">{found[0]}</abbr>'
 
 
 def cell(value: Any) -> dict[str, str]:

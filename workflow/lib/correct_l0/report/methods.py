@@ -11,6 +11,18 @@ from correct_l0.reading.reading import (
     VALLEY_RATIO,
 )
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
+from correct_l0.study.plan import Plan
+
+_OF_ROOM = {
+    "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
+}  # fmt: skip
+
+
+def methods_of(plan: Plan) -> list[tuple[str, str]]:
+    """Return title and text of each method that a study uses."""
+    there = {*plan.rooms, *plan.study_rooms, "saes"}
+    return [(name, text) for name, text in METHODS if _OF_ROOM.get(name, "saes") in there]
+
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
@@ -30,11 +42,11 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Project the centred activations of a batch of b tokens on all decoder rows, Z = (x − "
         "b_dec) W_decᵀ, sort the b · d_sae values in descending order and take the one at "
         "position n · b, counted from 0. The authors' statistic is its mean over batches; the "
-        "pooled one, over all tokens at once, is in the tables. Units: those of training, in which "
-        "activations have mean norm sqrt(d_in). n has to be above the correct L0: only then is the "
-        "n-th projection one on a latent that should not fire. It need not be above the L0 of "
-        "every SAE, so each curve is read over the whole grid; one that names an L0 not below its "
-        "own n contradicts what it rests on and is not counted.",
+        "pooled one, over all tokens at once, is in the tables. Activations are scaled as in "
+        "training, to a mean norm of sqrt(d_in). n has to be above the correct L0: only then is "
+        "the n-th projection one on a latent that should not fire. It need not be above the L0 of "
+        "every SAE, so each curve is read over the whole grid; one that names an L0 of its n or "
+        "more contradicts what it rests on and is not counted.",
     ),
     (
         "F1",
@@ -48,9 +60,9 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Points are compared by paired differences: over seeds for the decoder metrics (plus the "
         "standard error over batches for s_n^dec), over tasks (bootstrap) and seeds for F1. Few "
         "seeds estimate a variance badly, so a pair's own variance, with weight (seeds − 1), is "
-        f"averaged with the curve's typical one, with weight {PRIOR_WEIGHT:g}. With one seed the "
-        "curve's raggedness stands in for the noise, and the report says that the spread over "
-        "seeds is unknown.",
+        f"averaged with the curve's typical one, with weight {PRIOR_WEIGHT:g}. With one seed, how "
+        "far each point lies off the line between its neighbours stands in for the noise, and the "
+        "report says that the spread over seeds is unknown.",
     ),
     (
         "Minimum and its set",
@@ -70,7 +82,7 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "Outcomes",
         f"Flat: jump within {FLAT_ERRORS:g} standard errors. Falls to the grid's end: lowest at "
-        "the highest L0. Starts too high: lowest at the lowest L0. Names an L0 not below its n: "
+        "the highest L0. Starts too high: lowest at the lowest L0. Names an L0 of n or more: "
         "s_n^dec only, not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
         f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "

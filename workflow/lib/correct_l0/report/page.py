@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
-from correct_l0.report.html import asset, cell, figure_entry, notation, page_environment
-from correct_l0.report.methods import METHODS
+from correct_l0.report.html import (
+    Explainer,
+    asset,
+    cell,
+    figure_entry,
+    notation,
+    page_environment,
+)
+from correct_l0.report.methods import methods_of
+from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.settings.base import format_l0
-from correct_l0.study.config import Config
+from correct_l0.sources.synthetic.settings import Synthetic
 
 __all__ = ["full_table", "notation", "render_page"]
 
@@ -50,7 +59,8 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         `code_versions` and `packages` of the points.
     """
     environment = page_environment("correct_l0.report")
-    texts = captions(study)
+    texts, terms = captions(study), terms_of(study.plan)
+    environment.filters["explained"] = Explainer(terms)
     config = study.plan.study
     return environment.get_template("report.html").render(
         title=config.title or config.study,
@@ -59,13 +69,12 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         tone=PATHS[study.verdict["outcome"]],
         figures={name: figure_entry(figures, name, text) for name, text in texts.items()},
         facts=_facts(study),
-        gaps=[
-            row
-            | ({"l0": "–", "seed": "–"} if math.isnan(row["l0"]) else {"l0": format_l0(row["l0"])})
-            for row in study.tables["gaps"].to_dict("records")
-        ],
+        world=_world(study),
+        right=what_is_right(study.verdict),
+        terms=terms,
+        gaps=[_gap(row) for row in study.tables["gaps"].to_dict("records")],
         table=full_table(study),
-        methods=METHODS,
+        methods=methods_of(study.plan),
         config_yaml=yaml.safe_dump(
             json.loads(config.model_dump_json(exclude_defaults=True)), sort_keys=False, width=100
         ),
@@ -104,6 +113,9 @@ def full_table(study: StudyData) -> dict[str, Any]:
         for k in mean.columns:
             columns[f"{name}_{int(k)}"] = f"{labels[name]}, probe_k = {int(k)}"
         parts.append(mean.set_axis([f"{name}_{int(k)}" for k in mean.columns], axis="columns"))
+    for part, labels in (_stability_columns(study), _recovery_columns(study)):
+        parts.append(part)
+        columns |= labels
     health = {
         "fvu": "FVU",
         "dead_fraction": "dead latents (share)",
@@ -125,6 +137,48 @@ def full_table(study: StudyData) -> dict[str, Any]:
     }
 
 
+def _stability_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the means over pairs of seeds, the same for every seed of an L0, and their labels."""
+    labels = {
+        "share_above": "latents that another seed finds (share matched above 0.9)",
+        "pw_mcc": "mean cosine with another seed's latents",
+        "chance_pw_mcc": "the same by chance",
+        "reproduced_share": "reproduced share (without a threshold)",
+        "subspace_agreement": "subspace agreement of seeds",
+    }
+    table = study.tables["stability"]
+    if not len(table):
+        return pd.DataFrame(), {}
+    means = table.groupby("l0")[list(labels)].mean()
+    points = study.tables["points"][["l0", "seed"]]
+    return points.merge(means, on="l0", how="left").set_index(["l0", "seed"]), labels
+
+
+def _recovery_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return how well each SAE recovers the true features, and what the columns are called."""
+    labels = {
+        "mcc": "MCC with the true features",
+        "mean_best_cosine": "mean cosine of features with their latents",
+        "worst_best_cosine": "the same of the worst feature",
+        "share_recovered": "features recovered (share above 0.9)",
+        "uniqueness": "uniqueness",
+        "precision": "precision of latents",
+        "recall": "recall of latents",
+        "f1": "F1 of latents",
+    }
+    table = study.tables["recovery"]
+    if not len(table):
+        return pd.DataFrame(), {}
+    return table.set_index(["l0", "seed"])[list(labels)], labels
+
+
+def _gap(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row of the table of gaps as it is shown: a dash for what it is not about."""
+    l0 = "–" if math.isnan(row["l0"]) else format_l0(row["l0"])
+    seed = "–" if pd.isna(row["seed"]) else f"{row['seed']:.0f}"
+    return {**row, "l0": l0, "seed": seed}
+
+
 def _facts(study: StudyData) -> list[tuple[str, str]]:
     config, points = study.plan.study, study.tables["points"]
     training = config.saes.training
@@ -132,25 +186,75 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
     spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
     tasks = study.tables["probing"]["task"].nunique()
+    probing = [("Probing", f"{tasks} tasks" if tasks else "no scores")]
+    what = "tokens" if config.synthetic is None else "samples"
     return [
-        _source(config),
-        ("SAEs", f"{len(points)} BatchTopK, {config.saes.d_sae:,} latents on {d_in:,}"),
+        *_source(study),
+        ("SAEs", f"{len(points)} of {config.saes.d_sae:,} latents on {d_in:,} dimensions"),
         ("L0", ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
-        ("Training", f"{spoken} tokens each, batches of {training.batch_tokens:,}"),
-        ("Measured on", f"{config.source.held_out_tokens:,} held-out tokens"),
-        ("Probing", f"{tasks} tasks" if tasks else "none"),
+        ("Training", f"{spoken} {what} each, batches of {training.batch_tokens:,}"),
+        ("Measured on", f"{config.source.held_out_tokens:,} held-out {what}"),
+        *(probing if "probing" in study.plan.rooms else []),
         ("Time in training", time_in_training(points)),
     ]
 
 
-def _source(config: Config) -> tuple[str, str]:
+def _source(study: StudyData) -> list[tuple[str, str]]:
     """Return what the activations are of."""
-    if config.synthetic is not None:
-        world = config.synthetic
-        return "Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions"
-    a = config.language_model
-    return "Model", f"{a.model.source.removeprefix('package:')}, {a.hook_name}"
+    config = study.plan.study
+    if config.synthetic is None:
+        a = config.language_model
+        return [("Model", f"{a.model.source.removeprefix('package:')}, {a.hook_name}")]
+    world = config.synthetic
+    facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
+    recovery = study.verdict["recovery"]
+    if recovery and recovery["true_l0"] is not None:
+        facts.append(("True L0", format_l0(float(f"{recovery['true_l0']:.3g}"))))
+    return facts
+
+
+def _world(study: StudyData) -> str:
+    """Return what a synthetic world is, in sentences; empty of a language model."""
+    return world_in_words(study.plan.study.synthetic) if study.plan.study.synthetic else ""
+
+
+def world_in_words(world: Synthetic) -> str:
+    """Return what a synthetic world is, in sentences.
+
+    Examples
+    --------
+    >>> world = Synthetic(features=2, d_in=40, firing=[0.5, 0.25], correlation=None)
+    >>> print(world_in_words(world).replace(". ", ".\\n"))
+    Each sample is the sum of those of 2 features that fire, in 40 dimensions.
+    Features have orthonormal directions and fire with probabilities of 0.5 to 0.25, independently.
+    """
+    p = world.firing.probabilities(world.features)
+    ends = " to ".join(dict.fromkeys(f"{x:.3g}" for x in (p.max(), p.min())))
+    bias = f"a constant vector of norm {world.bias:g} and " if world.bias else ""
+    directions = {
+        "orthonormal": "orthonormal directions",
+        "spread": "directions that overlap as little as so many can",
+        "random": "random directions",
+    }[world.directions]
+    together = "independently"
+    if world.correlation is not None:
+        together = {
+            "random": "together or apart, by correlations drawn at random",
+            "pairs": f"with {len(world.correlation.pairs or ())} pairs of them correlated",
+            "low_rank": f"correlated by {world.correlation.rank} common causes",
+        }[world.correlation.kind]
+    sentences = [
+        f"Each sample is {bias}the sum of those of {world.features:,} features that fire, in "
+        f"{world.d_in:,} dimensions.",
+        f"Features have {directions} and fire with probabilities of {ends}, {together}.",
+    ]
+    if (tree := world.hierarchy) is not None:
+        sentences.append(
+            f"{tree.roots} of them have {tree.branching} children each, {tree.depth} "
+            f"level{'' if tree.depth == 1 else 's'} deep, which fire only where their parents do."
+        )
+    return " ".join(sentences)
 
 
 def time_in_training(points: pd.DataFrame) -> str:

@@ -91,7 +91,7 @@ def read_study(
             "outcome": decision.outcome,
             "headline": words.headline(decision, names, grid),
             "lines": lines,
-            "agreement": words.agreement_line(decision, f1),
+            "agreement": words.agreement_line(decision, f1, bool(f1) or _lacks_probing(tables)),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
             "truth_line": truth_line(recovery, decision, names) if recovery else None,
@@ -170,8 +170,8 @@ def _caveats(
     points, gaps = tables["points"], tables["gaps"]
     if points["seed"].nunique() == 1:
         caveats.append(
-            "One seed per L0: the spread over seeds is unknown. The raggedness of the curves "
-            "stands in for it."
+            "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
+            "between their neighbours stands in for it."
             if c_dec and c_dec.noise == "roughness"
             else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
         )
@@ -179,12 +179,7 @@ def _caveats(
             "Whether another seed finds the same latents is unknown: add one to saes.seeds."
         )
     if len(gaps):
-        which = ", ".join(
-            row["room"]
-            if math.isnan(row["l0"])
-            else f"L0 {format_l0(row['l0'])} seed {row['seed']} ({row['room']})"
-            for row in gaps.to_dict("records")
-        )
+        which = ", ".join(_gap(row) for row in gaps.to_dict("records"))
         low, high = decision.low or math.nan, decision.high or math.nan
         inside = any(low <= x <= high for x in gaps["l0"])
         caveats.append(
@@ -214,6 +209,19 @@ def _caveats(
     if flat:
         caveats.append(f"F1 with {words.join(flat)} is flat: it neither supports nor contradicts.")
     return caveats
+
+
+def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Return whether results of probing are missing that the study asks for."""
+    return bool(tables["gaps"]["room"].astype(str).str.startswith("probing").any())
+
+
+def _gap(row: Mapping[Any, Any]) -> str:
+    """Return what a row of the table of gaps is about; the study, an L0 or a point of it."""
+    if math.isnan(row["l0"]):
+        return str(row["room"])
+    seed = "" if pd.isna(row["seed"]) else f" seed {row['seed']:.0f}"
+    return f"L0 {format_l0(row['l0'])}{seed} ({row['room']})"
 
 
 def _next(decision: Decision, l0: list[float], training_tokens: int, d_sae: int) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from correct_l0.report.terms import what_is_right
+
 
 class StageTime(NamedTuple):
     """Jobs of one rule, with the seconds of all of them together and of the longest."""
@@ -44,7 +46,8 @@ def render_summary(
     verdict: Mapping[str, Any], report: Path | str, title: str, times: Sequence[StageTime]
 ) -> str:
     """Return the summary as plain text."""
-    lines = [title, "", verdict["headline"], ""]
+    lines = [title, "", verdict["headline"]]
+    lines += [*filter(None, [what_is_right(verdict)]), ""]
     said = (*verdict["lines"], verdict["agreement"], *verdict["stability_lines"],
             *verdict["training_lines"], verdict["truth_line"])  # fmt: skip
     lines += [f"  {line}" for line in said if line]

@@ -20,7 +20,7 @@ from correct_l0.reading.reading import (
 from correct_l0.reading.remedy import ADD_POINTS, RAISE_N, TRAIN_OR_NARROW, WIDEN
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.verdict import Decision
-from correct_l0.reading.voices import DISAGREE, SPLIT, Voice
+from correct_l0.reading.voices import DISAGREE, SPLIT, Voice, those_that_read
 from correct_l0.report.names import Names, join, latents
 from correct_l0.report.stability_words import differing_words
 from correct_l0.settings.base import format_l0
@@ -214,8 +214,13 @@ def f1_line(reading: F1Reading, names: Names) -> str:
     return f"{who} peaks at L0 {names(r.peak)} ({r.peak_f1:.3f}){tied}; {resolved}."
 
 
-def agreement_line(d: Decision, f1: Mapping[int, F1Reading]) -> str:
-    """Return whether the decoder metrics and F1 agree, and who does not."""
+def agreement_line(d: Decision, f1: Mapping[int, F1Reading], probed: bool = True) -> str:
+    """Return whether the decoder metrics and F1 agree, and who does not.
+
+    Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
+    """
+    if not probed and (d.outcome == NOT_REPRODUCIBLE or not those_that_read(d.voices)):
+        return ""
     if d.outcome == NOT_REPRODUCIBLE:
         return "There is no interval that F1 could confirm, as another seed has other latents."
     said = [v for v in d.voices if v.outcome == READ]
@@ -232,6 +237,6 @@ def agreement_line(d: Decision, f1: Mapping[int, F1Reading]) -> str:
     ):
         if ks and (d.l0 is not None or what.startswith("is")):
             parts.append(f"F1 with {join([latents(k) for k in ks])} {what}")
-    if not any(r.outcome in (PEAK, FLAT_F1) for r in f1.values()):
+    if probed and not any(r.outcome in (PEAK, FLAT_F1) for r in f1.values()):
         parts.append("there are no F1 scores to compare with")
     return "; ".join(parts) + "."

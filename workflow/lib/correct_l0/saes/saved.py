@@ -189,7 +189,9 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
                 "save the SAE in its inference form"
             )
     dtype = getattr(torch, str(settings["dtype"]).removeprefix("torch."))
-    k = None if form == "jumprelu" else int(settings["k"])
+    k = None if form == "jumprelu" else int(settings.get("k", 0))
+    if k is not None and k < 1:
+        raise InputError(f"{folder}: {form} without a k, at least 1; save the SAE again")
     missing = [name for name in WEIGHTS if name not in weights]
     if k is None and "threshold" not in weights:
         missing.append("threshold")

@@ -23,8 +23,6 @@ Kind = TypeVar("Kind", bound="StudyFile")
 class StudyFile(Section):
     """A study as its file has it. It stands alone: nothing is taken from another configuration."""
 
-    kept = True
-
     study: Name
     """Name of the study: its folder is `results/<study>`."""
 
@@ -68,6 +66,8 @@ class StudyFile(Section):
 
 class Config(StudyFile):
     """One sweep of a study, with all that it is studied by."""
+
+    kept = True
 
     saes: Saes
     """The SAEs."""

@@ -1,4 +1,4 @@
-"""Which SAEs are trained together, in one job that reads the data once.
+"""Which SAEs are trained together, in one job that reads the data once, and measured together.
 
 A group has one seed, on which the order of the data depends, and one size of batch. It is made of
 the points that have to be trained when Snakemake works the jobs out; how they are grouped changes
@@ -53,7 +53,7 @@ def split_labels(l0s: str) -> tuple[str, ...]:
 
 
 def divide(study: Config, points: Iterable[Point], most: int) -> list[Group]:
-    """Return the groups of points that have to be trained; a point alone is in none.
+    """Return the groups of points that have to be trained, those of a single point among them.
 
     Parameters
     ----------
@@ -77,4 +77,42 @@ def divide(study: Config, points: Iterable[Point], most: int) -> list[Group]:
     for (seed, _), labels in alike.items():
         jobs = math.ceil(len(labels) / most)
         groups += [Group(seed, tuple(labels[number::jobs])) for number in range(jobs)]
-    return [group for group in groups if len(group.labels) > 1]
+    return groups
+
+
+MEASURED_TOGETHER = 16
+"""The most SAEs that one job measures: what all jobs pay for, such as imports, is paid once."""
+
+
+def divide_measured(points: Iterable[Point], trained: Iterable[Group]) -> list[Group]:
+    """Return the groups of points that have to be measured.
+
+    Points that are trained together are measured together, others with those of their seed; a point
+    that is trained alone is measured alone, as it may fail.
+
+    Parameters
+    ----------
+    points
+        The points.
+    trained
+        The groups of those that are trained first, single ones too.
+
+    Examples
+    --------
+    >>> divide_measured([("4", 0), ("8", 0), ("16", 0)], [Group(0, ("8",))])
+    [Group(seed=0, labels=('8',)), Group(seed=0, labels=('4', '16'))]
+    """
+    rest = set(points)
+    groups = []
+    for group in trained:
+        labels = tuple(label for label in group.labels if (label, group.seed) in rest)
+        if labels:
+            groups.append(Group(group.seed, labels))
+            rest -= {(label, group.seed) for label in labels}
+    by_seed: dict[int, list[str]] = {}
+    for l0, seed in sorted(rest, key=lambda point: (float(point[0]), point[1])):
+        by_seed.setdefault(seed, []).append(l0)
+    for seed, found in by_seed.items():
+        jobs = math.ceil(len(found) / MEASURED_TOGETHER)
+        groups += [Group(seed, tuple(found[number::jobs])) for number in range(jobs)]
+    return groups

@@ -165,6 +165,13 @@ class Plan:
         """Return the settings of the comparison of seeds: none, its inputs say which they are."""
         return canonical({})
 
+    def stability_folders(self) -> dict[str, str]:
+        """Return the folder of each comparison of seeds, by the folder above its SAEs'."""
+        return {
+            f"{self.results}/saes/l0_{l0}": str(Path(path).parent)
+            for l0, path in self.stability_manifests().items()
+        }
+
     def stability_manifests(self) -> dict[str, str]:
         """Return the manifest of the comparison of seeds by L0 label; none of a single seed."""
         if not self.study_rooms:

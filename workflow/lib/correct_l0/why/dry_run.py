@@ -33,11 +33,14 @@ class Job:
     ----------
     reason
         Snakemake's.
+    part_of
+        The job that makes this result among others; None where it is a job of Snakemake's itself.
     """
 
     rule: str
     wildcards: dict[str, str] = field(default_factory=dict, hash=False)
     reason: str = ""
+    part_of: Job | None = field(default=None, hash=False)
 
     @property
     def place(self) -> Place | None:

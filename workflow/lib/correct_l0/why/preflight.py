@@ -14,8 +14,9 @@ from correct_l0.costs.disk import disk_bytes
 from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
-from correct_l0.stages import BY_RULE, OF_POINT, STAGES
+from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES
 from correct_l0.study.plan import Plan
+from correct_l0.why.dry_run import Job
 from correct_l0.why.rates import Rate, seconds
 from correct_l0.why.reasons import Why
 
@@ -78,27 +79,38 @@ def estimate(
     """
     study, on_gpu = plan.study, costs.device_of(plan.study) == "cuda"
     at_once = at_once or (GPUS if on_gpu else os.cpu_count() or 1)
-    took = [_seconds(plan, why, rates) for why in whys]
+    jobs = _jobs(whys)
+    took = [_seconds(plan, job, parts, rates) for job, parts in jobs]
     rules = []
-    for rule in BY_RULE:
-        of_rule = [(why, s) for why, s in zip(whys, took, strict=True) if why.job.rule == rule]
+    for rule, made in BY_JOB.items():
+        of_rule = [(job, parts, s) for (job, parts), s in zip(jobs, took, strict=True)
+                   if job.rule == rule]  # fmt: skip
         if of_rule:
             limit = max(
-                limits.runtime_min(rule, study, 1, why.job.l0, in_group=why.in_group)
-                for why, _ in of_rule
+                limits.runtime_min(rule, study, 1, job.l0, in_group=parts[0].in_group)
+                for job, parts, _ in of_rule
             )
-            memory = max(limits.mem_mb(rule, study, 1, why.job.l0) for why, _ in of_rule)
-            total = sum(s for _, s in of_rule)
-            gpu = on_gpu and BY_RULE[rule].on_device
+            memory = max(limits.mem_mb(rule, study, 1, job.l0) for job, _, _ in of_rule)
+            total = sum(s for _, _, s in of_rule)
+            gpu = on_gpu and any(stage.on_device for stage in made)
             rules.append(RuleCost(rule, len(of_rule), total, memory, limit, gpu))
     disk = _disk(plan, _writing(plan, whys))
     trained = sorted(filter(None, map(_trains, whys)), reverse=True)
     checkpoints = sum(trained[:at_once]) * disk_bytes(study)["one checkpoint"]
-    scarce = {stage.rule for stage in STAGES if stage.on_device or not on_gpu}
-    wall_s = _wall_s(whys, took, at_once, scarce)
+    scarce = {stage.made_by for stage in STAGES if stage.on_device or not on_gpu}
+    wall_s = _wall_s([job for job, _ in jobs], took, at_once, scarce)
     perhaps_less = sum(why.perhaps_less for why in whys)
     together = max(trained, default=1)
     return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less, together)
+
+
+def _jobs(whys: Sequence[Why]) -> list[tuple[Job, list[Why]]]:
+    """Return the jobs of Snakemake's, each with why its results are made."""
+    jobs: dict[int, tuple[Job, list[Why]]] = {}
+    for why in whys:
+        job = why.job.part_of or why.job
+        jobs.setdefault(id(job), (job, []))[1].append(why)
+    return list(jobs.values())
 
 
 def _trains(why: Why) -> int:
@@ -107,15 +119,24 @@ def _trains(why: Why) -> int:
     return len(why.job.trains) + alone
 
 
-def _seconds(plan: Plan, why: Why, rates: Mapping[str, Rate]) -> float:
-    if why.in_group:
+def _seconds(plan: Plan, job: Job, parts: Sequence[Why], rates: Mapping[str, Rate]) -> float:
+    first = parts[0]
+    if first.in_group:
         return TAKE_OVER_S
-    rate = rates.get("train_sae" if why.job.trains else why.job.rule, Rate())
-    return seconds(why.job.rule, plan.study, why.job.l0, rate, why.left)
+    if first.job.part_of is None:
+        rate = rates.get("train_sae" if job.trains else job.rule, Rate())
+        return seconds(job.rule, plan.study, job.l0, rate, first.left)
+    work = (
+        BY_RULE[why.job.rule].seconds(plan.study, ())
+        * rates.get(why.job.rule, Rate()).factor
+        * why.left
+        for why in parts
+    )
+    return limits.start_s(job.rule, plan.study) + sum(work)
 
 
 def _wall_s(
-    whys: Sequence[Why], took: Sequence[float], at_once: int, scarce: Container[str]
+    jobs: Sequence[Job], took: Sequence[float], at_once: int, scarce: Container[str]
 ) -> float:
     """Return the wall time where `at_once` jobs of the `scarce` rules run at once.
 
@@ -125,11 +146,11 @@ def _wall_s(
     for phase in phases():
         chains: dict[object, float] = {}
         after = 0.0
-        for number, (why, s) in enumerate(zip(whys, took, strict=True)):
-            if why.job.rule in phase and why.job.rule in scarce:
-                key = why.job.point or number
+        for number, (job, s) in enumerate(zip(jobs, took, strict=True)):
+            if job.rule in phase and job.rule in scarce:
+                key = job.point or number
                 chains[key] = chains.get(key, 0.0) + s
-            elif why.job.rule in phase:
+            elif job.rule in phase:
                 after = max(after, s)
         total += makespan(list(chains.values()), at_once) + after
     return total
@@ -150,7 +171,10 @@ def phases() -> list[set[str]]:
         followers = [at[other.rule] for other in STAGES if stage.rule in other.after]
         if followers and not stage.on_device and stage.of not in ("point", "l0"):
             at[stage.rule] = min(followers) - 1
-    return [{rule for rule in at if at[rule] == phase} for phase in range(max(at.values()) + 1)]
+    return [
+        {name for rule in at if at[rule] == phase for name in (rule, BY_RULE[rule].made_by)}
+        for phase in range(max(at.values()) + 1)
+    ]
 
 
 def makespan(seconds: Sequence[float], at_once: int) -> float:

@@ -9,7 +9,8 @@ from pathlib import Path
 from correct_l0.costs import limits
 from correct_l0.provenance.chain import task_manifests
 from correct_l0.provenance.stale import Stale
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job, Place
 from correct_l0.why.kept import Kept, kept
@@ -63,10 +64,13 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
         The study's reason where manifests, checkpoints or other jobs give one, else Snakemake's.
     """
     changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
+    jobs = [part for job in jobs for part in parts_of(plan, job)]
     running = {(job.rule, job.place) for job in jobs}
     together = {point for job in jobs for point in job.trains}
     whys = [
-        replace(_explain(plan, job, changed, running), points=_points(plan, job)) for job in jobs
+        replace(why, points=_points(plan, why.job))
+        for job in jobs
+        if (why := _explain(plan, job, changed, running))
     ]
     alone = {why.job.point: why for why in whys if why.job.rule == "train_sae"}
     return [
@@ -75,6 +79,21 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
         else replace(why, in_group=why.job.rule == "train_sae" and why.job.point in together)
         for why in whys
     ]
+
+
+def parts_of(plan: Plan, job: Job) -> list[Job]:
+    """Return a job by its results, where it makes several: as if each had a job of its own."""
+    made = [stage for stage in BY_JOB.get(job.rule, ()) if stage.asked(plan)]
+    places: list[dict[str, str]] = []
+    if "l0s" in job.wildcards and not job.trains:
+        places = [{"l0": l0} for l0 in split_labels(job.wildcards["l0s"])]
+    elif made and made[0].of == "l0":
+        places = [{"l0": l0} for l0 in plan.labels]
+    shared = {name: value for name, value in job.wildcards.items() if name != "l0s"}
+    parts = [
+        Job(stage.rule, {**shared, **place}, job.reason, job) for place in places for stage in made
+    ]
+    return parts or [job]
 
 
 def _points(plan: Plan, job: Job) -> tuple[tuple[str, int], ...]:
@@ -119,7 +138,8 @@ def _explain(
     job: Job,
     changed: dict[Key, str],
     running: set[Key],
-) -> Why:
+) -> Why | None:
+    """Return why a job would run; None for a part of one that stands and is left as it is."""
     if job.trains:
         return Why(job, TOGETHER)
     stage, of_report = BY_RULE.get(job.rule), {stage.rule for stage in OF_REPORT}
@@ -141,6 +161,8 @@ def _explain(
     for before in map(BY_RULE.__getitem__, stage.after):
         if _follows(before, job.place, running):
             return Why(job, f"follows from {before.called}")
+    if job.part_of is not None:
+        return None
     return _missing_tasks(plan, job) or Why(job, verbatim(job.reason))
 
 

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from correct_l0.settings.base import Count, PositiveFloat, Section
 
+HEATMAP_LATENTS = 1024
+"""Widest SAE whose whole cosine matrix is kept."""
+
 
 class DecoderMetrics(Section):
     """s_n^dec, c_dec and the histograms of the decoder projections."""

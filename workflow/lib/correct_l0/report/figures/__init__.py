@@ -10,19 +10,23 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from correct_l0.provenance.manifest import replacing
+from correct_l0.report import figures_of
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures import metrics, pictures, training
+from correct_l0.report.figures import answer, metrics, pictures, recovery, stability, training
 from correct_l0.report.figures.style import set_theme
 
 Study = TypeVar("Study")
 
 FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
-    "decoder_metrics": metrics.decoder_metrics,
+    "answer": answer.answer,
+    "stability": stability.stability,
     "f1": metrics.f1_scores,
-    "s_n_dec": metrics.s_n_dec_by_n,
+    "recovery": recovery.recovery,
     "reconstruction": training.reconstruction,
     "measured_l0": training.measured_l0,
+    "answer_along_training": answer.answer_along_training,
     "training": training.training_health,
+    "s_n_dec": metrics.s_n_dec_by_n,
     "probing_tasks": pictures.probing_tasks,
     "histograms": pictures.projection_histograms,
     "decoder_cosines": pictures.decoder_cosines,
@@ -30,8 +34,9 @@ FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
 
 
 def draw_all(study: StudyData, folder: Path | str) -> list[Path]:
-    """Draw every figure of a study; see `draw_figures`."""
-    return draw_figures(FIGURES, study, folder)
+    """Draw every figure that a study has data for; see `draw_figures`."""
+    wanted = figures_of(study.plan)
+    return draw_figures({name: FIGURES[name] for name in wanted}, study, folder)
 
 
 def draw_figures(

@@ -1,41 +1,29 @@
-"""The two figures of the answer: decoder metrics against L0, and F1 against L0."""
+"""s_n^dec of every n, and F1 close up and on the whole scale."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from correct_l0.reading.reading import ABOVE_N, READ
+from correct_l0.reading.reading import ABOVE_N
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
     BLUE,
-    GREEN,
     GREY,
     INK,
-    ORANGE,
-    PINK,
+    PROBE_COLORS,
     answer_band,
     l0_axis,
+    mark_reading,
     nothing,
     outer_labels,
     panels,
     seed_curve,
 )
-
-PROBE_COLORS = (ORANGE, GREEN, PINK, BLUE)
-
-
-def decoder_metrics(study: StudyData, narrow: bool) -> Figure:
-    """c_dec on the left, s_n^dec of every n on one scale on the right."""
-    figure, (left, right) = panels(2, 2, narrow, height=3.6)
-    _draw_c_dec(left, study, narrow)
-    _draw_s_n_dec_together(right, study, narrow)
-    return figure
 
 
 def s_n_dec_by_n(study: StudyData, narrow: bool) -> Figure:
@@ -56,9 +44,9 @@ def s_n_dec_by_n(study: StudyData, narrow: bool) -> Figure:
             seed_curve(ax, rows[below_n], "value", BLUE)
         reading = study.verdict["s_n_dec"].get(str(int(n)))
         counted = reading and reading["outcome"] != ABOVE_N
-        _mark_reading(ax, reading, BLUE if counted else GREY)
+        mark_reading(ax, reading, BLUE if counted else GREY)
         ax.set_title(f"n = {int(n)}")
-        ax.set_ylabel("$s_n^{dec}$ (training units)")
+        ax.set_ylabel("$s_n^{dec}$")
         l0_axis(ax, study, narrow)
     outer_labels(axes)
     return figure
@@ -77,59 +65,6 @@ def f1_scores(study: StudyData, narrow: bool) -> Figure:
         _draw_f1(ax, study, int(k), reading, color, narrow)
     _draw_f1_whole(axes[-1], study, readings, narrow)
     return figure
-
-
-def _draw_c_dec(ax: Axes, study: StudyData, narrow: bool) -> None:
-    table = study.tables["c_dec"]
-    if not len(table):
-        return nothing(ax, "no decoder metrics")
-    answer_band(ax, study)
-    seeds = table["seed"].nunique()
-    seed_curve(ax, table, "value", BLUE, f"mean of {seeds} seeds" if seeds > 1 else "one seed")
-    ax.axhline(table["random"].mean(), color=GREY, linestyle="--", linewidth=1.2,
-               label="random directions")  # fmt: skip
-    _mark_reading(ax, study.verdict["c_dec"], BLUE)
-    ax.set_title("$c_{dec}$: overlap of decoder directions")
-    ax.set_ylabel("$c_{dec}$ (mean |cosine|)")
-    ax.legend(loc="best")
-    l0_axis(ax, study, narrow)
-
-
-def _draw_s_n_dec_together(ax: Axes, study: StudyData, narrow: bool) -> None:
-    table = study.tables["s_n_dec"]
-    rows = table[table["statistic"] == "batch_mean"]
-    ns = sorted(rows["n"].unique())
-    if not ns:
-        return nothing(ax, "no decoder metrics")
-    answer_band(ax, study)
-    colors = sns.color_palette("viridis_r", len(ns) + 2)[1:-1]
-    for n, color in zip(ns, colors, strict=True):
-        means = rows[rows["n"] == n].groupby("x")["value"].mean()
-        below_n = means.index < n
-        spread = means.max() - means.min()
-        scale = (means - means.min()) / (spread if spread > 0 else 1.0)
-        ax.plot(scale.index, scale, color=color, linewidth=1, linestyle=":")
-        ax.plot(scale.index[below_n], scale[below_n], color=color, marker="o", markersize=3.5,
-                label=f"{int(n)}")  # fmt: skip
-    ax.set_title("$s_n^{dec}$: projections on the decoder")
-    ax.set_ylabel("$s_n^{dec}$, 0 = its lowest, 1 = its highest")
-    ax.set_ylim(-0.08, 1.12)
-    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
-    ax.legend(handles=lines, title="n", loc="best", ncols=2)
-    l0_axis(ax, study, narrow)
-
-
-def _mark_reading(ax: Axes, reading: dict | None, color: str) -> None:
-    """Mark a curve's minimum and, on the axis, its elbow interval."""
-    if not reading or reading["minimum"] is None:
-        return
-    ax.plot(reading["minimum"], reading["minimum_value"], marker="v", markersize=9, color=color,
-            markeredgecolor="white", linestyle="none", zorder=5, label="minimum")  # fmt: skip
-    if reading["outcome"] == READ:
-        ax.plot(
-            [reading["elbow_low"], reading["elbow_high"]], [0.012, 0.012], color=INK, linewidth=4,
-            solid_capstyle="butt", transform=ax.get_xaxis_transform(), label="elbow", zorder=5,
-        )  # fmt: skip
 
 
 def _draw_f1(ax: Axes, study: StudyData, k: int, reading: dict, color: str, narrow: bool) -> None:

@@ -82,8 +82,8 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
     linear.set_xlim(middle["low"].min(), middle["high"].max())
     for ax, title in ((linear, "Linear"), (logarithmic, "Logarithmic")):
         ax.set_title(title)
-        ax.set_xlabel("projection $(x - b_{dec})\\,W_{dec}^T$ (training units)")
-        ax.set_ylabel("density (1 / training unit)")
+        ax.set_xlabel("projection $(x - b_{dec})\\,W_{dec}^T$")
+        ax.set_ylabel("density")
         ax.legend(title="target L0")
     linear.set_ylim(bottom=0)
     return figure
@@ -93,7 +93,7 @@ def decoder_cosines(study: StudyData, narrow: bool) -> Figure:
     """|cosine| of all pairs of decoder rows of chosen points, similar rows next to each other."""
     if not study.cosines:
         figure, axes = panels(1, 1, narrow, height=1.2)
-        nothing(axes[0], "Cosine matrices are kept for SAEs of up to 1024 latents only.")
+        nothing(axes[0], "no decoder metrics")
         return figure
     # Few colours: the matrices are mostly noise, and a smooth scale would make them megabytes.
     colors = ListedColormap(sns.color_palette("rocket_r", 20))

@@ -14,17 +14,27 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
+from correct_l0.reading.reading import READ
 from correct_l0.report.data import StudyData
 from correct_l0.settings.base import format_l0
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
 INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
+PROBE_COLORS = (ORANGE, PINK, BLUE, GREEN)
 DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3
+
+ANSWER = "answer's interval"
+TRUTH_LINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "L0 of best recovery": ("best", {"color": PINK, "linestyle": (0, (5, 2)), "linewidth": 1.4}),
+    "true L0": ("true_l0", {"color": INK, "linestyle": ":", "linewidth": 1.6}),
+}
+"""Vertical lines of every figure over L0 where the truth is known: key in the reading, look."""
 
 
 class HasVerdict(Protocol):
@@ -112,7 +122,10 @@ def panels(
 
 
 def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0") -> None:
-    """Make a logarithmic L0 axis with a tick at every grid point, labelled where there is room."""
+    """Make a logarithmic L0 axis with a tick at every grid point, labelled where there is room.
+
+    Where the truth is known, `TRUTH_LINES` are drawn on it.
+    """
     ax.set_xscale("log")
     targets, x = np.array(study.l0), mean_l0(study)
     ax.set_xlim(x[0] / 1.15, x[-1] * 1.15)
@@ -131,6 +144,10 @@ def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0"
     ax.xaxis.set_minor_locator(FixedLocator(list(x)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"{label} (log)")
+    for what, (key, line) in TRUTH_LINES.items():
+        value = (study.verdict["recovery"] or {}).get(key)
+        if value is not None:
+            ax.axvline(value, label=what, zorder=1, **line)
 
 
 def labelled(x: np.ndarray, needed: float, first: Sequence[int] = ()) -> list[int]:
@@ -172,7 +189,7 @@ def seed_curve(
     ax: Axes,
     table: pd.DataFrame,
     y: str,
-    color: str,
+    color: str | tuple[float, float, float],
     label: str | None = None,
     **line: object,
 ) -> None:
@@ -193,8 +210,65 @@ def answer_band(ax: Axes, study: HasVerdict) -> None:
         return
     ax.axvspan(
         decision["low"], decision["high"], color=BAND, alpha=0.2, linewidth=0, zorder=0,
-        label="answer's interval",
+        label=ANSWER,
     )  # fmt: skip
+
+
+def mark_reading(ax: Axes, reading: dict | None, color: str) -> None:
+    """Mark a curve's minimum and, on the axis, its elbow interval."""
+    if not reading or reading["minimum"] is None:
+        return
+    ax.plot(reading["minimum"], reading["minimum_value"], marker="v", markersize=9, color=color,
+            markeredgecolor="white", linestyle="none", zorder=5, label="lowest point")  # fmt: skip
+    if reading["outcome"] == READ:
+        ax.plot(
+            [reading["elbow_low"], reading["elbow_high"]], [0.012, 0.012], color=INK, linewidth=4,
+            solid_capstyle="butt", transform=ax.get_xaxis_transform(), zorder=5,
+            label="where the rise begins",
+        )  # fmt: skip
+
+
+def lighter(color: str) -> tuple[float, float, float]:
+    """Return a colour halfway to white.
+
+    Examples
+    --------
+    >>> lighter("#000000")
+    (0.5, 0.5, 0.5)
+    """
+    red, green, blue = ((1 + part) / 2 for part in to_rgb(color))
+    return red, green, blue
+
+
+def percent(share: float, _position: object = None) -> str:
+    """Return a share as a tick label.
+
+    Examples
+    --------
+    >>> percent(0.475), percent(0.001), percent(-0.02)
+    ('47.5%', '0.1%', '−2%')
+    """
+    return f"{100 * share:.3g}%".replace("-", "−")
+
+
+def count_axis(ax: Axes, total: int, label: str) -> None:
+    """Give a panel of shares a second axis on the right, of the numbers they are."""
+
+    def number(share: Any) -> Any:
+        return np.asarray(share) * total
+
+    def share(number: Any) -> Any:
+        return np.asarray(number) / total
+
+    ax.secondary_yaxis("right", functions=(number, share)).set_ylabel(label)
+
+
+def explain(ax: Axes) -> None:
+    """Put a legend into a panel, of what the caption does not say: all but the shaded interval."""
+    found = zip(*ax.get_legend_handles_labels(), strict=True)
+    shown = [(handle, label) for handle, label in found if label != ANSWER]
+    if shown:
+        ax.legend(*zip(*shown, strict=True), loc="best")
 
 
 def nothing(ax: Axes, why: str) -> None:

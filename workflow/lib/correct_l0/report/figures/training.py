@@ -37,6 +37,7 @@ from correct_l0.report.figures.style import (
     labelled,
     nothing,
     panels,
+    percent,
     seed_curve,
 )
 from correct_l0.settings.base import format_l0
@@ -64,17 +65,6 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
     left.set_title("Misleading: more is always “better”")
     right.set_title("The same, unexplained")
     return figure
-
-
-def percent(share: float, _position: object = None) -> str:
-    """Return a share as a tick label.
-
-    Examples
-    --------
-    >>> percent(0.475), percent(0.001), percent(-0.02)
-    ('47.5%', '0.1%', '−2%')
-    """
-    return f"{100 * share:.3g}%".replace("-", "−")
 
 
 def measured_l0(study: StudyData, narrow: bool) -> Figure:
@@ -161,7 +151,7 @@ def _draw_moves(ax: Axes, study: StudyData, narrow: bool) -> None:
     ax.set_title("Is c_dec still moving?")
     convergence = study.verdict["convergence"]
     if convergence is None or convergence["scale"] is None:
-        nothing(ax, "c_dec has no jump to hold its move against")
+        nothing(ax, "c_dec is flat: there is nothing to hold its move against")
         return
     moves = last_moves(study.tables["c_dec_training"])
     moves["share"] = moves["moved"] / convergence["scale"]
@@ -171,7 +161,7 @@ def _draw_moves(ax: Axes, study: StudyData, narrow: bool) -> None:
     top = max(1.25 * MOVED_LIMIT, 1.15 * float(np.nan_to_num(moves["share"].max())))
     ax.set_ylim(-0.03 * top, top)
     ax.yaxis.set_major_formatter(FuncFormatter(percent))
-    ax.set_ylabel("move in the last tenth / jump")
+    ax.set_ylabel("move / rise towards low L0")
     ax.legend(loc="best")
     l0_axis(ax, study, narrow)
 

@@ -18,3 +18,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// What is folded away is printed too.
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+});

@@ -51,7 +51,8 @@ class Architecture:
     trainer
         `module:function` that returns a trainer at step 0, imported when it is called.
     cost_factor
-        Time of a training step over that of `batchtopk` on our engine.
+        Time of a training step over that of `batchtopk` on our engine, at 384 x 1536, batch 1024,
+        L0 32, on one core.
     """
 
     settings: type[Section]

@@ -38,5 +38,5 @@ ARCHITECTURE = Architecture(
     parameter="k",
     form="jumprelu",
     calibrated=True,
-    cost_factor=5.0,
+    cost_factor=6.8,
 )

@@ -29,5 +29,5 @@ ARCHITECTURE = Architecture(
     swept="coefficient",
     parameter="l1_coefficient",
     form="jumprelu",
-    cost_factor=5.0,
+    cost_factor=4.0,
 )

@@ -16,5 +16,5 @@ class TopK(Section):
 
 
 ARCHITECTURE = Architecture(
-    settings=TopK, swept="l0", parameter="k", whole=True, form="topk", cost_factor=5.0
+    settings=TopK, swept="l0", parameter="k", whole=True, form="topk", cost_factor=4.7
 )

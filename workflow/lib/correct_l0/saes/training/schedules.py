@@ -66,13 +66,12 @@ class Fixed:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later steps depend on, and the course."""
-        names = ("current", "course", *self.STATE)
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("current", "course", *self.STATE)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in ("current", "course", *self.STATE):
+            setattr(self, name, state[name])
         self.course = [dict(point) for point in self.course]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from jaxtyping import Float
 from pydantic import BeforeValidator, Field, model_validator
 
 from correct_l0.settings.base import PositiveFloat, Section
+
+if TYPE_CHECKING:
+    # Slow to import, and this is imported whenever Snakemake parses the workflow.
+    import numpy as np
+    from jaxtyping import Float
 
 Probability = Annotated[float, Field(ge=1e-6, lt=1, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -95,6 +98,8 @@ class Firing(Section):
         >>> zipf.probabilities(3).round(6).tolist()
         [0.5, 0.2, 0.1]
         """
+        import numpy as np
+
         ranks = np.arange(features)
         if self.law == "code":
             return 0.345 * (features - 1 - ranks) / features + 0.05
@@ -149,9 +154,12 @@ class MagnitudeLaw(Section):
         Examples
         --------
         >>> law = MagnitudeLaw(law="exponential", first=1.0, last=4.0)
+        >>> import numpy as np
         >>> law.values(3, np.random.default_rng(0)).round(6).tolist()
         [1.0, 2.0, 4.0]
         """
+        import numpy as np
+
         if self.value is not None:
             return np.full(features, self.value)
         if self.mean is not None and self.std is not None:

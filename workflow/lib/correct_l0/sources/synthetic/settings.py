@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-from jaxtyping import Float
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, PositiveFloat, Section, Seed
-from correct_l0.sources.synthetic.correlations import check_pairs
-from correct_l0.sources.synthetic.hierarchy import Tree, compensated, grow, size_of
 from correct_l0.sources.synthetic.laws import (
     Firing,
     FiringLaw,
@@ -19,6 +15,13 @@ from correct_l0.sources.synthetic.laws import (
     PerFeature,
     check_kind,
 )
+
+if TYPE_CHECKING:
+    # Slow to import, and this is imported whenever Snakemake parses the workflow.
+    import numpy as np
+    from jaxtyping import Float
+
+    from correct_l0.sources.synthetic.hierarchy import Tree
 
 MAX_DENSE_FEATURES = 4096
 """Most features with a whole correlation matrix: of more it does not fit into memory and time."""
@@ -196,6 +199,8 @@ class Synthetic(Section):
                 f"most {MAX_DENSE_FEATURES}; set kind: low_rank, or correlation: null"
             )
         if correlation.pairs is not None:
+            from correct_l0.sources.synthetic.correlations import check_pairs
+
             check_pairs(correlation.pairs, self.features)
         if correlation.rank is not None and correlation.rank > self.features:
             raise ValueError(
@@ -207,6 +212,8 @@ class Synthetic(Section):
         wanted = self.hierarchy
         if wanted is None:
             return
+        from correct_l0.sources.synthetic.hierarchy import size_of
+
         total = size_of(wanted.roots, wanted.branching, wanted.depth)
         if total > self.features:
             raise ValueError(
@@ -221,6 +228,8 @@ class Synthetic(Section):
         wanted = self.hierarchy
         if wanted is None:
             return None
+        from correct_l0.sources.synthetic.hierarchy import grow
+
         return grow(wanted.roots, wanted.branching, wanted.depth, wanted.exclusive, self.seed)
 
     def own_probabilities(self, tree: Tree | None) -> Float[np.ndarray, " features"]:
@@ -236,6 +245,8 @@ class Synthetic(Section):
         wanted = self.firing.probabilities(self.features)
         if tree is None or self.hierarchy is None or not self.hierarchy.compensated:
             return wanted
+        from correct_l0.sources.synthetic.hierarchy import compensated
+
         own = compensated(wanted, tree)
         highest = int(own.argmax())
         if own[highest] >= 1:

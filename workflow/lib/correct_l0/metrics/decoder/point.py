@@ -1,0 +1,32 @@
+"""The decoder metrics of one SAE: s_n^dec, c_dec, the projection histogram, the cosine matrix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from correct_l0.metrics import Measured
+from correct_l0.metrics.decoder.files import held_out_batches, write_cosines, write_projections
+from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
+from correct_l0.metrics.decoder.measure import measure_projections
+from correct_l0.metrics.decoder.settings import DecoderMetrics
+from correct_l0.saes.saved import SavedSae
+from correct_l0.sources import Source
+
+
+def measure(
+    sae: SavedSae, facts: Mapping[str, Any], source: Source, settings: str, folder: Path
+) -> Measured:
+    """Write the decoder metrics of an SAE; see `metrics.Measure`."""
+    wanted = DecoderMetrics.model_validate(json.loads(settings))
+    statistics = measure_projections(
+        held_out_batches(source, wanted.batch_tokens, wanted.batches),
+        sae.W_dec.float(),
+        sae.b_dec.float(),
+        facts["activation_scale"],
+        [int(n) for n in wanted.n],
+    )
+    outputs = write_projections(folder, statistics) + write_cosines(folder, sae.W_dec)
+    return Measured(outputs, {"pooled_bound": RESOLUTION_BOUND})

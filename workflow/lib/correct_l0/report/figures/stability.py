@@ -1,0 +1,74 @@
+"""Whether another seed finds the same latents: four numbers over L0, each with its chance level."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
+from correct_l0.report.data import StudyData
+from correct_l0.report.figures.style import (
+    GREEN,
+    GREY,
+    ORANGE,
+    answer_band,
+    count_axis,
+    explain,
+    l0_axis,
+    lighter,
+    nothing,
+    panels,
+    seed_curve,
+)
+
+
+def stability(study: StudyData, narrow: bool) -> Figure:
+    """Mean matched cosine, share above 0.9, reproduced share and subspace agreement."""
+    table = study.tables["stability"]
+    if not len(table):
+        figure, axes = panels(1, 1, narrow)
+        nothing(axes[0], "seeds were not compared")
+        return figure
+    figure, axes = panels(4, 2, narrow, height=2.7)
+    for ax, column, title, label in (
+        (axes[0], "share_above", "Latents that come back", "share matched above 0.9"),
+        (axes[1], "pw_mcc", "Cosine with the partner", "mean matched cosine"),
+        (axes[2], "reproduced_share", "The same without a threshold", "reproduced share"),
+    ):
+        _panel(ax, study, column, title, label)
+        _level(ax, table[f"chance_{column}"].mean(), "by chance", GREY)
+    chance = table["chance_pw_mcc"].mean()
+    _level(axes[0], SHARE_LIMIT, "enough for seeds to agree", ORANGE)
+    _level(axes[1], chance + EXCESS_LIMIT * (1 - chance), "enough for seeds to agree", ORANGE)
+    count_axis(axes[0], study.plan.study.saes.d_sae, "number of latents")
+    _draw_subspace(axes[3], study)
+    for ax in axes:
+        explain(ax)
+        l0_axis(ax, study, narrow)
+    return figure
+
+
+def _panel(ax: Axes, study: StudyData, column: str, title: str, label: str) -> None:
+    answer_band(ax, study)
+    seed_curve(ax, study.tables["stability"], column, GREEN)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_title(title)
+    ax.set_ylabel(label)
+
+
+def _draw_subspace(ax: Axes, study: StudyData) -> None:
+    table = study.tables["stability"]
+    answer_band(ax, study)
+    seed_curve(ax, table, "subspace_agreement", GREEN, "all latents")
+    others = "subspace_agreement_of_others"
+    if table[others].notna().any():
+        seed_curve(ax, table, others, lighter(GREEN), "those that do not come back", linewidth=1.3)
+    spread = 2 * table["subspace_agreement_spread"].mean()
+    ax.axhspan(-spread, spread, color=GREY, alpha=0.35, linewidth=0, label="by chance")
+    ax.set_ylim(top=1.03)
+    ax.set_title("Subspaces in common")
+    ax.set_ylabel("subspace agreement")
+
+
+def _level(ax: Axes, value: float, label: str, color: str) -> None:
+    ax.axhline(value, color=color, linestyle="--", linewidth=1.3, label=label)
