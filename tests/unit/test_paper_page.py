@@ -48,7 +48,7 @@ def test_transitions_are_drawn_one_line_each_and_open_where_they_stop(tables):
 
 def test_the_automatic_l0_has_a_panel_for_each_rule(tables):
     figure = FIGURES["auto_l0"](tables, False)
-    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    titles = [ax.get_title("left") or ax.get_title() for ax in figure.axes]
     assert titles == [
         "The paper's rule, as the formula", "The paper's rule, as the text", "Beside it: descent",
         "Where it ends",
