@@ -33,12 +33,16 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 
     include: f"workflow/rules/{room}.smk"
 
+if STUDY.sweep:
+
+    include: "workflow/rules/comparison.smk"
+
 
 rule all:
     default_target: True
     input:
-        report=expand("{results}/report.html", results=PLANS),
-        summary=expand("{results}/summary.txt", results=PLANS),
+        report=expand("{results}/report.html", results={**PLANS, STUDY_FOLDER: PLAN}),
+        summary=expand("{results}/summary.txt", results={**PLANS, STUDY_FOLDER: PLAN}),
 
 
 look_at_manifests()

@@ -21,19 +21,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.chain import result_key
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.manifest import check_manifest, digest_of, read_manifest
 from correct_l0.report import RECIPE
 from correct_l0.report.gather import load_tables
-from correct_l0.report.settings import report_settings
 from correct_l0.saes.l0_schedule import LinearSchedule
 from correct_l0.saes.saved import SavedSae, open_trained_sae
 from correct_l0.saes.sections import Training
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.synthetic.store import SyntheticStore, open_world
+from correct_l0.standing.chain import result_key
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import report_settings
 
 WORLDS = {"toy model": Synthetic(), "superposition": Synthetic(d_in=40, directions="spread")}
 """The worlds that the claims are about."""

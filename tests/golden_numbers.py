@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import made_up
-from correct_l0 import report, saes
+from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.metrics import probing
 from correct_l0.sources import language_model as activations
@@ -266,5 +266,5 @@ STAGES = {
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),
     "probing": Golden(probing_numbers, "metrics/probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
-    "report": Golden(report_numbers, "report", "RECIPE", report.RECIPE),
+    "report": Golden(report_numbers, "reading", "RECIPE", reading.RECIPE),
 }  # fmt: skip

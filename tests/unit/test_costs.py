@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits, throughputs
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.saes.sections import Training
-from correct_l0.stages import BY_RULE
+from correct_l0.stages import BY_RULE, limits, throughputs
 from correct_l0.study.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]

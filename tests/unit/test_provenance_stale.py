@@ -10,10 +10,10 @@ from subprocess import run
 import pytest
 
 import made_up
-from correct_l0.provenance import stale
+from correct_l0.provenance import source_digest
 from correct_l0.provenance.manifest import read_manifest, write_json
-from correct_l0.provenance.stale import LOST, describe, find
-from correct_l0.report import source_digest
+from correct_l0.standing import stale
+from correct_l0.standing.stale import LOST, describe, find
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
@@ -231,6 +231,6 @@ def test_the_digest_follows_texts_and_code_but_not_their_form(tmp_path, monkeypa
 
 def test_nothing_heavy_is_imported():
     heavy = "{'torch', 'pandas', 'sae_lens', 'transformers', 'sklearn', 'zarr'}"
-    code = f"import sys, correct_l0.provenance.stale; print({heavy} & set(sys.modules))"
+    code = f"import sys, correct_l0.standing.stale; print({heavy} & set(sys.modules))"
     found = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

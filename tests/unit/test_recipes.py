@@ -32,7 +32,7 @@ def test_the_numbers_are_those_of_the_recipe(stage):
         ("probing", "correct_l0.metrics.probing.data.MAX_TRAIN_ROWS", 900,
          "set RECIPE = 2 in workflow/lib/correct_l0/metrics/probing/__init__.py"),
         ("report", "correct_l0.reading.curve.PRIOR_WEIGHT", 20.0,
-         "set RECIPE = 2 in workflow/lib/correct_l0/report/__init__.py"),
+         "set RECIPE = 2 in workflow/lib/correct_l0/reading/__init__.py"),
     ],
 )  # fmt: skip
 def test_a_changed_constant_is_found(stage, constant, value, message, monkeypatch):

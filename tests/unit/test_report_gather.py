@@ -16,9 +16,10 @@ from correct_l0.report import TABLES, figures_of
 from correct_l0.report.build import build_page, build_tables
 from correct_l0.report.gather import COLUMNS, gather, load_tables, save_tables
 from correct_l0.report.partial import main
-from correct_l0.report.settings import plan_of, report_settings
 from correct_l0.saes import RECIPE as SAES_RECIPE
+from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import plan_of, report_settings
 
 POINT = Path("results/made-up/saes/l0_32/seed_1")
 
@@ -276,7 +277,7 @@ def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
     page = report.read_text()
     assert "loss is not finite at step 12" in page
     assert "L0 about 128" in page
-    assert "no F1 scores to compare with" in page
+    assert "</abbr> scores to compare with" in page
     assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
         "probing"
     ] == 15  # fmt: skip
@@ -290,6 +291,24 @@ def test_partial_report_without_any_sae_says_so(study, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO(study.as_json()))
     assert main() == 0
     assert "No SAE stands yet" in capsys.readouterr().out
+
+
+def test_partial_report_names_the_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(parse_config({**made_up.config(), "sweep": "wide"}))
+    monkeypatch.setattr("sys.stdin", io.StringIO(plan.as_json()))
+    assert main() == 0
+    assert capsys.readouterr().out == (
+        "Sweep wide: No SAE stands yet, so there is no partial report; reasons in "
+        "results/made-up/wide/partial/tables/gaps.csv\n"
+    )
+
+
+def test_a_report_that_stands_is_not_written_a_second_time(study, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(study.as_json()))
+    assert main() == 0
+    assert capsys.readouterr().out == "The report stands: results/made-up/report.html\n"
+    assert not Path("results/made-up/partial").exists()
 
 
 def test_report_settings_forget_order_and_what_changes_no_number():

@@ -16,6 +16,8 @@ from correct_l0.settings.canonical import canonical
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
+from correct_l0.study.plan import Plan
+from correct_l0.study.report import plan_of, report_settings
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "config").rglob("*.yaml"))
@@ -166,3 +168,97 @@ def test_schema_refuses_unknown_keys():
     schema = json.loads(config_docs.schema_text())
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["Saes"]["additionalProperties"] is False
+
+
+def with_sweeps(**changes: Any) -> dict[str, Any]:
+    """Return the study as two sweeps, the second with some settings changed."""
+    raw = copy.deepcopy(RAW)
+    saes = raw.pop("saes")
+    raw["sweeps"] = {"wide": {**saes, "d_sae": 2000}, "narrow": {**saes, **changes}}
+    return raw
+
+
+class TestSweeps:
+    def test_they_share_all_but_their_saes_and_keep_their_order(self):
+        wide, narrow = parse_study(with_sweeps(l0=[4, 8]))
+        assert [(x.sweep, x.saes.d_sae) for x in (wide, narrow)] == [
+            ("wide", 2000),
+            ("narrow", 1000),
+        ]
+        assert (wide.saes.l0, narrow.saes.l0) == ((4, 16, 10.95), (4, 8))
+        assert wide.activations == narrow.activations
+        # 0.05 and 0.5 are shares of each sweep's own width.
+        assert (wide.n_values(), narrow.n_values()) == ([100, 1000, 300], [50, 500, 300])
+
+    def test_each_has_its_folder_and_all_have_one_source(self):
+        wide, narrow = (Plan(config) for config in parse_study(with_sweeps()))
+        assert (wide.results, narrow.results) == ("results/s/wide", "results/s/narrow")
+        assert {wide.source, narrow.source} == {"results/activations/c/manifest.json"}
+        assert {wide.study_folder, narrow.study_folder} == {"results/s"}
+        (alone,) = (Plan(config) for config in parse_study(RAW))
+        assert (alone.results, alone.study_folder, alone.study.sweep) == (
+            "results/s", "results/s", None,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "name",
+        ["world", "saes", "measured", "figures", "partial", "report.html", "running.json"],
+    )
+    def test_a_name_of_other_results_is_refused(self, name):
+        raw = with_sweeps()
+        raw["sweeps"][name] = raw["sweeps"].pop("wide")
+        with pytest.raises(InputError) as error:
+            parse_study(raw)
+        assert str(error.value) == (
+            f"configuration: sweeps: '{name}' is the name of other results; rename it"
+        )
+
+    @pytest.mark.parametrize("name", ["a/b", "..", "", "-x"])
+    def test_a_name_that_is_no_folder_is_refused(self, name):
+        raw = with_sweeps()
+        raw["sweeps"][name] = raw["sweeps"].pop("wide")
+        with pytest.raises(InputError, match=f"sweeps.{name}: '{name}' is not usable") as error:
+            parse_study(raw)
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"l0": [4, 4]}, "sweeps.narrow: l0 lists 4 more than once; keep one"),
+            ({"d_sea": 3}, "sweeps.narrow.d_sea: unknown key; did you mean 'd_sae'?"),
+            ({"d_sae": 300}, "sweep narrow: configuration: n 300 is not below d_sae 300"),
+        ],
+    )
+    def test_an_error_names_the_sweep(self, changes, message):
+        with pytest.raises(InputError) as error:
+            parse_study(with_sweeps(**changes))
+        assert str(error.value).startswith(message)
+        assert "\n" not in str(error.value)
+
+    def test_both_or_neither_of_saes_and_sweeps_are_refused(self):
+        raw = with_sweeps()
+        for given, found in (
+            ({**raw, "saes": RAW["saes"]}, "both"),
+            ({**raw, "sweeps": {}}, "neither"),
+        ):
+            with pytest.raises(InputError) as error:
+                parse_study(given)
+            assert str(error.value) == (
+                f"configuration: {found} of saes and sweeps is set; set saes, or several sweeps"
+            )
+
+    def test_a_sweep_is_not_named_by_hand(self):
+        with pytest.raises(InputError, match="sweep: unknown key"):
+            parse_study({**RAW, "sweep": "x"})
+
+    def test_settings_of_a_report_are_those_of_its_sweep_and_come_back(self):
+        plans = [Plan(config) for config in parse_study(with_sweeps(l0=[8, 4]))]
+        settings = [report_settings(plan) for plan in plans]
+        assert settings[0] != settings[1]
+        for plan, text in zip(plans, settings, strict=True):
+            assert report_settings(plan_of(text)) == text
+            assert plan_of(text).results == plan.results
+            assert plan_of(text).study.sweep == plan.study.sweep
+        # The order of the list of L0 changes no number.
+        again = [Plan(config) for config in parse_study(with_sweeps(l0=[4, 8]))]
+        assert [report_settings(plan) for plan in again] == settings

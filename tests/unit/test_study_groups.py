@@ -10,13 +10,13 @@ import yaml
 from workflow_runs import tiny_config
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.provenance.manifest import write_manifest
-from correct_l0.provenance.stale import Stale
-from correct_l0.provenance.unfinished import points_to_train
 from correct_l0.saes import RECIPE
 from correct_l0.saes.sections import Training
 from correct_l0.settings.base import format_l0
+from correct_l0.stages import limits
+from correct_l0.standing.stale import Stale
+from correct_l0.standing.unfinished import points_to_train
 from correct_l0.study.config import Config, parse_config
 from correct_l0.study.groups import Group, divide, split_labels
 from correct_l0.study.plan import Plan

@@ -13,14 +13,13 @@ import yaml
 from workflow_runs import TINY, tiny_config
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_manifest
-from correct_l0.provenance.stale import Stale
 from correct_l0.saes import RECIPE
 from correct_l0.settings.canonical import canonical
-from correct_l0.stages import BY_RULE
+from correct_l0.stages import BY_RULE, limits
+from correct_l0.standing.stale import Stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words

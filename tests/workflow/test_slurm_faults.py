@@ -28,9 +28,9 @@ from slurm_runs import (
 )
 from workflow_runs import run_snakemake, tiny_config
 
-from correct_l0.provenance.chain import check_activations, check_point, task_digests
 from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report import figures_of
+from correct_l0.standing.chain import check_activations, check_point, task_digests
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 

@@ -26,7 +26,7 @@ def snakemake_command(
 ) -> list[str]:
     """Return the command that runs the workflow in a folder; see `run_snakemake`."""
     configfile = folder / "study.yaml"
-    configfile.write_text(yaml.safe_dump(config or tiny_config()))
+    configfile.write_text(yaml.safe_dump(config or tiny_config(), sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(configfile)]
     return [*command, "--cores", "2", *arguments]

@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
+from correct_l0.stages import limits
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
-from correct_l0.report.source_digest import report_source_digest
+from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
 

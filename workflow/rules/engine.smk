@@ -1,6 +1,6 @@
 # All that is asked of Snakemake beyond what it documents, in this one file: tests/unit/test_engine_smk.py
 # names the version it was checked with. Before a run, manifests decide which results do not stand
-# (correct_l0.provenance.stale), as Snakemake's own record may be lost or say nothing of them; the
+# (correct_l0.standing.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
 import os
@@ -12,7 +12,8 @@ CHECKED_WITH = "9.27"
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
-from correct_l0.provenance.stale import describe, find
+from correct_l0.standing.stale import describe, find
+from correct_l0.standing.stale_comparison import find_comparison
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)
@@ -56,11 +57,16 @@ def failed_jobs():
 
 @cache
 def stale_results():
-    """Return the stale results of each sweep by its folder, having said why they are."""
+    """Return the stale results of each sweep by its folder, having said why they are.
+
+    Those of all sweeps together are by the study's.
+    """
     found = {results: find(plan) for results, plan in PLANS.items()}
-    for plan, results in zip(PLANS.values(), found.values()):
-        name = f"{plan.study.sweep}: " if getattr(plan.study, "sweep", None) else ""
-        for line in describe(results):
+    if STUDY.sweep:
+        found[STUDY_FOLDER] = find_comparison(list(PLANS.values()), found)
+    for results, stale in found.items():
+        name = "" if results == STUDY_FOLDER else f"{PLANS[results].study.sweep}: "
+        for line in describe(stale):
             logger.info(f"Stale: {name}{line}")
     return found
 

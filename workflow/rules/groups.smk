@@ -6,7 +6,7 @@
 from functools import cache
 
 from correct_l0.study.groups import Group, divide, divide_measured, split_labels
-from correct_l0.provenance.unfinished import (
+from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
     seeds_to_compare,

@@ -3,7 +3,7 @@
 # figures, report.html and summary.txt.
 
 from correct_l0.report import TABLES, figures_of
-from correct_l0.report.settings import report_settings
+from correct_l0.study.report import report_settings
 
 # Those of every sweep. What only some have stands in the manifest of their figures.
 FIGURES = [

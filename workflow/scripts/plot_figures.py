@@ -6,7 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     from correct_l0.report.build import build_figures
-    from correct_l0.report.settings import plan_of
+    from correct_l0.study.report import plan_of
 
     build_figures(
         plan_of(snakemake.params.settings),

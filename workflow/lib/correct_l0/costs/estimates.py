@@ -129,13 +129,11 @@ def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
     return sum(per_task[task not in cheap] for task in resolve_tasks(study.probing.tasks))
 
 
-def projection_s(study: Config) -> float:
-    """Return the seconds of projecting one SAE's decoder."""
-    d, speed = study.decoder_metrics, THROUGHPUT[device_of(study)]
-    d_in, d_sae = study.source.d_in, study.saes.d_sae
-    tokens = min(d.batches * d.batch_tokens, study.source.held_out_tokens)
-    # Projections, their counts and order statistics (measured 2.5 products); every pair of rows.
-    return (3 * tokens + d_sae) * 2 * d_in * d_sae / speed.float32
+def measuring_s(study: Config, products: float) -> float:
+    """Return the seconds of a metric that costs so many products of a row with the decoder."""
+    speed = THROUGHPUT[device_of(study)].float32
+    work = products * 2 * study.source.d_in * study.saes.d_sae / speed
+    return work + samples_s(study, study.source.held_out_tokens)
 
 
 def samples_s(study: Config, samples: float) -> float:
@@ -143,11 +141,6 @@ def samples_s(study: Config, samples: float) -> float:
     if study.synthetic is None:
         return 0.0
     return samples * study.synthetic.features * stated.FEATURE_S
-
-
-def recovery_s(study: Config) -> float:
-    """Return the seconds of holding one SAE against the true features."""
-    return samples_s(study, study.source.held_out_tokens) + projection_s(study)
 
 
 def comparison_s(study: Config) -> float:

@@ -1,21 +1,70 @@
-"""What is measured on trained SAEs: the metrics of a point, by name, with lazy loaders.
+"""What is measured on trained SAEs: the metrics of a point, by name, one folder each.
 
-A metric of a point is a function `measure(sae, facts, source, settings, folder)` that writes its
-files into a folder and returns them with what else is worth keeping. Sparse probing, which needs
-the activations of prompts, and the comparison of seeds have rules of their own.
+A metric declares itself in `metrics/<name>/metric.py` as `METRIC`; rules, costs, `make why`, the
+check of what stands and the tables read it there. Its module, imported when a job needs it, has
+
+- `measure(sae, facts, source, settings, folder)`, which writes its files and returns `Measured`;
+- `read(folder, manifest)`, which returns its tables by name.
+
+Sparse probing, which needs the activations of prompts, and the comparison of seeds have rules of
+their own. Nothing heavy is imported here, because the workflow reads it whenever it is parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from correct_l0.saes.saved import SavedSae
-    from correct_l0.sources import Source
+    from correct_l0.study.config import Config
+    from correct_l0.study.plan import Plan
+
+NAMES = ("decoder", "recovery")
+"""The folders of the metrics, in the order in which they are measured."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric of a point declares.
+
+    Attributes
+    ----------
+    room
+        The folder of its results, `results/<study>/<room>/l0_<l0>/seed_<seed>/`.
+    stage, recipe
+        Name of the stage in its manifests, and its `RECIPE`.
+    title, called
+        What `make why` calls it, and its result where others follow from it.
+    module
+        The module that has `measure` and `read`.
+    settings
+        The canonical settings that its numbers depend on.
+    asked
+        Whether a study has it.
+    products
+        What it costs, in multiplications of one row with the decoder.
+    tables
+        The columns of each of its tables, after `l0`, `l0_measured` and `seed`.
+    """
+
+    room: str
+    stage: str
+    recipe: int
+    title: str
+    called: str
+    module: str
+    settings: Callable[[Plan], str]
+    asked: Callable[[Config], bool]
+    products: Callable[[Config], float]
+    tables: Mapping[str, tuple[str, ...]]
+
+    def load(self) -> Any:
+        """Return the module that has `measure` and `read`."""
+        return import_module(self.module)
 
 
 @dataclass(frozen=True)
@@ -34,42 +83,8 @@ class Measured:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class Measure(Protocol):
-    """A metric of one SAE."""
-
-    def __call__(
-        self,
-        sae: SavedSae,
-        facts: Mapping[str, Any],
-        source: Source,
-        settings: str,
-        folder: Path,
-    ) -> Measured:
-        """Measure an SAE and write the files of the metric.
-
-        Parameters
-        ----------
-        sae
-            The SAE, on the device to compute on.
-        facts
-            Its manifest.
-        source
-            What it was trained on.
-        settings
-            Canonical settings of the metric.
-        folder
-            Where the files go.
-        """
-
-
-METRICS = {
-    "decoder_metrics": "correct_l0.metrics.decoder.point",
-    "recovery": "correct_l0.metrics.recovery.point",
-}
-"""The module with the function `measure` of each metric of a point, by its room."""
-
-
-def load_metric(room: str) -> Measure:
-    """Return a metric's function."""
-    measure: Measure = import_module(METRICS[room]).measure
-    return measure
+@cache
+def metrics() -> dict[str, Metric]:
+    """Return every metric by its room."""
+    found = [import_module(f"{__name__}.{name}.metric").METRIC for name in NAMES]
+    return {metric.room: metric for metric in found}

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from correct_l0.metrics import load_metric
+from correct_l0.metrics import metrics as known
 from correct_l0.metrics.job import Trained, Wanted, make
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources import Source
@@ -35,7 +35,7 @@ def measure_points(
     source
         What they were trained on.
     metrics
-        What is asked for, by room (`metrics.METRICS`).
+        What is asked for, by room (`metrics.metrics`).
     device
         `cpu` or `cuda`.
     """
@@ -52,7 +52,7 @@ def measure_points(
                 {"sae": point.digest, "activations": source.digest},
                 {"l0": point.record["l0"], "seed": point.seed, "device": device},
             )
-            measure = load_metric(room)
+            measure = known()[room].load().measure
             work = partial(measure, sae, point.record, source, asked["settings"], folder)
             if not make(wanted, work):
                 failed.append(folder)

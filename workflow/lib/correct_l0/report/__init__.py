@@ -2,24 +2,21 @@
 
 Incoming: the manifests and results of the other rooms. Nothing heavy is imported here, because
 the workflow reads the names below whenever it is parsed.
-
-`RECIPE` changes when the same results give other numbers or another verdict.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from correct_l0.metrics import metrics
 from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 
 if TYPE_CHECKING:
     from correct_l0.study.plan import Plan
 
-RECIPE = 2
-
 TABLES = (
-    "points", "c_dec", "s_n_dec", "probing", "baselines", "loss", "c_dec_training",
-    "histograms", "init_cosines", "stability", "recovery", "gaps",
+    "points", *(name for metric in metrics().values() for name in metric.tables), "probing",
+    "baselines", "loss", "c_dec_training", "init_cosines", "stability", "gaps",
 )  # fmt: skip
 """Names of the gathered tables."""
 

@@ -13,14 +13,14 @@ from correct_l0.provenance.manifest import (
     write_json,
     write_manifest,
 )
-from correct_l0.report import RECIPE
+from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.reading import RECIPE
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
-from correct_l0.report.settings import report_settings
-from correct_l0.report.source_digest import report_source_digest
 from correct_l0.report.study import read_study
 from correct_l0.report.summary import render_summary, stage_times
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import report_settings
 
 
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:

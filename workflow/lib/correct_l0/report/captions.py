@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
-from correct_l0.settings.base import format_l0
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class _Facts:
 
     @property
     def drawn(self) -> str:
-        return words.join([format_l0(x) for x in self.study.drawn_l0])
+        return words.join([self.study.name_of(x) for x in self.study.drawn_l0])
 
     def has(self, room: str) -> bool:
         return room in (*self.study.plan.rooms, *self.study.plan.study_rooms)
@@ -185,6 +184,13 @@ def _reconstruction(f: _Facts) -> Caption:
 
 
 def _measured_l0(f: _Facts) -> Caption:
+    if f.study.swept == "coefficient":
+        return Caption(
+            "Measured L0 of each coefficient",
+            f"L0 on held-out tokens (up, logarithmic; dots: each of {f.seeds}), over which "
+            "everything else is read. Across: coefficient of the penalty, logarithmic.",
+            "Measured L0 against the coefficient of the penalty.",
+        )
     return Caption(
         "Measured against target L0",
         "L0 on held-out tokens that were not used to set the threshold (up), against the target "
@@ -241,7 +247,7 @@ def _s_n_dec(f: _Facts) -> Caption:
 def _probing_tasks(f: _Facts) -> Caption:
     return Caption(
         "Probing, task by task",
-        f"F1 of each of {f.tasks} tasks (down; with its mean F1 over L0) at each target L0 "
+        f"F1 of each of {f.tasks} tasks (down; with its mean F1 over L0) at each L0 "
         f"(across), as the difference from the task's mean over L0; mean over {f.seeds}. Blue: "
         "below, red: above.",
         f"Heat map of F1 over {f.tasks} tasks and {len(f.study.l0)} L0 values.",

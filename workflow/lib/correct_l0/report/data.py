@@ -56,6 +56,20 @@ class StudyData:
         return Names(dict(zip(points["x"], points["l0"], strict=True)))
 
     @property
+    def swept(self) -> str:
+        """What the values of `l0` are: the target L0, or the coefficient of a penalty."""
+        return "target L0" if self.plan.study.saes.swept == "l0" else "coefficient"
+
+    def l0_of(self, l0: float) -> float:
+        """Return the mean measured L0 of a point, given by its value of `l0`."""
+        points = self.tables["points"]
+        return float(points.loc[points["l0"] == l0, "x"].iloc[0])
+
+    def name_of(self, l0: float) -> str:
+        """Return the measured L0 of a point in words, given by its value of `l0`."""
+        return self.names(self.l0_of(l0))
+
+    @property
     def drawn_l0(self) -> list[float]:
         """The L0 whose histograms and cosines are drawn, of those that stand."""
         chosen = [x for x in self.plan.study.decoder_metrics.histogram_l0 if x in self.l0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.chain import (
+from correct_l0.metrics import metrics
+from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.standing.chain import (
     BASELINES,
     Gap,
     PointFiles,
@@ -22,7 +25,6 @@ from correct_l0.provenance.chain import (
     result_key,
     task_digests,
 )
-from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
 from correct_l0.study.plan import Plan
 
 LOSS_ROWS = 400
@@ -33,30 +35,22 @@ FACTS = (
     "data_wait_fraction", "wall_s", "resumed_from_step", "device", "threads", "code_version",
 )  # fmt: skip
 
-COLUMNS = {
+COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
-    "c_dec": ("l0", "l0_measured", "seed", "value", "random"),
-    "s_n_dec": (
-        "l0", "l0_measured", "seed", "n", "statistic", "value", "standard_error", "batches",
-        "tokens",
-    ),
     "probing": ("l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc"),
     "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
     "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
     "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),
-    "histograms": ("l0", "l0_measured", "seed", "low", "high", "count"),
     "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
     "stability": (
         "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above",
         "number_above", "reproduced_share", "subspace_agreement",
     ),
-    "recovery": (
-        "l0", "l0_measured", "seed", "true_l0", "mcc", "mean_best_cosine", "worst_best_cosine",
-        "share_recovered", "uniqueness", "precision", "recall", "f1",
-    ),
     "gaps": ("l0", "seed", "room", "reason"),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""
+for _metric in metrics().values():
+    COLUMNS |= {name: ("l0", "l0_measured", "seed", *own) for name, own in _metric.tables.items()}
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
         where = "" if first.l0 == "nan" else f"L0 {first.l0}{of_seed}, "
         raise InputError(f"{where}{first.room}: {first.reason}")
 
-    tables = {name: _collect(points, room, read) for name, (room, read) in _READERS.items()}
+    tables = {name: _collect(points, room, read) for name, (room, read) in _readers().items()}
     tables["stability"] = _read_stability(stability, tables["points"])
     if baselines:
         tables["baselines"] = pd.read_csv(baselines / "scores.csv")
@@ -217,11 +211,6 @@ def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.Dat
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _read_recovery(point: PointFiles) -> pd.DataFrame:
-    table = pd.read_csv(point.folders["recovery"] / "recovery.csv")
-    return table.assign(true_l0=point.manifests["recovery"]["true_l0"])
-
-
 def _read_facts(point: PointFiles) -> pd.DataFrame:
     manifest = point.manifests["saes"]
     return pd.DataFrame([{name: manifest.get(name) for name in FACTS}])
@@ -247,37 +236,33 @@ def _read_c_dec_training(point: PointFiles) -> pd.DataFrame:
     return steps.dropna(subset="c_dec").reset_index(drop=True)
 
 
-def _read_s_n_dec(point: PointFiles) -> pd.DataFrame:
-    return pd.read_csv(point.folders["decoder_metrics"] / "s_n_dec.csv")
-
-
-def _read_c_dec(point: PointFiles) -> pd.DataFrame:
-    table = pd.read_csv(point.folders["decoder_metrics"] / "c_dec.csv")
-    return table[["c_dec", "c_dec_random"]].set_axis(["value", "random"], axis="columns")
-
-
-def _read_histogram(point: PointFiles) -> pd.DataFrame:
-    with np.load(point.folders["decoder_metrics"] / "histogram.npz") as file:
-        counts, edges = file["counts"], file["edges"]
-    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
-    return table[table["count"] > 0].reset_index(drop=True)
-
-
 def _read_scores(point: PointFiles) -> pd.DataFrame:
     return pd.read_csv(point.folders["probing"] / "scores.csv")
 
 
-_READERS: dict[str, tuple[str, Callable[[PointFiles], pd.DataFrame]]] = {
-    "points": ("saes", _read_facts),
-    "init_cosines": ("saes", _read_init_cosines),
-    "loss": ("saes", _read_loss),
-    "c_dec_training": ("saes", _read_c_dec_training),
-    "s_n_dec": ("decoder_metrics", _read_s_n_dec),
-    "c_dec": ("decoder_metrics", _read_c_dec),
-    "histograms": ("decoder_metrics", _read_histogram),
-    "probing": ("probing", _read_scores),
-    "recovery": ("recovery", _read_recovery),
-}
+Reader = Callable[[PointFiles], pd.DataFrame]
+
+
+def _readers() -> dict[str, tuple[str, Reader]]:
+    """Return the room and the reader of every table that has rows of points."""
+    found: dict[str, tuple[str, Reader]] = {
+        "points": ("saes", _read_facts),
+        "init_cosines": ("saes", _read_init_cosines),
+        "loss": ("saes", _read_loss),
+        "c_dec_training": ("saes", _read_c_dec_training),
+        "probing": ("probing", _read_scores),
+    }
+    for room, metric in metrics().items():
+        for name in metric.tables:
+            found[name] = room, partial(_read_metric, room, name)
+    return found
+
+
+def _read_metric(room: str, name: str, point: PointFiles) -> pd.DataFrame:
+    """Return one table of a metric of a point."""
+    read = metrics()[room].load().read
+    table: pd.DataFrame = read(point.folders[room], point.manifests[room])[name]
+    return table
 
 
 def _with_columns(table: pd.DataFrame | None, name: str) -> pd.DataFrame:

@@ -29,7 +29,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "L0",
         "Mean number of active latents per token. The target is BatchTopK's k in training. After "
         "training one global threshold is set on held-out tokens so that the SAE, now a JumpReLU "
-        "SAE, meets the target; measured L0 is what it does on other held-out tokens.",
+        "SAE, meets the target. Other architectures keep what they learnt; of those with a penalty "
+        "the coefficient is swept. Measured L0 is what the SAE does on other held-out tokens.",
     ),
     (
         "c_dec",

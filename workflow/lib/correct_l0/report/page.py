@@ -27,6 +27,7 @@ from correct_l0.report.html import (
 )
 from correct_l0.report.methods import methods_of
 from correct_l0.report.terms import terms_of, what_is_right
+from correct_l0.saes.architectures import DEFAULT
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.synthetic.settings import Synthetic
 
@@ -94,7 +95,7 @@ def full_table(study: StudyData) -> dict[str, Any]:
     wide = tables["points"].set_index(["l0", "seed"])
     parts = [wide[["l0_measured"]]]
     columns = {
-        "l0": "target L0",
+        "l0": study.swept,
         "seed": "seed",
         "l0_measured": "measured L0",
     }
@@ -187,11 +188,14 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
     tasks = study.tables["probing"]["task"].nunique()
     probing = [("Probing", f"{tasks} tasks" if tasks else "no scores")]
+    swept = "Target L0" if study.swept == "target L0" else "Coefficients"
+    form = config.saes.architecture.get("name", DEFAULT)
     what = "tokens" if config.synthetic is None else "samples"
     return [
         *_source(study),
         ("SAEs", f"{len(points)} of {config.saes.d_sae:,} latents on {d_in:,} dimensions"),
-        ("L0", ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
+        ("Architecture", form),
+        (swept, ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
         ("Training", f"{spoken} {what} each, batches of {training.batch_tokens:,}"),
         ("Measured on", f"{config.source.held_out_tokens:,} held-out {what}"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from correct_l0.errors import InputError
 from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
 from correct_l0.report.gather import load_tables
+from correct_l0.standing.stale import find
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
@@ -30,22 +31,31 @@ def write_partial_report(plan: Plan) -> Path | None:
     return report
 
 
+def is_complete(plan: Plan) -> bool:
+    """Tell whether the whole report is there and stands: another sweep failed, not this one."""
+    return (Path(plan.results) / "report.manifest.json").exists() and not find(plan)
+
+
 def main() -> int:
     """Write the partial report of the configuration on standard input."""
+    plan = Plan(parse_config(json.load(sys.stdin)))
+    sweep = "" if plan.study.sweep is None else f"Sweep {plan.study.sweep}: "
+    whole = Path(plan.results) / "report.html"
+    if is_complete(plan):
+        print(f"{sweep}The report stands: {whole}")
+        return 0
     try:
-        plan = Plan(parse_config(json.load(sys.stdin)))
         report = write_partial_report(plan)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sweep}{error}", file=sys.stderr)
         return 1
     gaps = Path(plan.results) / "partial" / "tables" / "gaps.csv"
     if report is None:
-        print(f"No SAE stands yet, so there is no partial report; reasons in {gaps}")
+        print(f"{sweep}No SAE stands yet, so there is no partial report; reasons in {gaps}")
     else:
-        print(f"Report over the points that stand, with reasons for the others: {report}")
-        whole = Path(plan.results) / "report.html"
+        print(f"{sweep}Report over the points that stand, with reasons for the others: {report}")
         if whole.exists():
-            print(f"{whole} is of an earlier run.")
+            print(f"{sweep}{whole} is of an earlier run.")
     return 0
 
 

@@ -19,6 +19,13 @@ from correct_l0.sources.synthetic.settings import Synthetic
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
+TAKEN = (
+    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
+    "measured", "tables", "figures", "logs", "benchmarks", "partial", "report.html",
+    "report.manifest.json", "summary.txt", "running.json",
+)  # fmt: skip
+"""What a study's folder has besides its sweeps, or had where it had a single one."""
+
 
 class StudyFile(Section):
     """A study as its file has it. It stands alone: nothing is taken from another configuration."""
@@ -57,10 +64,9 @@ class StudyFile(Section):
         if (self.saes is None) == (not self.sweeps):
             found = "neither" if self.saes is None else "both"
             raise ValueError(f"{found} of saes and sweeps is set; set saes, or several sweeps")
-        taken = {"activations", "world", "tables", "figures", "logs", "benchmarks", "partial"}
         for name in self.sweeps:
-            if name in {*taken, "saes", "decoder_metrics", "probing", "recovery", "stability"}:
-                raise ValueError(f"sweeps: {name!r} is the name of a folder of results; rename it")
+            if name in TAKEN:
+                raise ValueError(f"sweeps: {name!r} is the name of other results; rename it")
         return self
 
 

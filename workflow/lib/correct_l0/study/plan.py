@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from correct_l0.metrics import metrics
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
@@ -99,15 +100,10 @@ class Plan:
     def rooms(self) -> tuple[str, ...]:
         """What is measured of each point, by the room that does: after `saes`, which comes first.
 
-        The decoder metrics always, probing where tasks are named, recovery where the true features
-        are known.
+        The metrics that the study asks for (`metrics.metrics`), and probing where tasks are named.
         """
-        probing, recovery = bool(resolve_tasks(self.study.probing.tasks)), self.study.synthetic
-        return (
-            "decoder_metrics",
-            *(("probing",) if probing else ()),
-            *(("recovery",) if recovery is not None else ()),
-        )
+        probing = ("probing",) * bool(resolve_tasks(self.study.probing.tasks))
+        return (*(room for room, each in metrics().items() if each.asked(self.study)), *probing)
 
     @property
     def labels(self) -> list[str]:
@@ -156,10 +152,6 @@ class Plan:
         """Return the settings of s_n^dec, c_dec and the histograms; n as whole numbers."""
         section = json.loads(canonical(self.study.decoder_metrics, "histogram_l0"))
         return canonical({**section, "n": self.study.n_values()})
-
-    def settings_recovery(self) -> str:
-        """Return the settings of recovery: none, the truth is the source's."""
-        return canonical({})
 
     def settings_stability(self) -> str:
         """Return the settings of the comparison of seeds: none, its inputs say which they are."""

@@ -13,14 +13,13 @@ import yaml
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.running import describe_run
-from correct_l0.provenance import stale
 from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import read_jobs, run_dry
-from correct_l0.why.preflight import estimate, free_bytes
+from correct_l0.why.preflight import free_bytes
 from correct_l0.why.rates import measured_rates
-from correct_l0.why.reasons import explain
-from correct_l0.why.words import costs_in_words, reasons_in_words, wrap
+from correct_l0.why.sweeps import estimate_sweeps, explain_sweeps, explained_in_words
+from correct_l0.why.words import costs_in_words, wrap
 
 UNREADABLE = (
     "The jobs could not be read from Snakemake's dry run, perhaps because of another version of "
@@ -70,23 +69,23 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
     raw = _read(configfile)
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
-        plan = Plan.from_config(raw)
+        plans = Plan.all_from_config(raw)
+        plan = plans[0]
         events, text = run_dry(configfile, Path.cwd(), more)
         jobs = read_jobs(events)
         if jobs is None:
             return f"{UNREADABLE}\n\n{text}"
         heading = f"Study {plan.study.study} ({shown})"
-        other = describe_run(plan.results)
+        other = describe_run(plan.study_folder)
         at_work = wrap(f"Study {plan.study.study} {other}.", "") if other else []
         if not jobs:
             nothing = f"{heading}: nothing would run. Every result is there and stands."
             return "\n".join([*wrap(nothing, ""), *at_work])
-        whys = explain(plan, jobs, stale.find(plan))
-        rates = measured_rates(plan)
-        preflight = estimate(plan, whys, rates, at_once)
-        words = costs_in_words(plan.study, preflight, rates, free_bytes(plan.results))
+        explained, rates = explain_sweeps(plans, jobs), measured_rates(*plans)
+        study, preflight = estimate_sweeps(explained, rates, at_once)
+        words = costs_in_words(study, preflight, rates, free_bytes(plan.study_folder))
         heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
-        lines = [*wrap(heading, ""), *at_work, "", *reasons_in_words(plan, whys), "", *words]
+        lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), "", *words]
         return "\n".join(lines)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from correct_l0.provenance.manifest import read_or_empty
-from correct_l0.provenance.unfinished import is_trained
 from correct_l0.saes import RECIPE
+from correct_l0.standing.unfinished import is_trained
 from correct_l0.study.plan import Plan
 
 

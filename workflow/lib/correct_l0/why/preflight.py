@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
-from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES
+from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES, limits
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job
 from correct_l0.why.rates import Rate, seconds
@@ -42,10 +41,14 @@ class Preflight:
 
     Attributes
     ----------
-    wall_s
-        Seconds with `at_once` jobs at once, without waiting in a queue.
+    took
+        Each job of Snakemake's, with its seconds.
+    scarce
+        The rules of which `at_once` jobs run at once.
     disk
         Bytes written, by part; checkpoints apart, which go when training ends.
+    checkpoint_bytes
+        Of the checkpoints of each job that trains.
     perhaps_less
         Jobs of which less may turn out to be left.
     together
@@ -54,11 +57,22 @@ class Preflight:
 
     rules: list[RuleCost]
     at_once: int
-    wall_s: float
+    took: list[tuple[Job, float]]
+    scarce: set[str]
     disk: dict[str, float]
-    checkpoints: float
+    checkpoint_bytes: list[float]
     perhaps_less: int = 0
     together: int = 1
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds with `at_once` jobs at once, without waiting in a queue."""
+        return _wall_s(self.took, self.at_once, self.scarce)
+
+    @property
+    def checkpoints(self) -> float:
+        """Bytes of the checkpoints that may be there at once."""
+        return float(sum(sorted(self.checkpoint_bytes, reverse=True)[: self.at_once]))
 
 
 def estimate(
@@ -95,13 +109,50 @@ def estimate(
             gpu = on_gpu and any(stage.on_device for stage in made)
             rules.append(RuleCost(rule, len(of_rule), total, memory, limit, gpu))
     disk = _disk(plan, _writing(plan, whys))
-    trained = sorted(filter(None, map(_trains, whys)), reverse=True)
-    checkpoints = sum(trained[:at_once]) * disk_bytes(study)["one checkpoint"]
+    trained = list(filter(None, map(_trains, whys)))
+    each = disk_bytes(study)["one checkpoint"]
     scarce = {stage.made_by for stage in STAGES if stage.on_device or not on_gpu}
-    wall_s = _wall_s([job for job, _ in jobs], took, at_once, scarce)
-    perhaps_less = sum(why.perhaps_less for why in whys)
-    together = max(trained, default=1)
-    return Preflight(rules, at_once, wall_s, disk, float(checkpoints), perhaps_less, together)
+    return Preflight(
+        rules,
+        at_once,
+        took=[(job, s) for (job, _), s in zip(jobs, took, strict=True)],
+        scarce=scarce,
+        disk=disk,
+        checkpoint_bytes=[each * saes for saes in trained],
+        perhaps_less=sum(why.perhaps_less for why in whys),
+        together=max(trained, default=1),
+    )
+
+
+def in_all(parts: Sequence[Preflight]) -> Preflight:
+    """Return what the jobs of all sweeps of a study cost, where `at_once` of any run at once."""
+    rules = []
+    for rule in BY_JOB:
+        its = [cost for part in parts for cost in part.rules if cost.rule == rule]
+        if its:
+            rules.append(
+                RuleCost(
+                    rule,
+                    jobs=sum(cost.jobs for cost in its),
+                    seconds=sum(cost.seconds for cost in its),
+                    mem_mb=max(cost.mem_mb for cost in its),
+                    limit_min=max(cost.limit_min for cost in its),
+                    on_gpu=its[0].on_gpu,
+                )
+            )
+    disk: dict[str, float] = {}
+    for part in parts:
+        for name, written in part.disk.items():
+            disk[name] = disk.get(name, 0.0) + written
+    return replace(
+        parts[0],
+        rules=rules,
+        took=[each for part in parts for each in part.took],
+        disk=disk,
+        checkpoint_bytes=[each for part in parts for each in part.checkpoint_bytes],
+        perhaps_less=sum(part.perhaps_less for part in parts),
+        together=max(part.together for part in parts),
+    )
 
 
 def _jobs(whys: Sequence[Why]) -> list[tuple[Job, list[Why]]]:
@@ -135,9 +186,7 @@ def _seconds(plan: Plan, job: Job, parts: Sequence[Why], rates: Mapping[str, Rat
     return limits.start_s(job.rule, plan.study) + sum(work)
 
 
-def _wall_s(
-    jobs: Sequence[Job], took: Sequence[float], at_once: int, scarce: Container[str]
-) -> float:
+def _wall_s(took: Sequence[tuple[Job, float]], at_once: int, scarce: Container[str]) -> float:
     """Return the wall time where `at_once` jobs of the `scarce` rules run at once.
 
     Of the others there is room for all: the last begins once the scarce ones are through.
@@ -146,9 +195,9 @@ def _wall_s(
     for phase in phases():
         chains: dict[object, float] = {}
         after = 0.0
-        for number, (job, s) in enumerate(zip(jobs, took, strict=True)):
+        for number, (job, s) in enumerate(took):
             if job.rule in phase and job.rule in scarce:
-                key = job.point or number
+                key = (job.wildcards.get("results"), job.point) if job.point else number
                 chains[key] = chains.get(key, 0.0) + s
             elif job.rule in phase:
                 after = max(after, s)
@@ -228,7 +277,8 @@ def _disk(plan: Plan, jobs: Mapping[str, float]) -> dict[str, float]:
     """Return the bytes that jobs write, by part."""
     parts, share = disk_bytes(plan.study), dict[str, float]()
     for stage in STAGES:
-        if stage.writes and (of_it := jobs.get(stage.rule, 0) / stage.jobs(plan.study)):
+        if stage.writes and (of_these := jobs.get(stage.rule, 0)):
+            of_it = of_these / stage.jobs(plan.study)
             share[stage.writes] = min(1.0, max(of_it, share.get(stage.writes, 0.0)))
     return {part: parts[part] * of_it for part, of_it in share.items()}
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import limits
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.sections import Training
-from correct_l0.stages import OF_POINT, Stage
+from correct_l0.stages import OF_POINT, Stage, limits
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 
@@ -38,16 +37,17 @@ class Rate:
     points: int = 0
 
 
-def measured_rates(plan: Plan) -> dict[str, Rate]:
+def measured_rates(*plans: Plan) -> dict[str, Rate]:
     """Return the rates of the rules whose manifests tell time and device, on the study's device.
 
-    Points of the study that were made with other settings count too: each is compared with the
-    estimate for its own.
+    The sweeps of a study have one rate. Points that were made with other settings count too:
+    each is compared with the estimate for its own.
     """
-    device = costs.device_of(plan.study)
+    device = costs.device_of(plans[0].study)
     found = {
         stage.rule: [
             ratio
+            for plan in plans
             for manifest in _manifests(plan, stage.room)
             if manifest.get("device") == device and (ratio := _ratio(stage, plan, manifest))
         ]

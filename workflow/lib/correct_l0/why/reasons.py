@@ -6,10 +6,9 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.costs import limits
-from correct_l0.provenance.chain import task_manifests
-from correct_l0.provenance.stale import Stale
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage, limits
+from correct_l0.standing.chain import task_manifests
+from correct_l0.standing.stale import Stale
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job, Place
@@ -19,6 +18,7 @@ Key = tuple[str, Place | None]
 """A room, or a rule of the source, and the place of one result."""
 
 NOT_MADE = "not made yet"
+FOLLOWS = "follows from the results above"
 TOGETHER = "SAEs of one seed, trained in one reading of the data"
 LONGEST_VERBATIM = 400
 NAMED_TASKS = 5
@@ -146,7 +146,7 @@ def _explain(
     if stage is None:
         return Why(job, verbatim(job.reason))
     if stage.of == "report" and any(rule not in of_report for rule, _ in running):
-        return Why(job, "follows from the results above")
+        return Why(job, FOLLOWS)
     reason = changed.get((job.rule if stage.of == "source" else stage.room, job.place))
     made = stage.result_of(plan, job.wildcards)
     goes_on = _kept(plan, job, reason, changed, running, there=made.exists())

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from correct_l0.metrics import Measured
 from correct_l0.metrics.decoder.files import held_out_batches, write_cosines, write_projections
 from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
@@ -19,7 +22,7 @@ from correct_l0.sources import Source
 def measure(
     sae: SavedSae, facts: Mapping[str, Any], source: Source, settings: str, folder: Path
 ) -> Measured:
-    """Write the decoder metrics of an SAE; see `metrics.Measure`."""
+    """Write the decoder metrics of an SAE; see `metrics`."""
     wanted = DecoderMetrics.model_validate(json.loads(settings))
     statistics = measure_projections(
         held_out_batches(source, wanted.batch_tokens, wanted.batches),
@@ -30,3 +33,16 @@ def measure(
     )
     outputs = write_projections(folder, statistics) + write_cosines(folder, sae.W_dec)
     return Measured(outputs, {"pooled_bound": RESOLUTION_BOUND})
+
+
+def read(folder: Path, manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return the tables of the decoder metrics; of the histogram the bins that are not empty."""
+    c_dec = pd.read_csv(folder / "c_dec.csv")[["c_dec", "c_dec_random"]]
+    with np.load(folder / "histogram.npz") as file:
+        counts, edges = file["counts"], file["edges"]
+    histogram = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+    return {
+        "s_n_dec": pd.read_csv(folder / "s_n_dec.csv"),
+        "c_dec": c_dec.set_axis(["value", "random"], axis="columns"),
+        "histograms": histogram[histogram["count"] > 0].reset_index(drop=True),
+    }

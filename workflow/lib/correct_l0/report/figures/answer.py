@@ -192,7 +192,7 @@ def answer_along_training(study: StudyData, narrow: bool) -> Figure:
             markersize=8)  # fmt: skip
     ax.set_yscale("log")
     ax.set_ylim(grid[0] / 1.3, grid[-1] * 1.3)
-    ax.set_yticks(grid, [format_l0(l0) for l0 in study.l0])
+    ax.set_yticks(grid, [study.names(x) for x in grid])
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(0.04, 1.06)
     ax.set_xticks(np.arange(1, TENTHS + 1) / TENTHS)

@@ -13,7 +13,6 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, nothing, outer_labels, panels
-from correct_l0.settings.base import format_l0
 
 COLORS = (BLUE, ORANGE, GREEN, PINK)
 INCHES_PER_TASK = 0.17
@@ -47,7 +46,7 @@ def probing_tasks(study: StudyData, narrow: bool) -> Figure:
             },
             rasterized=True, linewidths=0.4, linecolor="white",
         )  # fmt: skip
-        ax.set_xticks(np.arange(len(rows.columns)) + 0.5, [format_l0(x) for x in rows.columns],
+        ax.set_xticks(np.arange(len(rows.columns)) + 0.5, [study.name_of(x) for x in rows.columns],
                       rotation=90 if narrow or len(rows.columns) > 12 else 0)  # fmt: skip
         names = [_short(task) if position == 0 or narrow else "" for task in order]
         labels = [f"{name}  {mean:.2f}" for name, mean in zip(names, means, strict=True)]
@@ -55,7 +54,7 @@ def probing_tasks(study: StudyData, narrow: bool) -> Figure:
         ax.grid(False)
         ax.tick_params(length=0)
         ax.set_title(f"{words.latents(int(k))} per probe")
-        ax.set_xlabel("target L0")
+        ax.set_xlabel("L0")
         ax.set_ylabel("task and its mean F1" if position == 0 else "")
     return figure
 
@@ -76,7 +75,7 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
         density = total["count"] / total["count"].sum() / (total["high"] - total["low"])
         for ax in (linear, logarithmic):
             ax.step(total["low"], density, where="post", color=colors[l0], linewidth=1.3,
-                    label=format_l0(l0))  # fmt: skip
+                    label=study.name_of(l0))  # fmt: skip
     logarithmic.set_yscale("log")
     middle = table[table["count"] > 1e-3 * table["count"].max()]
     linear.set_xlim(middle["low"].min(), middle["high"].max())
@@ -84,7 +83,7 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
         ax.set_title(title)
         ax.set_xlabel("projection $(x - b_{dec})\\,W_{dec}^T$")
         ax.set_ylabel("density")
-        ax.legend(title="target L0")
+        ax.legend(title="L0")
     linear.set_ylim(bottom=0)
     return figure
 
@@ -107,7 +106,7 @@ def decoder_cosines(study: StudyData, narrow: bool) -> Figure:
             vmax=COSINE_TOP, interpolation="nearest", extent=(0, len(cosines), len(cosines), 0),
         )  # fmt: skip
         ax.grid(False)
-        ax.set_title(f"L0 {format_l0(l0)}")
+        ax.set_title(f"L0 {study.name_of(l0)}")
         ax.set_xlabel("latent")
         ax.set_ylabel("latent")
         ticks = FixedLocator([0, len(cosines) // 2, len(cosines)])

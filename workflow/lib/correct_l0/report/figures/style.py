@@ -20,7 +20,6 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 
 from correct_l0.reading.reading import READ
 from correct_l0.report.data import StudyData
-from correct_l0.settings.base import format_l0
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
 INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
@@ -127,7 +126,7 @@ def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0"
     Where the truth is known, `TRUTH_LINES` are drawn on it.
     """
     ax.set_xscale("log")
-    targets, x = np.array(study.l0), mean_l0(study)
+    x = mean_l0(study)
     ax.set_xlim(x[0] / 1.15, x[-1] * 1.15)
     figure = ax.get_figure()
     columns = ax.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
@@ -140,7 +139,7 @@ def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0"
         [int(np.argmin(np.abs(np.log(x / value)))) for value in answer],
     )
     ax.xaxis.set_major_locator(FixedLocator([x[i] for i in shown]))
-    ax.set_xticklabels([format_l0(targets[i]) for i in shown])
+    ax.set_xticklabels([study.names(x[i]) for i in shown])
     ax.xaxis.set_minor_locator(FixedLocator(list(x)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"{label} (log)")
@@ -182,7 +181,7 @@ def outer_labels(axes: Sequence[Axes]) -> None:
 
 def mean_l0(study: StudyData) -> np.ndarray:
     """Return the mean measured L0 of each grid point, lowest first."""
-    return study.tables["points"].groupby("l0")["x"].first().to_numpy()
+    return np.sort(study.tables["points"].groupby("l0")["x"].first().to_numpy())
 
 
 def seed_curve(

@@ -35,12 +35,12 @@ from correct_l0.report.figures.style import (
     answer_band,
     l0_axis,
     labelled,
+    mean_l0,
     nothing,
     panels,
     percent,
     seed_curve,
 )
-from correct_l0.settings.base import format_l0
 
 
 def reconstruction(study: StudyData, narrow: bool) -> Figure:
@@ -68,7 +68,9 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
 
 
 def measured_l0(study: StudyData, narrow: bool) -> Figure:
-    """Measured against target L0, and their relative distance."""
+    """Measured against target L0, and their relative distance; or against the coefficient."""
+    if study.plan.study.saes.swept == "coefficient":
+        return _l0_of_coefficients(study, narrow)
     figure, (left, right) = panels(2, 2, narrow, height=3.0)
     table = study.tables["points"]
     grid = [min(study.l0) / 1.15, max(study.l0) * 1.15]
@@ -93,6 +95,19 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
         l0_axis(ax, study, narrow, label="target L0")
     left.yaxis.set_major_locator(left.xaxis.get_major_locator())
     left.set_yticklabels([label.get_text() for label in left.get_xticklabels()])
+    return figure
+
+
+def _l0_of_coefficients(study: StudyData, narrow: bool) -> Figure:
+    figure, (ax,) = panels(1, 1, narrow, height=3.0)
+    table = study.tables["points"]
+    sns.lineplot(table, x="l0", y="x", color=BLUE, ax=ax)
+    sns.scatterplot(table, x="l0", y="l0_measured", color=BLUE, s=32, ax=ax, label="each seed")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("coefficient of the penalty (log)")
+    ax.set_ylabel("measured L0 on held-out tokens (log)")
+    ax.set_title("L0 that each coefficient leads to")
     return figure
 
 
@@ -198,16 +213,16 @@ def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
 
 def _l0_colors(ax: Axes, study: StudyData, figure: Figure) -> Callable[[float], tuple[float, ...]]:
     """Put a scale of L0 beside a panel; return the colour of each L0."""
-    grid = np.array(study.l0)
+    grid = mean_l0(study)
     lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
     norm = LogNorm(lowest, highest)
     colors = sns.color_palette("viridis_r", as_cmap=True)
     bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
     bar.outline.set_visible(False)
     shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
-    bar.set_ticks(shown, labels=[format_l0(l0) for l0 in shown])
+    bar.set_ticks(shown, labels=[study.names(x) for x in shown])
     bar.minorticks_off()
-    return lambda l0: colors(norm(l0))
+    return lambda l0: colors(norm(study.l0_of(l0)))
 
 
 def _draw_dead(ax: Axes, study: StudyData, narrow: bool) -> None:

@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.provenance.chain import (
+from correct_l0.provenance.differences import differences
+from correct_l0.provenance.findings import Finding, examine
+from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
+from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
+from correct_l0.standing.chain import (
     BASELINES,
     examine_baselines,
     examine_point,
@@ -26,14 +31,10 @@ from correct_l0.provenance.chain import (
     result_keys,
     task_manifests,
 )
-from correct_l0.provenance.differences import differences
-from correct_l0.provenance.findings import Finding, examine
-from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
-from correct_l0.report.source_digest import report_source_digest
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
+CODE_CHANGED = "the report's code or text changed"
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
 LONGEST_WORDS = 100
@@ -47,7 +48,7 @@ class Stale:
     ----------
     room
         `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `tables`,
-        `verdict`, `figures` or `page`.
+        `verdict`, `figures`, `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -219,13 +220,17 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         finding = examine(room, path, **{"inputs": digests, **chain[room]})
         reason = reason_of(finding, page.exists())
         if finding.wrong is None and room != "tables":
-            changed = (finding.manifest or {}).get("code") != code
-            reason = "the report's code or text changed" if changed else ""
+            reason = "" if is_of_code(finding, code) else CODE_CHANGED
         if reason:
             yield Stale(room, None, None, str(path), reason)
         if reason or finding.wrong:
             return
         digests[room] = standing_digest(finding)
+
+
+def is_of_code(finding: Finding, code: str) -> bool:
+    """Tell whether the code that made a part of the report is of this digest."""
+    return (finding.manifest or {}).get("code") == code
 
 
 def standing_digest(finding: Finding | None) -> str | None:

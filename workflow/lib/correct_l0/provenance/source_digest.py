@@ -1,7 +1,7 @@
 """What the report's code and texts are, whatever their formatting.
 
 A change of a caption, a colour or a sentence has to rewrite the report; a comment or another line
-break has not. Numbers of the tables and the verdict are versioned by `report.RECIPE` besides.
+break has not. Numbers of the tables and the verdict are versioned by `reading.RECIPE` besides.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from correct_l0.provenance.findings import examine
 from correct_l0.provenance.manifest import digest_of
-from correct_l0.provenance.stale import Stale
 from correct_l0.saes.finished import TRAINED
 from correct_l0.stages import BY_RULE
+from correct_l0.standing.stale import Stale
 from correct_l0.study.plan import Plan
 
 

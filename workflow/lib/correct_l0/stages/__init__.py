@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from correct_l0 import report, saes
+from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
-from correct_l0.metrics import decoder, probing, recovery, stability
-from correct_l0.report.settings import report_settings
+from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.sources import language_model, synthetic
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import report_settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Stage:
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
         What one job is about: the source, a group of points, one point, one L0 with all its seeds,
-        the whole study, or its report.
+        the whole study, its report, or all sweeps of the study.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +68,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "group", "point", "l0", "study", "report"]
+    of: Literal["source", "group", "point", "l0", "study", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -99,8 +99,8 @@ class Stage:
         if self.of == "point":
             folder = plan.point_folder(self.room, str(values["l0"]), values["seed"])
             return Path(folder) / "manifest.json"
-        folder = plan.source_folder if self.of == "source" else plan.results
-        return Path(folder) / self.result.format_map(values)
+        folders = {"source": plan.source_folder, "sweeps": plan.study_folder}
+        return Path(folders.get(self.of, plan.results)) / self.result.format_map(values)
 
 
 def _points(study: Config) -> int:
@@ -113,6 +113,27 @@ def _of_language_model(plan: Plan) -> bool:
 
 def _probes(plan: Plan) -> bool:
     return "probing" in plan.rooms
+
+
+def _of_metric(metric: Metric) -> Stage:
+    """Return the stage of a metric of a point."""
+    return Stage(
+        metric.stage,
+        "point",
+        metric.title,
+        metric.called,
+        ("train_sae", "seal_activations", "make_world"),
+        room=metric.room,
+        job="measure_points",
+        recipe=metric.recipe,
+        settings=lambda plan, l0: metric.settings(plan),
+        seconds=lambda study, l0: estimates.measuring_s(study, metric.products(study)),
+        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        jobs=_points,
+        writes="measurements",
+        on_device=True,
+        asked=lambda plan: metric.asked(plan.study),
+    )
 
 
 STAGES = (
@@ -199,31 +220,7 @@ STAGES = (
         trains=True,
         grows=True,
     ),
-    Stage(
-        "project_decoder", "point", "decoder metrics", "the decoder metrics",
-        ("train_sae", "seal_activations", "make_world"),
-        room="decoder_metrics",
-        job="measure_points",
-        recipe=decoder.RECIPE,
-        settings=lambda plan, l0: plan.settings_decoder_metrics(),
-        seconds=lambda study, l0: estimates.projection_s(study),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
-        jobs=_points,
-        writes="measurements",
-        on_device=True,
-    ),
-    Stage(
-        "measure_recovery", "point", "recovery", "the recovery", ("train_sae", "make_world"),
-        room="recovery",
-        job="measure_points",
-        recipe=recovery.RECIPE,
-        settings=lambda plan, l0: plan.settings_recovery(),
-        seconds=lambda study, l0: estimates.recovery_s(study),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
-        jobs=_points,
-        writes="measurements",
-        asked=lambda plan: "recovery" in plan.rooms,
-    ),
+    *map(_of_metric, metrics().values()),
     Stage(
         "compare_seeds", "l0", "comparison of seeds", "the comparison of seeds", ("train_sae",),
         room="stability",
@@ -260,11 +257,12 @@ STAGES = (
     Stage(
         "gather_tables", "report", "tables", "the tables",
         (
-            "train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae",
-            "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+            "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds",
+            "probe_sae", "probe_baselines", "cache_probing_activations", "seal_activations",
+            "make_world",
         ),
         room="tables",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/manifest.json",
         seconds=lambda study, l0: 1 + 0.2 * _points(study),
@@ -272,7 +270,7 @@ STAGES = (
     Stage(
         "read_curves", "report", "verdict", "the verdict", ("gather_tables",),
         room="verdict",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/verdict.manifest.json",
         seconds=lambda study, l0: 2.0,
@@ -280,7 +278,7 @@ STAGES = (
     Stage(
         "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
         room="figures",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="figures/manifest.json",
         seconds=lambda study, l0: 12.0,
@@ -289,11 +287,20 @@ STAGES = (
         "write_report", "report", "report", "the report",
         ("plot_figures", "read_curves", "gather_tables"),
         room="page",
-        recipe=report.RECIPE,
+        recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="report.manifest.json",
         seconds=lambda study, l0: 2.0,
         writes="report",
+    ),
+    Stage(
+        "compare_sweeps", "sweeps", "comparison of sweeps", "the comparison of sweeps",
+        ("read_curves", "gather_tables"),
+        room="comparison",
+        recipe=reading.RECIPE,
+        result="report.manifest.json",
+        seconds=lambda study, l0: 4.0,
+        asked=lambda plan: plan.study.sweep is not None,
     ),
 )  # fmt: skip
 """Every stage, in the order in which they are made."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 from correct_l0.settings.canonical import canonical
 from correct_l0.study.config import parse_config
@@ -30,3 +32,20 @@ def report_settings(plan: Plan) -> str:
 def plan_of(settings: str) -> Plan:
     """Return the plan whose `report_settings` these are."""
     return Plan(parse_config(json.loads(settings)))
+
+
+def comparison_settings(plans: Sequence[Plan]) -> str:
+    """Return the canonical settings of the page of all sweeps: which they are, in which order.
+
+    The settings of each are its tables' own.
+    """
+    return canonical({"sweeps": [plan.study.sweep for plan in plans]})
+
+
+def comparison_inputs(plans: Sequence[Plan]) -> dict[str, Path]:
+    """Return the manifests that the page of all sweeps is made from, by name."""
+    return {
+        f"{plan.study.sweep}/{name}": Path(plan.results) / "tables" / file
+        for plan in plans
+        for name, file in (("tables", "manifest.json"), ("verdict", "verdict.manifest.json"))
+    }

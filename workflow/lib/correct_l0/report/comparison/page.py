@@ -1,0 +1,99 @@
+"""The page of all sweeps and its summary for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from correct_l0.report.captions import Caption
+from correct_l0.report.comparison.answers import Answer, columns_of
+from correct_l0.report.comparison.figure import color_of
+from correct_l0.report.html import asset, figure_entry, page_environment
+from correct_l0.report.names import join
+from correct_l0.report.page import PATHS
+from correct_l0.report.summary import StageTime, times_table
+
+LEVELS = (
+    "The level of c_dec can be compared within one architecture and loss only; where a curve is "
+    "lowest, and how it rises, in each."
+)
+FIGURE = "comparison"
+
+
+def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str) -> str:
+    """Return the page as HTML with its styles and its figure inside.
+
+    Parameters
+    ----------
+    title
+        Of the study.
+    answers
+        Of every sweep.
+    figures
+        Folder of the figure.
+    """
+    environment = page_environment("correct_l0.report")
+    columns = columns_of(answers)
+    return environment.get_template("comparison.html").render(
+        title=title,
+        answers=[
+            {"answer": x, "tone": PATHS[x.outcome], "color": color_of(i), "told": told(x.settings)}
+            for i, x in enumerate(answers)
+        ],
+        columns=columns,
+        figures={FIGURE: figure_entry(figures, FIGURE, caption_of(answers))},
+        style=asset(environment, "report.css") + asset(environment, "comparison.css"),
+    )
+
+
+def render_comparison_summary(
+    title: str, answers: Sequence[Answer], report: Path, times: Sequence[StageTime]
+) -> str:
+    """Return the answers of all sweeps as plain text, the report and the time of each stage."""
+    lines = [title]
+    for x in answers:
+        lines += ["", f"{x.sweep}: {x.headline}"]
+        lines += [f"  {told(x.settings)}"] if x.settings else []
+        lines += [
+            f"  {heading}: {x.cells[name]}"
+            for name, heading in columns_of([x]).items()
+            if name not in ("l0", "interval")
+        ]
+    lines += ["", LEVELS, "", f"Report: {report}"]
+    lines += [f"  {x.sweep}: {report.parent / x.sweep / 'report.html'}" for x in answers]
+    return "\n".join([*lines, *times_table(times)]) + "\n"
+
+
+def told(settings: dict[str, str]) -> str:
+    """Return settings in a line.
+
+    Examples
+    --------
+    >>> told({"d_sae": "64", "lr": "0.001"})
+    'd_sae 64; lr 0.001'
+    """
+    return "; ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def caption_of(answers: Sequence[Answer]) -> Caption:
+    """Return the caption of the figure, and what is read out instead of it."""
+    drawn = {name for x in answers for name in x.drawn}
+    text = (
+        "One colour and mark per sweep. On top, the L0 that each names and the bar of its "
+        "interval; its dotted line goes through the panels below. c_dec: mean absolute cosine "
+        "between all pairs of decoder rows; line: mean over seeds, band: their range."
+    )
+    if "stability" in drawn:
+        text += (
+            " Stability: share of the latents whose match in another seed has a cosine above 0.9; "
+            "band: range over pairs of seeds."
+        )
+    if "recovery" in drawn:
+        text += " Recovery: mean cosine of features and the latents matched to them; star: best."
+    if "true_l0" in columns_of(answers):
+        text += " Dashed: the true L0, the mean number of features that fire."
+    text += f" Across: measured L0 (mean active latents per held-out token), logarithmic. {LEVELS}"
+    alt = f"Curves against L0 of the sweeps {join([x.sweep for x in answers])}. " + " ".join(
+        f"{x.sweep}: {x.headline}" for x in answers
+    )
+    return Caption("All sweeps on one axis", text, alt)
