@@ -176,7 +176,7 @@ def test_tables_made_with_other_settings_are_not_judged(inside, tmp_path):
 
 
 def test_two_sweeps_for_the_same_are_refused(inside):
-    with pytest.raises(InputError, match="both stand for .*; leave one of them out"):
+    with pytest.raises(InputError, match="both stand for"):
         open_sweeps([inside / "study.yaml", inside / "study.yaml"])
 
 
