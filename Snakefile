@@ -33,6 +33,7 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 
     include: f"workflow/rules/{room}.smk"
 
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"
