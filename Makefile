@@ -1,5 +1,5 @@
 # make demo      set up, then the embedded default study: a verdict on a real language model
-# make toy       set up, then the paper's toy model in minutes: the same metrics, the truth known
+# make toy       set up, then the paper's toy model, quick: the truth known, its claims judged
 # make toy-full  the same with the paper's points, seeds and samples
 # make test      set up, then every check and test; those of numbers twice (make other-processor)
 # make bench     set up, then time everything against the tools in use; README's table
@@ -35,10 +35,10 @@ demo: env
 	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES)
 
 toy: env
-	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES) --configfile config/toy-model-quick.yaml
+	@$(BIN)/python -m paper --quick --cores $(CORES)
 
 toy-full: env
-	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES) --configfile config/toy-model.yaml
+	@$(BIN)/python -m paper --cores $(CORES)
 
 test: env-dev browser slurm check
 	$(BIN)/python -m pytest

@@ -1,7 +1,4 @@
-"""Which L0 should a sparse autoencoder have? The study, from text to report.
-
-A configuration with a `toy_model` section is studied on samples whose features are known.
-"""
+"""Which L0 should a sparse autoencoder have? The study, from its source to the report."""
 
 import atexit
 
@@ -23,28 +20,22 @@ if not CONFIGFILES:
 include: "workflow/rules/common.smk"
 
 
-if TOY_STUDY:
+SHARED = [PLAN.source_kind, "groups", "saes", "measured"]
+MEASURED = [
+    room
+    for plan in PLANS.values()
+    for room in (*plan.rooms, *plan.study_rooms)
+    if room in ("probing", "stability")
+]
 
-    include: "workflow/rules/toy_model.smk"
-    include: "workflow/rules/toy_report.smk"
+for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
 
-else:
+    include: f"workflow/rules/{room}.smk"
 
-    SHARED = [PLAN.source_kind, "groups", "saes", "measured"]
-    MEASURED = [
-        room
-        for plan in PLANS.values()
-        for room in (*plan.rooms, *plan.study_rooms)
-        if room in ("probing", "stability")
-    ]
 
-    for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
+if STUDY.sweep:
 
-        include: f"workflow/rules/{room}.smk"
-
-    if STUDY.sweep:
-
-        include: "workflow/rules/comparison.smk"
+    include: "workflow/rules/comparison.smk"
 
 
 rule all:
@@ -72,5 +63,4 @@ onerror:
     for line in reasons_of_failure():
         atexit.register(print, line, file=sys.stderr)
     forget_run(STUDY_FOLDER)
-    if not TOY_STUDY:
-        write_partial_report()
+    write_partial_report()

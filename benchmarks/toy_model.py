@@ -11,13 +11,15 @@ from comparison import Comparison, Sides
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from correct_l0.toy_model.features import Features
+    from correct_l0.sources.synthetic.world import World
 
 BATCH, D_IN, D_SAE, L0, LR = 1024, 100, 50, 11, 3e-4
+MEAN_NORM = 3.3
+"""Of the samples, about."""
 GROUP = 25
 
 
-def batch_made_anew(features: Features) -> Tensor:
+def batch_made_anew(features: World) -> Tensor:
     """Return a batch with nothing kept from the last: factor, thresholds, feature by feature.
 
     So do the authors.
@@ -42,32 +44,36 @@ def saelens_step(l0: float) -> Callable[[Tensor], Any]:
 
 
 def our_steps(l0s: list[float]) -> Callable[[Tensor], Any]:
-    """Return a step of a group of SAEs on one batch."""
-    from correct_l0.toy_model.sae import ToySae, random_weights
-    from correct_l0.toy_model.schedules import Fixed
-    from correct_l0.toy_model.step import Workspace
+    """Return a step of a group of SAEs on one batch: scaled once, as the pipeline does."""
+    from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+    from correct_l0.saes.engine.workspace import Gradients, Workspace
+    from correct_l0.saes.sections import Training
+    from correct_l0.saes.settings import SaeSettings
 
-    members = [ToySae(random_weights(D_IN, D_SAE, 0), LR, Fixed(l0)) for l0 in l0s]
-    work = Workspace(BATCH, D_IN, D_SAE)
-    done = 0
+    training = Training(training_tokens=BATCH * 10**6, batch_tokens=BATCH, lr=LR)
+    start = initial_weights(D_IN, D_SAE, 0)
+    work = Workspace(Gradients.empty_like(start.W_enc, start.W_dec))
+    members = [
+        FusedTrainer(SaeSettings(D_SAE, l0, training), initial_weights(D_IN, D_SAE, 0), work)
+        for l0 in l0s
+    ]
 
     def step(batch: Tensor) -> None:
-        nonlocal done
+        sae_in = batch * D_IN**0.5 / MEAN_NORM
         for member in members:
-            member.step(batch, done, work)
-        done += 1
+            member.step(sae_in)
 
     return step
 
 
-def our_batches() -> tuple[Features, Callable[[], Tensor]]:
-    """Return the features, and what makes the next batch of one stream."""
-    from correct_l0.toy_model.features import build_features
-    from correct_l0.toy_model.generator import Stream
-    from correct_l0.toy_model.settings import ToyModel
+def our_batches() -> tuple[World, Callable[[], Tensor]]:
+    """Return the world, and what makes the next batch of one stream."""
+    from correct_l0.sources.synthetic.generator import Stream
+    from correct_l0.sources.synthetic.settings import Synthetic
+    from correct_l0.sources.synthetic.world import build_world
 
-    features = build_features(ToyModel())
-    stream = Stream(features, 0, BATCH)
+    world = build_world(Synthetic())
+    stream = Stream(world, 0, BATCH)
     done = 0
 
     def batch() -> Tensor:
@@ -75,7 +81,7 @@ def our_batches() -> tuple[Features, Callable[[], Tensor]]:
         done += 1
         return stream.batch(done)
 
-    return features, batch
+    return world, batch
 
 
 def repeated(times: int, call: Callable[[], object]) -> Callable[[], None]:

@@ -157,9 +157,7 @@ def test_differences_name_nested_keys_and_defaults():
         ('{"d_sae":4,"training":{"lr":0.1}}', '{"d_sae":4}', "training.lr: 0.1 -> 0.0003"),
         ('{"hook_name":"x"}', '{"hook_name":"x","seed":3}', "seed: 0 -> 3"),
         ('{"tasks":["a"]}', "{}", 'tasks: ["a"] -> "none"'),
-        # A toy study's, whose defaults are others; a setting without one.
-        ('{"toy_model":{},"training":{"lr":1}}', '{"toy_model":{}}', "training.lr: 1 -> default"),
-        ('{"n":[4]}', "{}", "n: [4] -> default"),
+        # A setting without one.
         ('{"d_sae":4}', "{}", "d_sae: 4 -> default"),
     ],
 )

@@ -13,33 +13,22 @@ from correct_l0.study.plan import Plan
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
-from correct_l0.toy_model.plan import ToyPlan
-from correct_l0.toy_model.report import ROOMS as TOY_REPORT_ROOMS
-
-TOY_STUDY = "toy_model" in config
 
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
-    if TOY_STUDY:
-        PLAN = ToyPlan.from_config(config)
-        PLANS = {PLAN.results: PLAN}
-    else:
-        PLANS = {plan.results: plan for plan in Plan.all_from_config(config)}
-        PLAN = next(iter(PLANS.values()))
+    PLANS = {plan.results: plan for plan in Plan.all_from_config(config)}
+    PLAN = next(iter(PLANS.values()))
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
 
 STUDY = PLAN.study
-if TOY_STUDY:
-    STUDY_FOLDER = RESULTS = PLAN.results
-else:
-    # The sweeps of a study share its source; of the rest each has its own, in its own folder.
-    STUDY_FOLDER, RESULTS = PLAN.study_folder, "{results}"
-    SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
-    TASK_MANIFESTS = list(PLAN.task_manifests().values())
+# The sweeps of a study share its source; of the rest each has its own, in its own folder.
+STUDY_FOLDER, RESULTS = PLAN.study_folder, "{results}"
+SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
+TASK_MANIFESTS = list(PLAN.task_manifests().values())
 
 
 def alternatives(values):
@@ -55,24 +44,15 @@ if is_main_process() and (other := describe_run(STUDY_FOLDER)):
     logger.warning(f"warning: study {STUDY.study} {other}")
 
 
-if TOY_STUDY:
+ANY_L0 = alternatives(label for plan in PLANS.values() for label in plan.labels)
 
-    # Its experiments have seeds of their own.
-    wildcard_constraints:
-        seed=r"\d+",
 
-else:
-
-    ANY_L0 = alternatives(label for plan in PLANS.values() for label in plan.labels)
-
-    # A target on the command line that is no point of the study is refused, not trained.
-    wildcard_constraints:
-        l0=ANY_L0,
-        l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))*",
-        seed=alternatives(
-            seed for plan in PLANS.values() for seed in plan.study.saes.seeds
-        ),
-        results=alternatives(PLANS),
+# A target on the command line that is no point of the study is refused, not trained.
+wildcard_constraints:
+    l0=ANY_L0,
+    l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))*",
+    seed=alternatives(seed for plan in PLANS.values() for seed in plan.study.saes.seeds),
+    results=alternatives(PLANS),
 
 
 def plan_of(wildcards):
@@ -113,8 +93,7 @@ def recipe(name):
 
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
-    rooms = TOY_REPORT_ROOMS if TOY_STUDY else ["reading", "report"]
-    return f"code={report_source_digest(*rooms)}"
+    return f"code={report_source_digest('reading', 'report')}"
 
 
 def reasons_of_failure():

@@ -14,7 +14,6 @@ LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
 from correct_l0.standing.stale import describe, find
 from correct_l0.standing.stale_comparison import find_comparison
-from correct_l0.toy_model.stale import find_toy
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)
@@ -62,9 +61,8 @@ def stale_results():
 
     Those of all sweeps together are by the study's.
     """
-    look = find_toy if TOY_STUDY else find
-    found = {results: look(plan) for results, plan in PLANS.items()}
-    if getattr(STUDY, "sweep", None):
+    found = {results: find(plan) for results, plan in PLANS.items()}
+    if STUDY.sweep:
         found[STUDY_FOLDER] = find_comparison(list(PLANS.values()), found)
     for results, stale in found.items():
         name = "" if results == STUDY_FOLDER else f"{PLANS[results].study.sweep}: "

@@ -1,4 +1,4 @@
-"""Run a study and end with its summary: `make demo`, `make toy`, `make toy-full`."""
+"""Run a study and end with its summary: `make demo`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def study_of(arguments: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> study_of(["--cores", "2", "--configfile", "config/toy-model.yaml"])
-    'toy-model'
+    >>> study_of(["--cores", "2", "--configfile", "config/synthsaebench-16k.yaml"])
+    'synthsaebench-16k'
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", type=Path, default=CONFIG)

@@ -1,4 +1,4 @@
-"""Write the schemas and the option tables of config/README.md from the models.
+"""Write the schema and the option table of config/README.md from the models.
 
 Run as `python -m correct_l0.study.docs` in the repository's root.
 """
@@ -16,16 +16,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from correct_l0.study.config import StudyFile
-from correct_l0.toy_model.settings import ToyStudy
 
-STUDIES: dict[str, type[BaseModel]] = {"options": StudyFile, "toy options": ToyStudy}
-"""The kinds of configuration files, by the name of their table in config/README.md."""
-
-SCHEMAS: dict[str, type[BaseModel]] = {"schema.json": StudyFile, "toy-schema.json": ToyStudy}
+START, END = "<!-- options: generated -->", "<!-- options end -->"
+"""What stands around the table in config/README.md."""
 
 
 def schema_text(model: type[BaseModel] = StudyFile) -> str:
-    """Return the JSON schema of a kind of configuration file."""
+    """Return the JSON schema of a configuration file."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **model.model_json_schema(),
@@ -42,19 +39,16 @@ def option_table(model: type[BaseModel] = StudyFile) -> str:
     return "\n".join(lines)
 
 
-def with_tables(text: str) -> str:
-    """Return the text of config/README.md with the option tables replaced.
+def with_table(text: str) -> str:
+    """Return the text of config/README.md with the option table replaced.
 
     Raises
     ------
     ValueError
-        If a marker of a table is missing.
+        If a marker of the table is missing.
     """
-    for name, model in STUDIES.items():
-        start, end = f"<!-- {name}: generated -->", f"<!-- {name} end -->"
-        (before, rest), table = text.split(start), option_table(model)
-        text = f"{before}{start}\n\n{table}\n\n{end}{rest.split(end)[1]}"
-    return text
+    before, rest = text.split(START)
+    return f"{before}{START}\n\n{option_table()}\n\n{END}{rest.split(END)[1]}"
 
 
 def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -129,11 +123,10 @@ def _one_line(text: str) -> str:
 
 
 def main(config_folder: Path = Path("config")) -> None:
-    """Write the schemas and the tables."""
-    for name, model in SCHEMAS.items():
-        (config_folder / name).write_text(schema_text(model))
+    """Write the schema and the table."""
+    (config_folder / "schema.json").write_text(schema_text())
     readme = config_folder / "README.md"
-    readme.write_text(with_tables(readme.read_text()))
+    readme.write_text(with_table(readme.read_text()))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def _read(configfile: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it cannot be read, is no YAML, has no settings or a toy study's, or repeats a key.
+        If it cannot be read, is no YAML, has no settings, or repeats a key.
     """
     try:
         raw = yaml.safe_load(configfile.read_text())
@@ -53,11 +53,6 @@ def _read(configfile: Path) -> dict[str, Any]:
         words = "empty" if raw is None else "no settings in it"
         raise InputError(
             f"{configfile}: {words}; name a study's configuration, such as config/config.yaml"
-        )
-    if "toy_model" in raw:
-        raise InputError(
-            f"{configfile}: a toy study has no estimate; `snakemake --dry-run --configfile "
-            f"{configfile}` lists its jobs"
         )
     check_repeated_keys(configfile)
     return raw
