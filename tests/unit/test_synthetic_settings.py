@@ -98,7 +98,7 @@ def refusal(section):
         ({"magnitude": {"mean": {"law": "linear", "first": 1, "last": 0}}}, "mean.last: 0 is not"),
         ({"bias": -1}, "bias: -1 is not usable"),
         ({"held_out_tokens": 10}, "held_out_tokens: 10 is not usable"),
-        ({"corelation": None}, "corelation: unknown key; did you mean 'correlation'?"),  # codespell:ignore
+        ({"magnitud": None}, "magnitud: unknown key; did you mean 'magnitude'?"),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(section, message):
