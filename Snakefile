@@ -1,7 +1,6 @@
 """Which L0 should a sparse autoencoder have? The study, from its source to the report."""
 
 import atexit
-import shutil
 
 from snakemake.utils import min_version
 
@@ -55,9 +54,8 @@ onstart:
 
 onsuccess:
     forget_run(STUDY_FOLDER)
-    # Files of groups that an earlier, interrupted run left.
-    for results in PLANS:
-        shutil.rmtree(f"{results}/saes/groups", ignore_errors=True)
+    if not TOY_STUDY:
+        remove_records()
 
 
 onerror:

@@ -12,11 +12,11 @@ import yaml
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.saes.sections import Training
-from correct_l0.stages import BY_RULE, limits, throughputs
+from correct_l0.stages import BY_JOB, BY_RULE, limits, throughputs
 from correct_l0.study.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]
-RULES = set(BY_RULE)
+RULES = set(BY_JOB)
 
 
 def study(name: str = "gemma-2-2b-layer-12", **changes) -> Config:
@@ -71,12 +71,13 @@ def test_time_grows_with_the_study():
         )
         assert four == pytest.approx(4 * once)
     wide = study("config", saes__d_sae=1536)
-    for name in ("train_sae", "project_decoder", "probe_sae"):
+    for name in ("train_sae", "measure_points", "probe_points"):
         assert limits.seconds(name, wide) > limits.seconds(name, default)
     saelens = study("config", saes__training__engine="saelens")
     assert limits.seconds("train_sae", saelens) > 2 * limits.seconds("train_sae", default)
     all_tasks = study("config", probing__tasks="all")
-    assert limits.seconds("probe_sae", all_tasks) > 4 * limits.seconds("probe_sae", default) - 60
+    few, many = (limits.seconds("probe_points", of, 4) for of in (default, all_tasks))
+    assert many > 4 * few - 60
 
 
 def test_a_slow_disk_holds_training_up():
@@ -104,6 +105,23 @@ def test_limits():
         assert twice == pytest.approx(1.5 * once, abs=2)
 
 
+def test_what_is_measured_together_adds_up():
+    """Its start is paid once; the memory is that of one SAE after the other."""
+    paper = study()
+    start = throughputs.THROUGHPUT["cuda"].start_s
+    one = BY_RULE["project_decoder"].seconds(paper, ())
+    assert limits.seconds("measure_points", paper, "10-20-40") == pytest.approx(start + 3 * one)
+    # Unnamed: the most that one job may measure, which is 16.
+    assert limits.members("measure_points", study("config")) == min(
+        16, len(study("config").saes.l0)
+    )
+    assert limits.mem_mb("measure_points", paper, 1, "10-20") == limits.mem_mb(
+        "measure_points", paper, 1, "10"
+    )
+    comparisons = BY_RULE["compare_seeds"].seconds(paper, ()) * len(paper.saes.l0)
+    assert limits.work_s("compare_seeds", paper) == pytest.approx(comparisons)
+
+
 def test_memory_holds_what_a_job_holds():
     paper, default = study(), study("config")
     weights_mb = 4 * costs.sae_parameters(paper) / 2**20
@@ -115,8 +133,8 @@ def test_memory_holds_what_a_job_holds():
         ("train_sae", 1330),
         ("cache_activations", 1460),
         ("cache_probing_activations", 820),
-        ("probe_sae", 430),
-        ("project_decoder", 460),
+        ("probe_points", 430),
+        ("measure_points", 460),
     ):
         assert measured * 1.3 < limits.mem_mb(name, default) < 4 * measured
     assert 5 * weights_mb < costs.gpu_mem_mb(paper) < 16_000

@@ -80,6 +80,7 @@ def test_another_sae_makes_its_metrics_stale(study):
     assert [(s.room, s.l0, s.reason) for s in find(study)] == [
         ("decoder_metrics", "8", "made from another sae"),
         ("probing", "8", "made from another sae"),
+        ("stability", "8", "made from another seed_0"),
         ("tables", None, "made from another saes/l0_8/seed_0"),
     ]
 

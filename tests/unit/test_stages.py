@@ -26,16 +26,26 @@ def test_the_rules_are_those_of_the_workflow():
     for name in BY_JOB:
         for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"'):
             assert text.count(named) == 1, named
+    # Of the metrics that one job measures each brings its own recipe.
+    for stage in STAGES:
+        if stage.made_by == "measure_points":
+            assert '"recipe": stage.recipe' in blocks()["measure_points"]
+        else:
+            assert f'recipe=recipe("{stage.rule}")' in blocks()[stage.made_by], stage.rule
 
 
 def test_what_runs_on_the_device_asks_for_a_gpu():
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     on_device = {stage.made_by for stage in STAGES if stage.on_device}
     assert set(profile["set-resources"]) == on_device
+    assert {rule for rule, block in blocks().items() if "gpu=1," in block} == on_device
+    assert {rule for rule, block in blocks().items() if "device=DEVICE," in block} == on_device
+
+
+def blocks() -> dict[str, str]:
+    """Return the text of each rule."""
     text = "".join(path.read_text() for path in RULE_FILES)
-    blocks = {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
-    assert {rule for rule, block in blocks.items() if "gpu=1," in block} == on_device
-    assert {rule for rule, block in blocks.items() if "device=DEVICE," in block} == on_device
+    return {block.split(":")[0]: block for block in re.split(r"^rule ", text, flags=re.M)[1:]}
 
 
 def synthetic_config():
@@ -46,22 +56,29 @@ def synthetic_config():
     return config
 
 
+@pytest.mark.parametrize(
+    ("points_per_job", "training"),
+    [(4, "train_points"), (1, "train_sae")],
+    ids=["together", "alone"],
+)
 @pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
-def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of):
+def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_per_job, training):
     config = config_of()
-    config["saes"]["points_per_job"] = 4
+    config["saes"]["points_per_job"] = points_per_job
     run = run_snakemake(tmp_path, "--rulegraph", config=config)
     assert run.returncode == 0, run.stderr[-3000:]
     name = dict(re.findall(r'(\d+)\[label = "(\w+)"', run.stdout))
     edges = {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", run.stdout)}
     plan = Plan(parse_config(config))
     asked = {stage.rule for stage in STAGES if stage.asked(plan)}
+    if training == "train_sae":
+        asked.remove("train_points")
     wanted = set()
     for stage in map(BY_RULE.__getitem__, asked):
         for before in asked.intersection(stage.after):
             if before == "train_sae" and stage.of != "report":
-                # An SAE is read once its group is trained, and held against the source.
-                wanted |= {("train_points", stage.made_by), (plan.source_stage, stage.made_by)}
+                # An SAE is read once it is trained, and held against the source.
+                wanted |= {(training, stage.made_by), (plan.source_stage, stage.made_by)}
             else:
                 wanted.add((BY_RULE[before].made_by, stage.made_by))
     assert {edge for edge in edges if edge[1] != "all"} == wanted
@@ -102,6 +119,13 @@ def test_results_are_outputs_of_their_rules():
     for stage in (BY_RULE["train_sae"], BY_RULE["probe_baselines"], *OF_REPORT):
         path = stage.result_of(plan, {"l0": "4", "seed": 0})
         assert f'"{path.relative_to(plan.results)}"' in declared(stage.rule)
+
+
+def test_results_that_one_job_makes_are_not_declared():
+    """Else Snakemake would delete those that stand before the job runs."""
+    for rule in ("train_points", "measure_points", "probe_points", "compare_seeds"):
+        assert re.fullmatch(r'\s*\w+=temp\(f"[\w/{}.]+\.json"\),\s*', declared(rule)), rule
+        assert "manifest" not in declared(rule)
 
 
 @pytest.mark.parametrize("module", ["correct_l0.stages", stale.__name__])

@@ -16,9 +16,15 @@ from correct_l0.saes.sections import Training
 from correct_l0.settings.base import format_l0
 from correct_l0.stages import limits
 from correct_l0.standing.stale import Stale
-from correct_l0.standing.unfinished import points_to_train
+from correct_l0.standing.unfinished import points_to_measure, points_to_train, seeds_to_compare
 from correct_l0.study.config import Config, parse_config
-from correct_l0.study.groups import Group, divide, split_labels
+from correct_l0.study.groups import (
+    MEASURED_TOGETHER,
+    Group,
+    divide,
+    divide_measured,
+    split_labels,
+)
 from correct_l0.study.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -47,20 +53,49 @@ class TestDivide:
         assert sizes == [3, 2, 3, 2]
         assert [len(g.labels) for g in divide(study(), study().points(), most=5)] == [5, 5]
 
-    def test_a_point_alone_is_in_no_group(self):
-        assert divide(study(), study().points(), most=1) == []
-        assert divide(study(), [("4", 0), ("4", 1)], most=5) == []
+    def test_a_point_alone_is_a_group_too(self):
+        points = [(l0, seed) for l0, seed in study().points() if l0 in ("4", "32")]
+        alone = [Group(seed, (l0,)) for seed in (0, 1) for l0 in ("4", "32")]
+        found = divide(study(), points, most=1)
+        assert sorted(found, key=lambda group: (group.seed, float(group.l0s))) == alone
+        assert divide(study(), [("4", 0), ("4", 1)], most=5) == [Group(0, ("4",)), Group(1, ("4",))]
         left = divide(study(), [("32", 0), ("4", 0), ("8", 1)], most=5)
-        assert left == [Group(0, ("4", "32"))]
+        assert left == [Group(0, ("4", "32")), Group(1, ("8",))]
 
     def test_batches_of_another_size_are_another_stream(self):
         config = study(overrides={8: {"batch_tokens": 256}, 4: {"lr": 1e-4}}, seeds=[0])
-        assert divide(config, config.points(), most=5) == [Group(0, ("4", "16", "24", "32"))]
+        groups = divide(config, config.points(), most=5)
+        assert groups == [Group(0, ("4", "16", "24", "32")), Group(0, ("8",))]
 
     @pytest.mark.parametrize("l0", [(4, 8.5), (1e-5, 3e-7, 10), (1 / 3, 12)])
     def test_a_name_says_which(self, l0):
         labels = tuple(map(format_l0, l0))
         assert split_labels(Group(0, labels).l0s) == labels
+
+
+class TestDivideMeasured:
+    def test_as_they_are_trained(self):
+        trained = [Group(0, ("4", "16")), Group(0, ("8",)), Group(1, ("4", "8"))]
+        points = [("4", 0), ("8", 0), ("16", 0), ("4", 1), ("8", 1)]
+        assert divide_measured(points, trained) == trained
+
+    def test_what_stands_is_left_out(self):
+        trained = [Group(0, ("4", "16", "32")), Group(0, ("8",))]
+        assert divide_measured([("4", 0), ("32", 0)], trained) == [Group(0, ("4", "32"))]
+        assert divide_measured([], trained) == []
+
+    def test_the_others_with_those_of_their_seed(self):
+        points = [("8", 1), ("16", 0), ("4", 0), ("8", 0), ("4", 1)]
+        left = [Group(0, ("4", "8", "16")), Group(1, ("4", "8"))]
+        assert divide_measured(points, []) == left
+
+    def test_many_are_several_jobs_of_equal_size(self):
+        labels = [str(l0) for l0 in range(1, 2 * MEASURED_TOGETHER + 2)]
+        groups = divide_measured([(label, 0) for label in labels], [])
+        assert [len(group.labels) for group in groups] == [11, 11, 11]
+        assert groups[0].labels[:3] == ("1", "4", "7")
+        dealt = sorted((label for group in groups for label in group.labels), key=float)
+        assert dealt == labels
 
 
 class TestPointsPerJob:
@@ -161,3 +196,55 @@ class TestPointsToTrain:
         task = f"{plan.source_folder}/probing/tasks/x.json"
         lost = Stale("activations", None, None, task, "lost")
         assert len(points_to_train(plan, [lost])) == 3
+
+
+class TestPointsToMeasure:
+    ROOMS = ("decoder_metrics", "recovery")
+
+    @pytest.fixture
+    def plan(self, tmp_path, monkeypatch) -> Plan:
+        monkeypatch.chdir(tmp_path)
+        return Plan(study(l0=[4, 8, 16], seeds=[0]))
+
+    def measure(self, plan: Plan, l0: str, *rooms: str) -> None:
+        for room in rooms:
+            folder = Path(plan.point_folder(room, l0, 0))
+            folder.mkdir(parents=True)
+            (folder / "manifest.json").write_text("{}")
+
+    def test_nothing_is_there(self, plan):
+        assert points_to_measure(plan, [], self.ROOMS, []) == plan.points
+
+    def test_one_room_of_a_point_is_enough(self, plan):
+        self.measure(plan, "4", *self.ROOMS)
+        self.measure(plan, "8", "decoder_metrics")
+        self.measure(plan, "16", *self.ROOMS)
+        assert points_to_measure(plan, [], self.ROOMS, []) == [("8", 0)]
+        assert points_to_measure(plan, [], ("decoder_metrics",), []) == []
+
+    def test_what_does_not_stand_or_follows_from_another_sae(self, plan):
+        for l0 in plan.labels:
+            self.measure(plan, l0, *self.ROOMS)
+        fallen = [
+            Stale("recovery", "4", 0, "x", "damaged"),
+            Stale("probing", "8", 0, "x", "damaged"),
+            Stale("tables", None, None, "x", "damaged"),
+        ]
+        assert points_to_measure(plan, fallen, self.ROOMS, []) == [("4", 0)]
+        assert points_to_measure(plan, fallen, ("decoder_metrics",), []) == []
+        sae = Stale("saes", "16", 0, "x", "lr 0.1 -> 0.2")
+        assert points_to_measure(plan, [sae], ("probing",), []) == [("4", 0), ("8", 0), ("16", 0)]
+        assert points_to_measure(plan, [sae], self.ROOMS, []) == [("16", 0)]
+        assert points_to_measure(plan, [], self.ROOMS, [("8", 0)]) == [("8", 0)]
+
+    def test_seeds(self, plan):
+        assert not seeds_to_compare(plan, [], [("4", 0)]), "of a single seed"
+        two = Plan(study(l0=[4, 8], seeds=[0, 1]))
+        for path in two.stability_manifests().values():
+            assert seeds_to_compare(two, [], [])
+            Path(path).parent.mkdir(parents=True)
+            Path(path).write_text("{}")
+        assert not seeds_to_compare(two, [], [])
+        assert seeds_to_compare(two, [], [("4", 0)])
+        for room, wanted in (("saes", True), ("stability", True), ("probing", False)):
+            assert seeds_to_compare(two, [Stale(room, "4", None, "x", "")], []) == wanted

@@ -25,7 +25,7 @@ from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
 from correct_l0.why.__main__ import main
 from correct_l0.why.dry_run import Job, read_jobs
-from correct_l0.why.reasons import explain
+from correct_l0.why.reasons import explain, parts_of
 
 POINTS = [(l0, seed) for l0 in ("4", "10.5", "32") for seed in (0, 1)]
 
@@ -78,16 +78,21 @@ class TestEvents:
     def test_a_real_dry_run(self, dry):
         jobs = read_jobs(dry)
         assert jobs is not None
+        plan = Plan(parse_config(tiny_config()))
+        results = [part for job in jobs for part in parts_of(plan, job)]
         for rule in ("train_sae", "project_decoder", "probe_sae"):
-            found = [job for job in jobs if job.rule == rule]
-            assert sorted(job.point for job in found) == sorted(POINTS)
-            assert all(job.reason.startswith("Missing output files: ") for job in found)
+            found = [part for part in results if part.rule == rule]
+            assert sorted(part.point for part in found) == sorted(POINTS)
+            # The record of a job that measures is made anew in any case.
+            said = "Missing output files: " if rule == "train_sae" else "Forced execution"
+            assert all(part.reason.startswith(said) for part in found)
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
-        plan = Plan(parse_config(tiny_config()))
-        asked = {stage.rule for stage in BY_RULE.values() if stage.asked(plan)}
+        asked = {stage.made_by for stage in BY_RULE.values() if stage.asked(plan)}
         assert {job.rule for job in jobs} == asked - {"train_points"}
+        asked = {stage.rule for stage in BY_RULE.values() if stage.asked(plan)}
+        assert {part.rule for part in results} == asked - {"train_points"}
 
     def test_a_job_too_few_is_noticed(self, dry):
         number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_sae")
@@ -136,9 +141,8 @@ class TestReasons:
     def test_a_comparison_of_seeds_follows_from_the_saes_of_its_l0(self, plan):
         for l0 in ("4", "32"):
             write(plan.stability_manifests()[l0], {})
-        jobs = [Job("compare_seeds", {"l0": l0}, "x") for l0 in plan.labels]
         stale = [Stale("stability", "4", None, "x", "damaged")]
-        whys = explain(plan, [train("32", 1), *jobs], stale)
+        whys = explain(plan, [train("32", 1), Job("compare_seeds", {}, "x")], stale)
         assert [why.reason for why in whys[1:]] == [
             "damaged",
             "not made yet",
@@ -150,6 +154,23 @@ class TestReasons:
             "    l0 10.5 (seeds 0, 1): not made yet",
             "    l0 32 (seeds 0, 1): follows from the SAE",
         ]
+
+    def test_of_a_job_that_measures_several_points_what_stands_is_not_told(self, plan):
+        for l0 in ("4", "32"):
+            write(f"{plan.point_folder('decoder_metrics', l0, 0)}/manifest.json", {})
+        stale = [Stale("decoder_metrics", "4", 0, "x", "n with 62")]
+        job = Job("measure_points", {"l0s": "4-10.5-32", "seed": "0"}, "x")
+        whys = explain(plan, [job], stale)
+        assert [(why.job.rule, why.points, why.reason) for why in whys] == [
+            ("project_decoder", (("4", 0),), "n with 62"),
+            ("project_decoder", (("10.5", 0),), "not made yet"),
+        ]
+        # One start, and the work of the two that are measured.
+        cost = preflight.estimate(plan, whys, {}, at_once=1)
+        each = BY_RULE["project_decoder"].seconds(plan.study, ())
+        start = limits.start_s("measure_points", plan.study)
+        assert [(rule.rule, rule.jobs) for rule in cost.rules] == [("measure_points", 1)]
+        assert cost.wall_s == pytest.approx(start + 2 * each)
 
     def test_a_report_alone_says_why_itself(self, plan):
         stale = [Stale("tables", None, None, "tables/manifest.json", 'title "a" -> "b"')]
@@ -329,13 +350,17 @@ class TestPreflight:
 
     def test_gpus_are_what_there_are_few_of(self, plan):
         study = plan.study.model_copy(update={"device": "cuda"})
-        point = {"l0": "4", "seed": "0"}
-        jobs = [train("4", 0), train("4", 1), Job("probe_sae", point), Job("probe_baselines")]
+        probe = Job("probe_points", {"l0s": "4", "seed": "0"})
+        jobs = [train("4", 0), train("4", 1), probe, Job("probe_baselines")]
         plan = Plan(study)
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=1)
         assert [rule.on_gpu for rule in cost.rules] == [True, False, False]
-        probe = max(limits.seconds(rule, study) for rule in ("probe_sae", "probe_baselines"))
-        assert cost.wall_s == pytest.approx(2 * limits.seconds("train_sae", study, "4") + probe)
+        probed = (
+            limits.seconds("probe_points", study, "4"),
+            limits.seconds("probe_baselines", study),
+        )
+        trained = 2 * limits.seconds("train_sae", study, "4")
+        assert cost.wall_s == pytest.approx(trained + max(probed))
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
         jobs = [Job("cache_activations", {"job": str(number)}) for number in range(6)]

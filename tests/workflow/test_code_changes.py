@@ -15,7 +15,7 @@ CODE = ("Snakefile", "workflow", "profiles", "config")
 LIBRARY = Path("workflow/lib/correct_l0")
 TEXT_AND_FIGURES = {"read_curves": 1, "plot_figures": 1, "write_report": 1}
 EVERYTHING = {
-    "train_sae": 6, "project_decoder": 6, "probe_sae": 6, "compare_seeds": 3,
+    "train_sae": 6, "measure_points": 6, "probe_points": 6, "compare_seeds": 1,
     "gather_tables": 1, **TEXT_AND_FIGURES,
 }  # fmt: skip
 

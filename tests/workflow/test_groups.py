@@ -18,6 +18,8 @@ from correct_l0.provenance.manifest import digest_of
 
 SAES = Path("results/tiny/saes")
 TARGETS = [f"{SAES}/l0_{l0:g}/seed_0/manifest.json" for l0 in TINY_L0]
+MEASURED = "results/tiny/measured/seed_0"
+METRICS = [target.replace("/saes/", "/decoder_metrics/") for target in TARGETS]
 GROUP = SAES / "groups" / "seed_0" / "l0_4-10.5-32.json"
 
 
@@ -113,13 +115,48 @@ def test_one_that_fails_holds_up_no_other(tiny_study, tmp_path):
     config = config_of_groups()
     config["saes"]["overrides"] = {4: {"lr": 1e30}}
     folder = prepare(tmp_path / "study", config, tiny_study)
-    run = run_snakemake(folder, *TARGETS, config=config)
+    run = run_snakemake(folder, *TARGETS, f"{MEASURED}/l0_4-10.5-32.json", config=config)
     assert run.returncode != 0
     assert "the loss is non-finite with lr 1e+30" in run.stderr
-    assert [(folder / target).exists() for target in TARGETS] == [False, True, True]
+    for targets in (TARGETS, METRICS):
+        assert [(folder / target).exists() for target in targets] == [False, True, True]
     assert dry(folder, config=config) == {"train_sae": 1}
     # The one at L0 32 has lost its override, too.
     assert dry(folder) == {"train_points": 1, "train_sae": 2}
+
+
+def test_of_points_that_are_named_nothing_else_is_measured(study):
+    """Two machines share a sweep so; each leaves the other's records alone."""
+    config, other = config_of_groups(), study / MEASURED / "l0_10.5.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}")
+    for _ in range(2):
+        run = run_snakemake(study, f"{MEASURED}/l0_4-32.json", config=config)
+        assert run.returncode == 0, run.stderr[-5000:]
+        assert [(study / metric).exists() for metric in METRICS] == [True, False, True]
+        assert [path.name for path in other.parent.iterdir()] == [other.name]
+        # Lost since, it is not taken for measured.
+        (study / METRICS[0]).unlink()
+    planned = planned_jobs(run_snakemake(study, "--dry-run", config=config))
+    assert (planned["measure_points"], planned["probe_points"]) == (1, 1)
+    assert "train_sae" not in planned
+
+
+def test_an_sae_that_cannot_be_read_fails_its_job_and_no_other(study):
+    """It was damaged since its manifest was written, and dated before that."""
+    weights = (study / TARGETS[1]).parent / "sae" / "sae_weights.safetensors"
+    then = weights.stat()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(then.st_atime_ns, then.st_mtime_ns))
+    record = f"{MEASURED}/l0_4-10.5-32.json"
+    run = run_snakemake(study, record, config=config_of_groups())
+    assert run.returncode != 0
+    last = f"error: {SAES}/l0_10.5/seed_0: no SAE is there as it should be"
+    assert run.stderr.splitlines()[-1] == last
+    assert [(study / metric).exists() for metric in METRICS] == [True, False, True]
+    assert not (study / record).exists()
 
 
 def test_a_group_killed_keeps_what_is_finished_and_goes_on(tiny_study, tmp_path):

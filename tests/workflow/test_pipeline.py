@@ -81,3 +81,5 @@ def test_no_temporary_file_is_left(tiny_study):
     results = tiny_study / "results"
     left = [p for p in results.rglob("*") if p.name.startswith(".") or p.suffix == ".partial"]
     assert left == []
+    records = ("saes/groups", "measured", "probing/groups", "stability/compared.json")
+    assert [name for name in records if (results / "tiny" / name).exists()] == []

@@ -63,8 +63,17 @@ def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
     assert ["train_sae", str(points)] in counts
 
 
-@pytest.mark.parametrize("point", ["l0_99/seed_0", "l0_04/seed_0", "l0_4/seed_7"])
-def test_a_target_that_is_no_point_of_the_study(tmp_path, point):
-    run = run_snakemake(tmp_path, "--dry-run", f"results/tiny/saes/{point}/manifest.json")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "saes/l0_99/seed_0/manifest.json",
+        "saes/l0_04/seed_0/manifest.json",
+        "saes/l0_4/seed_7/manifest.json",
+        "measured/seed_0/l0_4-99.json",
+        "measured/seed_7/l0_4.json",
+    ],
+)
+def test_a_target_that_is_no_point_of_the_study(tmp_path, target):
+    run = run_snakemake(tmp_path, "--dry-run", f"results/tiny/{target}")
     assert run.returncode != 0
     assert "MissingRuleException" in run.stdout + run.stderr

@@ -16,10 +16,10 @@ def jobs(folder, config: dict[str, Any]) -> dict[str, int]:
     return planned_jobs(run_snakemake(folder, "--dry-run", config=config))
 
 
-def points(count: int, l0: int) -> dict[str, int]:
-    """Return the jobs of so many points, at so many L0, from training on."""
-    of_points = dict.fromkeys(("train_sae", "project_decoder", "probe_sae"), count)
-    return {**of_points, "compare_seeds": l0, **REPORT}
+def points(count: int, groups: int | None = None) -> dict[str, int]:
+    """Return the jobs of so many points, each measured alone or all in so many groups."""
+    measured = dict.fromkeys(("measure_points", "probe_points"), groups or count)
+    return {"train_sae": count, **measured, "compare_seeds": 1, **REPORT}
 
 
 def add_l0(config):
@@ -91,26 +91,26 @@ def change_what_divides_the_work(config):
     ("change", "expected"),
     [
         (lambda config: None, {}),
-        (add_l0, points(2, 1)),
+        (add_l0, points(2)),
         (reorder_l0, {}),
         (remove_l0, REPORT),
-        (change_override, points(2, 1)),
-        (change_shared_training, points(4, 2)),
-        (add_seed, points(3, 3)),
+        (change_override, points(2)),
+        (change_shared_training, points(4)),
+        (add_seed, points(3)),
         (spell_out_a_default, {}),
-        (add_n, {"project_decoder": 6, **REPORT}),
-        (add_probe_k, {"probe_sae": 6, "probe_baselines": 1, **REPORT}),
+        (add_n, {"measure_points": 2, **REPORT}),
+        (add_probe_k, {"probe_points": 2, "probe_baselines": 1, **REPORT}),
         (
             add_task,
-            {"cache_probing_activations": 1, "probe_sae": 6, "probe_baselines": 1, **REPORT},
+            {"cache_probing_activations": 1, "probe_points": 2, "probe_baselines": 1, **REPORT},
         ),
         (change_title, REPORT),
         (change_what_divides_the_work, {}),
         (in_groups(lambda config: None), {}),
-        (in_groups(add_l0), points(2, 1)),
-        (in_groups(change_override), points(2, 1)),
-        (in_groups(add_two_l0), {"train_points": 2, **points(4, 2)}),
-        (in_groups(add_seed), {"train_points": 1, **points(3, 3)}),
+        (in_groups(add_l0), points(2)),
+        (in_groups(change_override), points(2)),
+        (in_groups(add_two_l0), {"train_points": 2, **points(4, groups=2)}),
+        (in_groups(add_seed), {"train_points": 1, **points(3, groups=1)}),
     ],
     ids=[
         "nothing", "add an L0", "reorder L0", "remove an L0", "change an override",

@@ -35,7 +35,7 @@ from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 
 RESULTS = "results/long"
-POINT = "rule_point_project_decoder_train_sae"
+POINT = "rule_point_measure_points_train_sae"
 TARGET = f"{RESULTS}/{SAE}/manifest.json"
 
 
@@ -179,13 +179,13 @@ def test_of_two_people_the_second_is_refused(cluster, folder, undisturbed):
 
 
 def test_snakemake_killed_and_started_again_beside_its_orphan(cluster, folder, undisturbed):
-    projected = TARGET.replace("/saes/", "/decoder_metrics/")
-    run = Run(folder, projected, quick=False)
+    measured = f"{RESULTS}/measured/seed_{SEED}/l0_{L0}.json"
+    run = Run(folder, measured, quick=False)
     pid, orphan = training(cluster, run)
     run.kill()
     assert cluster.jobs("RUNNING") == [orphan]
     Run(folder, "--unlock").succeed()
-    rerun = Run(folder, projected)
+    rerun = Run(folder, measured)
     # The orphan is stopped until the rerun trains too, so that both write at once.
     wait_until(lambda: "going on from step" in log_of(folder), "a second training of the point")
     os.kill(pid, signal.SIGCONT)

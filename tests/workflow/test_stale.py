@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
@@ -45,18 +46,21 @@ def test_without_a_record_exactly_what_changed_is_made_again(study):
     config = tiny_config()
     config["saes"]["overrides"][32]["lr"] = 2e-3
     run = run_snakemake(study, "--dry-run", config=config)
-    points = {"train_sae": 2, "project_decoder": 2, "probe_sae": 2, "compare_seeds": 1}
+    points = {"train_sae": 2, "measure_points": 2, "probe_points": 2, "compare_seeds": 1}
     assert planned_jobs(run) == {**points, **REPORT}
     assert stale_lines(run) == [
         "saes l0 32 seed 0, l0 32 seed 1: lr 0.001 -> 0.002",
         "tables: saes.overrides.32.0.lr 0.001 -> 0.002",
     ]
     # Of a file asked for by name, only what leads to it.
-    wanted = f"{RESULTS}/decoder_metrics/l0_32/seed_0/manifest.json"
-    run = run_snakemake(study, "--dry-run", wanted, config=config)
-    assert planned_jobs(run) == {"train_sae": 1, "project_decoder": 1}
-    wanted = f"{RESULTS}/probing/l0_4/seed_0/manifest.json"
-    assert planned_jobs(run_snakemake(study, "--dry-run", wanted, config=config)) == {}
+    for wanted, found in (
+        ("measured/seed_0/l0_32.json", {"train_sae": 1, "measure_points": 1}),
+        ("probing/groups/seed_1/l0_4-32.json", {"train_sae": 1, "probe_points": 1}),
+        ("measured/seed_0/l0_4-10.5.json", {"measure_points": 1}),
+        ("saes/l0_4/seed_0/manifest.json", {}),
+    ):
+        run = run_snakemake(study, "--dry-run", f"{RESULTS}/{wanted}", config=config)
+        assert planned_jobs(run) == found
 
 
 def test_damaged_results_of_points_are_made_again_with_what_follows(study):
@@ -70,7 +74,7 @@ def test_damaged_results_of_points_are_made_again_with_what_follows(study):
     (study / RESULTS / "probing/baselines/scores.csv").unlink()
     run = run_snakemake(study, "--dry-run")
     assert planned_jobs(run) == {
-        "train_sae": 4, "project_decoder": 5, "probe_sae": 5, "compare_seeds": 2,
+        "train_sae": 4, "measure_points": 5, "probe_points": 5, "compare_seeds": 1,
         "probe_baselines": 1, **REPORT,
     }  # fmt: skip
     changed = "bytes differ from its manifest's checksum"
@@ -131,13 +135,23 @@ def test_a_damaged_shard_is_refused_and_no_reason_to_cache_again(study, damage):
 
 def test_what_was_made_again_stands(study):
     """An SAE whose file is damaged and whose record is lost: the same numbers, then nothing."""
-    before = {
-        name: (study / RESULTS / name).read_bytes()
-        for name in ("saes/l0_4/seed_0/sae/sae_weights.safetensors", "tables/points.csv")
-    }
+    weights = study / RESULTS / "saes/l0_4/seed_0/sae/sae_weights.safetensors"
+    s_n_dec = study / RESULTS / "decoder_metrics/l0_4/seed_0/s_n_dec.csv"
+    compared = study / RESULTS / "stability/l0_4/stability.csv"
+    bits = {path: path.read_bytes() for path in (weights, s_n_dec, compared)}
+    numbers = numbers_of_points(study)
     forget(study)
-    truncate(study / RESULTS / next(iter(before)))
+    truncate(weights)
+    s_n_dec.unlink()
+    compared.with_name("manifest.json").unlink()
     run = run_snakemake(study)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    assert {name: (study / RESULTS / name).read_bytes() for name in before} == before
+    assert {path: path.read_bytes() for path in bits} == bits
+    pd.testing.assert_frame_equal(numbers_of_points(study), numbers, check_exact=True)
     assert planned_jobs(run_snakemake(study, "--dry-run")) == {}
+
+
+def numbers_of_points(study: Path) -> pd.DataFrame:
+    """Return the table of points without how long they took."""
+    points = pd.read_csv(study / RESULTS / "tables" / "points.csv")
+    return points.drop(columns=["tokens_per_s", "data_wait_fraction", "wall_s"])

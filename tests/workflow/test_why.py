@@ -51,7 +51,7 @@ def test_a_changed_override_names_its_points(tiny_study):
         "  tables, verdict, figures, report: follows from the results above",
         "",
     ]
-    assert "18 jobs would run" in reasons
+    assert "17 jobs would run" in reasons
     costs = " ".join(costs.split())
     # Trainings of a fraction of a second say nothing of the rate.
     assert "corrected by measured rates" not in costs

@@ -3,7 +3,9 @@
 # A job ends in a record, which goes once it has been read: what it made is undeclared, with a manifest
 # of its own each, so that Snakemake deletes none of it and a point that fails holds up no other.
 
+import shutil
 from functools import cache
+from pathlib import Path
 
 from correct_l0.study.groups import Group, divide, divide_measured, split_labels
 from correct_l0.standing.unfinished import (
@@ -62,7 +64,7 @@ def asked(results, l0, seed):
         return True
     return any(
         target.startswith(f"{results}/")
-        and f"/seed_{seed}" in target
+        and re.search(rf"/seed_{seed}(?:/|\.|$)", target)
         and l0 in labels_in(target)
         for target in targets
     )
@@ -88,14 +90,23 @@ def group_of(wildcards):
 
 
 def trained_before(wildcards):
-    """Return the files that end the trainings of a job's points, of those that are to be trained."""
+    """Return the files that end the trainings of a job's points, of those that are to be trained.
+
+    Of a single point it is its manifest in any case: where both are one job of a cluster, the order
+    of its parts is worked out within it.
+    """
+    if "l0s" in wildcards.keys():
+        points = [(l0, int(wildcards.seed)) for l0 in split_labels(wildcards.l0s)]
+        if len(points) == 1:
+            return (
+                f"{plan_of(wildcards).point_folder('saes', *points[0])}/manifest.json"
+            )
     if not is_main_process():
         return []
     files = training_files(wildcards.results)
-    if "l0s" in wildcards.keys():
-        points = [(l0, int(wildcards.seed)) for l0 in split_labels(wildcards.l0s)]
-        return list(dict.fromkeys(files[point] for point in points if point in files))
-    return list(dict.fromkeys(files.values()))
+    if "l0s" not in wildcards.keys():
+        return list(dict.fromkeys(files.values()))
+    return list(dict.fromkeys(files[point] for point in points if point in files))
 
 
 def saes_of(wildcards):
@@ -116,3 +127,19 @@ def folders_of(wildcards, room):
         )
         for l0 in split_labels(wildcards.l0s)
     }
+
+
+def remove_records():
+    """Remove the records that a run was asked for by name, else all that interrupted runs left.
+
+    One that stays would pass for up to date once its results are lost. Where points are named,
+    another machine may be at others.
+    """
+    targets = asked_files()
+    for target in targets or []:
+        if re.search(r"/(measured|groups)/seed_|/stability/compared\.json$", target):
+            Path(target).unlink(missing_ok=True)
+    for results in PLANS if targets is None else []:
+        for folder in ("saes/groups", "measured", "probing/groups"):
+            shutil.rmtree(f"{results}/{folder}", ignore_errors=True)
+        Path(results, "stability/compared.json").unlink(missing_ok=True)

@@ -13,5 +13,11 @@ with job(snakemake.log[0], threads=snakemake.threads):
         for seed, saes in snakemake.params.saes.items()
         for point in trained_points(saes, int(seed), source)
     ]
-    failed = compare_points(trained, snakemake.params.folders, snakemake.params.settings)
-    write_record(snakemake.output.compared, snakemake.params.folders.values(), failed)
+    asked = [folder for saes in snakemake.params.saes.values() for folder in saes]
+    failed = compare_points(
+        trained,
+        len(snakemake.params.saes),
+        snakemake.params.folders,
+        snakemake.params.settings,
+    )
+    write_record(snakemake.output.compared, asked, trained, failed)

@@ -15,4 +15,4 @@ with job(snakemake.log[0], threads=snakemake.threads):
         snakemake.params.metrics,
         device=resolve_device(snakemake.resources.device),
     )
-    write_record(snakemake.output.measured, snakemake.params.saes, failed)
+    write_record(snakemake.output.measured, snakemake.params.saes, trained, failed)

@@ -23,4 +23,4 @@ with job(snakemake.log[0], threads=1):
         names=snakemake.params.names,
         threads=snakemake.threads,
     )
-    write_record(snakemake.output.probed, snakemake.params.saes, failed)
+    write_record(snakemake.output.probed, snakemake.params.saes, trained, failed)

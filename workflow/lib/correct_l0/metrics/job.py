@@ -1,6 +1,7 @@
 """Jobs that measure several points: each result with its own manifest, each failure its own.
 
-What stands is left as it is. A point whose SAE is not there is left out: its own job says why.
+What stands is left as it is. A point whose SAE is not there is left out. A job that could not make
+everything fails in the end, having made the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import Measured
-from correct_l0.provenance.manifest import check_manifest, digest_of, write_json, write_manifest
+from correct_l0.provenance.manifest import (
+    check_manifest,
+    digest_of,
+    read_or_empty,
+    write_json,
+    write_manifest,
+)
 from correct_l0.saes.finished import TRAINED, check_trained
 from correct_l0.saes.settings import PointJob
 
@@ -121,6 +128,33 @@ def make(wanted: Wanted, measure: Callable[[], Measured]) -> bool:
     return True
 
 
-def write_record(path: Path | str, folders: Iterable[Path | str], failed: Iterable[Path]) -> None:
-    """Write the record that ends a job of several results."""
-    write_json(path, {"results": list(map(str, folders)), "failed": list(map(str, failed))})
+def write_record(
+    path: Path | str, saes: Iterable[str], trained: Iterable[Trained], failed: Iterable[Path]
+) -> None:
+    """Write the record that ends a job of several results, all of which stand.
+
+    Parameters
+    ----------
+    path
+        The record.
+    saes
+        The folders of the points that the job is about.
+    trained
+        Those whose SAE is there.
+    failed
+        The folders of the results that could not be made.
+
+    Raises
+    ------
+    InputError
+        If an SAE is not there or a result could not be made: which first, and why.
+    """
+    folders = list(saes)
+    there = {str(point.folder) for point in trained}
+    lost = [folder for folder in folders if folder not in there] + list(map(str, failed))
+    if lost:
+        failure = read_or_empty(Path(lost[0]) / "failure.json")
+        more = f" (and {len(lost) - 1} more, see the log)" if len(lost) > 1 else ""
+        reason = failure.get("reason", "no SAE is there as it should be")
+        raise InputError(f"{lost[0]}: {reason}{more}")
+    write_json(path, {"saes": folders})

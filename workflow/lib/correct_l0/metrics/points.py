@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TypedDict
 
+from correct_l0.metrics import Measured
 from correct_l0.metrics import metrics as known
 from correct_l0.metrics.job import Trained, Wanted, make
-from correct_l0.saes.saved import load_saved_sae
+from correct_l0.saes.saved import SavedSae, load_saved_sae
 from correct_l0.sources import Source
 
 
@@ -41,7 +42,7 @@ def measure_points(
     """
     failed = []
     for point in trained:
-        sae = load_saved_sae(point.folder / "sae", device)
+        load = cache(partial(load_saved_sae, point.folder / "sae", device))
         for room, asked in metrics.items():
             folder = Path(asked["folders"][str(point.folder)])
             wanted = Wanted(
@@ -52,8 +53,16 @@ def measure_points(
                 {"sae": point.digest, "activations": source.digest},
                 {"l0": point.record["l0"], "seed": point.seed, "device": device},
             )
-            measure = known()[room].load().measure
-            work = partial(measure, sae, point.record, source, asked["settings"], folder)
-            if not make(wanted, work):
+
+            def measure(
+                room: str = room,
+                load: Callable[[], SavedSae] = load,
+                point: Trained = point,
+                folder: Path = folder,
+            ) -> Measured:
+                settings = metrics[room]["settings"]
+                return known()[room].load().measure(load(), point.record, source, settings, folder)
+
+            if not make(wanted, measure):
                 failed.append(folder)
     return failed

@@ -14,14 +14,16 @@ from correct_l0.saes.saved import load_saved_sae
 
 
 def compare_points(
-    trained: Iterable[Trained], folders: Mapping[str, str], settings: str
+    trained: Iterable[Trained], seeds: int, folders: Mapping[str, str], settings: str
 ) -> list[Path]:
     """Compare the seeds of each L0; return the folders of the comparisons that failed.
 
     Parameters
     ----------
     trained
-        The SAEs of a sweep. An L0 that lacks a seed is left out.
+        The SAEs of a sweep that are there.
+    seeds
+        How many an L0 should have; one that lacks a seed is left out.
     folders
         Where each comparison goes, by the folder above its SAEs'.
     settings
@@ -30,11 +32,10 @@ def compare_points(
     by_l0: dict[str, list[Trained]] = {folder: [] for folder in folders}
     for point in trained:
         by_l0[str(point.folder.parent)].append(point)
-    most = max(map(len, by_l0.values()))
     failed = []
     for above, points in by_l0.items():
-        if len(points) < most:
-            print(f"{above}: left out, {len(points)} of {most} seeds are there", flush=True)
+        if len(points) < seeds:
+            print(f"{above}: left out, {len(points)} of {seeds} seeds are there", flush=True)
             continue
         folder = Path(folders[above])
         wanted = Wanted(
