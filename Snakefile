@@ -54,8 +54,7 @@ onstart:
 
 onsuccess:
     forget_run(STUDY_FOLDER)
-    if not TOY_STUDY:
-        remove_records()
+    remove_records()
 
 
 onerror:

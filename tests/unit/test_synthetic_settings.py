@@ -33,7 +33,7 @@ def refusal(section):
     [
         ({"features": 9, "d_in": 8}, "9 orthonormal features do not fit into d_in 8; lower"),
         ({"features": 1}, "features: 1 is not usable: input should be greater than or equal to 2"),
-        ({"directions": "spred"}, "directions: 'spred' is not usable"),
+        ({"directions": "spred"}, "directions: 'spred' is not usable"),  # codespell:ignore
         ({"firing": "txt"}, "firing.law: 'txt' is not usable"),
         ({"firing": [0.5, 0.5]}, "firing lists 2 probabilities for 50 features; give one for each"),
         ({"features": 2, "firing": [0.5, 1.0]}, "firing.listed.1: 1.0 is not usable"),
@@ -98,7 +98,7 @@ def refusal(section):
         ({"magnitude": {"mean": {"law": "linear", "first": 1, "last": 0}}}, "mean.last: 0 is not"),
         ({"bias": -1}, "bias: -1 is not usable"),
         ({"held_out_tokens": 10}, "held_out_tokens: 10 is not usable"),
-        ({"corelation": None}, "corelation: unknown key; did you mean 'correlation'?"),
+        ({"magnitud": None}, "magnitud: unknown key; did you mean 'magnitude'?"),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(section, message):
