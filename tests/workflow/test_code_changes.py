@@ -84,7 +84,7 @@ def test_what_changes_no_number_and_no_text_computes_nothing(tiny_study, code, t
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("captions.py", "What the decoder says", "What the decoder tells"),
+        ("captions.py", "What sparse probing says", "What sparse probing tells"),
         ("words.py", "Extend the grid.", "Widen the grid."),
         ("templates/report.css", "--accent: #0072b2", "--accent: #0072b3"),
     ],
