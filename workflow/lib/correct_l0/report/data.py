@@ -14,6 +14,7 @@ from jaxtyping import Float
 from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
+from correct_l0.report.silent import drop_silent
 from correct_l0.study.plan import Plan
 
 
@@ -94,7 +95,7 @@ def open_study(
         If a table or the verdict is missing or is not as it was written.
     """
     check_outputs(manifest_beside(verdict), f"delete {verdict} and run again")
-    loaded = load_tables(tables)
+    loaded, _ = drop_silent(load_tables(tables))
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table

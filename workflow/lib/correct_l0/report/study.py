@@ -24,6 +24,7 @@ from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
+from correct_l0.report.silent import drop_silent
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.truth_words import truth_line
@@ -67,6 +68,7 @@ def read_study(
         answer against a known truth, or nothing), `caveats`, `next` (what to do), the L0 named with
         its interval, and every reading with its numbers.
     """
+    tables, silent = drop_silent(tables)
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
@@ -96,6 +98,10 @@ def read_study(
             "training_lines": training_lines(convergence, names) if convergence else [],
             "truth_line": truth_line(recovery, decision, names) if recovery else None,
             "caveats": [
+                *(
+                    f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
+                    for value in silent
+                ),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
                 *_caveats(decision, c_dec, s_n, f1, tables, names),
