@@ -34,7 +34,7 @@ class Answer:
     outcome, headline
         Of its verdict.
     settings
-        Those in which it differs from another sweep, in words, by name.
+        Those in which it differs from another sweep, in words, by name; only what it has.
     cells
         What stands in its row in words, by a name of `COLUMNS`; a dash where there is nothing.
     drawn
@@ -57,7 +57,7 @@ def answers_of(sweeps: Sequence[StudyData]) -> list[Answer]:
             sweep=name_of(sweep),
             outcome=sweep.verdict["outcome"],
             headline=sweep.verdict["headline"],
-            settings={name: values[i] for name, values in differing.items()},
+            settings={name: values[i] for name, values in differing.items() if values[i] != ABSENT},
             cells=cells_of(sweep),
             drawn=tuple(x for x in ("stability", "recovery") if sweep.verdict[x]),
         )
