@@ -7,7 +7,14 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from correct_l0.study.groups import Group, divide, divide_measured, split_labels
+from correct_l0.study.groups import (
+    divide,
+    divide_measured,
+    is_record,
+    points_named,
+    split_labels,
+)
+from correct_l0.study.report import report_settings
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -63,17 +70,9 @@ def asked(results, l0, seed):
     if targets is None or not all("seed_" in target for target in targets):
         return True
     return any(
-        target.startswith(f"{results}/")
-        and re.search(rf"/seed_{seed}(?:/|\.|$)", target)
-        and l0 in labels_in(target)
+        target.startswith(f"{results}/") and (l0, seed) in points_named(target)
         for target in targets
     )
-
-
-def labels_in(target):
-    """Return the L0 labels that the name of a point's file or of a record has."""
-    named = re.search(r"/l0_([^/]+?)(?:/|\.json$)", target)
-    return split_labels(named[1]) if named else ()
 
 
 def group_of(wildcards):
@@ -137,9 +136,42 @@ def remove_records():
     """
     targets = asked_files()
     for target in targets or []:
-        if re.search(r"/(measured|groups)/seed_|/stability/compared\.json$", target):
+        if is_record(target):
             Path(target).unlink(missing_ok=True)
     for results in PLANS if targets is None else []:
         for folder in ("saes/groups", "measured", "probing/groups"):
             shutil.rmtree(f"{results}/{folder}", ignore_errors=True)
         Path(results, "stability/compared.json").unlink(missing_ok=True)
+
+
+def settings_of_report(wildcards):
+    """Return the settings of a sweep's report."""
+    return report_settings(plan_of(wildcards))
+
+
+def results_of(wildcards):
+    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
+    plan, results = plan_of(wildcards), wildcards.results
+    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
+    if not is_main_process():
+        return files
+    rooms = tuple(room for room in plan.rooms if room != "probing")
+    records = measured_files(results, "measured", rooms)
+    if "probing" in plan.rooms:
+        records = records + measured_files(results, "probing/groups", ("probing",))
+    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
+        records = [*records, f"{results}/stability/compared.json"]
+    make_again(records)
+    return [*files, *records]
+
+
+def saes_by_seed(wildcards):
+    """Return the settings of a sweep's SAEs, by the folder of each, by seed."""
+    plan = plan_of(wildcards)
+    return {
+        str(seed): {
+            plan.point_folder("saes", l0, seed): plan.settings_sae(l0)
+            for l0 in plan.labels
+        }
+        for seed in sorted(plan.study.saes.seeds)
+    }

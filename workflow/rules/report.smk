@@ -3,7 +3,6 @@
 # figures, report.html and summary.txt.
 
 from correct_l0.report import TABLES, figures_of
-from correct_l0.study.report import report_settings
 
 # Those of every sweep. What only some have stands in the manifest of their figures.
 FIGURES = [
@@ -11,27 +10,6 @@ FIGURES = [
     for name in figures_of(PLAN)
     if all(name in figures_of(plan) for plan in PLANS.values())
 ]
-
-
-def settings_of_report(wildcards):
-    """Return the settings of a sweep's report."""
-    return report_settings(plan_of(wildcards))
-
-
-def results_of(wildcards):
-    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
-    plan, results = plan_of(wildcards), wildcards.results
-    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
-    if not is_main_process():
-        return files
-    rooms = tuple(room for room in plan.rooms if room != "probing")
-    records = measured_files(results, "measured", rooms)
-    if "probing" in plan.rooms:
-        records = records + measured_files(results, "probing/groups", ("probing",))
-    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
-        records = [*records, f"{results}/stability/compared.json"]
-    make_again(records)
-    return [*files, *records]
 
 
 rule gather_tables:

@@ -2,18 +2,6 @@
 # results/{study}/stability/, and undeclared results/{study}/stability/l0_{l0}/.
 
 
-def saes_by_seed(wildcards):
-    """Return the settings of a sweep's SAEs, by the folder of each, by seed."""
-    plan = plan_of(wildcards)
-    return {
-        str(seed): {
-            plan.point_folder("saes", l0, seed): plan.settings_sae(l0)
-            for l0 in plan.labels
-        }
-        for seed in sorted(plan.study.saes.seeds)
-    }
-
-
 rule compare_seeds:
     """The latents that every pair of seeds shares, at every L0."""
     input:

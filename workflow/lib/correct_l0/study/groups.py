@@ -52,6 +52,36 @@ def split_labels(l0s: str) -> tuple[str, ...]:
     return tuple(re.split(r"(?<!e)-", l0s))
 
 
+def points_named(target: str) -> list[Point]:
+    """Return the points that a file of one point, or the record of a group, is about.
+
+    Examples
+    --------
+    >>> points_named("results/a/saes/l0_4/seed_0/manifest.json")
+    [('4', 0)]
+    >>> points_named("results/a/measured/seed_10/l0_4-8.json")
+    [('4', 10), ('8', 10)]
+    >>> points_named("results/a/report.html")
+    []
+    """
+    labels = re.search(r"/l0_([^/]+?)(?:/|\.json$)", target)
+    seed = re.search(r"/seed_(\d+)(?:/|\.|$)", target)
+    if labels is None or seed is None:
+        return []
+    return [(label, int(seed[1])) for label in split_labels(labels[1])]
+
+
+def is_record(target: str) -> bool:
+    """Tell whether a file is the record of a job that makes several results.
+
+    Examples
+    --------
+    >>> is_record("results/a/measured/seed_0/l0_4.json"), is_record("results/a/report.html")
+    (True, False)
+    """
+    return bool(re.search(r"/(measured|groups)/seed_|/stability/compared\.json$", target))
+
+
 def divide(study: Config, points: Iterable[Point], most: int) -> list[Group]:
     """Return the groups of points that have to be trained, those of a single point among them.
 
