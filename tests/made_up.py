@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from correct_l0.metrics import metrics
 from correct_l0.metrics.stability.measure import SeedPair, stability_table
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.sources.sae_probes import resolve_tasks
@@ -219,7 +220,7 @@ def _write_recovery(
         "f1": mcc, "l0_true": 120.0, "l0_measured": float(label), "samples": 100_000,
     }  # fmt: skip
     table = _csv(folder / "recovery.csv", pd.DataFrame([row]))
-    _seal(folder, "measure_recovery", plan.settings_recovery(), inputs, [table],
+    _seal(folder, "measure_recovery", metrics()["recovery"].settings(plan), inputs, [table],
           l0=float(label), seed=seed, true_l0=120.0)  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def run(cache, *tasks, model=None, **changes):
 
 
 def activations(cache, task):
-    folder = cache / "probing" / "model_language_model_toy"
+    folder = cache / "probing" / "model_activations_toy"
     return torch.load(folder / f"{task}_blocks.0.hook_resid_post.pt", weights_only=True)
 
 
@@ -124,14 +124,14 @@ def test_another_version_of_the_code_leaves_manifests_of_what_is_there(cache, mo
 
 def test_a_record_without_outputs_is_computed_again(cache):
     run(cache, "first")
-    (record,) = (cache / "probing").glob("model_language_model_toy/first_*.json")
+    (record,) = (cache / "probing").glob("model_activations_toy/first_*.json")
     write_json(record, json.loads(record.read_text()) | {"outputs": None})
     assert run(cache, "first") == ["a", "bb", "ccc"]
 
 
 def test_a_changed_file_setting_or_prompt_is_computed_again(cache, monkeypatch):
     run(cache, "first", "second")
-    folder = cache / "probing" / "model_language_model_toy"
+    folder = cache / "probing" / "model_activations_toy"
     path = folder / "first_blocks.0.hook_resid_post.pt"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert run(cache, "first", "second") == ["a", "bb", "ccc"]

@@ -336,7 +336,7 @@ def test_no_f1_scores():
     made_up["probing"] = made_up["probing"].iloc[:0]
     result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
     assert result["outcome"] == READ
-    assert "no F1 scores" in result["agreement"]
+    assert result["agreement"] == "c_dec and s_n^dec agree."
 
 
 def test_dead_latents_are_a_caveat():

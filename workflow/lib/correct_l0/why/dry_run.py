@@ -40,7 +40,7 @@ class Job:
     rule: str
     wildcards: dict[str, str] = field(default_factory=dict, hash=False)
     reason: str = ""
-    part_of: Job | None = field(default=None, hash=False)
+    part_of: Job | None = field(default=None, hash=False, repr=False)
 
     @property
     def place(self) -> Place | None:
