@@ -1,7 +1,5 @@
 """Which L0 should a sparse autoencoder have? The study, from its source to the report."""
 
-import atexit
-
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -53,13 +51,15 @@ onstart:
 
 
 onsuccess:
-    forget_run(STUDY_FOLDER)
     remove_records()
+    failed = tell_reasons_of_failure()
+    forget_run(STUDY_FOLDER)
+    # Only where records are asked for by name: of a point without an SAE there are no tables.
+    if failed:
+        sys.exit(1)
 
 
 onerror:
-    # After all that Snakemake prints.
-    for line in reasons_of_failure():
-        atexit.register(print, line, file=sys.stderr)
+    tell_reasons_of_failure()
     forget_run(STUDY_FOLDER)
     write_partial_report()

@@ -14,6 +14,7 @@ LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
 from correct_l0.standing.stale import describe, find
 from correct_l0.standing.stale_comparison import find_comparison
+from correct_l0.study.groups import is_record
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)
@@ -34,6 +35,12 @@ def asked_files():
     if workflow.dag.targetrules:
         return None
     return [str(target) for target in workflow.dag.targetfiles]
+
+
+def jobs_of_this_process(rule):
+    """Return the wildcards of a rule's jobs that this process, not the one typed, was started for."""
+    targets = workflow.dag_settings.target_jobs
+    return [x.wildcards_dict for x in targets if x.rulename == rule]
 
 
 def failed_jobs():
@@ -75,6 +82,8 @@ def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if is_main_process():
         make_again(x.path for results in stale_results().values() for x in results)
+        # A record that is there was left behind, its points perhaps lost since.
+        make_again(filter(is_record, asked_files() or []))
     return []
 
 

@@ -32,8 +32,8 @@ class Stage:
     job
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
-        What one job is about: the source, a group of points, one point, one L0 with all its seeds,
-        the whole study, its report, or all sweeps of the study.
+        What one result is about: the source, one point, one L0 with all its seeds, the whole study,
+        its report, or all sweeps of the study.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +68,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "group", "point", "l0", "study", "report", "sweeps"]
+    of: Literal["source", "point", "l0", "study", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -196,20 +196,9 @@ STAGES = (
         asked=lambda plan: plan.study.synthetic is not None,
     ),
     Stage(
-        "train_points", "group", "groups", "the SAEs",
-        ("seal_activations", "make_world"),
-        recipe=saes.RECIPE,
-        result="saes/groups/seed_{seed}/l0_{l0s}.json",
-        seconds=estimates.trainings_s,
-        host_bytes=estimates.training_bytes,
-        on_device=True,
-        trains=True,
-        grows=True,
-    ),
-    Stage(
-        "train_sae", "point", "SAEs", "the SAE",
-        ("seal_activations", "make_world", "train_points"),
+        "train_sae", "point", "SAEs", "the SAE", ("seal_activations", "make_world"),
         room="saes",
+        job="train_points",
         recipe=saes.RECIPE,
         settings=lambda plan, l0: plan.settings_sae(l0),
         seconds=estimates.trainings_s,

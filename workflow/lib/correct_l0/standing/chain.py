@@ -269,16 +269,11 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
 
 
 def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
-    """Return the log of a point's own job, else that of its last group, if any."""
-    logs = Path(plan.results) / "logs"
+    """Return the log of the last job that was to make a result, or where there would be one."""
     stage = next(stage for stage in OF_POINT if stage.room == room)
-    own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
-    if own.exists():
-        return own
-    job = "train_points" if stage.trains else stage.made_by
-    groups = (logs / job / f"seed_{seed}").glob("l0_*.log")
-    its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]
-    return max(its, key=lambda path: path.stat().st_mtime, default=own)
+    logs = Path(plan.results) / "logs" / stage.made_by / f"seed_{seed}"
+    its = [p for p in logs.glob("l0_*.log") if l0 in split_labels(p.stem.removeprefix("l0_"))]
+    return max(its, key=lambda path: path.stat().st_mtime, default=logs / f"l0_{l0}.log")
 
 
 def _reason(folder: Path, wrong: Disagreement, log: Path) -> str:
