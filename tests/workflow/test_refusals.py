@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from workflow_runs import ROOT, run_snakemake, tiny_config
+from workflow_runs import ROOT, run_snakemake, tiny_config, trained
 
 
 def refused(folder, path, value):
@@ -58,17 +58,15 @@ def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
     config = yaml.safe_load((ROOT / "config" / study).read_text())
     run = run_snakemake(tmp_path, "--dry-run", config=config)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    points = len(config["saes"]["l0"]) * len(config["saes"]["seeds"])
-    counts = [line.split()[:2] for line in run.stdout.splitlines()]
-    assert ["train_sae", str(points)] in counts
+    assert len(trained(run)) == len(config["saes"]["l0"]) * len(config["saes"]["seeds"])
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "saes/l0_99/seed_0/manifest.json",
-        "saes/l0_04/seed_0/manifest.json",
-        "saes/l0_4/seed_7/manifest.json",
+        "saes/groups/seed_0/l0_99.json",
+        "saes/groups/seed_0/l0_04.json",
+        "saes/groups/seed_7/l0_4.json",
         "measured/seed_0/l0_4-99.json",
         "measured/seed_7/l0_4.json",
     ],
