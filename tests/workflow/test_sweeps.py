@@ -58,16 +58,10 @@ def test_a_study_of_one_sweep_without_a_name_has_no_such_page(tmp_path):
     assert planned["write_report"] == 1
 
 
-@pytest.mark.parametrize(
-    "target", ["narrow/saes/groups/seed_0/l0_8", "third/saes/groups/seed_0/l0_2"]
-)
+@pytest.mark.parametrize(("sweep", "l0"), [("narrow", 8), ("third", 2)])
 def test_a_target_that_is_no_point_of_a_sweep_is_refused(tmp_path, sweep, l0):
-    run = run_snakemake(
-        tmp_path,
-        "--dry-run",
-        f"results/tiny/{sweep}/saes/groups/seed_0/l0_{l0}.json",
-        config=CONFIG,
-    )
+    target = f"results/tiny/{sweep}/saes/groups/seed_0/l0_{l0}.json"
+    run = run_snakemake(tmp_path, "--dry-run", target, config=CONFIG)
     assert run.returncode != 0
     assert "MissingRuleException" in run.stdout + run.stderr
 
