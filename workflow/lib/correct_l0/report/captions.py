@@ -71,7 +71,6 @@ def _facts(study: StudyData) -> _Facts:
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
     if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    named = study.verdict["decision"]["low"] is not None
     truth = ""
     if recovery := study.verdict["recovery"]:
         truth = " Vertical: dashed, the L0 of best recovery"
@@ -82,30 +81,38 @@ def _facts(study: StudyData) -> _Facts:
         seeds,
         spread,
         "Across: measured L0 (mean active latents per held-out token), logarithmic.",
-        " Shaded: the interval of the answer." if named else "",
+        _band(study),
         truth,
         f"{int(tokens.max()):,}" if len(tokens) else "no",
     )
 
 
+def _band(study: StudyData) -> str:
+    """Return what is shaded in every panel over L0."""
+    if study.named:
+        return " Shaded: the interval of the answer, with the L0 that it names."
+    if study.verdict["decision"].get("leaning"):
+        return " Orange bars: the points that the refusal to name an L0 rests on."
+    return ""
+
+
 def _answer(f: _Facts) -> Caption:
     verdict, parts = f.study.verdict, []
     parts.append(
-        "c_dec: mean absolute cosine between all pairs of decoder rows; dashed, that of random "
-        "directions, which is what an SAE that learnt nothing has; triangle, the lowest point; "
-        "bar on the axis, where the rise towards low L0 begins (the elbow)."
+        "c_dec: mean absolute cosine between all pairs of decoder rows; triangle, the lowest "
+        "point; bar on the axis, where the rise towards low L0 begins (the elbow)."
     )
     if f.has("stability"):
         parts.append(
             "Stability: latents of two seeds are matched one to one; dark, the share of latents "
-            "whose match has a cosine above 0.9; light, the mean cosine of all matches; dashed, "
-            "that mean for random decoders of this size (chance). One dot for each pair of seeds."
+            "whose match has a cosine above 0.9; light, the reproduced share, the same without a "
+            "threshold. One dot for each pair of seeds."
         )
     if f.has("probing"):
         parts.append(
-            f"Probing: mean F1 over {f.tasks} tasks, less its best, for probes on {f.probes}; "
-            "bars, two standard errors of the difference from the best, paired over tasks and "
-            "seeds; filled points cannot be told from the best."
+            f"Probing: mean F1 over {f.tasks} tasks for probes on {f.probes}; bars, two standard "
+            "errors of the difference from the best, paired over tasks and seeds; filled points "
+            "cannot be told from the best."
         )
     if f.has("recovery"):
         parts.append(
@@ -113,13 +120,22 @@ def _answer(f: _Facts) -> Caption:
             "features whose latent has an absolute cosine above 0.9; light, the mean of the "
             "matched cosines. It has no say in the answer."
         )
+    parts.append(
+        "With less training: c_dec's curve as it stood after each tenth of the training (up), read "
+        "like the final one (learning rates were then still high): dot, the L0 named; bar, its "
+        "interval; triangles, lowest at an end of the grid, so that it named none; cross, flat. An "
+        "answer that still wanders needs a longer training. Dashed grey is chance: random "
+        "decoders of this size, which is what an SAE that learnt nothing has"
+        + ("; of F1, a coin." if f.has("probing") else ".")
+    )
     return Caption(
         "The answer in one picture",
         " ".join(parts)
         + f" {f.spread[0].upper()}{f.spread[1:]}.{f.marks} {f.across} All panels share it.",
         "Curves over one axis of L0. "
         + " ".join(filter(None, [verdict["headline"], *verdict["lines"][:1],
-                                 *verdict["stability_lines"], verdict["truth_line"]])),
+                                 *verdict["stability_lines"], *verdict["training_lines"][:1],
+                                 verdict["truth_line"]])),
     )  # fmt: skip
 
 
@@ -200,19 +216,6 @@ def _measured_l0(f: _Facts) -> Caption:
     )
 
 
-def _answer_along_training(f: _Facts) -> Caption:
-    return Caption(
-        "The answer of a shorter training",
-        "c_dec's curve as it stood after each tenth of the training, read like the final one "
-        f"(mean over {f.seeds}; learning rates were then still high): dot, the L0 named (up, "
-        "logarithmic); bar, its interval; triangles, where the curve was lowest at an end of the "
-        "grid, so that it named none. An answer that still wanders needs a longer training. "
-        "Across: share of the training done.",
-        "L0 named by c_dec after each tenth of training. "
-        + " ".join(f.study.verdict["training_lines"]),
-    )
-
-
 def _training(f: _Facts) -> Caption:
     return Caption(
         "Training health",
@@ -282,7 +285,6 @@ _CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
     "recovery": _recovery,
     "reconstruction": _reconstruction,
     "measured_l0": _measured_l0,
-    "answer_along_training": _answer_along_training,
     "training": _training,
     "s_n_dec": _s_n_dec,
     "probing_tasks": _probing_tasks,

@@ -85,7 +85,7 @@ def cells_of(sweep: StudyData) -> dict[str, str]:
         sweep.names, sweep.verdict["decision"], sweep.verdict["recovery"],
     )  # fmt: skip
     cells = dict.fromkeys(COLUMNS, ABSENT) | {"saes": str(len(sweep.tables["points"]))}
-    if decision["l0"] is not None and decision["outcome"] == READ:
+    if sweep.named:
         cells["l0"] = names(decision["l0"])
         cells["interval"] = f"{names(decision['low'])} to {names(decision['high'])}"
     named = decision["reproducibility"]

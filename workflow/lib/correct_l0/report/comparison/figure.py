@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from correct_l0.reading.reading import READ
 from correct_l0.report.comparison.answers import name_of
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
@@ -73,15 +71,9 @@ def _marker_of(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
-def _named(sweep: StudyData) -> dict[str, Any] | None:
-    """Return the decision of a sweep that names an L0."""
-    decision: dict[str, Any] = sweep.verdict["decision"]
-    return decision if decision["outcome"] == READ and decision["l0"] is not None else None
-
-
 def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
     for i, sweep in enumerate(sweeps):
-        if (named := _named(sweep)) is not None:
+        if (named := sweep.named) is not None:
             ax.plot([named["low"], named["high"]], [i, i], color=color_of(i), linewidth=7,
                     alpha=0.45, solid_capstyle="butt")  # fmt: skip
             ax.plot(named["l0"], i, marker=_marker_of(i), markersize=8, color=color_of(i),
@@ -117,7 +109,7 @@ def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
 def _draw_named(ax: Axes, sweeps: Sweeps) -> None:
     """Draw the L0 that each sweep names, and the true one, as lines through a panel."""
     for i, sweep in enumerate(sweeps):
-        if (named := _named(sweep)) is not None:
+        if (named := sweep.named) is not None:
             ax.axvline(named["l0"], color=color_of(i), linewidth=1, linestyle=":", zorder=0)
         if (value := _true_l0(sweep)) is not None:
             ax.axvline(value, color=GREY, linestyle="--", linewidth=1.2, zorder=0)

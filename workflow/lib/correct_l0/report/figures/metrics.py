@@ -17,6 +17,7 @@ from correct_l0.report.figures.style import (
     INK,
     PROBE_COLORS,
     answer_band,
+    explain,
     l0_axis,
     mark_reading,
     nothing,
@@ -91,7 +92,7 @@ def _draw_f1(ax: Axes, study: StudyData, k: int, reading: dict, color: str, narr
                 linestyle="none", label="each seed", zorder=6)  # fmt: skip
     ax.set_title(f"F1, {words.latents(k)} per probe")
     ax.set_ylabel(f"mean F1 over {reading['tasks']} tasks")
-    ax.legend(loc="best")
+    explain(ax)
     l0_axis(ax, study, narrow)
 
 

@@ -31,7 +31,6 @@ from correct_l0.report.figures.style import (
     GREY,
     INK,
     ORANGE,
-    PINK,
     answer_band,
     l0_axis,
     labelled,
@@ -52,7 +51,7 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
         (right, "fvu", "variance unexplained (FVU, log)"),
     ):
         answer_band(ax, study)
-        seed_curve(ax, table, column, PINK)
+        seed_curve(ax, table, column, INK)
         ax.set_ylabel(label)
         ax.yaxis.set_major_formatter(FuncFormatter(percent))
         l0_axis(ax, study, narrow)
