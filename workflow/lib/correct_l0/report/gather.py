@@ -44,7 +44,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
     "stability": (
         "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above",
-        "number_above", "reproduced_share", "subspace_agreement",
+        "chance_share_above", "number_above", "reproduced_share", "chance_reproduced_share",
+        "subspace_agreement",
     ),
     "gaps": ("l0", "seed", "room", "reason"),
 }  # fmt: skip

@@ -36,7 +36,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "c_dec",
         "Mean over all pairs i < j of |cos(w_i, w_j)|, w_i being the rows of W_dec. An SAE "
         "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
-        "Random directions in d_in dimensions have sqrt(2 / (π d_in)).",
+        "Random directions in d dimensions have Γ(d/2) / (√π Γ((d+1)/2)), about sqrt(2 / (π d)): "
+        "that is chance.",
     ),
     (
         "s_n^dec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Section
 
@@ -25,3 +25,15 @@ class Probing(Section):
 
     engine: Literal["exact", "reference"] = "exact"
     """`exact`: the same protocol with shared work. `reference`: sae-probes' own `run_sae_evals`."""
+
+    controls: bool = False
+    """Also fit probes that should find nothing, on every fifth task and the SAEs of the first seed:
+    on shuffled labels, and on latents drawn at random in place of those chosen."""
+
+    @model_validator(mode="after")
+    def _controls_are_exact(self) -> Probing:
+        if self.controls and self.engine == "reference":
+            raise ValueError(
+                "controls true with engine reference, sae-probes has none; use engine exact"
+            )
+        return self

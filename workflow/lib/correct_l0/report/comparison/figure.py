@@ -124,9 +124,7 @@ def _draw_c_dec(ax: Axes, sweeps: Sweeps) -> None:
     for level in sorted({round(float(x["random"].mean()), 6) for x in tables if "random" in x}):
         if np.isfinite(level):
             ax.axhline(level, color=GREY, linestyle="-.", linewidth=1)
-            ax.annotate("random directions", (1, level), xycoords=ax.get_yaxis_transform(),
-                        xytext=(-3, 3), textcoords="offset points", ha="right", va="bottom",
-                        color=INK, fontsize=8)  # fmt: skip
+            _annotate(ax, "random directions", level)
     ax.set_title("$c_{dec}$: overlap of decoder directions")
     ax.set_ylabel("$c_{dec}$ (mean |cosine|)")
 
@@ -138,9 +136,21 @@ def _draw_stability(ax: Axes, sweeps: Sweeps) -> None:
             _plain_curve(ax, i, reading["points"], share["means"])
             ax.fill_between(reading["points"], share["lows"], share["highs"], color=color_of(i),
                             alpha=0.2, linewidth=0)  # fmt: skip
-    ax.set_ylim(-0.03, 1.03)
+    tables = [sweep.tables["stability"] for sweep in sweeps if sweep.verdict["stability"]]
+    for level in sorted({round(float(x["chance_share_above"].mean()), 6) for x in tables}):
+        ax.axhline(level, color=GREY, linestyle="-.", linewidth=1)
+        _annotate(ax, "random directions", level)
+    ax.set_ylim(-0.05, 1.03)
     ax.set_title("Stability: latents that another seed finds")
     ax.set_ylabel("share matched above 0.9")
+
+
+def _annotate(ax: Axes, what: str, level: float) -> None:
+    """Write at the right end of a level what it is."""
+    ax.annotate(
+        what, (1, level), xycoords=ax.get_yaxis_transform(), xytext=(-3, 3),
+        textcoords="offset points", ha="right", va="bottom", color=INK, fontsize=8,
+    )  # fmt: skip
 
 
 def _draw_recovery(ax: Axes, sweeps: Sweeps) -> None:

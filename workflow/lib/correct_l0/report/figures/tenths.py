@@ -43,10 +43,10 @@ def draw_tenths(ax: Axes, study: StudyData) -> None:
 
 def _draw(ax: Axes, done: float, reading: CurveReading) -> None:
     marker, color, label = MARKS[reading.outcome]
-    if reading.outcome == READ:
-        ax.plot([reading.low, reading.high], [done, done], color=lighter(BLUE), linewidth=4,
-                solid_capstyle="butt", label="its interval")  # fmt: skip
     place = reading.best if reading.outcome == READ else reading.minimum
     if math.isfinite(place):
         ax.plot(place, done, marker, color=color, markersize=5, linestyle="none", zorder=4,
                 label=label)  # fmt: skip
+    if reading.outcome == READ:
+        ax.plot([reading.low, reading.high], [done, done], color=lighter(BLUE), linewidth=4,
+                solid_capstyle="butt", label="its interval")  # fmt: skip

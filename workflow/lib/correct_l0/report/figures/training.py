@@ -32,6 +32,7 @@ from correct_l0.report.figures.style import (
     INK,
     ORANGE,
     answer_band,
+    chance_line,
     l0_axis,
     labelled,
     mean_l0,
@@ -188,6 +189,9 @@ def _draw_c_dec(ax: Axes, study: StudyData, figure: Figure) -> None:
     for l0 in study.l0:
         curve = curves.loc[l0]
         ax.plot(curve, color=color(l0), linewidth=1.4, marker=".", markersize=4)
+    if len(study.tables["c_dec"]):
+        chance_line(ax, study.tables["c_dec"]["random"].mean())
+        ax.legend(loc="best")
     ax.set_xlim(0, 1.02)
     ax.set_xticks([0.1, 0.5, 0.9])
     ax.xaxis.set_major_formatter(FuncFormatter(percent))
