@@ -200,6 +200,25 @@ def test_chance_is_drawn(study):
     assert lines_at(cosine, (1 + chance) / 2)
 
 
+def test_controls_of_probing_are_drawn_where_there_are_any(study):
+    *_, probing, _ = drawn(study, "answer").axes
+    *_, whole = drawn(study, "f1").axes
+    for ax in (probing, whole):
+        crosses = [line for line in ax.get_lines() if line.get_marker() == "x"]
+        assert [set(line.get_ydata()) for line in crosses] == [{0.45}, {0.45}]
+        dotted = [line for line in ax.get_lines() if line.get_label() == "latents at random"]
+        assert [set(line.get_ydata()) for line in dotted] == [{0.47}, {0.47}]
+        legend = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert legend.count("shuffled labels") == 1
+    for name in ("answer", "f1"):
+        assert "both over 5 of the tasks" in captions(study)[name].text
+    scores = study.tables["probing"].assign(f1_shuffled_labels=None, f1_permuted_latents=None)
+    without = replace(study, tables=study.tables | {"probing": scores})
+    assert "Controls" not in captions(without)["f1"].text
+    *_, whole = drawn(without, "f1").axes
+    assert not [line for line in whole.get_lines() if line.get_marker() == "x"]
+
+
 def without_an_answer(study, outcome, leaning):
     """The study with another verdict: `decision` as that of a study that is refused."""
     decision = study.verdict["decision"] | {"leaning": leaning}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
 
@@ -50,6 +51,18 @@ class _Facts:
     def probes(self) -> str:
         ks = sorted(self.study.tables["probing"]["probe_k"].dropna().unique())
         return words.join([words.latents(int(k)) for k in ks])
+
+    @property
+    def controls(self) -> str:
+        """What the controls of probing are, where the study has any."""
+        rows = self.study.tables["probing"].dropna(subset=list(CONTROLS))
+        if not len(rows):
+            return ""
+        return (
+            " Controls, on one seed: crosses, probes on shuffled labels; dotted, on as many "
+            "latents drawn at random as were chosen "
+            f"(both over {rows['task'].nunique()} of the tasks)."
+        )
 
     @property
     def drawn(self) -> str:
@@ -112,7 +125,7 @@ def _answer(f: _Facts) -> Caption:
         parts.append(
             f"Probing: mean F1 over {f.tasks} tasks for probes on {f.probes}; bars, two standard "
             "errors of the difference from the best, paired over tasks and seeds; filled points "
-            "cannot be told from the best."
+            "cannot be told from the best." + f.controls
         )
     if f.has("recovery"):
         parts.append(
@@ -165,7 +178,7 @@ def _f1(f: _Facts) -> Caption:
         "of one probe size, close up: bars are two standard errors of the difference from the "
         f"best point, paired over tasks and {f.seeds}; filled points cannot be told from the "
         "best. “Whole scale”: bands are 95% bootstrap intervals over tasks; a constant scores 1/3 "
-        f"and a coin 1/2, which is chance.{f.marks} {f.across}",
+        f"and a coin 1/2, which is chance.{f.controls}{f.marks} {f.across}",
         "Mean F1 against L0. "
         + " ".join(line for line in f.study.verdict["lines"] if line.startswith("F1")),
     )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
 from correct_l0.standing.chain import (
     BASELINES,
@@ -37,7 +38,9 @@ FACTS = (
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
-    "probing": ("l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc"),
+    "probing": (
+        "l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc", *CONTROLS,
+    ),
     "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
     "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
     "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),

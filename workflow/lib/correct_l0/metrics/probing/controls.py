@@ -1,8 +1,8 @@
 """Probes that should find nothing: what is left of F1 without labels, or without a choice.
 
-*Shuffled labels.* The protocol from the choice of latents on, its train labels in random order, the
-test labels as they are: what it makes of no information. This is chance for this SAE, and below the
-coin's 1/2 where a probe on rarely active latents mostly says one class.
+*Shuffled labels.* The protocol from the choice of latents on, the labels of train and of test rows
+in random order: what it makes of no information. This is chance for this SAE, and below the coin's
+1/2 where a probe on rarely active latents mostly says one class.
 
 *Permuted latents.* The labels as they are, but the latents chosen replaced by as many others: the
 ranking is read through a permutation of the latents. What is left does not come from the choice; it
@@ -26,12 +26,7 @@ from torch import Tensor
 
 from correct_l0.metrics.probing.data import SPLIT_SEED
 from correct_l0.metrics.probing.probe import fit_probe, rank_latents
-
-EVERY = 5
-"""One task in so many has controls: they take two more fits each, and all tasks say the same."""
-
-SHUFFLED_LABELS, PERMUTED_LATENTS = "f1_shuffled_labels", "f1_permuted_latents"
-CONTROLS = (SHUFFLED_LABELS, PERMUTED_LATENTS)
+from correct_l0.metrics.probing.settings import PERMUTED_LATENTS, SHUFFLED_LABELS
 
 
 @dataclass(frozen=True)
@@ -54,17 +49,6 @@ class Probed:
     y_test: Int[np.ndarray, " test"]
 
 
-def tasks_with_controls(tasks: Sequence[str]) -> tuple[str, ...]:
-    """Return every fifth task, beginning with the first.
-
-    Examples
-    --------
-    >>> tasks_with_controls(["a", "b", "c", "d", "e", "f"])
-    ('a', 'f')
-    """
-    return tuple(tasks[::EVERY])
-
-
 def control_scores(task: str, probed: Probed, probe_k: Sequence[int]) -> list[dict[str, float]]:
     """Return the weighted F1 of both controls, one row for each `probe_k`.
 
@@ -72,22 +56,23 @@ def control_scores(task: str, probed: Probed, probe_k: Sequence[int]) -> list[di
     so that SAEs are compared on the same ones.
     """
     rng = np.random.default_rng([SPLIT_SEED, zlib.crc32(task.encode())])
-    shuffled = rng.permutation(probed.y_train)
+    shuffled, test = rng.permutation(probed.y_train), rng.permutation(probed.y_test)
     order = torch.from_numpy(rng.permutation(probed.latents.shape[1]))
     chosen = {
-        SHUFFLED_LABELS: (rank_latents(probed.latents, torch.from_numpy(shuffled)), shuffled),
+        SHUFFLED_LABELS: (rank_latents(probed.latents, torch.from_numpy(shuffled)), shuffled, test),
         PERMUTED_LATENTS: (
             order[rank_latents(probed.latents, torch.from_numpy(probed.y_train))],
             probed.y_train,
+            probed.y_test,
         ),
     }
     scores: list[dict[str, float]] = [{} for _ in probe_k]
-    for name, (ranking, labels) in chosen.items():
+    for name, (ranking, y_train, y_test) in chosen.items():
         read = ranking[: max(probe_k)]
         x_train = probed.latents[:, read].double().numpy()
         x_test = probed.encode_test(read)
         for row, k in zip(scores, probe_k, strict=True):
             columns = np.ascontiguousarray(x_train[:, :k]), np.ascontiguousarray(x_test[:, :k])
-            probe = fit_probe(columns[0], labels, columns[1], probed.y_test, "l1", SPLIT_SEED)
+            probe = fit_probe(columns[0], y_train, columns[1], y_test, "l1", SPLIT_SEED)
             row[name] = probe.f1
     return scores

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.metrics.probing.controls import CONTROLS
 from correct_l0.metrics.probing.data import Split, Task, read_task, split_task
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import replacing, write_json
 
 COLUMNS = {"test_f1": "f1", "test_acc": "accuracy", "test_auc": "auc", "val_auc": "val_auc"}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Section
+
+CONTROLLED = 5
+"""One task in so many has controls: they take two more fits each, and all tasks say the same."""
+
+SHUFFLED_LABELS, PERMUTED_LATENTS = "f1_shuffled_labels", "f1_permuted_latents"
+CONTROLS = (SHUFFLED_LABELS, PERMUTED_LATENTS)
 
 
 class Probing(Section):
@@ -37,3 +44,14 @@ class Probing(Section):
                 "controls true with engine reference, sae-probes has none; use engine exact"
             )
         return self
+
+
+def tasks_with_controls(tasks: Sequence[str]) -> tuple[str, ...]:
+    """Return every fifth task, beginning with the first.
+
+    Examples
+    --------
+    >>> tasks_with_controls(["a", "b", "c", "d", "e", "f"])
+    ('a', 'f')
+    """
+    return tuple(tasks[::CONTROLLED])

@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.metrics import control_curves
 from correct_l0.report.figures.style import (
     ANSWER,
     BAND,
     BLUE,
-    CHANCE,
     GREEN,
     LEANING,
     PINK,
@@ -27,6 +27,7 @@ from correct_l0.report.figures.style import (
     answer_band,
     chance_line,
     l0_axis,
+    legend_of,
     lighter,
     mark_reading,
     nothing,
@@ -61,13 +62,7 @@ def answer(study: StudyData, narrow: bool) -> Figure:
 
 def _legend(ax: Axes, narrow: bool, last: bool) -> None:
     """Put what a panel shows beside it, on a phone below it, and never over a curve."""
-    shown = {
-        label: handle
-        for handle, label in sorted(
-            zip(*ax.get_legend_handles_labels(), strict=True), key=lambda item: item[1] == CHANCE
-        )
-        if label not in (*TRUTH_LINES, ANSWER, LEANING["label"])
-    }
+    shown = legend_of(ax, *TRUTH_LINES, ANSWER, LEANING["label"])
     if not shown:
         return
     where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
@@ -148,6 +143,7 @@ def _draw_f1(ax: Axes, study: StudyData) -> None:
                     capsize=2.5, elinewidth=1, linewidth=1.5, label=label)  # fmt: skip
         ax.plot(x[level], means[level], "o", color=color, markersize=5.5)
         ax.plot(x[~level], means[~level], "o", color=color, markersize=5.5, markerfacecolor="white")
+        control_curves(ax, study, int(k), color)
     baselines = study.tables["baselines"]
     coin = baselines.loc[baselines["baseline"] == "coin", "f1"]
     if len(coin):

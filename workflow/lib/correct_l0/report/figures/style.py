@@ -13,8 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
@@ -267,12 +269,21 @@ def count_axis(ax: Axes, total: int, label: str) -> None:
     ax.secondary_yaxis("right", functions=(number, share)).set_ylabel(label)
 
 
-def explain(ax: Axes) -> None:
+def explain(ax: Axes, **where: Any) -> None:
     """Put a legend into a panel, of what the caption does not say: all but what is shaded."""
-    found = zip(*ax.get_legend_handles_labels(), strict=True)
-    shown = [(handle, label) for handle, label in found if label not in (ANSWER, LEANING["label"])]
+    shown = legend_of(ax, ANSWER, LEANING["label"])
     if shown:
-        ax.legend(*zip(*shown, strict=True), loc="best")
+        ax.legend(shown.values(), shown.keys(), **{"loc": "best"} | where)
+
+
+def legend_of(ax: Axes, *leave_out: str) -> dict[str, Artist]:
+    """Return what a panel's legend shows by its label, each once, chance last."""
+    found = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    found.sort(key=lambda item: not isinstance(item[0], ErrorbarContainer))
+    shown = {label: handle for handle, label in found if label not in leave_out}
+    if CHANCE in shown:
+        shown[CHANCE] = shown.pop(CHANCE)
+    return shown
 
 
 def nothing(ax: Axes, why: str) -> None:
