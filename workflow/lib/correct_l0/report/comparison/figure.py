@@ -25,6 +25,7 @@ from correct_l0.report.figures.style import (
     labelled,
     seed_curve,
 )
+from correct_l0.report.names import latents
 
 Sweeps = Sequence[StudyData]
 
@@ -32,14 +33,17 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, "#6B4FA0", "#8A6A12", "#3B8EA5", INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """One more or fewer than colours, so that a pair comes back late."""
 LONGEST_NAME, LONGEST_NARROW = 24, 12
+COIN = 0.5
 ROW_INCHES, PANEL_INCHES = 0.34, 2.5
 
 
 def compare(sweeps: Sweeps, narrow: bool) -> Figure:
-    """Answers on top, below them c_dec, and stability and recovery where there are any."""
+    """Answers on top, below them c_dec, and stability, F1 and recovery where there are any."""
     panels: list[Callable[[Axes, Sweeps], None]] = [_draw_c_dec]
     if any(sweep.verdict["stability"] for sweep in sweeps):
         panels.append(_draw_stability)
+    if any(sweep.verdict["f1"] for sweep in sweeps):
+        panels.append(_draw_f1)
     if any(sweep.verdict["recovery"] for sweep in sweeps):
         panels.append(_draw_recovery)
     heights = [0.45 + ROW_INCHES * len(sweeps), *(PANEL_INCHES for _ in panels)]
@@ -143,6 +147,19 @@ def _draw_stability(ax: Axes, sweeps: Sweeps) -> None:
     ax.set_ylim(-0.05, 1.03)
     ax.set_title("Stability: latents that another seed finds")
     ax.set_ylabel("share matched above 0.9")
+
+
+def _draw_f1(ax: Axes, sweeps: Sweeps) -> None:
+    """Draw F1 of the largest probes, which need the fewest tasks to tell SAEs apart."""
+    ks = [int(k) for sweep in sweeps for k in sweep.verdict["f1"]]
+    for i, sweep in enumerate(sweeps):
+        reading = sweep.verdict["f1"].get(str(max(ks)))
+        if reading and reading["points"]:
+            _plain_curve(ax, i, reading["points"], reading["means"])
+    ax.axhline(COIN, color=GREY, linestyle="-.", linewidth=1)
+    _annotate(ax, "a coin", COIN)
+    ax.set_title(f"Sparse probing: F1 with {latents(max(ks))} per probe")
+    ax.set_ylabel("mean F1")
 
 
 def _annotate(ax: Axes, what: str, level: float) -> None:
