@@ -258,7 +258,7 @@ def _write_probing(plan: Plan, cache: Path, saes: dict[str, dict[int, str]]) -> 
                 "auc": levels[t],
                 "f1_dedup": levels[t] + gain - 0.01,
             }
-            | (CONTROLLED if seed == 0 and t % 5 == 0 else {})
+            | (CONTROLLED if seed == 0 and t % 8 == 0 else {})
             for t, task in enumerate(tasks)
             for k in plan.study.probing.probe_k
         ]  # fmt: skip

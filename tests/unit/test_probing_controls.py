@@ -83,8 +83,8 @@ def test_a_record_without_controls_gets_them_and_the_probes_stay_as_they_were(to
     assert probed(toy, tmp_path, (controlled,)) == after
 
 
-def test_controls_have_one_task_in_five():
-    assert len(tasks_with_controls(list(map(str, range(113))))) == 23
+def test_controls_have_one_task_in_eight():
+    assert len(tasks_with_controls(list(map(str, range(113))))) == 15
 
 
 def test_the_package_has_no_controls():

@@ -211,7 +211,7 @@ def test_controls_of_probing_are_drawn_where_there_are_any(study):
         legend = [text.get_text() for text in ax.get_legend().get_texts()]
         assert legend.count("shuffled labels") == 1
     for name in ("answer", "f1"):
-        assert "both over 5 of the tasks" in captions(study)[name].text
+        assert "both over 4 of the tasks" in captions(study)[name].text
     scores = study.tables["probing"].assign(f1_shuffled_labels=None, f1_permuted_latents=None)
     without = replace(study, tables=study.tables | {"probing": scores})
     assert "Controls" not in captions(without)["f1"].text

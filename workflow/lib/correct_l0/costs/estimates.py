@@ -156,7 +156,7 @@ def probing_s(study: Config) -> float:
     encoded = tasks * stated.ENCODED_ROWS * 2 * study.source.d_in * study.saes.d_sae
     fits = float(tasks * len(p.probe_k))
     if p.controls:
-        fits *= 1 + 2 / CONTROLLED / len(study.saes.seeds)
+        fits *= 1 + stated.CONTROLS / CONTROLLED / len(study.saes.seeds)
     seconds = fits * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 

@@ -56,7 +56,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "differ most, L1 logistic regression, weighted F1 on test; mean over tasks. A constant "
         "scores 1/3, a coin 1/2. About 19% of the test prompts of all 113 tasks also occur in "
         "their training rows; F1 without these is in the table, as an addition. Controls, where "
-        "probing.controls asks for them, on every fifth task and one seed: the same with all "
+        "probing.controls asks for them, on every eighth task and one seed: the same with all "
         "labels in random order, which is chance for these latents, and with as many latents drawn "
         "at random in place of those chosen.",
     ),
