@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from correct_l0.settings.base import Count, Section
 
 CONTROLLED = 8
-"""One task in so many has controls: with three seeds they then take a sixth of the time of probing, as
-the fits to nothing are slow. All tasks say the same, but for their noise."""
+"""One task in so many has controls: with three seeds they then add a seventh to the time of probing,
+as fits to nothing are slow."""
 
 SHUFFLED_LABELS, PERMUTED_LATENTS = "f1_shuffled_labels", "f1_permuted_latents"
 CONTROLS = (SHUFFLED_LABELS, PERMUTED_LATENTS)
@@ -35,8 +35,8 @@ class Probing(Section):
     """`exact`: the same protocol with shared work. `reference`: sae-probes' own `run_sae_evals`."""
 
     controls: bool = False
-    """Also fit probes that should find nothing, on every eighth task and the SAEs of the first seed:
-    on shuffled labels, and on latents drawn at random in place of those chosen."""
+    """Also fit probes that should find nothing, on every eighth task and the SAEs of the first
+    seed: on shuffled labels, and on latents drawn at random in place of those chosen."""
 
     @model_validator(mode="after")
     def _controls_are_exact(self) -> Probing:
