@@ -22,8 +22,7 @@ TABLES = (
 
 FIGURES = (
     "answer", "stability", "f1", "recovery", "reconstruction", "measured_l0",
-    "answer_along_training", "training", "s_n_dec", "probing_tasks", "histograms",
-    "decoder_cosines",
+    "training", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
 

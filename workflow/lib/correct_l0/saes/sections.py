@@ -54,6 +54,10 @@ class Training(Section):
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
     with AMX (slower on other CPUs)."""
 
+    freeze_decoder: bool = False
+    """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
+    are those of chance; give it a sweep of its own beside the one that it controls."""
+
     l0_schedule: L0Schedule | None = None
     """The course of L0 along the training, from the point's L0 on; unset: it stays."""
 
