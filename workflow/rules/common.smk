@@ -17,7 +17,9 @@ from correct_l0.jobs.running import describe_run, forget_run, note_run, why_fail
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
-    PLANS = {plan.results: plan for plan in Plan.all_from_config(config)}
+    # After the loop, the last of several files that are merged: relative paths start from it.
+    CONFIG_FOLDER = Path(path).parent
+    PLANS = {plan.results: plan for plan in Plan.all_from_config(config, CONFIG_FOLDER)}
     PLAN = next(iter(PLANS.values()))
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))

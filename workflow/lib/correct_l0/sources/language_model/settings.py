@@ -13,8 +13,9 @@ class Model(Section):
     """The language model whose activations are studied."""
 
     source: str
-    """A folder in Hugging Face's layout, a hub name (`google/gemma-2-2b`), or `package:<module>`
-    for a Python package that carries a model and has `get_model_path()`."""
+    """A folder in Hugging Face's layout (a relative path starts from the configuration's folder), a
+    hub name (`google/gemma-2-2b`), or `package:<module>` for a Python package that carries a model
+    and has `get_model_path()`. A folder is known by its content: it may move."""
 
     revision: str | None = None
     """Revision of a hub model. Unset: the newest, whose commit is recorded in the manifest."""
@@ -31,8 +32,9 @@ class Text(Section):
     `datasets`: a Hugging Face dataset, streamed on a machine with network."""
 
     files: tuple[str, ...] = ()
-    """For `files`: paths of .txt, .jsonl, .jsonl.gz, .jsonl.zst or .parquet files. A .txt file is
-    one document per blank-line-separated paragraph."""
+    """For `files`: paths or patterns (`mine/*.jsonl`) of .txt, .jsonl, .jsonl.gz, .jsonl.zst or
+    .parquet files; relative ones start from the configuration's folder. A .txt file is one document
+    per blank-line-separated paragraph. Files are known by their content: they may move."""
 
     dataset: str | None = None
     """For `datasets`: the dataset's name, such as `monology/pile-uncopyrighted`."""

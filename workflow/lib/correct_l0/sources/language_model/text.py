@@ -17,6 +17,7 @@ from correct_l0.sources.language_model import RECIPE
 from correct_l0.sources.language_model.documents import mend, read_documents, reserved_texts
 from correct_l0.sources.language_model.layout import SPLITS, identity_settings
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
+from correct_l0.sources.language_model.places import NOWHERE, Places
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.sae_probes import resolve_tasks
 
@@ -94,7 +95,9 @@ class Counts:
     held_out: int = 0
 
 
-def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> dict[str, Any]:
+def stage_text(
+    activations: Activations, tokenizer: Any, folder: Path | str, places: Places = NOWHERE
+) -> dict[str, Any]:
     """Write the contexts of both splits and `manifest.json`; stop when enough are gathered.
 
     Parameters
@@ -105,6 +108,8 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
         The model's tokenizer.
     folder
         Receives `{split}_{array}.npy` for each split and array of `Contexts.arrays`.
+    places
+        Where text files are that the settings name by their content.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
     contexts = {split: Contexts(a.context_size, dropped, _rows(a, split)) for split in SPLITS}
     packers = {split: _packer(a, tokenizer, contexts[split]) for split in SPLITS}
     counts = Counts()
-    documents = _assign(a, read_documents(a.text, a.seed), contexts, counts)
+    documents = _assign(a, read_documents(places.fill(a).text, a.seed), contexts, counts)
     number = 0
     while batch := list(islice(documents, BATCH_DOCUMENTS)):
         tokens = _tokenise(a, tokenizer, [document for _, document in batch])
@@ -173,8 +178,8 @@ def _packer(
         return DocumentPacker(contexts)
     if tokenizer.bos_token_id is None:
         raise InputError(
-            f"packing 'concatenate' needs a BOS token and the tokenizer of {a.model.source!r} has "
-            "none; set packing: documents"
+            "packing 'concatenate' needs a BOS token and the model's tokenizer has none; "
+            "set packing: documents"
         )
     return ConcatenatePacker(contexts, tokenizer.bos_token_id)
 
