@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model.settings import Text
-from correct_l0.sources.sae_probes import data_folder, task_file
+from correct_l0.sources.sae_probes import data_folder, read_table, task_file
 
 FORMATS = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
@@ -45,9 +45,7 @@ def read_documents(text: Text, seed: int) -> Iterator[str]:
 
 
 def _prompts(path: Path) -> list[str]:
-    import pandas as pd
-
-    table = pd.read_csv(path, compression="zstd", usecols=["prompt"])
+    table = read_table(path, f"text '{path.name.partition('.')[0]}' of sae-probes", ["prompt"])
     return [str(prompt) for prompt in table["prompt"]]
 
 
