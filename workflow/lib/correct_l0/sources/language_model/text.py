@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -128,7 +129,9 @@ def stage_text(
     contexts = {split: Contexts(a.context_size, dropped, _rows(a, split)) for split in SPLITS}
     packers = {split: _packer(a, tokenizer, contexts[split]) for split in SPLITS}
     counts = Counts()
-    documents = _assign(a, read_documents(places.fill(a).text, a.seed), contexts, counts)
+    kept = folder / ".stream"
+    found = read_documents(places.fill(a).text, a.seed, kept)
+    documents = _assign(a, found, contexts, counts)
     number = 0
     while batch := list(islice(documents, BATCH_DOCUMENTS)):
         tokens = _tokenise(a, tokenizer, [document for _, document in batch])
@@ -163,6 +166,7 @@ def stage_text(
         context_size=a.context_size,
         seed=a.seed,
     )
+    shutil.rmtree(kept, ignore_errors=True)
     return facts
 
 
