@@ -82,6 +82,23 @@ def test_a_model_folder_that_cannot_be_used_is_named(tmp_path, config, weights, 
         check_inputs(minilm(tmp_path, **model_folder(tmp_path, config, weights)))
 
 
+@pytest.mark.parametrize("config", ['{"bos_token": null, "eos_token": "<e>"}', "{}", "[", None])
+def test_a_separator_that_the_tokenizer_lacks_is_named(tmp_path, config):
+    """As in Qwen2's folder; what cannot be read is told when the tokenizer is loaded."""
+    folder = model_folder(tmp_path, GPT2)
+    if config is not None:
+        (tmp_path / "model" / "tokenizer_config.json").write_text(config)
+    of_width = {**folder, "hook_name": "blocks.1.hook_resid_pre", "d_in": 8, "context_size": 16}
+    for separator in ("eos", "none"):
+        check_inputs(minilm(tmp_path, **of_width, separator=separator))
+    settings = minilm(tmp_path, **of_width)
+    if config is None or "null" not in config:
+        check_inputs(settings)
+        return
+    with pytest.raises(InputError, match=r"separator 'bos': the tokenizer of .* has no such token"):
+        check_inputs(settings)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -39,6 +39,31 @@ def check_inputs(activations: Activations) -> None:
     folder = local_folder(activations.model)
     if folder is not None:
         check_model_config(read_model_config(folder), activations)
+        check_separator(folder, activations)
+
+
+def check_separator(folder: Path, activations: Activations) -> None:
+    """Refuse a separator that the model's tokenizer is configured not to have.
+
+    Raises
+    ------
+    InputError
+        Naming the token and the other separators.
+    """
+    if activations.packing == "documents" or activations.separator == "none":
+        return
+    try:
+        told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        missing = told[f"{activations.separator}_token"] is None
+    except (OSError, ValueError, KeyError, TypeError):
+        # Told when the tokenizer is loaded.
+        return
+    if missing:
+        raise InputError(
+            f"separator {activations.separator!r}: the tokenizer of model "
+            f"{activations.model.source!r} has no such token; set activations.separator to "
+            "another of bos, eos and none"
+        )
 
 
 def check_model_config(config: dict[str, Any], activations: Activations) -> None:

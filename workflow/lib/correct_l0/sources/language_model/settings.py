@@ -91,8 +91,12 @@ class Activations(Section):
     """Tokens per context, special tokens included."""
 
     packing: Literal["concatenate", "documents"] = "concatenate"
-    """`concatenate`: documents joined by the BOS token and cut into full contexts (causal models).
+    """`concatenate`: documents joined by the separator and cut into full contexts (causal models).
     `documents`: each context holds the start of one document (encoders)."""
+
+    separator: Literal["bos", "eos", "none"] = "bos"
+    """For `concatenate`, the token between documents. `bos`: it begins each context too. `eos`: for
+    tokenizers without BOS, such as Qwen's; a context begins with whatever comes."""
 
     special_tokens: Literal["keep", "drop"] = "keep"
     """Whether rows at special tokens (BOS, [CLS], [SEP]) are cached."""
@@ -121,3 +125,11 @@ class Activations(Section):
 
     forward_batch_tokens: Count = 16_384
     """Tokens per forward pass. No effect on the numbers beyond rounding."""
+
+    @model_validator(mode="after")
+    def _check_separator(self) -> Activations:
+        if self.packing == "documents" and self.separator != "bos":
+            raise ValueError(
+                f"separator {self.separator!r} has no effect with packing 'documents'; remove it"
+            )
+        return self

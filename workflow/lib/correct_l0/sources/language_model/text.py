@@ -120,8 +120,8 @@ def stage_text(
     Raises
     ------
     InputError
-        If the text cannot be read, holds too few tokens, or the packing needs a BOS token that the
-        tokenizer lacks.
+        If the text cannot be read, holds too few tokens, or the tokenizer lacks the token that
+        separates documents.
     """
     a, folder = activations, Path(folder)
     specials = special_ids(tokenizer)
@@ -144,6 +144,10 @@ def stage_text(
     if counts.mended:
         print(f"{counts.mended} documents with half a character, which U+FFFD replaces")
     files = _write_arrays(folder, contexts)
+    separated: dict[str, Any] = {}
+    if a.packing == "concatenate":
+        token = separator_id(a.separator, tokenizer)
+        separated = {"separator": a.separator, "separator_token_id": token}
     facts = {
         "tokenizer": tokenizer_digest(tokenizer),
         "special_ids": list(specials),
@@ -162,6 +166,7 @@ def stage_text(
         rows={split: contexts[split].rows for split in SPLITS},
         source=a.text.model_dump(mode="json"),
         packing=a.packing,
+        **separated,
         special_tokens=a.special_tokens,
         context_size=a.context_size,
         seed=a.seed,
@@ -180,12 +185,29 @@ def _packer(
 ) -> ConcatenatePacker | DocumentPacker:
     if a.packing == "documents":
         return DocumentPacker(contexts)
-    if tokenizer.bos_token_id is None:
+    separator = separator_id(a.separator, tokenizer)
+    return ConcatenatePacker(contexts, separator if a.separator == "bos" else None, separator)
+
+
+def separator_id(separator: str, tokenizer: Any) -> int | None:
+    """Return the token between documents: that of `bos` or `eos`, None for `none`.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer has no such token, with the separators that it allows.
+    """
+    if separator == "none":
+        return None
+    token = getattr(tokenizer, f"{separator}_token_id")
+    if token is None:
+        others = ["eos"] if separator == "bos" and tokenizer.eos_token_id is not None else []
+        others += ["bos"] if separator == "eos" and tokenizer.bos_token_id is not None else []
         raise InputError(
-            "packing 'concatenate' needs a BOS token and the model's tokenizer has none; "
-            "set packing: documents"
+            f"separator '{separator}' needs a token {separator.upper()} and the model's tokenizer "
+            f"has none; set activations.separator: {' or '.join([*others, 'none'])}"
         )
-    return ConcatenatePacker(contexts, tokenizer.bos_token_id)
+    return int(token)
 
 
 def _assign(
