@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config, trained
@@ -51,6 +53,15 @@ def test_a_text_file_that_cannot_be_read(tmp_path, content, words):
     (tmp_path / "text.txt").write_bytes(content)
     text = {"source": "files", "files": [str(tmp_path / "text.txt")]}
     assert words in refused(tmp_path, "activations.text", text)
+
+
+def test_a_cache_dated_in_the_future(tmp_path):
+    manifest = tmp_path / "results/activations/tiny/manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    os.utime(manifest, (1893499200, 1893499200))
+    line = refused(tmp_path, "study", "tiny")
+    assert line.endswith("where the clock is right: touch results/activations/tiny/manifest.json")
 
 
 @pytest.mark.parametrize("study", sorted(p.name for p in (ROOT / "config").glob("*layer*.yaml")))

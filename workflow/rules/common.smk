@@ -12,6 +12,7 @@ from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
 from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.standing.clock import check_dates
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
 from correct_l0.standing.unfinished import failed_trainings
@@ -19,8 +20,12 @@ from correct_l0.standing.unfinished import failed_trainings
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
         check_repeated_keys(path)
-    PLANS = {plan.results: plan for plan in Plan.all_from_config(config)}
+    # After the loop, the last of several files that are merged: relative paths start from it.
+    CONFIG_FOLDER = Path(path).parent
+    PLANS = {plan.results: plan for plan in Plan.all_from_config(config, CONFIG_FOLDER)}
     PLAN = next(iter(PLANS.values()))
+    if is_main_process():
+        check_dates(PLANS.values())
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 

@@ -209,7 +209,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     config = study.plan.study
     if config.synthetic is None:
         a = config.language_model
-        return [("Model", f"{a.model.source.removeprefix('package:')}, {a.hook_name}")]
+        name = (study.model_name or a.model.source).removeprefix("package:")
+        return [("Model", f"{name}, {a.hook_name}")]
     world = config.synthetic
     facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
     recovery = study.verdict["recovery"]

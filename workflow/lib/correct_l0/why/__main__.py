@@ -69,7 +69,7 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
     raw = _read(configfile)
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
-        plans = Plan.all_from_config(raw)
+        plans = Plan.all_from_config(raw, configfile.parent)
         plan = plans[0]
         events, text = run_dry(configfile, Path.cwd(), more)
         jobs = read_jobs(events)
