@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.metrics import metrics
+from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
@@ -43,6 +44,7 @@ class Plan:
         """
         from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
         from correct_l0.sources.sae_probes import check_tasks
+        from correct_l0.study.rounds import follow
 
         plans = [cls(config) for config in parse_study(raw)]
         plan = plans[0]
@@ -52,7 +54,7 @@ class Plan:
                 check_tasks(activations.text.reserve_tasks)
             check_inputs(activations)
             check_cache_identity(plan.source_folder, activations)
-        return plans
+        return [follow(each) for each in plans]
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Plan:
@@ -119,6 +121,30 @@ class Plan:
     def study_rooms(self) -> tuple[str, ...]:
         """What is measured over several points: `stability`, where there are two seeds or more."""
         return ("stability",) if len(self.study.saes.seeds) > 1 else ()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a search up to the one whose points are known last; 0 of a list."""
+        return len(self.study.saes.rounds)
+
+    def at_round(self, number: int) -> Plan:
+        """Return the plan as it was when a round, counted from 1, had its points."""
+        return self._with(self.study.saes.with_rounds(self.study.saes.rounds[:number]))
+
+    def as_list(self) -> Plan:
+        """Return the plan of a study that lists the points of this one."""
+        return self._with(self.study.saes.as_list())
+
+    def _with(self, saes: Sweep) -> Plan:
+        return Plan(self.study.model_copy(update={"saes": saes}))
+
+    def round_file(self, number: int) -> str:
+        """Return the record of a round, which says what its points say and which come next."""
+        return f"{self.results}/rounds/round_{number}.json"
+
+    def round_files(self) -> list[str]:
+        """Return the records of all rounds whose points are known."""
+        return [self.round_file(number) for number in range(1, self.rounds + 1)]
 
     def task_manifests(self) -> dict[str, str]:
         """Return the manifest of the activations of each probing task by name."""
