@@ -33,6 +33,11 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
     include: f"workflow/rules/{room}.smk"
 
 
+if any(plan.rounds for plan in PLANS.values()):
+
+    include: "workflow/rules/search.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"
@@ -41,8 +46,8 @@ if STUDY.sweep:
 rule all:
     default_target: True
     input:
-        report=expand("{results}/report.html", results={**PLANS, STUDY_FOLDER: PLAN}),
-        summary=expand("{results}/summary.txt", results={**PLANS, STUDY_FOLDER: PLAN}),
+        report=wanted("report.html"),
+        summary=wanted("summary.txt"),
 
 
 look_at_manifests()
@@ -55,6 +60,8 @@ onstart:
 onsuccess:
     forget_run(STUDY_FOLDER)
     remove_records()
+    if rounds_were_read():
+        start_again()
 
 
 onerror:

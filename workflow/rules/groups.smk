@@ -14,7 +14,7 @@ from correct_l0.study.groups import (
     points_named,
     split_labels,
 )
-from correct_l0.study.report import report_settings
+from correct_l0.study.report import report_settings, round_settings
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -150,8 +150,11 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
-    plan, results = plan_of(wildcards), wildcards.results
+    """Return the SAEs' manifests, and the records of what has to be measured before the tables.
+
+    Of a round of a search, the SAEs that it has.
+    """
+    plan, results = plan_then(wildcards), wildcards.results
     files = [*plan.manifests("saes"), *plan.baselines_manifest()]
     if not is_main_process():
         return files
@@ -163,6 +166,14 @@ def results_of(wildcards):
         records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
     return [*files, *records]
+
+
+def plan_then(wildcards):
+    """Return the plan of a job's sweep, of a job that reads a round as it was in that round."""
+    plan = plan_of(wildcards)
+    if "round" not in wildcards.keys():
+        return plan
+    return plan.at_round(int(wildcards.round))
 
 
 def saes_by_seed(wildcards):

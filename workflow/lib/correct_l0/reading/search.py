@@ -107,9 +107,9 @@ def next_points(search: L0Search, said: Said, grid: Sequence[float], seeds: int)
     An interval from 22 to 130 with a point in it, and room for one more of two seeds:
 
     >>> search = L0Search(lowest=4, highest=300, first=6, until=1.5, budget=14)
-    >>> said = Said("L0 read", 22.0, 130.0)
+    >>> said = Said("read", 22.0, 130.0)
     >>> next_points(search, said, search.first_points(), seeds=2).add_l0
-    (34.0,)
+    (83.0,)
     """
     grid = sorted(grid)
     if said.outcome in UNMENDED:
@@ -117,15 +117,13 @@ def next_points(search: L0Search, said: Said, grid: Sequence[float], seeds: int)
     if said.low and said.high and search.until and said.high <= search.until * said.low:
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = gaps_to_halve(said, grid)
-    halves = {gap: middle_of(gap, whole=_are_whole(grid)) for gap in gaps}
-    proposed = said.add_l0 if said.outcome == DISAGREE else ()
+    whole = _are_whole(grid)
+    middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
+    proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     wanted = {
         x: gap
-        for gap, x in [
-            *((gap, x) for gap, x in halves.items() if x is not None),
-            *((gap, x) for x in proposed if (gap := _gap_around(x, grid))),
-        ]
-        if all(_apart(x, known) for known in grid)
+        for x, gap in (*middles, *proposed)
+        if x is not None and gap is not None and all(_apart(x, known) for known in grid)
     }
     if not wanted:
         return _end(search, said, grid)

@@ -6,7 +6,7 @@ Imported whenever Snakemake parses the workflow, so nothing heavy is imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,11 @@ class Plan:
     def at_round(self, number: int) -> Plan:
         """Return the plan as it was when a round, counted from 1, had its points."""
         return self._with(self.study.saes.with_rounds(self.study.saes.rounds[:number]))
+
+    def with_round(self, l0: Sequence[float]) -> Plan:
+        """Return the plan with the points of one more round."""
+        saes = self.study.saes
+        return self._with(saes.with_rounds((*saes.rounds, tuple(l0))))
 
     def as_list(self) -> Plan:
         """Return the plan of a study that lists the points of this one."""

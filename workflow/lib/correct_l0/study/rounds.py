@@ -43,13 +43,11 @@ def read_record(plan: Plan, number: int) -> dict[str, Any] | None:
 
 def follow(plan: Plan) -> Plan:
     """Return the plan of a search with the points of all rounds so far; of a list as it is."""
-    while (record := read_record(plan, plan.rounds) if plan.rounds else None) is not None:
-        if not record["add_l0"]:
-            break
-        saes = plan.study.saes
-        added = tuple(float(l0) for l0 in record["add_l0"])
-        further = saes.with_rounds((*saes.rounds, added))
-        plan = Plan(plan.study.model_copy(update={"saes": further}))
+    if not plan.rounds:
+        return plan
+    plan = plan.at_round(1)
+    while (record := read_record(plan, plan.rounds)) is not None and record["add_l0"]:
+        plan = plan.with_round([float(l0) for l0 in record["add_l0"]])
     return plan
 
 
