@@ -38,7 +38,10 @@ def test_they_are_used_in_one_file():
 
 def test_they_are_there():
     used = {*PRIVATE.findall(code_of(ENGINE))}
-    assert used == {"dag", "scheduler", "is_main_process", "overwrite_configfiles", "rules"}
+    assert used == {
+        *("dag", "scheduler", "is_main_process", "overwrite_configfiles", "rules"),
+        "workdir_init",
+    }
     of_workflow = used - {"dag", "scheduler"}
     assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_workflow)
     of_dag = {*re.findall(r"workflow\.dag\.(\w+)", ENGINE.read_text())}

@@ -20,8 +20,8 @@ def search(**given) -> L0Search:
     return L0Search(**{"lowest": 4, "highest": 128, "first": 6, "until": 1.5} | given)
 
 
-def chosen(said: Said, grid=GRID, seeds: int = 1, **given):
-    return next_points(search(**given), said, grid, seeds)
+def chosen(said: Said, grid=GRID, seeds: int = 1, whole: bool = False, **given):
+    return next_points(search(**given), said, grid, seeds, whole=whole)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_it_ends_at_exactly_the_ratio_that_was_asked():
 
 
 def test_gaps_that_the_interval_reaches_are_halved():
-    # sqrt(16 * 32) = 22.6 and sqrt(32 * 64) = 45.3; the grid is whole, so are they.
+    # sqrt(16 * 32) = 22.6 and sqrt(32 * 64) = 45.3; rounded to whole from 10 on.
     assert chosen(Said(READ, 16, 64)).add_l0 == (23, 45)
     # Ends between points: sqrt(8 * 16) = 11.3 too, as the interval begins inside that gap.
     assert chosen(Said(READ, 14, 64)).add_l0 == (11, 23, 45)
@@ -62,15 +62,15 @@ def test_neighbours_near_enough_get_no_point_between_them():
 
 def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low():
     assert chosen(Said(FALLS)).add_l0 == (91,)  # sqrt(64 * 128) = 90.5
-    assert chosen(Said(TOO_HIGH)).add_l0 == (6,)  # sqrt(4 * 8) = 5.7
+    assert chosen(Said(TOO_HIGH)).add_l0 == (5.7,)  # sqrt(4 * 8) = 5.66
     assert chosen(Said(FALLS), (4, 16, 115, 128)).setting == "to"
     assert chosen(Said(TOO_HIGH), (4, 4.5, 16, 128)).setting == "from"
 
 
 def test_where_metrics_disagree_it_looks_between_what_they_name_and_at_the_stable_point():
     said = Said(DISAGREE, add_l0=(45.0, 91.0, 500.0), stable=8)
-    # 500 is outside the range; 6 and 11 are the middles beside 8.
-    assert chosen(said).add_l0 == (6, 11, 45, 91)
+    # 500 is outside the range; 5.7 and 11 are the middles beside 8.
+    assert chosen(said).add_l0 == (5.7, 11, 45, 91)
     assert chosen(Said(DISAGREE)).stops
     # A reading that names an L0 has its interval; its own proposal is not asked.
     assert chosen(Said(READ, 16, 32, add_l0=(91.0,))).add_l0 == (23,)
@@ -93,9 +93,11 @@ def test_the_budget_takes_the_widest_gaps_first_and_then_ends_it():
     assert chosen(said, grid, seeds=3, budget=21).add_l0 == (28,)
 
 
-def test_fractions_stay_where_the_grid_has_them():
-    assert chosen(Said(READ, 2, 8), (2.5, 5, 10)).add_l0 == (3.5, 7.1)
-    assert chosen(Said(READ, 2, 8), (2, 5, 10)).add_l0 == (3, 7)
+def test_an_architecture_may_take_whole_l0_only():
+    assert chosen(Said(READ, 2, 8), (2, 5, 10)).add_l0 == (3.2, 7.1)
+    assert chosen(Said(READ, 2, 8), (2, 5, 10), whole=True).add_l0 == (3, 7)
+    end = chosen(Said(READ, 3, 5), (2, 3, 4, 5, 10), whole=True)
+    assert "as close as they get" in end.why
 
 
 @pytest.mark.parametrize("true_l0", [4.0, 5.1, 11.0, 60.0, 127.0])

@@ -88,7 +88,9 @@ class Round:
         return not self.add_l0
 
 
-def next_points(search: L0Search, said: Said, grid: Sequence[float], seeds: int) -> Round:
+def next_points(
+    search: L0Search, said: Said, grid: Sequence[float], seeds: int, *, whole: bool = False
+) -> Round:
     """Return the next points, or why there are none.
 
     Parameters
@@ -101,6 +103,8 @@ def next_points(search: L0Search, said: Said, grid: Sequence[float], seeds: int)
         Target L0 of all points so far.
     seeds
         SAEs of each point, so that `len(grid) * seeds` trainings are spent.
+    whole
+        Whether the architecture takes whole L0 only.
 
     Examples
     --------
@@ -117,7 +121,6 @@ def next_points(search: L0Search, said: Said, grid: Sequence[float], seeds: int)
     if said.low and said.high and search.until and said.high <= search.until * said.low:
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = gaps_to_halve(said, grid)
-    whole = _are_whole(grid)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     wanted = {
@@ -175,8 +178,8 @@ def middle_of(gap: Gap, *, whole: bool = False) -> float | None:
     low, high = gap
     if high <= FINE_ENOUGH * low:
         return None
-    middle = rounded_l0(math.sqrt(low * high))
-    return float(round(middle)) if whole else middle
+    middle = math.sqrt(low * high)
+    return float(round(middle)) if whole and middle < 10 else rounded_l0(middle)
 
 
 def most_points(search: L0Search) -> int:
@@ -218,7 +221,7 @@ def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     if said.outcome == TOO_HIGH:
         return Round((), f"the curves rise from its start, L0 {format_l0(grid[0])}, on", "from")
     if said.outcome == READ:
-        words = f"neighbours in the interval are within a factor {FINE_ENOUGH:g}"
+        words = "points in the interval are as close as they get"
         return Round((), f"{words}; more seeds would narrow it, further points would not")
     return Round((), f"no further point would help ({said.outcome})")
 
@@ -229,8 +232,3 @@ def _gap_around(x: float, grid: Sequence[float]) -> Gap | None:
 
 def _apart(x: float, other: float) -> bool:
     return abs(math.log(x / other)) > math.log(SAME)
-
-
-def _are_whole(grid: Sequence[float]) -> bool:
-    """Tell whether all points are whole, so that new ones are: some architectures take no others."""
-    return all(x == int(x) for x in grid)

@@ -37,7 +37,9 @@ def build_round(plan: Plan, number: int) -> None:
     verdict = verdict_of(plan, gathered.tables)
     points = gathered.tables["points"]
     said = said_of(verdict, points)
-    choice = next_points(search, said, plan.study.saes.l0, seeds)
+    choice = next_points(
+        search, said, plan.study.saes.l0, seeds, whole=plan.study.saes.takes_whole_l0
+    )
     path = plan.round_file(number)
     write_json(path, _record(plan, number, verdict, said, choice, points))
     write_manifest(

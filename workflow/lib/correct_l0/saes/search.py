@@ -46,16 +46,21 @@ class L0Search(Section):
             )
         return self
 
-    def first_points(self) -> tuple[float, ...]:
+    def first_points(self, *, whole: bool = False) -> tuple[float, ...]:
         """Return the points of the first round, lowest first; all but the ends are rounded.
+
+        `whole` rounds them to whole numbers.
 
         Examples
         --------
         >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points()
         (4.0, 9.5, 22.0, 53.0, 130.0, 300.0)
+        >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points(whole=True)[1]
+        9.0
         """
         step = (self.highest / self.lowest) ** (1 / (self.first - 1))
-        inner = (rounded_l0(self.lowest * step**i) for i in range(1, self.first - 1))
+        near = (self.lowest * step**i for i in range(1, self.first - 1))
+        inner = (float(round(x)) if whole and x < 10 else rounded_l0(x) for x in near)
         inside = (x for x in inner if self.lowest < x < self.highest)
         return tuple(dict.fromkeys((float(self.lowest), *inside, float(self.highest))))
 

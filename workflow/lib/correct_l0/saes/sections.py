@@ -185,6 +185,11 @@ class Saes(Section):
         """What the values of `l0` are."""
         return architecture(self.architecture.get("name", DEFAULT)).swept
 
+    @property
+    def takes_whole_l0(self) -> bool:
+        """Whether the architecture keeps the same number of latents for every token."""
+        return architecture(self.architecture.get("name", DEFAULT)).whole
+
     def point(self, l0: float) -> dict[str, Any]:
         """Return the settings of the SAE at one of the values of `l0`, without its training."""
         chosen = {"architecture": self.architecture} if self.architecture else {}
@@ -204,7 +209,7 @@ class Saes(Section):
                 raise ValueError("overrides: a search chooses its points itself; remove them")
             if wrong := points.unusable_with(self.d_sae, len(self.seeds)):
                 raise ValueError(wrong)
-            points = points.first_points()
+            points = points.first_points(whole=self.takes_whole_l0)
         for l0 in points:
             if self.swept == "l0" and l0 > self.d_sae:
                 raise ValueError(
@@ -256,7 +261,8 @@ class Sweep(Saes):
         l0 = given.get("l0") if isinstance(given, Mapping) else None
         if not isinstance(l0, Mapping):
             return given
-        first = L0Search.model_validate(l0).first_points()
+        name = (given.get("architecture") or {}).get("name", DEFAULT)
+        first = L0Search.model_validate(l0).first_points(whole=architecture(name).whole)
         return {**given, "l0": first, "search": l0, "rounds": (first,)}
 
     def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
