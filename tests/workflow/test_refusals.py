@@ -9,7 +9,6 @@ from workflow_runs import ROOT, run_snakemake, tiny_config
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
 
-
 SEARCHED = {"d_sae": 128, "training": {"training_tokens": 65_536, "batch_tokens": 512}}
 
 

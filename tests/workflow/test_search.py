@@ -1,4 +1,4 @@
-"""A search for the L0 from end to end: its rounds, a kill in the middle, what is said of it before."""
+"""A search for the L0 from end to end: its rounds, a kill in the middle, what is said before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("search")
     command = snakemake_command(folder, config=CONFIG)
     with open(folder / "killed.txt", "w") as said:
-        run = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
+        run = subprocess.Popen(
+            command, cwd=folder, stdout=said, stderr=said, start_new_session=True
+        )
         end = time.monotonic() + 900
         while "l0_" not in " ".join(trained_in_second(folder)) and time.monotonic() < end:
             assert run.poll() is None, (folder / "killed.txt").read_text()[-5000:]

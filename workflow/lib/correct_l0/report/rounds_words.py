@@ -17,7 +17,7 @@ FIRST = "spaced evenly on log L0"
 
 
 def rounds_in_words(study: StudyData) -> dict[str, Any]:
-    """Return the rows of the table of rounds, what was searched and how it ended; of a list none."""
+    """Return the rows of the table of rounds, what was searched, how it ended; of a list none."""
     search, table = study.plan.study.saes.search, study.tables["rounds"]
     if search is None or not len(table):
         return {"rows": []}
@@ -63,7 +63,8 @@ def _interval(low: float, high: float) -> str:
 
 def _range(search: L0Search) -> str:
     """Return what was searched, and what would end it."""
-    until = "" if search.until is None else f"until the interval's ends are a factor {search.until:g} apart"
+    apart = "until the interval's ends are a factor {:g} apart"
+    until = "" if search.until is None else apart.format(search.until)
     budget = "" if search.budget is None else f"with at most {search.budget} trainings"
     limits = ", ".join(filter(None, [until, budget]))
     low, high = format_l0(search.lowest), format_l0(search.highest)

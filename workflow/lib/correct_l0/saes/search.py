@@ -12,7 +12,9 @@ from correct_l0.settings.base import Count, PositiveFloat, Section, format_l0, r
 class L0Search(Section):
     """L0 points that the pipeline chooses: a first round over a range, then where it is unsure."""
 
-    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
 
     lowest: PositiveFloat = Field(alias="from")
     """Lowest L0 of the search."""
@@ -21,8 +23,8 @@ class L0Search(Section):
     """Highest L0 of the search, at most half of `d_sae`."""
 
     first: Annotated[int, Field(ge=3)] = 6
-    """Points of the first round, spaced evenly on log L0, both ends among them; a curve is read from
-    three on."""
+    """Points of the first round, spaced evenly on log L0, both ends among them; a curve is read
+    from three on."""
 
     until: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """Ratio of the ends of the answer's interval at which the search stops. Unset: `budget` alone
