@@ -11,7 +11,13 @@ from correct_l0.reading import RECIPE
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import round_settings
-from correct_l0.study.rounds import follow, has_ended, manifest_of, open_rounds
+from correct_l0.study.rounds import (
+    follow,
+    has_ended,
+    manifest_of,
+    open_rounds,
+    recorded_rounds,
+)
 
 SEARCH = {"from": 1, "to": 8, "first": 4, "until": 1.5}
 RAW = {
@@ -58,6 +64,7 @@ def test_recorded_rounds_are_followed_to_the_end():
     assert second.study.saes.rounds == ((1, 2, 4, 8), (2.8, 5.7))
     assert open_rounds(second) == ["results/s/rounds/round_2.json"]
     assert second.at_round(1) == plan
+    assert recorded_rounds(second) == ["results/s/rounds/round_1.json"]
     record(second, 2, [])
     assert follow(plan) == second == follow(second)
     assert has_ended(second)
@@ -90,4 +97,4 @@ def test_a_title_and_the_device_change_no_round():
 def test_a_list_has_no_rounds():
     raw = {**RAW, "saes": {**RAW["saes"], "l0": [1, 2, 4]}}
     plan = Plan(parse_study(raw)[0])
-    assert (follow(plan), plan.round_files(), has_ended(plan)) == (plan, [], True)
+    assert (follow(plan), recorded_rounds(plan), has_ended(plan)) == (plan, [], True)

@@ -10,7 +10,7 @@ from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
-from correct_l0.study.rounds import follow, has_ended, open_rounds
+from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed

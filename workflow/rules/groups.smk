@@ -152,10 +152,13 @@ def settings_of_report(wildcards):
 def results_of(wildcards):
     """Return the SAEs' manifests, and the records of what has to be measured before the tables.
 
-    Of a round of a search, the SAEs that it has.
+    A round of a search waits for the SAEs of later rounds, where they are known, without being a
+    result of them: while its record is made anew no job should start that asks which points there are.
     """
-    plan, results = plan_then(wildcards), wildcards.results
-    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
+    plan, results = plan_of(wildcards), wildcards.results
+    own = plan_then(wildcards).manifests("saes")
+    later = [ancient(path) for path in plan.manifests("saes") if path not in own]
+    files = [*own, *later, *plan.baselines_manifest()]
     if not is_main_process():
         return files
     rooms = tuple(room for room in plan.rooms if room != "probing")

@@ -4,6 +4,12 @@
 # (go_on in engine.smk). Included where a sweep is a search.
 
 
+def record_before(wildcards):
+    """Return the record of the round before, none of the first."""
+    number = int(wildcards.round)
+    return plan_of(wildcards).round_file(number - 1) if number > 1 else []
+
+
 wildcard_constraints:
     round=r"[1-9]\d*",
 
@@ -13,6 +19,7 @@ rule read_round:
     input:
         source=SOURCE,
         results=results_of,
+        before=record_before,
         tasks=TASK_MANIFESTS,
     output:
         record=f"{RESULTS}/rounds/round_{{round}}.json",

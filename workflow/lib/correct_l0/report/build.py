@@ -26,7 +26,7 @@ from correct_l0.study.report import report_settings
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
     """Gather the tables of a study and write them with their manifest."""
     gathered = gather(plan, allow_gaps)
-    rounds, read = gathered_rounds(plan, allow_gaps)
+    rounds, read = gathered_rounds(plan)
     files = save_tables(gathered.tables | ({"rounds": rounds} if len(rounds) else {}), folder)
     write_manifest(
         folder / "manifest.json",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.reading.search import Round, Said, next_points
@@ -18,7 +17,7 @@ from correct_l0.settings.base import format_l0
 from correct_l0.standing.chain import round_key
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import round_settings
-from correct_l0.study.rounds import STAGE, manifest_of, read_record
+from correct_l0.study.rounds import STAGE, manifest_of, read_record, rounds_read
 
 
 def build_round(plan: Plan, number: int) -> None:
@@ -128,21 +127,11 @@ def _record(
     }
 
 
-def gathered_rounds(plan: Plan, allow_gaps: bool = False) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the table of a search's rounds and the digest of each record; of a list none.
-
-    Raises
-    ------
-    InputError
-        Unless gaps are allowed: if a round is not read.
-    """
+def gathered_rounds(plan: Plan) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the table of a search's rounds so far and the digest of each; of a list none."""
     rows, digests = [], {}
-    for number in range(1, plan.rounds + 1):
-        record = read_record(plan, number)
-        if record is None:
-            if allow_gaps:
-                break
-            raise InputError(f"{plan.round_file(number)}: not read yet; run again")
+    for number in rounds_read(plan):
+        record = read_record(plan, number) or {}
         told = {name: _listed(record[name]) for name in ("trained", "add_l0")}
         rows.append({name: (record | told)[name] for name in COLUMNS["rounds"]})
         digests[round_key(number)] = digest_of(manifest_of(plan.round_file(number)))

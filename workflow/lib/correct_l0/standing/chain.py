@@ -18,6 +18,7 @@ from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_co
 from correct_l0.stages import BY_RULE, OF_POINT
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
+from correct_l0.study.rounds import rounds_read
 
 BASELINES = BY_RULE["probe_baselines"].room
 
@@ -294,7 +295,7 @@ def result_keys(plan: Plan) -> list[str]:
         *(result_key(room, *point) for point in plan.points for room in rooms),
         *(result_key("stability", l0) for l0 in plan.stability_manifests()),
         *((BASELINES,) if "probing" in rooms else ()),
-        *(round_key(number) for number in range(1, plan.rounds + 1)),
+        *map(round_key, rounds_read(plan)),
     ]
 
 

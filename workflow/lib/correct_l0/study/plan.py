@@ -147,10 +147,6 @@ class Plan:
         """Return the record of a round, which says what its points say and which come next."""
         return f"{self.results}/rounds/round_{number}.json"
 
-    def round_files(self) -> list[str]:
-        """Return the records of all rounds whose points are known."""
-        return [self.round_file(number) for number in range(1, self.rounds + 1)]
-
     def task_manifests(self) -> dict[str, str]:
         """Return the manifest of the activations of each probing task by name."""
         tasks = resolve_tasks(self.study.probing.tasks)

@@ -56,6 +56,16 @@ def has_ended(plan: Plan) -> bool:
     return not plan.rounds or read_record(plan, plan.rounds) is not None
 
 
+def rounds_read(plan: Plan) -> range:
+    """Return the numbers of the rounds that are recorded: all before the last known, or that too."""
+    return range(1, plan.rounds + (plan.rounds > 0 and has_ended(plan)))
+
+
+def recorded_rounds(plan: Plan) -> list[str]:
+    """Return the records that there are."""
+    return [plan.round_file(number) for number in rounds_read(plan)]
+
+
 def open_rounds(plan: Plan) -> list[str]:
     """Return the record that a search is to write next, none where it has ended."""
     return [] if has_ended(plan) else [plan.round_file(plan.rounds)]
