@@ -57,7 +57,7 @@ def has_ended(plan: Plan) -> bool:
 
 
 def rounds_read(plan: Plan) -> range:
-    """Return the numbers of the rounds that are recorded: all before the last known, or that too."""
+    """Return the numbers of the recorded rounds: all before the last one known, or that too."""
     return range(1, plan.rounds + (plan.rounds > 0 and has_ended(plan)))
 
 
