@@ -31,6 +31,11 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
     include: f"workflow/rules/{room}.smk"
 
 
+if any(plan.rounds for plan in PLANS.values()):
+
+    include: "workflow/rules/search.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"
@@ -39,8 +44,8 @@ if STUDY.sweep:
 rule all:
     default_target: True
     input:
-        report=expand("{results}/report.html", results={**PLANS, STUDY_FOLDER: PLAN}),
-        summary=expand("{results}/summary.txt", results={**PLANS, STUDY_FOLDER: PLAN}),
+        report=wanted("report.html"),
+        summary=wanted("summary.txt"),
 
 
 look_at_manifests()
@@ -57,6 +62,8 @@ onsuccess:
     # Only where records are asked for by name: of a point without an SAE there are no tables.
     if failed:
         sys.exit(1)
+    if rounds_were_read():
+        start_again()
 
 
 onerror:

@@ -41,7 +41,7 @@ def test_they_are_used_in_one_file():
 
 def test_they_are_there():
     used = {*PRIVATE.findall(code_of(ENGINE))}
-    of_class = {"is_main_process", "overwrite_configfiles", "rules"}
+    of_class = {"is_main_process", "overwrite_configfiles", "rules", "workdir_init"}
     assert used == {"dag", "dag_settings", "scheduler", *of_class}
     assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_class)
     assert "dag_settings" in {field.name for field in fields(api.Workflow)}

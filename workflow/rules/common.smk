@@ -11,6 +11,7 @@ from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
+from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
 from correct_l0.stages import BY_RULE as STAGES
@@ -64,6 +65,25 @@ wildcard_constraints:
 def plan_of(wildcards):
     """Return the plan of a job's sweep, of a job of the source that of any."""
     return PLANS.get(wildcards.get("results"), PLAN)
+
+
+ENDED = {results: has_ended(plan) for results, plan in PLANS.items()}
+
+
+def rounds_were_read():
+    """Tell whether the records of searches say more now than when this run began."""
+    return any(
+        follow(plan) != plan or has_ended(plan) != ENDED[results]
+        for results, plan in PLANS.items()
+    )
+
+
+def wanted(file):
+    """Return a file of every sweep and of the study, while a search goes on its next record."""
+    going_on = [record for plan in PLANS.values() for record in open_rounds(plan)]
+    return going_on or expand(
+        f"{{results}}/{file}", results={**PLANS, STUDY_FOLDER: PLAN}
+    )
 
 
 def memory(name):

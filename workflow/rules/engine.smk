@@ -3,6 +3,7 @@
 # (correct_l0.standing.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
+import atexit
 import os
 import sys
 from functools import cache
@@ -12,6 +13,7 @@ CHECKED_WITH = "9.27"
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
+from correct_l0.jobs.again import again
 from correct_l0.standing.stale import describe, find
 from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.groups import is_record
@@ -41,6 +43,18 @@ def jobs_of_this_process(rule):
     """Return the wildcards of a rule's jobs that this process, not the one typed, was started for."""
     targets = workflow.dag_settings.target_jobs
     return [x.wildcards_dict for x in targets if x.rulename == rule]
+
+
+def start_again():
+    """Have the command that was typed start once more, in this process, when all here has ended."""
+
+    def start():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.chdir(workflow.workdir_init)
+        os.execv(sys.executable, again(sys.orig_argv))
+
+    atexit.register(start)
 
 
 def failed_jobs():

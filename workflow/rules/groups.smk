@@ -16,7 +16,7 @@ from correct_l0.study.groups import (
     points_named,
     split_labels,
 )
-from correct_l0.study.report import report_settings
+from correct_l0.study.report import report_settings, round_settings
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -143,9 +143,18 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the records of what has to be trained and measured before the tables."""
+    """Return the records of what has to be trained and measured before the tables.
+
+    A round of a search waits for the SAEs of later rounds, where they are known, without being a
+    result of them: while its record is made anew no job should start that asks which points there are.
+    """
     plan, results = plan_of(wildcards), wildcards.results
-    files = [*plan.baselines_manifest(), *trained_before(wildcards)]
+    own = {*plan_then(wildcards).points}
+    files = [
+        file if own & {*points_named(file)} else ancient(file)
+        for file in trained_before(wildcards)
+    ]
+    files += plan.baselines_manifest()
     if not is_main_process():
         return files
     rooms = tuple(room for room in plan.rooms if room != "probing")
@@ -156,6 +165,14 @@ def results_of(wildcards):
         records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
     return [*files, *records]
+
+
+def plan_then(wildcards):
+    """Return the plan of a job's sweep, of a job that reads a round as it was in that round."""
+    plan = plan_of(wildcards)
+    if "round" not in wildcards.keys():
+        return plan
+    return plan.at_round(int(wildcards.round))
 
 
 def saes_by_seed(wildcards):

@@ -16,9 +16,10 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.sources import language_model, synthetic
+from correct_l0.study import rounds
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
-from correct_l0.study.report import report_settings
+from correct_l0.study.report import report_settings, round_settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Stage:
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
         What one result is about: the source, one point, one L0 with all its seeds, the whole study,
-        its report, or all sweeps of the study.
+        a round of a search, the study's report, or all its sweeps.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +69,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "point", "l0", "study", "report", "sweeps"]
+    of: Literal["source", "point", "l0", "study", "round", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -135,6 +136,12 @@ def _of_metric(metric: Metric) -> Stage:
         asked=lambda plan: metric.asked(plan.study),
     )
 
+
+READ = (
+    "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds", "probe_sae",
+    "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+)  # fmt: skip
+"""What tables are gathered from."""
 
 STAGES = (
     Stage(
@@ -244,12 +251,16 @@ STAGES = (
         asked=_probes,
     ),
     Stage(
-        "gather_tables", "report", "tables", "the tables",
-        (
-            "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds",
-            "probe_sae", "probe_baselines", "cache_probing_activations", "seal_activations",
-            "make_world",
-        ),
+        rounds.STAGE, "round", "reading of the round", "the reading of the round", READ,
+        room="rounds",
+        recipe=reading.RECIPE,
+        settings=lambda plan, l0: round_settings(plan),
+        result="rounds/round_{round}.manifest.json",
+        seconds=lambda study, l0: 3 + 0.2 * _points(study),
+        asked=lambda plan: plan.rounds > 0,
+    ),
+    Stage(
+        "gather_tables", "report", "tables", "the tables", (rounds.STAGE, *READ),
         room="tables",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

@@ -119,10 +119,21 @@ def _totals(rules: Sequence[RuleCost]) -> Iterator[str]:
     yield f"{sum(cost.jobs for cost in rules)} jobs"
     for on_gpu, unit in ((True, "GPU"), (False, "core")):
         total = sum(cost.seconds for cost in rules if cost.on_gpu == on_gpu)
-        if total >= 3600:
-            yield f"{total / 3600:,.{int(total < 36_000)}f} {unit}-hours"
-        elif total:
-            yield f"{math.ceil(total / 60)} {unit}-minutes"
+        if total:
+            yield worked(total, unit)
+
+
+def worked(s: float, unit: str) -> str:
+    """Return the time that GPUs or cores are at work.
+
+    Examples
+    --------
+    >>> worked(90, "core"), worked(5400, "GPU"), worked(90_000, "GPU")
+    ('2 core-minutes', '1.5 GPU-hours', '25 GPU-hours')
+    """
+    if s >= 3600:
+        return f"{s / 3600:,.{int(s < 36_000)}f} {unit}-hours"
+    return f"{math.ceil(s / 60)} {unit}-minutes"
 
 
 def _disk(preflight: Preflight, free: int) -> list[str]:
