@@ -16,6 +16,7 @@ from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.sources.semi_synthetic.settings import SAE_FILES
 from correct_l0.study.config import Config, parse_study
 
 RESULTS = Path("results")
@@ -43,6 +44,7 @@ class Plan:
         """
         from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
         from correct_l0.sources.sae_probes import check_tasks
+        from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
 
         plans = [cls(config) for config in parse_study(raw)]
         plan = plans[0]
@@ -52,6 +54,8 @@ class Plan:
                 check_tasks(activations.text.reserve_tasks)
             check_inputs(activations)
             check_cache_identity(plan.source_folder, activations)
+        if (semi_synthetic := plan.study.semi_synthetic) is not None:
+            check_semi_synthetic(semi_synthetic, plan.study_folder)
         return plans
 
     @classmethod
@@ -88,13 +92,25 @@ class Plan:
 
     @property
     def source_kind(self) -> str:
-        """The room of the source: `language_model` or `synthetic`."""
-        return "language_model" if self.study.synthetic is None else "synthetic"
+        """The room of the source."""
+        if self.study.activations is not None:
+            return "language_model"
+        return "synthetic" if self.study.synthetic is not None else "semi_synthetic"
 
     @property
     def source_stage(self) -> str:
         """The rule whose manifest is the source's."""
-        return "seal_activations" if self.study.synthetic is None else "make_world"
+        return {
+            "language_model": "seal_activations",
+            "synthetic": "make_world",
+            "semi_synthetic": "make_semi_synthetic",
+        }[self.source_kind]
+
+    def source_inputs(self) -> list[str]:
+        """Return the files that a source is made from which no rule makes."""
+        if (semi_synthetic := self.study.semi_synthetic) is None:
+            return []
+        return [semi_synthetic.activations, *(f"{semi_synthetic.sae}/{x}" for x in SAE_FILES)]
 
     @property
     def rooms(self) -> tuple[str, ...]:
