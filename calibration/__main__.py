@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} worlds, not {WHOLE}")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="worlds at once")
-    parser.add_argument("--judge-only", action="store_true", help="sweep nothing, judge what stands")
+    parser.add_argument(
+        "--judge-only", action="store_true", help="sweep nothing, judge what stands"
+    )
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a world as a study")
     options = parser.parse_args(arguments)
     if options.show is not None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from calibration.worlds import World
+from calibration.worlds import SEMI, World
 from correct_l0.provenance.manifest import replacing
-from correct_l0.settings.canonical import canonical
-from correct_l0.sources.synthetic.store import make
+from correct_l0.sources.semi_synthetic import store as semi_synthetic
+from correct_l0.sources.synthetic import store as synthetic
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 
@@ -42,7 +42,8 @@ def measure(world: World, folder: Path) -> None:
     with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
         plan = Plan.from_config(world.config)
         if not Path(plan.source).exists():
-            make(Path(plan.source).parent, canonical(plan.study.source))
+            kind = semi_synthetic if world.kind == SEMI else synthetic
+            kind.make(Path(plan.source).parent, plan.settings_source())
         tables = run_study(plan)
     table = one_table(tables).assign(
         world=world.number, wall_s=round(time.perf_counter() - start, 1)

@@ -7,6 +7,7 @@ A world is an ordinary study of a synthetic source, so that any of them can be r
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,14 @@ found; `undertrained` is any of the others, trained for a tenth or less."""
 
 BATCH_TOKENS = 256
 GRID_POINTS = 10
+
+SYNTHETIC = 56
+"""Worlds of `KINDS`; those that follow are semi-synthetic."""
+SEMI = "semi_synthetic"
+GENERATORS = {"study": "calibration-generators", "d_sae": 256, "l0": (8, 16, 32, 64)}
+"""The SAEs of the default study's activations that generate the semi-synthetic worlds."""
+RESULTS_FROM_WORLD = "../.."
+"""From the folder that a world is swept in to that of all results."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,13 @@ class World:
 def world(number: int) -> World:
     """Return a world of the suite.
 
-    Every run of 16 worlds has each kind twice, once in each half.
+    Every run of 16 worlds has each kind twice, once in each half; a semi-synthetic one of each L0
+    is in each half, with its SAE's residual in one of them.
     """
+    if number >= SYNTHETIC:
+        place = number - SYNTHETIC
+        half = ("choose", "report")[place % 2]
+        return World(number, SEMI, half, _semi_synthetic(number, place))
     kind = KINDS[number % len(KINDS)]
     half = ("choose", "report")[number // len(KINDS) % 2]
     draw = np.random.default_rng([SEED, number])
@@ -142,6 +156,52 @@ def _study(number: int, kind: str, draw: np.random.Generator) -> dict[str, Any]:
         "decoder_metrics": {
             "n": [0.1, 0.2, 0.3, 0.4, 0.45], "batch_tokens": 5000, "batches": 4,
         },
+    }  # fmt: skip
+
+
+def generators(default: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study of the SAEs that generate, on the activations of the default study."""
+    return {
+        "study": GENERATORS["study"],
+        "device": "cpu",
+        "activations": default["activations"],
+        "saes": {
+            "d_sae": GENERATORS["d_sae"],
+            "l0": list(GENERATORS["l0"]),
+            "training": {
+                "training_tokens": 2_097_152, "batch_tokens": 512, "lr": 3e-3,
+                "lr_decay_fraction": 0.2, "dead_feature_window": 200,
+            },
+        },
+        "decoder_metrics": {"n": [0.4]},
+    }  # fmt: skip
+
+
+def _semi_synthetic(number: int, place: int) -> dict[str, Any]:
+    """Return the study of activations that an SAE decodes from its own codes."""
+    l0, d_sae = GENERATORS["l0"][place // 2 % 4], (256, 384, 192, 256)[(place // 2 + place) % 4]
+    residual = ("none", "shuffled")[(place // 2 + place) % 2]
+    return {
+        "study": f"world_{number:03d}",
+        "title": f"World {number}: an SAE of L0 {l0} decodes its codes, residual {residual}",
+        "device": "cpu",
+        SEMI: {
+            "sae": f"{RESULTS_FROM_WORLD}/{GENERATORS['study']}/saes/l0_{l0}/seed_0/sae",
+            "activations": f"{RESULTS_FROM_WORLD}/activations/minilm-layer-3/manifest.json",
+            "residual": residual,
+            "held_out_tokens": 20_000,
+        },
+        "saes": {
+            "d_sae": d_sae,
+            "l0": grid(d_sae),
+            "seeds": [0, 1],
+            "points_per_job": 16,
+            "training": {
+                "training_tokens": 3000 * BATCH_TOKENS, "batch_tokens": BATCH_TOKENS,
+                "lr": 3e-3, "lr_decay_fraction": 0.2, "dead_feature_window": 200,
+            },
+        },
+        "decoder_metrics": {"n": [0.1, 0.2, 0.3, 0.4, 0.45], "batch_tokens": 5000, "batches": 4},
     }  # fmt: skip
 
 
