@@ -26,7 +26,9 @@ KEPT = {
         "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above", "reproduced_share",
         "subspace_agreement",
     ),
-    "recovery": ("mcc", "share_recovered", "mean_best_cosine", "uniqueness", "f1", "true_l0"),
+    "recovery": (
+        "mcc", "share_recovered", "mean_best_cosine", "uniqueness", "f1", "true_l0",
+    ),
 }  # fmt: skip
 """The tables of a study that its reading needs, and what of them is kept."""
 

@@ -61,6 +61,13 @@ class World:
         """Name of the world, and of its study."""
         return str(self.config["study"])
 
+    @property
+    def features(self) -> int:
+        """Number of features."""
+        return int(
+            GENERATORS["d_sae"] if SEMI in self.config else self.config["synthetic"]["features"]
+        )
+
 
 def world(number: int) -> World:
     """Return a world of the suite.

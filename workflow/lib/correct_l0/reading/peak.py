@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
+
+NO_PEAK = "no peak"
 
 FEWEST_POINTS = 5
 SMOOTHING = 0.7
@@ -32,8 +34,8 @@ class PeakReading:
     Attributes
     ----------
     outcome
-        `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above; `TOO_HIGH`:
-        best at its start, and no peak inside; `FLAT`: no peak that stands out; `TOO_FEW`.
+        `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above; `NO_PEAK`:
+        best at its start, and no peak inside; `FLAT`: as much everywhere; `TOO_FEW`.
     l0
         The top.
     point
@@ -71,9 +73,7 @@ def smooth(
     """
     weights = np.exp(-0.5 * np.square((x[:, None] - x) / width))
     away = x - x[:, None]
-    total, first, second = (
-        (weights * power).sum(axis=1) for power in (1.0, away, np.square(away))
-    )
+    total, first, second = ((weights * power).sum(axis=1) for power in (1.0, away, np.square(away)))
     of_y, of_xy = (weights * y).sum(axis=1), (weights * away * y).sum(axis=1)
     return (second * of_y - first * of_xy) / (total * second - np.square(first))
 
@@ -90,7 +90,7 @@ def read_peak(
     >>> reading.outcome, round(reading.l0), reading.point
     ('read', 16, 16.0)
     >>> read_peak(l0, np.array([0.7, 0.6, 0.5, 0.4, 0.3, 0.1])).outcome
-    'starts too high'
+    'no peak'
     """
     if len(l0) < FEWEST_POINTS:
         return PeakReading(TOO_FEW)
@@ -104,7 +104,7 @@ def read_peak(
         return PeakReading(FALLS, height=float(curve[last]), prominence=rises[last])
     if top is None:
         level = float(curve.max() - curve.min()) < PROMINENCE
-        return PeakReading(FLAT if level else TOO_HIGH, height=float(curve[0]))
+        return PeakReading(FLAT if level else NO_PEAK, height=float(curve[0]))
     place = vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])
     return PeakReading(
         READ,
