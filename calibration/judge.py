@@ -94,7 +94,8 @@ def scores(rows: pd.DataFrame) -> pd.DataFrame:
         table.append(
             {
                 "estimator": name, "half": half,
-                "worlds_with_answer": len(with_answer), "answered": len(said) / max(len(with_answer), 1),
+                "worlds_with_answer": len(with_answer),
+                "answered": len(said) / max(len(with_answer), 1),
                 "covered": covered.mean(), "median_width": (said["high"] / said["low"]).median(),
                 "median_error": np.exp(np.abs(np.log(said["l0"] / said["right"])).median()),
                 "too_low": (each.loc[given, "l0"] * WRONG < each.loc[given, "right"]).mean(),

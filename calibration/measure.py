@@ -18,7 +18,9 @@ from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 
 KEPT = {
-    "points": ("d_sae", "d_in", "steps", "fvu", "dead_fraction", "init_cosine_median", "loss_slope"),
+    "points": (
+        "d_sae", "d_in", "steps", "fvu", "dead_fraction", "init_cosine_median", "loss_slope",
+    ),
     "c_dec": ("value",),
     "c_dec_training": ("step", "c_dec"),
     "s_n_dec": ("statistic", "n", "value", "standard_error"),

@@ -34,8 +34,8 @@ class PeakReading:
     Attributes
     ----------
     outcome
-        `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above; `NO_PEAK`:
-        best at its start, and no peak inside; `FLAT`: as much everywhere; `TOO_FEW`.
+        `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above;
+        `NO_PEAK`: best at its start, and no peak inside; `FLAT`: as much everywhere; `TOO_FEW`.
     l0
         The top.
     point

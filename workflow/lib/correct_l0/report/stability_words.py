@@ -65,6 +65,6 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
         return line + "."
     best = max(share, key=lambda x: share[x])
     return (
-        f"Two seeds agree best at L0 {names(best)} (they reproduce {percents([share[best]])} of the "
-        f"latents), least at L0 {names(min(share, key=lambda x: share[x]))}."
+        f"Two seeds agree best at L0 {names(best)} (they reproduce {percents([share[best]])} of "
+        f"the latents), least at L0 {names(min(share, key=lambda x: share[x]))}."
     )

@@ -94,7 +94,9 @@ def read_study(
             "outcome": decision.outcome,
             "headline": words.headline(decision, names, grid),
             "lines": lines,
-            "agreement": words.agreement_line(decision, f1, bool(f1) or _lacks_probing(tables)),
+            "agreement": words.agreement_line(
+                decision, f1, names, bool(f1) or _lacks_probing(tables)
+            ),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
             "truth_line": truth_line(recovery, decision, names) if recovery else None,

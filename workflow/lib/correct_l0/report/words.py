@@ -92,14 +92,14 @@ def _no_peak(d: Decision, names: Names, grid: Sequence[float]) -> str:
     """Return what the agreement of seeds says where it has no peak inside the grid."""
     if d.outcome == FALLS:
         return (
-            f"L0 above {names(grid[-2])}, by how much this grid cannot say: two seeds agree best at "
-            f"its highest point, {names(grid[-1])}."
+            f"L0 above {names(grid[-2])}, by how much this grid cannot say: two seeds agree best "
+            f"at its highest point, {names(grid[-1])}."
         )
     if d.outcome == FLAT:
-        return f"Flat: two seeds agree as much at every L0 from {names.span(grid)}. No L0 is named."
+        return f"Flat: two seeds agree as much at every L0, {names.span(grid)}. No L0 is named."
     return (
-        f"No peak: two seeds agree best at the lowest L0 of the grid, {names(grid[0])}, and ever less "
-        "above it. At an L0 of a few they do so for reasons of their own, so that no L0 is named."
+        f"No peak: two seeds agree best at the lowest L0 of the grid, {names(grid[0])}, and ever "
+        "less above it. At an L0 of a few they do so for reasons of their own: no L0 is named."
     )
 
 
@@ -240,7 +240,9 @@ def f1_line(reading: F1Reading, names: Names) -> str:
     return f"{who} peaks at L0 {names(r.peak)} ({r.peak_f1:.3f}){tied}; {resolved}."
 
 
-def agreement_line(d: Decision, f1: Mapping[int, F1Reading], probed: bool = True) -> str:
+def agreement_line(
+    d: Decision, f1: Mapping[int, F1Reading], names: Names, probed: bool = True
+) -> str:
     """Return whether the decoder metrics and F1 agree, and who does not.
 
     Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
