@@ -25,8 +25,9 @@ from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.metrics import probing
 from correct_l0.sources import language_model as activations
-from correct_l0.sources import synthetic
+from correct_l0.sources import semi_synthetic, synthetic
 from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
+from semi_synthetic_toy import write_random
 
 PACKAGE = Path("workflow/lib/correct_l0")
 
@@ -124,6 +125,26 @@ def world_numbers() -> dict[str, Any]:
             "held_out": summary(store.held_out(1000, 1100)),
             "magnitudes": summary(store.truth.magnitudes(1000, 1100)),
         }
+    return found
+
+
+def semi_synthetic_numbers() -> dict[str, Any]:
+    """Samples, constants and truth of a small cache that a random SAE decodes."""
+    from correct_l0.sources.semi_synthetic.store import make, open_semi_synthetic
+
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        section = write_random(".") | {"held_out_tokens": 1500}
+        for residual in ("none", "shuffled"):
+            manifest = make(residual, json.dumps(section | {"residual": residual}))
+            store = open_semi_synthetic(f"{residual}/manifest.json")
+            found[residual] = {
+                "constants": [manifest["true_l0"], manifest["mean_norm"], manifest["features"]],
+                "rates": summary(torch.from_numpy(store.truth.rates)),
+                "training": summary(store.stream(1, 64).batch(3)),
+                "held_out": summary(store.held_out(1000, 1100)),
+                "magnitudes": summary(store.truth.magnitudes(1000, 1100)),
+            }
     return found
 
 
@@ -261,6 +282,10 @@ STAGES = {
         1e-3, 1e-4,
     ),
     "worlds": Golden(world_numbers, "sources/synthetic", "RECIPE", synthetic.RECIPE),
+    "semi_synthetic": Golden(
+        semi_synthetic_numbers, "sources/semi_synthetic", "RECIPE", semi_synthetic.RECIPE,
+        1e-3, 1e-5,
+    ),
     "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3

@@ -105,12 +105,12 @@ def tables(
     ])  # fmt: skip
     stability = pd.DataFrame(
         [
-            (x, x * 1.003, 0, 1, 0.15 + 0.85 * share, share, 0.15, 0.0)
+            (x, x * 1.003, 0, 1, 0.15 + 0.85 * share, share, share, 0.15, 0.0)
             for x, share in zip(l0, shared or (), strict=shared is not None)
         ],
         columns=[
-            "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "share_above", "chance_pw_mcc",
-            "chance_share_above",
+            "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "share_above", "reproduced_share",
+            "chance_pw_mcc", "chance_share_above",
         ],
     )  # fmt: skip
     return {

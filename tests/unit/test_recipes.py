@@ -25,6 +25,8 @@ def test_the_numbers_are_those_of_the_recipe(stage):
          "set CACHE_RECIPE = 2 in workflow/lib/correct_l0/metrics/probing/__init__.py"),
         ("worlds", "correct_l0.sources.synthetic.sparse.RARE", 1 / 32,
          "set RECIPE = 2 in workflow/lib/correct_l0/sources/synthetic/__init__.py"),
+        ("semi_synthetic", "correct_l0.sources.semi_synthetic.store.SURVEY_BATCHES", 1,
+         "set RECIPE = 2 in workflow/lib/correct_l0/sources/semi_synthetic/__init__.py"),
         ("saes", "correct_l0.saes.training.train.PARTS", 9,
          "set RECIPE = 2 in workflow/lib/correct_l0/saes/__init__.py"),
         ("decoder_metrics", "correct_l0.metrics.decoder.histogram.COARSE_BINS_PER_UNIT", 2**5,

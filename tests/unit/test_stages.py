@@ -15,6 +15,7 @@ from correct_l0.standing import stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import phases
+from semi_synthetic_toy import write_random
 
 RULE_FILES = list((ROOT / "workflow/rules").glob("*.smk"))
 
@@ -56,10 +57,25 @@ def synthetic_config():
     return config
 
 
+def semi_synthetic_config(folder):
+    """Return the tiny study of activations that an SAE decodes, both in a folder."""
+    config = tiny_config()
+    del config["activations"], config["probing"]
+    config["saes"] = {**config["saes"], "d_sae": 24, "l0": [2, 4], "overrides": {}}
+    config["decoder_metrics"] = {"n": [8], "batch_tokens": 1024}
+    config["semi_synthetic"] = {**write_random(folder), "held_out_tokens": 1500}
+    return config
+
+
 @pytest.mark.parametrize("points_per_job", [4, 1], ids=["together", "alone"])
-@pytest.mark.parametrize("config_of", [tiny_config, synthetic_config])
-def test_what_comes_before_is_what_the_rules_read(tmp_path, config_of, points_per_job):
-    config = config_of()
+@pytest.mark.parametrize(
+    "config_of",
+    [lambda folder: tiny_config(), lambda folder: synthetic_config(), semi_synthetic_config],
+    ids=["language_model", "synthetic", "semi_synthetic"],
+)
+def test_what_comes_before_is_what_the_rules_read(tmp_path, monkeypatch, config_of, points_per_job):
+    monkeypatch.chdir(tmp_path)
+    config = config_of(tmp_path)
     config["saes"]["points_per_job"] = points_per_job
     run = run_snakemake(tmp_path, "--rulegraph", config=config)
     assert run.returncode == 0, run.stderr[-3000:]
@@ -87,7 +103,7 @@ def test_what_runs_at_the_same_time():
     assert phases() == [
         {"stage_text"},
         {"cache_activations", "cache_probing_activations"},
-        {"seal_activations", "make_world"},
+        {"seal_activations", "make_world", "make_semi_synthetic"},
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
             *("train_points", "probe_baselines", "measure_points", "probe_points"),

@@ -111,8 +111,29 @@ def test_every_problem_is_listed_at_once():
 def test_a_missing_section_is_named():
     raw = copy.deepcopy(RAW)
     del raw["activations"]
-    with pytest.raises(InputError, match="neither of activations and synthetic is set"):
+    with pytest.raises(InputError, match="none of activations, synthetic, semi_synthetic is set"):
         parse_config(raw)
+
+
+DECODED = {"activations": None, "semi_synthetic": {"sae": "a", "activations": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "found"),
+    [
+        ({"synthetic": {}}, "activations and synthetic"),
+        ({**DECODED, "synthetic": {}}, "synthetic and semi_synthetic"),
+    ],
+)
+def test_a_study_has_one_source(sections, found):
+    words = f"^configuration: {found} of activations, synthetic, semi_synthetic is set; a study"
+    with pytest.raises(InputError, match=words):
+        parse_config(RAW | sections)
+
+
+def test_a_semi_synthetic_source_has_no_prompts():
+    with pytest.raises(InputError, match="a semi-synthetic source has no prompts to probe on; rem"):
+        parse_config({**RAW, **DECODED, "probing": {"tasks": "default"}})
 
 
 def test_n_below_one_is_a_fraction_of_d_sae():

@@ -138,10 +138,19 @@ def measuring_s(study: Config, products: float) -> float:
 
 
 def samples_s(study: Config, samples: float) -> float:
-    """Return the seconds of making samples of a synthetic world; none where there is no world."""
+    """Return the seconds of making samples whose truth is known; none of a language model."""
+    if (source := study.semi_synthetic) is not None:
+        # Encoded and decoded.
+        return samples * 4 * source.d_in * source.d_sae / THROUGHPUT["cpu"].float32
     if study.synthetic is None:
         return 0.0
     return samples * study.synthetic.features * stated.FEATURE_S
+
+
+def semi_synthetic_s(study: Config) -> float:
+    """Return the seconds of measuring what is true of a semi-synthetic source."""
+    read = source_bytes(study) / stated.DISK_READ
+    return read + samples_s(study, stated.SURVEYED_SAMPLES + study.source.held_out_tokens / 2)
 
 
 def comparison_s(study: Config) -> float:
@@ -211,13 +220,30 @@ def prompts_bytes(study: Config) -> float:
     return _model_bytes(study) + 2 * FLOAT * study.source.d_in * rows
 
 
+def source_bytes(study: Config) -> float:
+    """Return what reading training rows holds in the host's memory; a synthetic world's are made.
+
+    A cache's split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
+    """
+    if study.cached is None:
+        return 0.0
+    layout = Layout.of(study.cached)
+    rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+    return rows + decoding_bytes(study)
+
+
+def decoding_bytes(study: Config) -> float:
+    """Return what a semi-synthetic source adds: its SAE, held-out rows, a batch's codes."""
+    if (source := study.semi_synthetic) is None:
+        return 0.0
+    held_out = min(source.held_out_tokens * source.d_in * FLOAT, 2**30)
+    batch = max(_batch(study), study.decoder_metrics.batch_tokens)
+    return held_out + FLOAT * source.d_sae * (2 * source.d_in + 4 * batch)
+
+
 def training_bytes(study: Config, saes: int) -> float:
     """Return what training some SAEs in one job holds in the host's memory."""
-    rows, sae = 0, FLOAT * sae_parameters(study)
-    if study.activations is not None:
-        # The split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
-        layout = Layout.of(study.activations)
-        rows = min(layout.rows("training") * layout.row_bytes, 2 * 2**30)
+    rows, sae = source_bytes(study), FLOAT * sae_parameters(study)
     if device_of(study) == "cuda":
         # Initial SAEs; the saved one twice, a checkpoint while it is read.
         return rows + (5 + saes) * sae
@@ -230,7 +256,7 @@ def training_bytes(study: Config, saes: int) -> float:
 def projection_bytes(study: Config) -> float:
     """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
     batch = study.decoder_metrics.batch_tokens * study.saes.d_sae
-    return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch
+    return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch + decoding_bytes(study)
 
 
 def probing_bytes(study: Config) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, TOO_FEW, TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.settings.base import rounded_l0
@@ -66,7 +67,7 @@ def remedy_of(outcome: str, marks: Sequence[float], grid: Sequence[float], d_sae
     if outcome == FALLS:
         beyond = points_beyond(grid, d_sae)
         return Remedy(ADD_POINTS, beyond) if beyond else Remedy(WIDEN)
-    wanted = points_below(grid) if outcome == TOO_HIGH else points_between(marks, grid)
+    wanted = points_below(grid) if outcome in (TOO_HIGH, NO_PEAK) else points_between(marks, grid)
     added = new_points(wanted, grid, d_sae)
     return Remedy(ADD_POINTS, added) if added else Remedy(NOTHING)
 

@@ -21,9 +21,8 @@ of all-MiniLM-L6-v2 after one million tokens at L0 64 (.061; .509, .42), 128 (.0
 220 (.002; .246, .11), whatever c_dec says there. The limits lie in the gaps between the two, .066
 to .382 and .42 to .61.
 
-*Not a voice yet.* Stability peaks at the right L0 in these worlds, but has a second branch: at an
-L0 of a few it is high for reasons of its own, an SAE being nearly a clustering there, while nothing
-is recovered. Peaks are therefore given all, the one at the grid's start marked.
+*The voice that leads.* Where the truth is known, stability peaks at the L0 of best recovery
+(docs/calibration.md): its threshold-free form, `reproduced_share`, is read as a peak (`peak`).
 """
 
 from __future__ import annotations
@@ -36,6 +35,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.signal import find_peaks
+
+from correct_l0.reading.peak import PeakReading, read_peak
 
 NOT_REPRODUCIBLE = "not reproducible"
 
@@ -87,12 +88,15 @@ class StabilityReading:
         Measured L0, lowest first.
     pairs
         Pairs of seeds of each point.
-    share, excess, pw_mcc
-        Share of latents matched above 0.9, excess over chance, mean matched cosine.
+    share, excess, pw_mcc, reproduced
+        Share of latents matched above 0.9, excess over chance, mean matched cosine, the
+        threshold-free share.
     chance
         Mean matched cosine of random decoders.
     share_peaks, excess_peaks
         Peaks of the means over pairs, lowest L0 first.
+    peak
+        What the threshold-free share says.
     """
 
     points: tuple[float, ...]
@@ -100,9 +104,11 @@ class StabilityReading:
     share: Band
     excess: Band
     pw_mcc: Band
+    reproduced: Band
     chance: tuple[float, ...]
     share_peaks: tuple[Peak, ...]
     excess_peaks: tuple[Peak, ...]
+    peak: PeakReading
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
     ----------
     table
         One row per L0 and pair of seeds: `l0`, `l0_measured`, `pw_mcc`, `share_above` (a
-        share), `chance_pw_mcc`.
+        share), `reproduced_share`, `chance_pw_mcc`.
 
     References
     ----------
@@ -152,16 +158,18 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
         by_l0 = groups[column].agg(["mean", "min", "max"]).loc[order.index]
         return Band(*(tuple(by_l0[name].tolist()) for name in ("mean", "min", "max")))
 
-    share, excess = band("share_above"), band("excess")
+    share, excess, reproduced = band("share_above"), band("excess"), band("reproduced_share")
     return StabilityReading(
         points=tuple(points.tolist()),
         pairs=tuple(groups.size().loc[order.index].tolist()),
         share=share,
         excess=excess,
         pw_mcc=band("pw_mcc"),
+        reproduced=reproduced,
         chance=tuple(groups["chance_pw_mcc"].mean().loc[order.index].tolist()),
         share_peaks=peaks_of(points, np.array(share.means)),
         excess_peaks=peaks_of(points, np.array(excess.means)),
+        peak=read_peak(points, np.array(reproduced.means)),
     )
 
 

@@ -1,6 +1,8 @@
 """From the readings of the curves to one answer, with everything that speaks against it.
 
-1. Two *voices* of the decoder, c_dec and s_n^dec, say which L0 (`voices`).
+1. The agreement of seeds says which L0 (`peak`): the voice that was found right on worlds of known
+   truth (docs/calibration.md). Its interval comes from its errors there (`calibrated`).
+   With one seed two *voices* of the decoder, c_dec and s_n^dec, say what they can (`voices`).
 2. F1 agrees, disagrees or cannot tell.
 3. The SAEs the answer stands on must be trained enough (`health`), and those it names must be those
    of any seed (`stability`): if not, no answer.
@@ -15,8 +17,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from correct_l0.reading.calibrated import ABOVE, BELOW
 from correct_l0.reading.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.reading.health import NOT_TRAINED, weak_points
+from correct_l0.reading.peak import NO_PEAK, PeakReading
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
 from correct_l0.reading.remedy import NOTHING, remedy_of
 from correct_l0.reading.stability import (
@@ -41,8 +45,10 @@ class Decision:
     Attributes
     ----------
     outcome
-        `READ`, `FLAT`, `FALLS`, `TOO_HIGH`, `TOO_FEW`, `ABOVE_N`, `NOT_TRAINED`,
+        `READ`, `FLAT`, `FALLS`, `NO_PEAK`, `TOO_HIGH`, `TOO_FEW`, `ABOVE_N`, `NOT_TRAINED`,
         `NOT_REPRODUCIBLE` or `DISAGREE`.
+    led_by_stability
+        Whether the agreement of seeds gave the answer, or the decoder metrics had to.
     as_it_stands
         For `NOT_TRAINED` and `NOT_REPRODUCIBLE`: what the curves would say otherwise.
     leaning
@@ -72,18 +78,19 @@ class Decision:
     weak: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     reproducibility: Reproducibility | None = None
     remedy: str = NOTHING
+    led_by_stability: bool = False
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The L0 that the voices name together.
+    """The L0 that is named.
 
     Attributes
     ----------
     l0
-        Geometric mean of the voices' own.
+        The peak of stability, or the geometric mean of the voices' own.
     low, high
-        The lowest and the highest bound of any voice.
+        The interval of the peak, or the lowest and the highest bound of any voice.
     reach
         Up to here an F1 peak agrees.
     """
@@ -150,18 +157,23 @@ def decide(
     voices = voices_of(c_dec, s_n_dec)
     grid = sorted(health.groupby("l0")["l0_measured"].mean())
 
-    interval = interval_of(voices) if common_outcome(voices) == READ else None
+    peak = stability.peak if stability and stability.peak.outcome != TOO_FEW else None
+    if peak:
+        interval = interval_of_peak(peak) if peak.outcome == READ else None
+    else:
+        interval = interval_of(voices) if common_outcome(voices) == READ else None
     f1_say = say_of_f1(f1, interval)
-    curves_say = DISAGREE if f1_say.disagrees else common_outcome(voices)
+    curves_say = peak.outcome if peak else DISAGREE if f1_say.disagrees else common_outcome(voices)
 
-    ground = ground_of(curves_say, voices, grid)
+    ground = ground_of_peak(peak, interval, grid) if peak else ground_of(curves_say, voices, grid)
     weak = weak_points(health, ground.leaning)
     alike = reproducibility_at(stability, ground.named) if stability else None
     refusal = refusal_of(curves_say, ground, weak, alike)
 
     outcome = refusal or curves_say
     named = None if outcome == NOT_REPRODUCIBLE else interval
-    remedy = remedy_of(outcome, marks_of(voices, f1, f1_say), grid, d_sae)
+    marks = marks_of_peak(peak, interval, grid) if peak else marks_of(voices, f1, f1_say)
+    remedy = remedy_of(outcome, marks, grid, d_sae)
     return Decision(
         outcome=outcome,
         voices=voices,
@@ -177,7 +189,35 @@ def decide(
         weak=weak,
         reproducibility=alike,
         remedy=remedy.what,
+        led_by_stability=peak is not None,
     )
+
+
+def interval_of_peak(peak: PeakReading) -> Interval:
+    """Return the interval of a peak: its errors where the truth is known, in steps of the grid."""
+    low, high = peak.l0 * math.exp(-BELOW * peak.step), peak.l0 * math.exp(ABOVE * peak.step)
+    return Interval(peak.l0, low, high, high)
+
+
+def ground_of_peak(peak: PeakReading, interval: Interval | None, grid: Sequence[float]) -> Ground:
+    """Return what the reading of a peak stands on."""
+    if interval is not None:
+        inside = tuple(x for x in grid if interval.low <= x <= interval.high or x == peak.point)
+        return Ground(inside, (peak.point,))
+    if peak.outcome == FALLS:
+        return Ground(tuple(grid[-2:]), tuple(grid[-1:]))
+    return Ground(tuple(grid), tuple(grid))
+
+
+def marks_of_peak(
+    peak: PeakReading, interval: Interval | None, grid: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the grid points between which a peak lies."""
+    if interval is None:
+        return ()
+    below = [x for x in grid if x < peak.point][-1:]
+    above = [x for x in grid if x > peak.point][:1]
+    return (*below, peak.point, *above)
 
 
 def interval_of(voices: Sequence[Voice]) -> Interval:
@@ -228,15 +268,15 @@ def refusal_of(
     """Return why there is no answer whatever the curves say, or nothing.
 
     Not trained enough: at a point the answer leans on. Not reproducible: at a point it names. More
-    than half of the points where no L0 is named: by flat curves for both, by ones that disagree for
-    the second.
+    than half of the points where no L0 is named: where nothing stands out for both, where metrics
+    disagree for the second.
     """
     untrained = {*weak["init_cosine"], *weak["c_dec_moved"]}
-    if len(untrained) > (len(ground.leaning) / 2 if outcome == FLAT else 0):
+    if len(untrained) > (len(ground.leaning) / 2 if outcome in (FLAT, NO_PEAK) else 0):
         return NOT_TRAINED
     if alike is None or outcome in (TOO_FEW, ABOVE_N):
         return None
-    most = len(alike.points) / 2 if outcome in (FLAT, DISAGREE) else 0
+    most = len(alike.points) / 2 if outcome in (FLAT, DISAGREE, NO_PEAK) else 0
     if len(alike.differing) > most:
         return NOT_REPRODUCIBLE
     return None

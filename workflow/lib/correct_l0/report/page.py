@@ -28,6 +28,7 @@ from correct_l0.report.html import (
 from correct_l0.report.methods import methods_of
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.terms import terms_of, what_is_right
+from correct_l0.report.truth_words import semi_synthetic_in_words
 from correct_l0.saes.architectures import DEFAULT
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.synthetic.settings import Synthetic
@@ -209,12 +210,13 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
 def _source(study: StudyData) -> list[tuple[str, str]]:
     """Return what the activations are of."""
     config = study.plan.study
-    if config.synthetic is None:
-        a = config.language_model
+    if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
-        return [("Model", f"{name}, {a.hook_name}")]
-    world = config.synthetic
-    facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
+        facts = [("Model", f"{name}, {a.hook_name}")]
+    if (semi_synthetic := config.semi_synthetic) is not None:
+        facts.append(("Decoded by", semi_synthetic.sae))
+    if (world := config.synthetic) is not None:
+        facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
     recovery = study.verdict["recovery"]
     if recovery and recovery["true_l0"] is not None:
         facts.append(("True L0", format_l0(float(f"{recovery['true_l0']:.3g}"))))
@@ -222,8 +224,11 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
 
 
 def _world(study: StudyData) -> str:
-    """Return what a synthetic world is, in sentences; empty of a language model."""
-    return world_in_words(study.plan.study.synthetic) if study.plan.study.synthetic else ""
+    """Return what the samples are whose features are known; empty of a language model."""
+    config = study.plan.study
+    if config.semi_synthetic is not None:
+        return semi_synthetic_in_words(config.semi_synthetic)
+    return world_in_words(config.synthetic) if config.synthetic else ""
 
 
 def world_in_words(world: Synthetic) -> str:

@@ -32,14 +32,6 @@ def stability_caveats(reading: StabilityReading, decision: Decision, names: Name
             f"There is one seed at L0 {names.list(named.unknown)}: whether another finds the same "
             "latents there is unknown."
         )
-    inner = [peak.l0 for peak in reading.share_peaks if not peak.at_start]
-    if decision.outcome == READ and decision.low is not None and decision.high is not None:
-        low, high = decision.low, decision.high
-        if inner and not any(low <= x <= high for x in inner):
-            caveats.append(
-                f"The latents that come back with another seed peak at L0 {names.list(inner)}, "
-                "outside the interval named."
-            )
     return caveats
 
 
@@ -58,20 +50,21 @@ def differing_words(named: Reproducibility, names: Names) -> str:
 
 
 def _peak_line(reading: StabilityReading, names: Names) -> str:
-    share = dict(zip(reading.points, reading.share.means, strict=True))
+    """Return what the curve of reproduced latents looks like."""
+    share = dict(zip(reading.points, reading.reproduced.means, strict=True))
     if not any(share.values()):
-        return "No latent of one seed is found by another (matched above 0.9) at any L0."
-    peaks = reading.share_peaks
-    if not peaks:
-        return f"At every L0 {percents(list(share.values()))} of the latents come back."
-    top = max(peaks, key=lambda peak: peak.value)
-    end = ", the end of the grid" if top.at_end else ", its start" if top.at_start else ""
-    line = (
-        f"Another seed finds most of the same latents at L0 {names(top.l0)}{end} "
-        f"({percents([top.value])} matched above 0.9)"
+        return "Of no latent of one seed does another know more than by chance, at any L0."
+    peak = reading.peak
+    if peak.outcome == READ:
+        line = (
+            f"Two seeds agree best at L0 {names(peak.l0)}: there they reproduce "
+            f"{percents([peak.height])} of the latents (1 - angle over chance, mean)"
+        )
+        if peak.start_is_higher:
+            line += "; more still at the start of the grid, where L0 is a few, which does not count"
+        return line + "."
+    best = max(share, key=lambda x: share[x])
+    return (
+        f"Two seeds agree best at L0 {names(best)} (they reproduce {percents([share[best]])} of "
+        f"the latents), least at L0 {names(min(share, key=lambda x: share[x]))}."
     )
-    if others := [p for p in peaks if p is not top]:
-        line += f"; local peak at L0 {names.list([p.l0 for p in others])}"
-    if peaks[0].at_start:
-        line += "; at an L0 of a few it is high for reasons of its own"
-    return line + "."

@@ -19,6 +19,7 @@ from correct_l0.reading.health import (
     read_convergence,
     weak_points,
 )
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, TOO_HIGH, CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
@@ -93,7 +94,9 @@ def read_study(
             "outcome": decision.outcome,
             "headline": words.headline(decision, names, grid),
             "lines": lines,
-            "agreement": words.agreement_line(decision, f1, bool(f1) or _lacks_probing(tables)),
+            "agreement": words.agreement_line(
+                decision, f1, names, bool(f1) or _lacks_probing(tables)
+            ),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
             "truth_line": truth_line(recovery, decision, names) if recovery else None,
@@ -258,6 +261,7 @@ def _next(decision: Decision, l0: list[float], training_tokens: int, d_sae: int)
 def _points_to_add(decision: Decision, l0: list[float]) -> tuple[str, str]:
     added = ", ".join(format_l0(x) for x in decision.add_l0)
     why = {FALLS: "to see where the fall ends", TOO_HIGH: "to see the rise at low L0"}
+    why[NO_PEAK] = "to see whether there is a peak below"
     grid = ", ".join(format_l0(x) for x in sorted({*l0, *decision.add_l0}))
     return (
         f"Add L0 {added} {why.get(decision.outcome, 'to narrow the interval')}; "

@@ -40,7 +40,7 @@ TERMS: dict[str, str] = {
     "has 1/2.",
     "dead": "Never active on held-out tokens.",
     "held-out": "Kept out of the training.",
-    "true L0": "How many features of the synthetic world fire per sample, on average.",
+    "true L0": "How many of the true features fire per sample, on average.",
     "MCC": "Mean cosine of true features and latents matched one to one.",
 }
 """Meaning by term, as it stands in the sentences of the report."""

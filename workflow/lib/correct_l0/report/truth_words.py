@@ -1,4 +1,4 @@
-"""An answer held against a known truth, in words."""
+"""An answer held against a known truth, and what is known of it, in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from correct_l0.reading.recovery import RecoveryReading, place_of
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, percents
 from correct_l0.settings.base import format_l0
+from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
 
 
 def truth_line(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
@@ -35,3 +36,22 @@ def _answer(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
     if place.true_l0 == place.best_recovery:
         return f"Both lie {place.true_l0} {interval}."
     return f"The first lies {place.best_recovery} {interval}, the second {place.true_l0} it."
+
+
+def semi_synthetic_in_words(source: SemiSynthetic) -> str:
+    """Return what a semi-synthetic source is, in sentences.
+
+    Examples
+    --------
+    >>> source = SemiSynthetic(sae="an/sae", activations="a/manifest.json", residual="shuffled")
+    >>> print(semi_synthetic_in_words(source).replace(". ", ".\\n"))
+    Each sample is a token's activation (of a/manifest.json) as an SAE (an/sae) has decoded it.
+    What that SAE does not explain of another token is added.
+    The features are its latents, which fire as they do on the model's text.
+    """
+    added = "What that SAE does not explain of another token is added. "
+    return (
+        f"Each sample is a token's activation (of {source.activations}) as an SAE ({source.sae}) "
+        f"has decoded it. {added if source.residual == 'shuffled' else ''}"
+        "The features are its latents, which fire as they do on the model's text."
+    )

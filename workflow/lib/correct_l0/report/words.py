@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import (
     ABOVE_N,
     FALLS,
@@ -48,6 +50,8 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
     span = names.span(grid) if grid else "no points"
     if d.outcome == READ:
         return _about(d, names) + "."
+    if d.led_by_stability and d.outcome in (FLAT, FALLS, NO_PEAK):
+        return _no_peak(d, names, grid)
     if d.outcome == FLAT:
         flat = [v.name for v in d.voices if v.outcome == FLAT]
         who = f"{flat[0]} changes" if len(flat) == 1 else "the decoder metrics change"
@@ -84,10 +88,29 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
     return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
 
 
+def _no_peak(d: Decision, names: Names, grid: Sequence[float]) -> str:
+    """Return what the agreement of seeds says where it has no peak inside the grid."""
+    if d.outcome == FALLS:
+        return (
+            f"L0 above {names(grid[-2])}, by how much this grid cannot say: two seeds agree best "
+            f"at its highest point, {names(grid[-1])}."
+        )
+    if d.outcome == FLAT:
+        return f"Flat: two seeds agree as much at every L0, {names.span(grid)}. No L0 is named."
+    return (
+        f"No peak: two seeds agree best at the lowest L0 of the grid, {names(grid[0])}, and ever "
+        "less above it. At an L0 of a few they do so for reasons of their own: no L0 is named."
+    )
+
+
 def _order(d: Decision) -> str:
     """Return what to do about it, where the headline says so; the same as `Decision.remedy`."""
     if d.remedy == ADD_POINTS:
-        return {FALLS: "Extend the grid.", TOO_HIGH: "Start lower."}.get(d.outcome, "")
+        return {
+            FALLS: "Extend the grid.",
+            TOO_HIGH: "Start lower.",
+            NO_PEAK: "Start lower.",
+        }.get(d.outcome, "")
     return {
         WIDEN: "The SAE has to be wider.",
         RAISE_N: RAISE_IT,
@@ -98,6 +121,9 @@ def _order(d: Decision) -> str:
 def _about(d: Decision, names: Names) -> str:
     if d.l0 is None or d.low is None or d.high is None:
         raise ValueError("no L0 to name")
+    if d.led_by_stability:
+        share = f"{NOMINAL:.0%} interval "
+        return f"L0 about {names(d.l0)} ({share}{names(d.low)} to {names(d.high)})"
     return f"L0 about {names(d.l0)} (between {names(d.low)} and {names(d.high)})"
 
 
@@ -214,7 +240,9 @@ def f1_line(reading: F1Reading, names: Names) -> str:
     return f"{who} peaks at L0 {names(r.peak)} ({r.peak_f1:.3f}){tied}; {resolved}."
 
 
-def agreement_line(d: Decision, f1: Mapping[int, F1Reading], probed: bool = True) -> str:
+def agreement_line(
+    d: Decision, f1: Mapping[int, F1Reading], names: Names, probed: bool = True
+) -> str:
     """Return whether the decoder metrics and F1 agree, and who does not.
 
     Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
@@ -223,15 +251,33 @@ def agreement_line(d: Decision, f1: Mapping[int, F1Reading], probed: bool = True
         return ""
     if d.outcome == NOT_REPRODUCIBLE:
         return "There is no interval that F1 could confirm, as another seed has other latents."
+    if d.led_by_stability:
+        if d.low is None or d.high is None:
+            return "There is no interval that F1 could confirm."
+        first = " and ".join(f"{v.name} {_beside(v, d.low, d.high, names)}" for v in d.voices)
+        return "; ".join([first, *_f1_parts(d, f1, probed)]) + "."
     said = [v for v in d.voices if v.outcome == READ]
     if not said:
         return "There is no interval that F1 could confirm."
     first = "c_dec and s_n^dec agree" if len(said) > 1 else f"Only {said[0].name} has a reading"
     if len(said) > 1 and d.l0 is None:
         first = "c_dec and s_n^dec do not agree"
-    parts = [first]
+    return "; ".join([first, *_f1_parts(d, f1, probed)]) + "."
+
+
+def _beside(voice: Voice, low: float, high: float, names: Names) -> str:
+    """Return where a voice of the decoder lies against the interval."""
+    if voice.outcome != READ:
+        return _position(voice, names)
+    where = "inside" if voice.low <= high and voice.high >= low else "outside"
+    return f"{_position(voice, names)}, {where} the interval"
+
+
+def _f1_parts(d: Decision, f1: Mapping[int, F1Reading], probed: bool) -> list[str]:
+    """Return what F1 says of the interval."""
+    parts = []
     for ks, what in (
-        (d.f1_agrees, "peaks inside their interval"),
+        (d.f1_agrees, "peaks inside the interval"),
         (d.f1_disagrees, "peaks outside it"),
         (d.f1_silent, "is flat and cannot tell"),
     ):
@@ -239,4 +285,4 @@ def agreement_line(d: Decision, f1: Mapping[int, F1Reading], probed: bool = True
             parts.append(f"F1 with {join([latents(k) for k in ks])} {what}")
     if probed and not any(r.outcome in (PEAK, FLAT_F1) for r in f1.values()):
         parts.append("there are no F1 scores to compare with")
-    return "; ".join(parts) + "."
+    return parts

@@ -1,7 +1,8 @@
 """Where activations come from: what every source offers, and the one door that opens them.
 
-A source is made by the rules of its kind (`workflow/rules/language_model.smk`, `synthetic.smk`),
-which end in one manifest. Everything behind it asks for no more than `Source`.
+A source is made by the rules of its kind (`workflow/rules/language_model.smk`, `synthetic.smk`,
+`semi_synthetic.smk`), which end in one manifest. Everything behind it asks for no more than
+`Source`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 OPENERS = {
     "seal_activations": ("correct_l0.sources.language_model.reader", "open_store"),
     "make_world": ("correct_l0.sources.synthetic.store", "open_world"),
+    "make_semi_synthetic": (
+        "correct_l0.sources.semi_synthetic.store",
+        "open_semi_synthetic",
+    ),
 }
 """What opens a source, by the stage that its manifest names: module and function."""
 

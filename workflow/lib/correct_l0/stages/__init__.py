@@ -15,7 +15,7 @@ from typing import Literal
 from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
-from correct_l0.sources import language_model, synthetic
+from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
 from correct_l0.study import rounds
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
@@ -123,7 +123,7 @@ def _of_metric(metric: Metric) -> Stage:
         "point",
         metric.title,
         metric.called,
-        ("train_sae", "seal_activations", "make_world"),
+        ("train_sae", *OPENERS),
         room=metric.room,
         job="measure_points",
         recipe=metric.recipe,
@@ -139,7 +139,7 @@ def _of_metric(metric: Metric) -> Stage:
 
 READ = (
     "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds", "probe_sae",
-    "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+    "probe_baselines", "cache_probing_activations", *OPENERS,
 )  # fmt: skip
 """What tables are gathered from."""
 
@@ -203,7 +203,17 @@ STAGES = (
         asked=lambda plan: plan.study.synthetic is not None,
     ),
     Stage(
-        "train_sae", "point", "SAEs", "the SAE", ("seal_activations", "make_world"),
+        "make_semi_synthetic", "source", "semi-synthetic source", "the semi-synthetic source", (),
+        room="world",
+        recipe=semi_synthetic.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.semi_synthetic_s(study),
+        host_bytes=lambda study, saes: estimates.source_bytes(study),
+        asked=lambda plan: plan.study.semi_synthetic is not None,
+    ),
+    Stage(
+        "train_sae", "point", "SAEs", "the SAE", tuple(OPENERS),
         room="saes",
         job="train_points",
         recipe=saes.RECIPE,

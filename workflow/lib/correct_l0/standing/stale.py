@@ -138,7 +138,7 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
     Its settings were compared when the configuration was read.
     """
-    if plan.study.activations is None:
+    if plan.study.truth_is_known:
         return _stale_world(plan)
     folder = Path(plan.source_folder)
     tasks = BY_RULE["cache_probing_activations"]
@@ -160,15 +160,20 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
 
 def _stale_world(plan: Plan) -> list[Stale]:
-    """Return the manifest of the world, if it does not stand."""
-    stage = BY_RULE["make_world"]
+    """Return the manifest of a source whose truth is known, if it does not stand."""
+    stage = BY_RULE[plan.source_stage]
+    inputs: dict[str, str | None] = {}
+    if (semi_synthetic := plan.study.semi_synthetic) is not None:
+        # Snakemake sees that the SAE was written since, and the jobs that read it check it.
+        cache = read_or_empty(semi_synthetic.activations)
+        inputs = {"activations": digest_of_content(cache), "sae": None}
     found = examine(
         stage.room,
         stage.result_of(plan),
         stage=stage.rule,
         recipe=stage.recipe,
         parameters=stage.settings(plan, ""),
-        inputs={},
+        inputs=inputs,
         quick=True,
     )
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())

@@ -15,9 +15,13 @@ from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
 from correct_l0.sources.synthetic.settings import Synthetic
 
 Kind = TypeVar("Kind", bound="StudyFile")
+
+SOURCES = ("activations", "synthetic", "semi_synthetic")
+"""The sections that say where activations come from."""
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
@@ -40,10 +44,16 @@ class StudyFile(Section):
     """Where models and SAEs run."""
 
     activations: Activations | None = None
-    """The source: the activations of a language model, cached. Or `synthetic`."""
+    """The source: the activations of a language model, cached. Or `synthetic` or
+    `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
-    """The source: a synthetic world, whose true features are known. Or `activations`."""
+    """The source: a synthetic world, whose true features are known. Or `activations` or
+    `semi_synthetic`."""
+
+    semi_synthetic: SemiSynthetic | None = None
+    """The source: a language model's activations as an SAE decodes them, whose features are then
+    known. Or `activations` or `synthetic`."""
 
     saes: Saes | None = None
     """The SAEs: one sweep over L0. Or `sweeps`."""
@@ -85,14 +95,16 @@ class Config(StudyFile):
     def _check_sweeps(self) -> Config:
         if self.study == "activations":
             raise ValueError("study 'activations' would share the caches' folder; rename it")
-        if (self.activations is None) == (self.synthetic is None):
-            found = "neither" if self.activations is None else "both"
+        found = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(found) != 1:
             raise ValueError(
-                f"{found} of activations and synthetic is set; a study has one source, name one"
+                f"{' and '.join(found) or 'none'} of {', '.join(SOURCES)} is set; a study has one "
+                "source, name one"
             )
-        if self.synthetic is not None and self.probing.tasks not in ("none", ()):
+        if self.truth_is_known and self.probing.tasks not in ("none", ()):
             raise ValueError(
-                "probing.tasks: a synthetic world has no prompts to probe on; remove it"
+                f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
+                "remove it"
             )
         smallest = self.source.held_out_tokens
         if self.activations is not None:
@@ -130,9 +142,9 @@ class Config(StudyFile):
         return self
 
     @property
-    def source(self) -> Activations | Synthetic:
-        """The settings of the source; both kinds have `d_in` and `held_out_tokens`."""
-        source = self.activations or self.synthetic
+    def source(self) -> Activations | Synthetic | SemiSynthetic:
+        """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
+        source = self.activations or self.synthetic or self.semi_synthetic
         assert source is not None, "checked when the configuration is read"
         return source
 
@@ -141,6 +153,16 @@ class Config(StudyFile):
         """The settings of the activation cache, of a study whose source is a language model."""
         assert self.activations is not None, "asked only where the source is a language model"
         return self.activations
+
+    @property
+    def cached(self) -> Activations | None:
+        """The settings of the activation cache that is read; None of a synthetic world."""
+        return self.activations or (self.semi_synthetic.cache if self.semi_synthetic else None)
+
+    @property
+    def truth_is_known(self) -> bool:
+        """Whether the true features are known."""
+        return self.activations is None
 
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""

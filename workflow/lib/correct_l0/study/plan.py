@@ -18,6 +18,7 @@ from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
 from correct_l0.sources.language_model.places import NOWHERE, Places, by_content
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.sources.semi_synthetic.settings import SAE_FILES
 from correct_l0.study.config import Config, parse_study
 
 RESULTS = Path("results")
@@ -62,12 +63,15 @@ class Plan:
         """
         from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
         from correct_l0.sources.sae_probes import check_tasks
+        from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
         from correct_l0.study.rounds import follow
 
         studies = parse_study(raw)
         check_tasks(studies[0].probing.tasks)
         activations = studies[0].activations
         if activations is None:
+            if (semi_synthetic := studies[0].semi_synthetic) is not None:
+                check_semi_synthetic(semi_synthetic, cls(studies[0]).study_folder)
             return [follow(cls(study)) for study in studies]
         if not isinstance(activations.text.reserve_tasks, str):
             check_tasks(activations.text.reserve_tasks)
@@ -114,13 +118,25 @@ class Plan:
 
     @property
     def source_kind(self) -> str:
-        """The room of the source: `language_model` or `synthetic`."""
-        return "language_model" if self.study.synthetic is None else "synthetic"
+        """The room of the source."""
+        if self.study.activations is not None:
+            return "language_model"
+        return "synthetic" if self.study.synthetic is not None else "semi_synthetic"
 
     @property
     def source_stage(self) -> str:
         """The rule whose manifest is the source's."""
-        return "seal_activations" if self.study.synthetic is None else "make_world"
+        return {
+            "language_model": "seal_activations",
+            "synthetic": "make_world",
+            "semi_synthetic": "make_semi_synthetic",
+        }[self.source_kind]
+
+    def source_inputs(self) -> list[str]:
+        """Return the files that a source is made from which no rule makes."""
+        if (semi_synthetic := self.study.semi_synthetic) is None:
+            return []
+        return [semi_synthetic.activations, *(f"{semi_synthetic.sae}/{x}" for x in SAE_FILES)]
 
     @property
     def rooms(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ METRIC = Metric(
     module="correct_l0.metrics.recovery.point",
     # The truth is the source's.
     settings=lambda plan: canonical({}),
-    asked=lambda study: study.synthetic is not None,
+    asked=lambda study: study.truth_is_known,
     products=lambda study: 3.0 * study.source.held_out_tokens,
     tables={
         "recovery": (

@@ -1,0 +1,89 @@
+"""One world, from its settings to its tables; what stands is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from calibration.worlds import SEMI, World
+from correct_l0.provenance.manifest import replacing
+from correct_l0.sources.semi_synthetic import store as semi_synthetic
+from correct_l0.sources.synthetic import store as synthetic
+from correct_l0.study.plan import Plan
+from correct_l0.trial import run_study
+
+KEPT = {
+    "points": (
+        "d_sae", "d_in", "steps", "fvu", "dead_fraction", "init_cosine_median", "loss_slope",
+    ),
+    "c_dec": ("value",),
+    "c_dec_training": ("step", "c_dec"),
+    "s_n_dec": ("statistic", "n", "value", "standard_error"),
+    "stability": (
+        "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above", "reproduced_share",
+        "subspace_agreement",
+    ),
+    "recovery": (
+        "mcc", "share_recovered", "mean_best_cosine", "uniqueness", "f1", "true_l0",
+    ),
+}  # fmt: skip
+"""The tables of a study that its reading needs, and what of them is kept."""
+
+
+def measure(world: World, folder: Path) -> None:
+    """Sweep a world unless that is done; write its tables to `folder`."""
+    done = folder / f"{world.name}.parquet"
+    if done.exists():
+        return
+    work = folder / world.name
+    work.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
+        plan = Plan.from_config(world.config)
+        if not Path(plan.source).exists():
+            kind = semi_synthetic if world.kind == SEMI else synthetic
+            kind.make(Path(plan.source).parent, plan.settings_source())
+        tables = run_study(plan)
+    table = one_table(tables).assign(
+        world=world.number, wall_s=round(time.perf_counter() - start, 1)
+    )
+    with replacing(done) as path:
+        table.to_parquet(path, index=False)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def one_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return what is kept of a study's tables, one under another, with the name of each."""
+    kept = []
+    for name, columns in KEPT.items():
+        table = tables[name]
+        keys = [c for c in ("l0", "l0_measured", "seed") if c in table]
+        wanted = [*keys, *(c for c in columns if c in table)]
+        kept.append(table[wanted].assign(table=name))
+    return pd.concat(kept, ignore_index=True)
+
+
+def tables_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a world's tables as `one_table` put them together; those not kept are empty."""
+    found = {}
+    for name, columns in KEPT.items():
+        rows = table[table["table"] == name]
+        keys = ["l0", "l0_measured", *(["seed"] if name != "stability" else [])]
+        found[name] = rows[[*keys, *columns]].reset_index(drop=True)
+    found["probing"] = pd.DataFrame(columns=["l0", "l0_measured", "seed", "task", "probe_k", "f1"])
+    found["gaps"] = pd.DataFrame(columns=["l0", "seed", "room", "reason"])
+    return found
+
+
+def measure_quietly(number: int, folder: str) -> int:
+    """Sweep a world in a process of its own, on one core."""
+    from calibration.worlds import world
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    measure(world(number), Path(folder))
+    return number

@@ -1,0 +1,138 @@
+"""The L0 at which two seeds agree best, read as a peak with an interval.
+
+The curve is the threshold-free share of latents that two seeds reproduce (`reproduced_share`),
+smoothed over log L0 by a local line whose Gaussian weights have a standard deviation of `SMOOTHING`
+grid steps: one pair of seeds is noisy. The L0 named is the top of the parabola through the highest
+point *inside* the grid and its neighbours.
+
+*The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
+their own. So the start of the grid is no peak however high it is; a peak inside counts where the
+curve rises towards it from lower L0 by `PROMINENCE` at least.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
+
+NO_PEAK = "no peak"
+
+FEWEST_POINTS = 5
+SMOOTHING = 0.7
+PROMINENCE = 0.02
+
+
+@dataclass(frozen=True)
+class PeakReading:
+    """What the agreement of seeds says; L0 values are measured ones, NaN where there is none.
+
+    Attributes
+    ----------
+    outcome
+        `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above;
+        `NO_PEAK`: best at its start, and no peak inside; `FLAT`: as much everywhere; `TOO_FEW`.
+    l0
+        The top.
+    point
+        The grid point nearest to it.
+    height, prominence
+        Of the smoothed curve at the peak: its value, and how far it rises towards it from lower L0.
+    step
+        Mean distance on log L0 to the neighbouring points of the grid.
+    start_is_higher
+        Whether seeds agree more at the grid's start than at the peak.
+    """
+
+    outcome: str
+    l0: float = math.nan
+    point: float = math.nan
+    height: float = math.nan
+    prominence: float = math.nan
+    step: float = math.nan
+    start_is_higher: bool = False
+
+
+def smooth(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], width: float
+) -> Float[np.ndarray, " points"]:
+    """Return y at each x of a line fitted with Gaussian weights around it.
+
+    Examples
+    --------
+    A straight line stays one; of a single outlier less is left:
+
+    >>> smooth(np.arange(4.0), np.array([0.0, 2, 4, 6]), 1.0).round(9).tolist()
+    [0.0, 2.0, 4.0, 6.0]
+    >>> bool(smooth(np.arange(5.0), np.array([0.0, 0, 1, 0, 0]), 1.0)[2] < 0.5)
+    True
+    """
+    weights = np.exp(-0.5 * np.square((x[:, None] - x) / width))
+    away = x - x[:, None]
+    total, first, second = ((weights * power).sum(axis=1) for power in (1.0, away, np.square(away)))
+    of_y, of_xy = (weights * y).sum(axis=1), (weights * away * y).sum(axis=1)
+    return (second * of_y - first * of_xy) / (total * second - np.square(first))
+
+
+def read_peak(
+    l0: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"]
+) -> PeakReading:
+    """Read how a share of reproduced latents peaks over measured L0, lowest first.
+
+    Examples
+    --------
+    >>> l0 = np.array([4.0, 8, 16, 32, 64, 128])
+    >>> reading = read_peak(l0, np.array([0.2, 0.4, 0.7, 0.4, 0.2, 0.1]))
+    >>> reading.outcome, round(reading.l0), reading.point
+    ('read', 16, 16.0)
+    >>> read_peak(l0, np.array([0.7, 0.6, 0.5, 0.4, 0.3, 0.1])).outcome
+    'no peak'
+    """
+    if len(l0) < FEWEST_POINTS:
+        return PeakReading(TOO_FEW)
+    x, last = np.log(l0), len(l0) - 1
+    curve = smooth(x, values, SMOOTHING * float(np.median(np.diff(x))))
+    inner = [i for i in range(1, last) if curve[i] >= max(curve[i - 1], curve[i + 1])]
+    rises = {i: float(curve[i] - curve[: i + 1].min()) for i in (*inner, last)}
+    standing = [i for i in inner if rises[i] >= PROMINENCE]
+    top = max(standing, key=lambda i: curve[i], default=None)
+    if rises[last] >= PROMINENCE and (top is None or curve[last] > curve[top]):
+        return PeakReading(FALLS, height=float(curve[last]), prominence=rises[last])
+    if top is None:
+        level = float(curve.max() - curve.min()) < PROMINENCE
+        return PeakReading(FLAT if level else NO_PEAK, height=float(curve[0]))
+    place = vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])
+    return PeakReading(
+        READ,
+        l0=math.exp(place),
+        point=float(l0[np.abs(x - place).argmin()]),
+        height=float(curve[top]),
+        prominence=rises[top],
+        step=float(x[top + 1] - x[top - 1]) / 2,
+        start_is_higher=bool(curve[0] > curve[top]),
+    )
+
+
+def vertex(x: Float[np.ndarray, " 3"], y: Float[np.ndarray, " 3"]) -> float:
+    """Return where the parabola through three points is highest, the middle one being their top.
+
+    At most half the way to a neighbour.
+
+    Examples
+    --------
+    y = -(x - 0.2)^2 at -1, 0 and 1:
+
+    >>> round(vertex(np.array([-1.0, 0, 1]), np.array([-1.44, -0.04, -0.64])), 9)
+    0.2
+    """
+    left, right = x[0] - x[1], x[2] - x[1]
+    down, up = y[0] - y[1], y[2] - y[1]
+    curvature = (up / right - down / left) / (right - left)
+    if curvature >= 0:
+        return float(x[1])
+    slope = down / left - curvature * left
+    return float(x[1] + np.clip(-slope / (2 * curvature), left / 2, right / 2))
