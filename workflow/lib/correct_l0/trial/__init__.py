@@ -17,7 +17,6 @@ from correct_l0.metrics.job import Trained, trained_points
 from correct_l0.metrics.points import Asked, measure_points
 from correct_l0.metrics.stability.points import compare_points
 from correct_l0.report.gather import gather
-from correct_l0.saes.finished import seal
 from correct_l0.saes.job import train_saes
 from correct_l0.saes.settings import PointJob
 from correct_l0.sources import open_source
@@ -70,9 +69,6 @@ def run_study(
         )
         if len(failed) == len(points):
             raise next(iter(failed.values()))
-        for point in points:
-            if point not in failed:
-                seal(point.folder)
     trained = [point for seed in saes.seeds for point in _measured(plan, seed, device)]
     if plan.study_rooms:
         compare_points(
