@@ -16,6 +16,7 @@ from correct_l0.sources.language_model.model_files import (
     download,
     staged_folder,
 )
+from correct_l0.sources.language_model.places import NOWHERE
 from correct_l0.sources.language_model.settings import Model
 from language_model_toy import toy_settings
 
@@ -151,7 +152,7 @@ def test_an_unusual_hook_is_held_against_the_model_before_text_is_staged(tmp_pat
         d_in=384,
     )
     with pytest.raises(InputError, match="hook_resid_pots' does not exist"):
-        staging.stage(settings, tmp_path / "toy")
+        staging.stage(settings, NOWHERE, tmp_path / "toy")
     assert not (tmp_path / "toy").exists()
 
 

@@ -164,9 +164,9 @@ def test_a_parquet_file_without_the_column_is_refused(tmp_path):
 # Packing
 
 
-def concatenate(documents, context_size, bos=1, wanted=10**9):
+def concatenate(documents, context_size, begin=1, separator=1, wanted=10**9):
     contexts = Contexts(context_size, (), wanted)
-    packer = ConcatenatePacker(contexts, bos)
+    packer = ConcatenatePacker(contexts, begin, separator)
     for number, tokens in enumerate(documents):
         packer.add(number, np.array(tokens))
     arrays = contexts.arrays()
@@ -180,9 +180,10 @@ def test_concatenated_contexts_by_hand():
     assert documents.reshape(-1, 4).tolist() == [[0, 0, 0, 0], [1, 1, 2, 2], [2, 2, 2, 2]]
 
 
+@pytest.mark.parametrize(("begin", "separator"), [(1, 1), (None, 2), (None, None)])
 @pytest.mark.parametrize("context_size", [2, 3, 7, 64])
-def test_concatenation_is_the_authors(context_size):
-    """SAELens' own packing, on documents of all lengths, some beginning with BOS."""
+def test_concatenation_is_the_authors(context_size, begin, separator):
+    """SAELens' own packing, on documents of all lengths, some beginning with the separator."""
     from sae_lens.tokenization_and_batching import concat_and_batch_sequences
 
     generator = np.random.default_rng(0)
@@ -190,10 +191,10 @@ def test_concatenation_is_the_authors(context_size):
     theirs = concat_and_batch_sequences(
         (torch.tensor(tokens) for tokens in documents),
         context_size,
-        begin_batch_token_id=1,
-        sequence_separator_token_id=1,
+        begin_batch_token_id=begin,
+        sequence_separator_token_id=separator,
     )
-    ours, _ = concatenate(documents, context_size)
+    ours, _ = concatenate(documents, context_size, begin, separator)
     assert ours.tolist() == torch.stack(list(theirs)).tolist()
 
 
@@ -283,12 +284,38 @@ def test_too_little_text_is_refused_with_what_there_is(tmp_path):
     assert not (tmp_path / "text/manifest.json").exists()
 
 
-def test_concatenating_without_bos_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("eos", "wanted"), [(None, "activations.separator: none"), (2, "activations.separator: eos or")]
+)
+def test_concatenating_without_bos_is_refused_with_what_there_is(tmp_path, eos, wanted):
     write_documents(tmp_path)
     tokenizer = WordTokenizer()
-    tokenizer.bos_token_id = None
-    with pytest.raises(InputError, match=r"needs a BOS token.*has none; set packing: documents"):
+    tokenizer.bos_token_id, tokenizer.eos_token_id = None, eos
+    with pytest.raises(InputError, match=rf"separator 'bos' needs a token BOS .*{wanted}"):
         stage_text(toy_settings(tmp_path), tokenizer, tmp_path / "text")
+
+
+@pytest.mark.parametrize(("separator", "token"), [("eos", 2), ("none", None), ("bos", 1)])
+def test_the_separator_is_chosen_and_recorded(tmp_path, separator, token):
+    """Qwen's tokenizers have EOS and no BOS: documents of 3 words stand in contexts of 8 tokens."""
+    lines = "".join(f'{{"text": "w{i} w{i} w{i}"}}\n' for i in range(300))
+    (tmp_path / "toy.jsonl").write_text(lines)
+    tokenizer = WordTokenizer()
+    tokenizer.eos_token_id = 2
+    tokenizer.bos_token_id = 1 if separator == "bos" else None
+    settings = toy_settings(tmp_path, separator=separator)
+    stage_text(settings, tokenizer, tmp_path / "text")
+    manifest = read_manifest(tmp_path / "text/manifest.json")
+    assert (manifest["separator"], manifest["separator_token_id"]) == (separator, token)
+    first = StagedText(tmp_path / "text", "training").tokens(0).tolist()
+    at = {"eos": [3, 7], "none": [], "bos": [0, 4]}[separator]
+    assert [i for i, found in enumerate(first) if found == token] == at
+    assert ('"separator":' in manifest["parameters"]) == (separator != "bos")
+
+
+def test_a_separator_of_single_documents_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="separator 'eos' has no effect with packing 'documents'"):
+        toy_settings(tmp_path, packing="documents", separator="eos")
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "gemma2", "qwen2", "llama"])

@@ -29,6 +29,7 @@ rule stage_text:
     threads: 1
     resources:
         shards_per_job=STUDY.activations.shards_per_job,
+        places=PLAN.places.as_json(),
         mem_mb=memory("stage_text"),
         runtime=runtime("stage_text"),
     params:
@@ -54,6 +55,7 @@ rule cache_activations:
     threads: 1
     resources:
         device=DEVICE,
+        places=PLAN.places.as_json(),
         forward_batch_tokens=STUDY.activations.forward_batch_tokens,
         gpu=1,
         mem_mb=memory("cache_activations"),

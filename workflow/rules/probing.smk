@@ -19,6 +19,7 @@ rule cache_probing_activations:
     threads: 1
     resources:
         device=DEVICE,
+        places=PLAN.places.as_json(),
         forward_batch_tokens=STUDY.activations.forward_batch_tokens,
         gpu=1,
         mem_mb=memory("cache_probing_activations"),

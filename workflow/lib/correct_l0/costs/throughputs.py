@@ -92,5 +92,3 @@ CHECKPOINT_COPIES = 3
 """A checkpoint in weights: the weights and Adam's two moments."""
 MOST_POINTS, GPU_SHARE = 8, 0.9
 """`points_per_job: auto`: the most SAEs of a job, and the part of a GPU's memory they may fill."""
-TAKE_OVER_S = 2.0
-"""Seconds of taking over an SAE that was trained in a group: its checksums."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from correct_l0.provenance.manifest import check_outputs
+from correct_l0.provenance.manifest import check_outputs, read_or_empty
 from correct_l0.reading.reading import READ
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
@@ -34,12 +34,15 @@ class StudyData:
         The content of `verdict.json`.
     cosines
         Matrix of decoder cosines by target L0, of the first seed, for the points to draw.
+    model_name
+        What the language model is called, where its source knows.
     """
 
     plan: Plan
     tables: dict[str, pd.DataFrame]
     verdict: dict[str, Any]
     cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
+    model_name: str = ""
 
     @property
     def l0(self) -> list[float]:
@@ -108,7 +111,10 @@ def open_study(
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table
         for name, table in loaded.items()
     }
-    study = StudyData(plan, placed, json.loads(Path(verdict).read_text()))
+    made = read_or_empty(plan.source)
+    study = StudyData(
+        plan, placed, json.loads(Path(verdict).read_text()), model_name=made.get("model_name", "")
+    )
     if with_cosines:
         study.cosines.update(_cosines(study))
     return study

@@ -51,6 +51,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "subspace_agreement",
     ),
     "gaps": ("l0", "seed", "room", "reason"),
+    "rounds": (
+        "round", "trained", "trainings", "training_s", "outcome", "low", "high", "add_l0", "why",
+        "setting",
+    ),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""
 for _metric in metrics().values():

@@ -26,6 +26,7 @@ from correct_l0.report.html import (
     page_environment,
 )
 from correct_l0.report.methods import methods_of
+from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.saes.architectures import DEFAULT
 from correct_l0.settings.base import format_l0
@@ -74,6 +75,7 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         right=what_is_right(study.verdict),
         terms=terms,
         gaps=[_gap(row) for row in study.tables["gaps"].to_dict("records")],
+        rounds=rounds_in_words(study),
         table=full_table(study),
         methods=methods_of(study.plan),
         config_yaml=yaml.safe_dump(
@@ -209,7 +211,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     config = study.plan.study
     if config.synthetic is None:
         a = config.language_model
-        return [("Model", f"{a.model.source.removeprefix('package:')}, {a.hook_name}")]
+        name = (study.model_name or a.model.source).removeprefix("package:")
+        return [("Model", f"{name}, {a.hook_name}")]
     world = config.synthetic
     facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
     recovery = study.verdict["recovery"]

@@ -6,7 +6,7 @@ import difflib
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -86,12 +86,12 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
         models = [m for m in _models_in(current) if part in m.model_fields]
         if models:
             current = models[0].model_fields[part].annotation
-    return [name for m in _models_in(current) for name in m.model_fields]
+    return [f.alias or name for m in _models_in(current) for name, f in m.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in (Union, types.UnionType, dict, tuple):
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, dict, tuple):
         return [m for arg in get_args(annotation) for m in _models_in(arg)]
     return []

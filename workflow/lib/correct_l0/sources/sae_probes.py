@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import csv
 import difflib
+import importlib.metadata
 import importlib.util
 import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from correct_l0.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHARACTERS_PER_PROMPT = 4096
 """About 1024 tokens: what the protocol keeps of a prompt."""
@@ -72,16 +77,75 @@ def data_folder() -> Path:
     return Path(spec.origin).parent / "data"
 
 
+def read_bytes(path: Path, name: str) -> bytes:
+    """Return what one of the package's compressed files holds; `name` is what a person calls it.
+
+    Raises
+    ------
+    InputError
+        If it is missing, cannot be read, is cut off or is not compressed by zstd.
+    """
+    unpacked = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        data = unpacked.decompress(path.read_bytes())
+    except OSError as error:
+        raise damaged(name, f"{path}: {error.strerror}") from None
+    except zstandard.ZstdError as error:
+        raise damaged(name, f"{path}: {error}") from None
+    # A file that is cut off would be taken for one that ends there.
+    if not unpacked.eof:
+        raise damaged(name, f"{path}: cut off")
+    return data
+
+
+def read_table(path: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return columns of one of the package's tables; `name` is what a person calls it.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, is no table in UTF-8, or lacks a column or all rows.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(io.BytesIO(read_bytes(path, name)))
+    except InputError:
+        raise
+    except ValueError as error:
+        # Those of pandas' parser and of decoding are all of this kind.
+        raise damaged(name, f"{path}: {' '.join(str(error).split())}") from None
+    if missing := [column for column in columns if column not in table]:
+        raise damaged(name, f"{path}: no column {', '.join(missing)}")
+    if not len(table):
+        raise damaged(name, f"{path}: no rows")
+    return table
+
+
+def damaged(name: str, reason: str) -> InputError:
+    """Return the error for data of the package that cannot be used."""
+    version = importlib.metadata.version("sae-probes")
+    return InputError(
+        f"{name}: its data cannot be used ({reason}); install them again: "
+        f"pip install --force-reinstall --no-deps sae-probes=={version}"
+    )
+
+
 @cache
 def _task_files() -> dict[str, Path]:
-    folder = data_folder()
-    with open(folder / "probing_datasets_MASTER.csv.zst", "rb") as file:
-        table = zstandard.ZstdDecompressor().stream_reader(file).read().decode()
-    names = [
-        row["Dataset save name"]
-        for row in csv.DictReader(io.StringIO(table))
-        if row["Data type"] == "Binary Classification"
-    ]
+    folder, name = data_folder(), "sae-probes' list of tasks"
+    path = folder / "probing_datasets_MASTER.csv.zst"
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path, name).decode())))
+        names = [
+            row["Dataset save name"] for row in rows if row["Data type"] == "Binary Classification"
+        ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise damaged(name, f"{path}: {error}") from None
+    except KeyError as error:
+        raise damaged(name, f"{path}: no column {error.args[0]}") from None
+    if not names:
+        raise damaged(name, f"{path}: no rows")
     return {Path(name).stem: folder / f"{name}.zst" for name in names}
 
 
@@ -127,24 +191,25 @@ def resolve_tasks(tasks: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_tasks(tasks: str | Sequence[str]) -> None:
-    """Refuse task names that sae-probes does not have.
+    """Refuse task names that sae-probes does not have, and tasks whose file is missing.
 
     Raises
     ------
     InputError
-        One line per unknown name, with the nearest known one.
+        One line per task; of an unknown one with the nearest known name.
     """
-    if isinstance(tasks, str):
-        return
-    known = known_tasks()
+    named = resolve_tasks(tasks) if isinstance(tasks, str) else tasks
+    known = known_tasks() if named else ()
     lines = []
-    for task in tasks:
+    for task in named:
         if task not in known:
             near = difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
             lines.append(
                 f"task '{task}' is not one of the {len(known)} binary tasks of sae-probes; "
                 f"did you mean '{near}'?"
             )
+        elif not _task_files()[task].is_file():
+            lines.append(str(damaged(f"task '{task}'", f"{_task_files()[task]}: missing")))
     if lines:
         raise InputError("\n".join(lines))
 

@@ -6,30 +6,49 @@ Imported whenever Snakemake parses the workflow, so nothing heavy is imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from correct_l0.metrics import metrics
+from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
+from correct_l0.sources.language_model.places import NOWHERE, Places, by_content
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.study.config import Config, parse_study
 
 RESULTS = Path("results")
+CACHES = RESULTS / "activations"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's points and paths, relative to the folder Snakemake runs in."""
+    """A study's points and paths, relative to the folder Snakemake runs in.
+
+    Attributes
+    ----------
+    study
+        The settings; a local model and text stand there by digests of what they hold.
+    places
+        Where these are.
+    """
 
     study: Config
+    places: Places = NOWHERE
 
     @classmethod
-    def all_from_config(cls, raw: Mapping[str, Any]) -> list[Plan]:
+    def all_from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> list[Plan]:
         """Check a configuration, and all that can be checked in a moment about what it names.
+
+        Parameters
+        ----------
+        raw
+            The configuration.
+        folder
+            Its own folder, which relative paths start from.
 
         Returns
         -------
@@ -43,25 +62,32 @@ class Plan:
         """
         from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
         from correct_l0.sources.sae_probes import check_tasks
+        from correct_l0.study.rounds import follow
 
-        plans = [cls(config) for config in parse_study(raw)]
-        plan = plans[0]
-        check_tasks(plan.study.probing.tasks)
-        if (activations := plan.study.activations) is not None:
-            if not isinstance(activations.text.reserve_tasks, str):
-                check_tasks(activations.text.reserve_tasks)
-            check_inputs(activations)
-            check_cache_identity(plan.source_folder, activations)
-        return plans
+        studies = parse_study(raw)
+        check_tasks(studies[0].probing.tasks)
+        activations = studies[0].activations
+        if activations is None:
+            return [follow(cls(study)) for study in studies]
+        if not isinstance(activations.text.reserve_tasks, str):
+            check_tasks(activations.text.reserve_tasks)
+        places = Places.of(activations, Path(folder).absolute())
+        check_inputs(places.fill(activations))
+        activations = by_content(activations, places, CACHES / ".digests.json")
+        plans = [
+            cls(study.model_copy(update={"activations": activations}), places) for study in studies
+        ]
+        check_cache_identity(plans[0].source_folder, activations)
+        return [follow(plan) for plan in plans]
 
     @classmethod
-    def from_config(cls, raw: Mapping[str, Any]) -> Plan:
+    def from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> Plan:
         """Return the plan of a study of one sweep; see `all_from_config`."""
-        (plan,) = cls.all_from_config(raw)
+        (plan,) = cls.all_from_config(raw, folder)
         return plan
 
     def as_json(self) -> str:
-        """Return the configuration as JSON that `Plan.from_config` reads back."""
+        """Return the settings as JSON that `parse_config` reads back."""
         return self.study.model_dump_json()
 
     @property
@@ -79,7 +105,7 @@ class Plan:
         """The source's folder: the activation cache's, which studies share, or the world's."""
         if self.study.activations is None:
             return f"{self.study_folder}/world"
-        return str(RESULTS / "activations" / self.study.activations.cache)
+        return str(CACHES / self.study.activations.cache)
 
     @property
     def source(self) -> str:
@@ -119,6 +145,31 @@ class Plan:
     def study_rooms(self) -> tuple[str, ...]:
         """What is measured over several points: `stability`, where there are two seeds or more."""
         return ("stability",) if len(self.study.saes.seeds) > 1 else ()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a search up to the one whose points are known last; 0 of a list."""
+        return len(self.study.saes.rounds)
+
+    def at_round(self, number: int) -> Plan:
+        """Return the plan as it was when a round, counted from 1, had its points."""
+        return self._with(self.study.saes.with_rounds(self.study.saes.rounds[:number]))
+
+    def with_round(self, l0: Sequence[float]) -> Plan:
+        """Return the plan with the points of one more round."""
+        saes = self.study.saes
+        return self._with(saes.with_rounds((*saes.rounds, tuple(l0))))
+
+    def as_list(self) -> Plan:
+        """Return the plan of a study that lists the points of this one."""
+        return self._with(self.study.saes.as_list())
+
+    def _with(self, saes: Sweep) -> Plan:
+        return Plan(self.study.model_copy(update={"saes": saes}))
+
+    def round_file(self, number: int) -> str:
+        """Return the record of a round, which says what its points say and which come next."""
+        return f"{self.results}/rounds/round_{number}.json"
 
     def task_manifests(self) -> dict[str, str]:
         """Return the manifest of the activations of each probing task by name."""

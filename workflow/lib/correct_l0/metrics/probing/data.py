@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.sources.sae_probes import task_file
+from correct_l0.sources.sae_probes import damaged, read_table, task_file
 
 MAX_ROWS = 5000
 MAX_TRAIN_ROWS = 1024
@@ -58,11 +57,50 @@ def read_task(name: str) -> Task:
     Raises
     ------
     InputError
-        If sae-probes has no such task.
+        If sae-probes has no such task, or its data are damaged: a file cut off or not in UTF-8, a
+        column or cells missing, not two classes, or too few rows of one to train and test on.
     """
-    table = pd.read_csv(task_file(name), compression="zstd")
-    _, labels = np.unique(table["target"].to_numpy(), return_inverse=True)
+    path, called = task_file(name), f"task '{name}'"
+    table = read_table(path, called, ["prompt", "target"])
+    if empty := int(table[["prompt", "target"]].isna().any(axis=1).sum()):
+        raise damaged(called, f"{path}: {empty} of {len(table)} rows without a prompt or target")
+    if not all(isinstance(prompt, str) for prompt in table["prompt"]):
+        raise damaged(called, f"{path}: prompts that are no text")
+    classes, labels = np.unique(table["target"].to_numpy(), return_inverse=True)
+    if len(classes) != 2:
+        raise damaged(called, f"{path}: {len(classes)} classes, not 2")
+    if lacking := _lacking_rows(labels):
+        raise damaged(called, f"{path}: {lacking}")
     return Task(name, table["prompt"].tolist(), labels.astype(np.int64))
+
+
+def _lacking_rows(labels: Int[np.ndarray, " rows"]) -> str:
+    """Return why rows cannot be split as `split_rows` does; empty where they can.
+
+    Examples
+    --------
+    >>> _lacking_rows(np.tile([0, 1], 20)), _lacking_rows(np.tile([0, 1], 100))
+    ('40 rows, at least 200 are needed', '')
+    >>> _lacking_rows(np.repeat([0, 1], [180, 20]))
+    '20 rows of class 1, at least 100 are needed'
+    """
+    if len(labels) < 2 * MIN_TEST_ROWS:
+        return f"{len(labels)} rows, at least {2 * MIN_TEST_ROWS} are needed"
+    used = labels[:MAX_ROWS]
+    parts = _part_sizes(len(labels))
+    for label, needed in (
+        (0, sum(rows // 2 for rows in parts)),
+        (1, sum(-(-rows // 2) for rows in parts)),
+    ):
+        if (found := int((used == label).sum())) < needed:
+            return f"{found} rows of class {label}, at least {needed} are needed"
+    return ""
+
+
+def _part_sizes(rows: int) -> tuple[int, int]:
+    """Return the numbers of train and test rows of a task with so many rows."""
+    train_rows = min(rows - MIN_TEST_ROWS, MAX_TRAIN_ROWS)
+    return train_rows, min(rows, MAX_ROWS) - train_rows - 1
 
 
 def split_rows(
@@ -102,9 +140,7 @@ def split_task(task: Task, seed: int = SPLIT_SEED) -> Split:
     ----------
     Kantamneni et al., arXiv 2502.16681, section 3 (normal setting), as coded in sae-probes 0.4.2.
     """
-    train_rows = min(len(task.labels) - MIN_TEST_ROWS, MAX_TRAIN_ROWS)
-    labels = task.labels[:MAX_ROWS]
-    train, test = split_rows(labels, train_rows, len(labels) - train_rows - 1, seed)
+    train, test = split_rows(task.labels[:MAX_ROWS], *_part_sizes(len(task.labels)), seed)
     seen = {task.prompts[row] for row in train}
     return Split(train, test, np.array([task.prompts[row] not in seen for row in test]))
 

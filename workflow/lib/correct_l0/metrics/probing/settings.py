@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from correct_l0.settings.base import Count, Section
 
 CONTROLLED = 8
-"""One task in so many has controls: with three seeds they then add a seventh to the time of
-probing, as fits to nothing are slow."""
+"""One task in so many has controls: with three seeds they then add a seventh to probing's time,
+as fits to nothing are slow."""
 
 SHUFFLED_LABELS, PERMUTED_LATENTS = "f1_shuffled_labels", "f1_permuted_latents"
 CONTROLS = (SHUFFLED_LABELS, PERMUTED_LATENTS)

@@ -286,6 +286,7 @@ def provenance(activations: Activations, model: dict[str, Any], cache: Path) -> 
         "hook_name": activations.hook_name,
         "text": activations.text.model_dump(mode="json"),
         **{key: text[key] for key in ("tokenizer", "packing", "special_tokens", "dropped_ids")},
+        "separator": text.get("separator"),
         "context_size": activations.context_size,
         "dtype": activations.dtype,
         "seed": activations.seed,

@@ -39,6 +39,31 @@ def check_inputs(activations: Activations) -> None:
     folder = local_folder(activations.model)
     if folder is not None:
         check_model_config(read_model_config(folder), activations)
+        check_separator(folder, activations)
+
+
+def check_separator(folder: Path, activations: Activations) -> None:
+    """Refuse a separator that the model's tokenizer is configured not to have.
+
+    Raises
+    ------
+    InputError
+        Naming the token and the other separators.
+    """
+    if activations.packing == "documents" or activations.separator == "none":
+        return
+    try:
+        told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        missing = told[f"{activations.separator}_token"] is None
+    except (OSError, ValueError, KeyError, TypeError):
+        # Told when the tokenizer is loaded.
+        return
+    if missing:
+        raise InputError(
+            f"separator {activations.separator!r}: the tokenizer of model "
+            f"{activations.model.source!r} has no such token; set activations.separator to "
+            "another of bos, eos and none"
+        )
 
 
 def check_model_config(config: dict[str, Any], activations: Activations) -> None:
@@ -100,11 +125,6 @@ def _check_beginning(path: Path) -> None:
     decode(data, path, 0)
 
 
-def text_sizes(text: Text) -> dict[str, int]:
-    """Return the size in bytes of each text file."""
-    return {name: Path(name).stat().st_size for name in text.files} if text.files else {}
-
-
 def check_cache_identity(cache_folder: Path | str, activations: Activations) -> None:
     """Refuse a study whose settings disagree with the cache it names.
 
@@ -131,17 +151,6 @@ def check_cache_identity(cache_folder: Path | str, activations: Activations) -> 
             f"cache {name!r} was made with other settings ({difference}); name another cache, or "
             f"delete {cache_folder} to make it anew"
         )
-    sizes = text_sizes(activations.text)
-    changed = [
-        f"{file}: {size} -> {sizes.get(file)} bytes"
-        for file, size in cache.get("text_bytes", {}).items()
-        if sizes.get(file) != size
-    ]
-    if changed:
-        raise InputError(
-            f"cache {name!r} was made from other text ({', '.join(changed)}); name another cache, "
-            f"or delete {cache_folder} to make it anew"
-        )
 
 
 def cache_record(activations: Activations, **facts: Any) -> dict[str, Any]:
@@ -150,6 +159,5 @@ def cache_record(activations: Activations, **facts: Any) -> dict[str, Any]:
         "settings": identity_settings(activations),
         "resolved": json.loads(activations.model_dump_json()),
         "shards_per_job": activations.shards_per_job,
-        "text_bytes": text_sizes(activations.text),
         **facts,
     }

@@ -14,17 +14,26 @@ from typing import IO, Any
 
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model.settings import Text
-from correct_l0.sources.sae_probes import data_folder, task_file
+from correct_l0.sources.sae_probes import data_folder, read_table, task_file
 
 FORMATS = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 
 
-def read_documents(text: Text, seed: int) -> Iterator[str]:
+def read_documents(text: Text, seed: int, kept: Path | None = None) -> Iterator[str]:
     """Yield the documents of a text source; white space alone is no document.
 
     The sae-probes texts come in an order drawn with the seed, files in their own order, a streamed
     dataset through a shuffle buffer.
+
+    Parameters
+    ----------
+    text
+        Settings of the text.
+    seed
+        Seed of the order.
+    kept
+        A folder that keeps what is read of a streamed dataset.
 
     Raises
     ------
@@ -37,7 +46,12 @@ def read_documents(text: Text, seed: int) -> Iterator[str]:
     elif text.source == "files":
         documents = (d for name in text.files for d in read_file(Path(name), text.text_field))
     else:
-        documents = stream_dataset(text, seed)
+        from correct_l0.sources.language_model.streamed import stream_dataset
+
+        where = f"dataset {text.dataset!r}"
+        documents = stream_dataset(
+            text, seed, lambda row: _field(row, text.text_field, where), kept
+        )
     return (document for document in documents if document.strip())
 
 
@@ -45,9 +59,7 @@ def read_documents(text: Text, seed: int) -> Iterator[str]:
 
 
 def _prompts(path: Path) -> list[str]:
-    import pandas as pd
-
-    table = pd.read_csv(path, compression="zstd", usecols=["prompt"])
+    table = read_table(path, f"text '{path.name.partition('.')[0]}' of sae-probes", ["prompt"])
     return [str(prompt) for prompt in table["prompt"]]
 
 
@@ -233,29 +245,3 @@ def _field(row: Any, text_field: str, where: str) -> str:
             "set text.text_field"
         )
     return value or ""
-
-
-# datasets
-
-
-def stream_dataset(text: Text, seed: int) -> Iterator[str]:
-    """Yield the documents of a Hugging Face dataset, streamed and shuffled in a buffer."""
-    import datasets
-
-    where = f"dataset {text.dataset!r}"
-    try:
-        rows = datasets.load_dataset(
-            text.dataset,
-            text.dataset_config,
-            split=text.dataset_split,
-            revision=text.dataset_revision,
-            streaming=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{where} cannot be opened ({reason}); check its name, configuration and split, or "
-            "stage the text where there is network"
-        ) from None
-    for row in rows.shuffle(seed=seed, buffer_size=text.shuffle_buffer):
-        yield _field(row, text.text_field, where)

@@ -15,6 +15,38 @@ from correct_l0.sources.language_model.settings import Model
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 NEEDED = ("*.safetensors", "*.json", "tokenizer*", "*.model", "vocab*", "merges*")
+TOKENIZER = ("tokenizer*", "*.model", "vocab*", "merges*", "special_tokens*", "added_tokens*")
+
+
+def is_local(source: str, base: Path = Path()) -> bool:
+    """Tell whether a model's source is a folder, seen from `base`, rather than a hub name."""
+    if source.startswith("package:"):
+        return False
+    return source.startswith(("/", ".", "~")) or (base / source).is_dir()
+
+
+def refuse_unlikely_hub_name(source: str, base: Path) -> None:
+    """Refuse what is neither hub name nor package, or a hub name that looks like a folder.
+
+    Raises
+    ------
+    InputError
+        With the folder that was looked in.
+    """
+    if source.startswith("package:"):
+        return
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+        raise InputError(
+            f"model source {source!r} is neither a folder that exists (looked in {base}), a hub "
+            "name such as 'google/gemma-2-2b' nor 'package:<module>'; correct it"
+        )
+    first, slash, _ = source.partition("/")
+    beside = next((each for each in (base, Path.cwd()) if slash and (each / first).is_dir()), None)
+    if beside is not None:
+        raise InputError(
+            f"model folder {source!r} does not exist (looked in {base}), but {beside / first} "
+            "does; correct model.source: a path is relative to the configuration file"
+        )
 
 
 def local_folder(model: Model) -> Path | None:
@@ -29,17 +61,15 @@ def local_folder(model: Model) -> Path | None:
     source = model.source
     if source.startswith("package:"):
         folder = _package_folder(source)
-    elif source.startswith(("/", ".", "~")) or Path(source).is_dir():
+    elif is_local(source):
         folder = Path(source).expanduser()
-    elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
-        return None
     else:
-        raise InputError(
-            f"model source {source!r} is neither a folder that exists, a hub name such as "
-            "'google/gemma-2-2b' nor 'package:<module>'; correct it"
-        )
+        return None
     if not folder.is_dir():
-        raise InputError(f"model folder {source!r} does not exist; correct model.source")
+        raise InputError(
+            f"model folder {source!r} does not exist; correct model.source: a path is relative to "
+            "the configuration file"
+        )
     if not (folder / "config.json").is_file():
         raise InputError(f"model folder {source!r} has no config.json; name a folder that has one")
     if not weight_files(folder):
@@ -68,6 +98,12 @@ def weight_files(folder: Path) -> list[Path]:
     """Return a model's weight files, safetensors alone where there are any."""
     found = (sorted(folder.glob(pattern)) for pattern in WEIGHTS)
     return next((files for files in found if files), [])
+
+
+def content_files(folder: Path) -> list[Path]:
+    """Return the files that a model's numbers depend on: config.json, weights and tokenizer."""
+    of_tokenizer = {path for pattern in TOKENIZER for path in folder.glob(pattern)}
+    return [folder / "config.json", *weight_files(folder), *sorted(of_tokenizer)]
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:

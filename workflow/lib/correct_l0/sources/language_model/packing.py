@@ -98,35 +98,41 @@ class DocumentPacker:
 
 
 class ConcatenatePacker:
-    """Documents end to end in full contexts, each of which begins with BOS.
+    """Documents end to end in full contexts.
 
-    BOS also stands between two documents. A document that goes on in the next context does so
-    after that context's BOS, and one that begins there has one BOS, not two. What is left at the
-    end and fills no context is dropped.
+    A token may begin each context, and one may stand between two documents. A document that goes on
+    in the next context does so after that context's first token, and one that begins there has that
+    one before it, not two. What is left at the end and fills no context is dropped.
 
     Parameters
     ----------
     contexts
         Where full contexts go.
-    bos
-        The BOS token.
+    begin
+        The token that begins each context, if any.
+    separator
+        The token between two documents, if any.
 
     References
     ----------
-    SAELens' `concat_and_batch_sequences` with BOS as begin-of-batch and as separator token.
+    SAELens' `concat_and_batch_sequences` with a begin-of-batch and a separator token.
 
     Examples
     --------
-    >>> contexts = Contexts(context_size=4, dropped_ids=(), wanted_rows=12)
-    >>> packer = ConcatenatePacker(contexts, bos=1)
-    >>> packer.add(0, np.array([5, 6])); packer.add(1, np.array([7, 8, 9, 4, 3]))
-    >>> contexts.arrays()["tokens"].reshape(-1, 4).tolist()
+    >>> def pack(begin, separator):
+    ...     contexts = Contexts(context_size=4, dropped_ids=(), wanted_rows=8)
+    ...     packer = ConcatenatePacker(contexts, begin, separator)
+    ...     packer.add(0, np.array([5, 6])); packer.add(1, np.array([7, 8, 9, 4, 3, 5]))
+    ...     return contexts.arrays()["tokens"].reshape(-1, 4).tolist()
+    >>> pack(begin=1, separator=1)
     [[1, 5, 6, 1], [1, 7, 8, 9]]
+    >>> pack(begin=None, separator=2), pack(begin=None, separator=None)
+    ([[5, 6, 2, 7], [8, 9, 4, 3]], [[5, 6, 7, 8], [9, 4, 3, 5]])
     """
 
-    def __init__(self, contexts: Contexts, bos: int) -> None:
+    def __init__(self, contexts: Contexts, begin: int | None, separator: int | None) -> None:
         self.contexts = contexts
-        self.bos = bos
+        self.begin, self.separator = begin, separator
         self.size = contexts.context_size
         self.tokens = np.empty(self.size, dtype=np.int32)
         self.documents = np.empty(self.size, dtype=np.int32)
@@ -136,8 +142,9 @@ class ConcatenatePacker:
         """Add a document's tokens, without special tokens."""
         done, begins = 0, True
         while done < len(tokens):
-            if (self.used == 0 or begins) and tokens[done] != self.bos:
-                self._put(document, np.array([self.bos]))
+            before = self.begin if self.used == 0 else self.separator if begins else None
+            if before is not None and tokens[done] != before:
+                self._put(document, np.array([before]))
                 if self.used == 0:
                     continue
             begins = False

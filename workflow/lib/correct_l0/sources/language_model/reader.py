@@ -108,7 +108,7 @@ class Store:
         self.digest = digest_of(path)
         settings = json.loads(manifest["parameters"])
         self.metadata: dict[str, str | int | None] = {
-            "model_name": settings["model"]["source"],
+            "model_name": manifest.get("model_name", settings["model"]["source"]),
             "hook_name": settings["hook_name"],
             "context_size": settings.get("context_size"),
         }

@@ -71,6 +71,7 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         shutil.rmtree(leftover)
     mean, mean_norm = means["training"]
     text = read_manifest(cache / "text" / "manifest.json")
+    record = read_manifest(cache / "cache.json")
     write_manifest(
         cache / "manifest.json",
         stage="seal_activations",
@@ -86,7 +87,8 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         mean=mean,
         mean_norm=mean_norm,
         hook_name=activations.hook_name,
-        model=read_manifest(cache / "cache.json")["model"],
+        model=record["model"],
+        model_name=record.get("model_name", activations.model.source),
         documents=text["documents"],
         dropped_ids=text["dropped_ids"],
         bytes=sum(f["bytes"] for s in SPLITS for r in shards[s] for f in r["files"].values()),

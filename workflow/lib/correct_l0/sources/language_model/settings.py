@@ -13,8 +13,9 @@ class Model(Section):
     """The language model whose activations are studied."""
 
     source: str
-    """A folder in Hugging Face's layout, a hub name (`google/gemma-2-2b`), or `package:<module>`
-    for a Python package that carries a model and has `get_model_path()`."""
+    """A folder in Hugging Face's layout (a relative path starts from the configuration's folder), a
+    hub name (`google/gemma-2-2b`), or `package:<module>` for a Python package that carries a model
+    and has `get_model_path()`. A folder is known by its content: it may move."""
 
     revision: str | None = None
     """Revision of a hub model. Unset: the newest, whose commit is recorded in the manifest."""
@@ -31,8 +32,9 @@ class Text(Section):
     `datasets`: a Hugging Face dataset, streamed on a machine with network."""
 
     files: tuple[str, ...] = ()
-    """For `files`: paths of .txt, .jsonl, .jsonl.gz, .jsonl.zst or .parquet files. A .txt file is
-    one document per blank-line-separated paragraph."""
+    """For `files`: paths or patterns (`mine/*.jsonl`) of .txt, .jsonl, .jsonl.gz, .jsonl.zst or
+    .parquet files; relative ones start from the configuration's folder. A .txt file is one document
+    per blank-line-separated paragraph. Files are known by their content: they may move."""
 
     dataset: str | None = None
     """For `datasets`: the dataset's name, such as `monology/pile-uncopyrighted`."""
@@ -89,8 +91,12 @@ class Activations(Section):
     """Tokens per context, special tokens included."""
 
     packing: Literal["concatenate", "documents"] = "concatenate"
-    """`concatenate`: documents joined by the BOS token and cut into full contexts (causal models).
+    """`concatenate`: documents joined by the separator and cut into full contexts (causal models).
     `documents`: each context holds the start of one document (encoders)."""
+
+    separator: Literal["bos", "eos", "none"] = "bos"
+    """For `concatenate`, the token between documents. `bos`: it begins each context too. `eos`: for
+    tokenizers without BOS, such as Qwen's; a context begins with whatever comes."""
 
     special_tokens: Literal["keep", "drop"] = "keep"
     """Whether rows at special tokens (BOS, [CLS], [SEP]) are cached."""
@@ -119,3 +125,11 @@ class Activations(Section):
 
     forward_batch_tokens: Count = 16_384
     """Tokens per forward pass. No effect on the numbers beyond rounding."""
+
+    @model_validator(mode="after")
+    def _check_separator(self) -> Activations:
+        if self.packing == "documents" and self.separator != "bos":
+            raise ValueError(
+                f"separator {self.separator!r} has no effect with packing 'documents'; remove it"
+            )
+        return self

@@ -15,6 +15,7 @@ from correct_l0.sources.language_model.model_files import (
     read_model_config,
     staged_folder,
 )
+from correct_l0.sources.language_model.places import Places
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.language_model.store import full_disk_named
 from correct_l0.sources.language_model.text import load_tokenizer, stage_text
@@ -30,13 +31,15 @@ COMMON_HOOKS = (
 )
 
 
-def stage(activations: Activations, cache: Path) -> None:
+def stage(activations: Activations, places: Places, cache: Path) -> None:
     """Fetch what needs the network, check the hook, write the text and `cache.json`.
 
     Parameters
     ----------
     activations
         Settings of the cache.
+    places
+        Where a local model and text are.
     cache
         Its folder.
 
@@ -45,7 +48,7 @@ def stage(activations: Activations, cache: Path) -> None:
     InputError
         If the model, the hook or the text cannot be used.
     """
-    a = activations
+    a = places.fill(activations)
     check_inputs(a)
     folder, commit = local_folder(a.model), None
     if folder is None:
@@ -54,11 +57,18 @@ def stage(activations: Activations, cache: Path) -> None:
     if a.hook_name.rpartition(".")[2] not in COMMON_HOOKS:
         LanguageModel.of(folder, a, "cpu")
     with full_disk_named(cache):
-        stage_text(a, load_tokenizer(folder), cache / "text")
-        write_json(cache / "cache.json", cache_record(a, model=describe_model(folder, commit)))
+        stage_text(activations, load_tokenizer(folder), cache / "text", places)
+        facts = {
+            "model_name": Path(places.model).name or a.model.source,
+            "places": vars(places),
+            "model": describe_model(folder, commit),
+        }
+        write_json(cache / "cache.json", cache_record(activations, **facts))
 
 
-def load_staged_model(activations: Activations, cache: Path, device: str) -> LanguageModel:
+def load_staged_model(
+    activations: Activations, places: Places, cache: Path, device: str
+) -> LanguageModel:
     """Return the model that a cache was staged with.
 
     Raises
@@ -67,6 +77,6 @@ def load_staged_model(activations: Activations, cache: Path, device: str) -> Lan
         If its files are gone or changed, or it has no such hook.
     """
     record = read_manifest(cache / "cache.json")["model"]
-    folder = staged_folder(activations.model, record["commit"])
+    folder = staged_folder(places.fill(activations).model, record["commit"])
     check_model_unchanged(folder, record)
     return LanguageModel.of(folder, activations, device)

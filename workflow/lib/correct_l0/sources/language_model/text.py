@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ from correct_l0.sources.language_model import RECIPE
 from correct_l0.sources.language_model.documents import mend, read_documents, reserved_texts
 from correct_l0.sources.language_model.layout import SPLITS, identity_settings
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
+from correct_l0.sources.language_model.places import NOWHERE, Places
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.sae_probes import resolve_tasks
 
@@ -94,7 +96,9 @@ class Counts:
     held_out: int = 0
 
 
-def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> dict[str, Any]:
+def stage_text(
+    activations: Activations, tokenizer: Any, folder: Path | str, places: Places = NOWHERE
+) -> dict[str, Any]:
     """Write the contexts of both splits and `manifest.json`; stop when enough are gathered.
 
     Parameters
@@ -105,6 +109,8 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
         The model's tokenizer.
     folder
         Receives `{split}_{array}.npy` for each split and array of `Contexts.arrays`.
+    places
+        Where text files are that the settings name by their content.
 
     Returns
     -------
@@ -114,8 +120,8 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
     Raises
     ------
     InputError
-        If the text cannot be read, holds too few tokens, or the packing needs a BOS token that the
-        tokenizer lacks.
+        If the text cannot be read, holds too few tokens, or the tokenizer lacks the token that
+        separates documents.
     """
     a, folder = activations, Path(folder)
     specials = special_ids(tokenizer)
@@ -123,7 +129,9 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
     contexts = {split: Contexts(a.context_size, dropped, _rows(a, split)) for split in SPLITS}
     packers = {split: _packer(a, tokenizer, contexts[split]) for split in SPLITS}
     counts = Counts()
-    documents = _assign(a, read_documents(a.text, a.seed), contexts, counts)
+    kept = folder / ".stream"
+    found = read_documents(places.fill(a).text, a.seed, kept)
+    documents = _assign(a, found, contexts, counts)
     number = 0
     while batch := list(islice(documents, BATCH_DOCUMENTS)):
         tokens = _tokenise(a, tokenizer, [document for _, document in batch])
@@ -136,6 +144,10 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
     if counts.mended:
         print(f"{counts.mended} documents with half a character, which U+FFFD replaces")
     files = _write_arrays(folder, contexts)
+    separated: dict[str, Any] = {}
+    if a.packing == "concatenate":
+        token = separator_id(a.separator, tokenizer)
+        separated = {"separator": a.separator, "separator_token_id": token}
     facts = {
         "tokenizer": tokenizer_digest(tokenizer),
         "special_ids": list(specials),
@@ -154,10 +166,12 @@ def stage_text(activations: Activations, tokenizer: Any, folder: Path | str) -> 
         rows={split: contexts[split].rows for split in SPLITS},
         source=a.text.model_dump(mode="json"),
         packing=a.packing,
+        **separated,
         special_tokens=a.special_tokens,
         context_size=a.context_size,
         seed=a.seed,
     )
+    shutil.rmtree(kept, ignore_errors=True)
     return facts
 
 
@@ -171,12 +185,29 @@ def _packer(
 ) -> ConcatenatePacker | DocumentPacker:
     if a.packing == "documents":
         return DocumentPacker(contexts)
-    if tokenizer.bos_token_id is None:
+    separator = separator_id(a.separator, tokenizer)
+    return ConcatenatePacker(contexts, separator if a.separator == "bos" else None, separator)
+
+
+def separator_id(separator: str, tokenizer: Any) -> int | None:
+    """Return the token between documents: that of `bos` or `eos`, None for `none`.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer has no such token, with the separators that it allows.
+    """
+    if separator == "none":
+        return None
+    token = getattr(tokenizer, f"{separator}_token_id")
+    if token is None:
+        others = ["eos"] if separator == "bos" and tokenizer.eos_token_id is not None else []
+        others += ["bos"] if separator == "eos" and tokenizer.bos_token_id is not None else []
         raise InputError(
-            f"packing 'concatenate' needs a BOS token and the tokenizer of {a.model.source!r} has "
-            "none; set packing: documents"
+            f"separator '{separator}' needs a token {separator.upper()} and the model's tokenizer "
+            f"has none; set activations.separator: {' or '.join([*others, 'none'])}"
         )
-    return ConcatenatePacker(contexts, tokenizer.bos_token_id)
+    return int(token)
 
 
 def _assign(
