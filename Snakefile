@@ -33,6 +33,11 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
     include: f"workflow/rules/{room}.smk"
 
 
+if STUDY.self_check:
+
+    include: "workflow/rules/self_check.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"

@@ -120,7 +120,7 @@ def test_what_runs_at_the_same_time():
         },
         {"gather_tables"},
         {"read_curves"},
-        {"plot_figures", "compare_sweeps"},
+        {"self_check", "plot_figures", "compare_sweeps"},
         {"write_report"},
     ]
 

@@ -16,6 +16,7 @@ from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
 from correct_l0.sources.sae_probes import default_tasks, resolve_tasks
+from correct_l0.study import self_check
 from correct_l0.study.config import Config
 
 MIB = 2**20
@@ -175,6 +176,20 @@ def staging_s(study: Config) -> float:
 def trainings_s(study: Config, l0: tuple[float, ...]) -> float:
     """Return the seconds of training the SAEs with these L0 in one job."""
     return sum(train_s(study, each, len(l0)) for each in l0)
+
+
+def self_check_s(study: Config) -> float:
+    """Return the seconds of the self-check: small sweeps of the costliest points, their data."""
+    seeds, share = len(self_check.SEEDS), self_check.SHARE
+    longest = sorted((train_s(study, l0) for l0 in study.saes.l0), reverse=True)
+    trained = seeds * share * sum(longest[: self_check.POINTS])
+    points = seeds * min(self_check.POINTS, len(longest))
+    # Rows are encoded and decoded; those held out again for each SAE that is measured.
+    tokens = seeds * share * study.saes.training.training_tokens
+    rows = tokens + points * self_check.HELD_OUT_TOKENS
+    decoded = rows * 2 * sae_parameters(study) / THROUGHPUT["cpu"].float32
+    measured = points * measuring_s(study, 4.0 * self_check.HELD_OUT_TOKENS)
+    return self_check.MOST * (trained + decoded + measured + comparison_s(study))
 
 
 def sealing_s(study: Config) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from correct_l0.provenance.manifest import check_outputs
+from correct_l0.reading.self_check import Check
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
 from correct_l0.report.silent import drop_silent
@@ -33,12 +34,15 @@ class StudyData:
         The content of `verdict.json`.
     cosines
         Matrix of decoder cosines by target L0, of the first seed, for the points to draw.
+    checks
+        What the self-check found, where there is one.
     """
 
     plan: Plan
     tables: dict[str, pd.DataFrame]
     verdict: dict[str, Any]
     cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
 
     @property
     def l0(self) -> list[float]:
@@ -85,9 +89,15 @@ def manifest_beside(file: Path | str) -> Path:
 
 
 def open_study(
-    plan: Plan, tables: Path | str, verdict: Path | str, with_cosines: bool = False
+    plan: Plan,
+    tables: Path | str,
+    verdict: Path | str,
+    with_cosines: bool = False,
+    self_check: Path | None = None,
 ) -> StudyData:
     """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for.
+
+    `self_check` is the manifest of the self-check, where there is one.
 
     Raises
     ------
@@ -101,7 +111,12 @@ def open_study(
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table
         for name, table in loaded.items()
     }
-    study = StudyData(plan, placed, json.loads(Path(verdict).read_text()))
+    checks: tuple[Check, ...] = ()
+    if self_check is not None:
+        check_outputs(self_check, f"delete {self_check} and run again")
+        found = json.loads(self_check.with_name("self_check.json").read_text())
+        checks = tuple(Check(**each) for each in found["checks"])
+    study = StudyData(plan, placed, json.loads(Path(verdict).read_text()), checks=checks)
     if with_cosines:
         study.cosines.update(_cosines(study))
     return study

@@ -24,9 +24,18 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's points and paths, relative to the folder Snakemake runs in."""
+    """A study's points and paths, relative to the folder Snakemake runs in.
+
+    Attributes
+    ----------
+    study
+        The configuration.
+    root
+        The folder that the study's folder is in. Caches are in `RESULTS` whatever it is.
+    """
 
     study: Config
+    root: Path = RESULTS
 
     @classmethod
     def all_from_config(cls, raw: Mapping[str, Any]) -> list[Plan]:
@@ -76,7 +85,7 @@ class Plan:
     @property
     def study_folder(self) -> str:
         """The study's folder."""
-        return str(RESULTS / self.study.study)
+        return str(self.root / self.study.study)
 
     @property
     def source_folder(self) -> str:
