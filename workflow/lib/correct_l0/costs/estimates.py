@@ -264,6 +264,14 @@ def training_bytes(study: Config, saes: int) -> float:
     return rows + (3 * saes + 5) * sae + 6 * acts
 
 
+def self_check_bytes(study: Config) -> float:
+    """Return what a sweep of the self-check holds: its SAEs, the one that generates, its rows."""
+    held_out = min(FLOAT * self_check.HELD_OUT_TOKENS * study.source.d_in, 2**30)
+    codes = 4 * FLOAT * _batch(study) * study.saes.d_sae
+    trained = training_bytes(study, self_check.POINTS)
+    return trained + held_out + codes + FLOAT * sae_parameters(study)
+
+
 def projection_bytes(study: Config) -> float:
     """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
     batch = study.decoder_metrics.batch_tokens * study.saes.d_sae
