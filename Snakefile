@@ -36,6 +36,11 @@ if any(plan.rounds for plan in PLANS.values()):
     include: "workflow/rules/search.smk"
 
 
+if STUDY.self_check:
+
+    include: "workflow/rules/self_check.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"

@@ -111,7 +111,7 @@ def test_what_runs_at_the_same_time():
         {"read_round"},
         {"gather_tables"},
         {"read_curves"},
-        {"plot_figures", "compare_sweeps"},
+        {"self_check", "plot_figures", "compare_sweeps"},
         {"write_report"},
     ]
 

@@ -142,6 +142,12 @@ def settings_of_report(wildcards):
     return report_settings(plan_of(wildcards))
 
 
+def checks_of(wildcards):
+    """Return the manifest of a sweep's self-check, where it has one."""
+    manifest = f"{wildcards.results}/self_check/manifest.json"
+    return [manifest] * plan_of(wildcards).study.self_check
+
+
 def results_of(wildcards):
     """Return the records of what has to be trained and measured before the tables.
 

@@ -103,6 +103,7 @@ rule write_report:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
         figures=rules.plot_figures.output,
+        self_check=checks_of,
     output:
         report=report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"

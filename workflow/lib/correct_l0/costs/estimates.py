@@ -18,6 +18,7 @@ from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
 from correct_l0.sources.sae_probes import default_tasks, resolve_tasks
+from correct_l0.study import self_check
 from correct_l0.study.config import Config
 
 MIB = 2**20
@@ -197,6 +198,20 @@ def trainings_s(study: Config, l0: tuple[float, ...]) -> float:
     return sum(train_s(study, each, len(l0)) for each in l0)
 
 
+def self_check_s(study: Config) -> float:
+    """Return the seconds of the self-check: small sweeps of the costliest points, their data."""
+    seeds, share = len(self_check.SEEDS), self_check.SHARE
+    longest = sorted((train_s(study, l0) for l0 in study.saes.l0), reverse=True)
+    trained = seeds * share * sum(longest[: self_check.POINTS])
+    points = seeds * min(self_check.POINTS, len(longest))
+    # Rows are encoded and decoded; those held out again for each SAE that is measured.
+    tokens = seeds * share * study.saes.training.training_tokens
+    rows = tokens + points * self_check.HELD_OUT_TOKENS
+    decoded = rows * 2 * sae_parameters(study) / THROUGHPUT["cpu"].float32
+    measured = points * measuring_s(study, 4.0 * self_check.HELD_OUT_TOKENS)
+    return self_check.MOST * (trained + decoded + measured + comparison_s(study))
+
+
 def sealing_s(study: Config) -> float:
     """Return the seconds of sealing the cache."""
     return 1 + 0.05 * Layout.of(study.language_model).shards("training")
@@ -267,6 +282,14 @@ def training_bytes(study: Config, saes: int) -> float:
     # activations and masks.
     acts = FLOAT * _batch(study) * study.saes.d_sae
     return rows + (3 * saes + 5) * sae + 6 * acts
+
+
+def self_check_bytes(study: Config) -> float:
+    """Return what a sweep of the self-check holds: its SAEs, the one that generates, its rows."""
+    held_out = min(FLOAT * self_check.HELD_OUT_TOKENS * study.source.d_in, 2**30)
+    codes = 4 * FLOAT * _batch(study) * study.saes.d_sae
+    trained = training_bytes(study, self_check.POINTS)
+    return trained + held_out + codes + FLOAT * sae_parameters(study)
 
 
 def projection_bytes(study: Config) -> float:

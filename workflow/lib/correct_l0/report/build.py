@@ -18,6 +18,7 @@ from correct_l0.reading import RECIPE
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.rounds import gathered_rounds, next_of_search, verdict_of
+from correct_l0.report.self_check_words import self_check_line
 from correct_l0.report.summary import render_summary, stage_times
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
@@ -80,8 +81,26 @@ def _drawn_from(plan: Plan, tables: Path, verdict: Path) -> dict[str, Any]:
     }
 
 
-def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: Path) -> None:
+def build_page(
+    plan: Plan,
+    tables: Path,
+    verdict: Path,
+    figures: Path,
+    report: Path,
+    self_check: Path | None = None,
+) -> None:
     """Write the page, the summary for a terminal and their manifest beside it.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    tables, verdict, figures
+        What the page is made from.
+    report
+        The page.
+    self_check
+        The manifest of the self-check, where there is one.
 
     Raises
     ------
@@ -92,7 +111,7 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
 
     drawn_from = _drawn_from(plan, tables, verdict)
     check_manifest(figures / "manifest.json", **drawn_from)
-    study = open_study(plan, tables, verdict)
+    study = open_study(plan, tables, verdict, self_check=self_check)
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))
@@ -100,8 +119,11 @@ def build_page(plan: Plan, tables: Path, verdict: Path, figures: Path, report: P
     title = plan.study.title or plan.study.study
     summary = report.with_name("summary.txt")
     with replacing(summary) as temporary:
-        temporary.write_text(render_summary(study.verdict, report, title, times))
+        checked = self_check_line(study.checks) if study.checks else None
+        temporary.write_text(render_summary(study.verdict, report, title, times, checked))
     drawn = {"figures": digest_of(figures / "manifest.json")}
+    if self_check is not None:
+        drawn["self_check"] = digest_of(self_check)
     write_manifest(
         manifest_beside(report),
         **drawn_from | {"stage": "write_report", "inputs": drawn_from["inputs"] | drawn},

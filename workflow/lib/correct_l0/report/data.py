@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from correct_l0.provenance.manifest import check_outputs, read_or_empty
 from correct_l0.reading.reading import READ
+from correct_l0.reading.self_check import Check
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
 from correct_l0.report.silent import drop_silent
@@ -36,6 +37,8 @@ class StudyData:
         Matrix of decoder cosines by target L0, of the first seed, for the points to draw.
     model_name
         What the language model is called, where its source knows.
+    checks
+        What the self-check found, where there is one.
     """
 
     plan: Plan
@@ -43,6 +46,7 @@ class StudyData:
     verdict: dict[str, Any]
     cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
     model_name: str = ""
+    checks: tuple[Check, ...] = ()
 
     @property
     def l0(self) -> list[float]:
@@ -95,9 +99,15 @@ def manifest_beside(file: Path | str) -> Path:
 
 
 def open_study(
-    plan: Plan, tables: Path | str, verdict: Path | str, with_cosines: bool = False
+    plan: Plan,
+    tables: Path | str,
+    verdict: Path | str,
+    with_cosines: bool = False,
+    self_check: Path | None = None,
 ) -> StudyData:
     """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for.
+
+    `self_check` is the manifest of the self-check, where there is one.
 
     Raises
     ------
@@ -111,9 +121,17 @@ def open_study(
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table
         for name, table in loaded.items()
     }
-    made = read_or_empty(plan.source)
+    checks: tuple[Check, ...] = ()
+    if self_check is not None:
+        check_outputs(self_check, f"delete {self_check} and run again")
+        found = json.loads(self_check.with_name("self_check.json").read_text())
+        checks = tuple(Check(**each) for each in found["checks"])
     study = StudyData(
-        plan, placed, json.loads(Path(verdict).read_text()), model_name=made.get("model_name", "")
+        plan,
+        placed,
+        json.loads(Path(verdict).read_text()),
+        model_name=read_or_empty(plan.source).get("model_name", ""),
+        checks=checks,
     )
     if with_cosines:
         study.cosines.update(_cosines(study))

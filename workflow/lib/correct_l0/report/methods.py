@@ -12,15 +12,17 @@ from correct_l0.reading.reading import (
 )
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.study.plan import Plan
+from correct_l0.study.self_check import POINTS, SEEDS, SHARE
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
+    "Self-check": "self_check",
 }  # fmt: skip
 
 
 def methods_of(plan: Plan) -> list[tuple[str, str]]:
     """Return title and text of each method that a study uses."""
-    there = {*plan.rooms, *plan.study_rooms, "saes"}
+    there = {*plan.rooms, *plan.study_rooms, "saes", *(["self_check"] * plan.study.self_check)}
     return [(name, text) for name, text in METHODS if _OF_ROOM.get(name, "saes") in there]
 
 
@@ -114,6 +116,16 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"told from it is within {SET_ERRORS:g} standard errors over seeds. It is what is right "
         "for an SAE of this width; the true L0, the mean number of features that fire, may be "
         "another. Neither has a say in the answer.",
+    ),
+    (
+        "Self-check",
+        "SAEs of the first seed, at the grid points next to the L0 named and to the ends of its "
+        "interval (where none is named: where c_dec is lowest, and where stability peaks), decode "
+        "the activations from their own codes; what they do not explain is added, of another "
+        "token. Their latents are then the true features. Each such source is swept again, at "
+        f"{POINTS} points of the grid around the generating one, with {len(SEEDS)} seeds and "
+        f"{SHARE:.0%} of the training tokens, and read as the study is. Found: the interval holds "
+        "the L0 of best recovery. A miss speaks against the procedure on data like these.",
     ),
     (
         "Was the training long enough?",

@@ -27,6 +27,7 @@ from correct_l0.report.html import (
 )
 from correct_l0.report.methods import methods_of
 from correct_l0.report.rounds_words import rounds_in_words
+from correct_l0.report.self_check_words import self_check_line, self_check_rows
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words
 from correct_l0.settings.base import format_l0
@@ -74,6 +75,8 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         world=_world(study),
         right=what_is_right(study.verdict),
         terms=terms,
+        checked=self_check_line(study.checks) if study.checks else "",
+        checks=self_check_rows(study.checks),
         gaps=[_gap(row) for row in study.tables["gaps"].to_dict("records")],
         rounds=rounds_in_words(study),
         table=full_table(study),

@@ -43,13 +43,17 @@ def stage_times(*folders: Path | str) -> list[StageTime]:
 
 
 def render_summary(
-    verdict: Mapping[str, Any], report: Path | str, title: str, times: Sequence[StageTime]
+    verdict: Mapping[str, Any],
+    report: Path | str,
+    title: str,
+    times: Sequence[StageTime],
+    checked: str | None = None,
 ) -> str:
-    """Return the summary as plain text."""
+    """Return the summary as plain text; `checked` is what the self-check says, if there is one."""
     lines = [title, "", verdict["headline"]]
     lines += [*filter(None, [what_is_right(verdict)]), ""]
     said = (*verdict["lines"], verdict["agreement"], *verdict["stability_lines"],
-            *verdict["training_lines"], verdict["truth_line"])  # fmt: skip
+            *verdict["training_lines"], verdict["truth_line"], checked)  # fmt: skip
     lines += [f"  {line}" for line in said if line]
     lines += [f"  But: {line}" for line in verdict["caveats"]]
     lines += ["", f"  Next: {verdict['next']['sentence']}"]

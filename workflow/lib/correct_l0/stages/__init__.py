@@ -16,7 +16,7 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
-from correct_l0.study import rounds
+from correct_l0.study import rounds, self_check
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings, round_settings
@@ -286,6 +286,20 @@ STAGES = (
         seconds=lambda study, l0: 2.0,
     ),
     Stage(
+        self_check.STAGE, "report", "self-check", "the self-check",
+        ("read_curves", "gather_tables", "seal_activations"),
+        room="self_check",
+        recipe=self_check.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="self_check/manifest.json",
+        seconds=lambda study, l0: estimates.self_check_s(study),
+        host_bytes=lambda study, saes: estimates.self_check_bytes(study),
+        writes="self-check",
+        on_device=True,
+        grows=True,
+        asked=lambda plan: plan.study.self_check,
+    ),
+    Stage(
         "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
         room="figures",
         recipe=reading.RECIPE,
@@ -295,7 +309,7 @@ STAGES = (
     ),
     Stage(
         "write_report", "report", "report", "the report",
-        ("plot_figures", "read_curves", "gather_tables"),
+        ("plot_figures", "read_curves", "gather_tables", self_check.STAGE),
         room="page",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

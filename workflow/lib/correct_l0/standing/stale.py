@@ -36,6 +36,8 @@ from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
+OF_NO_CODE = ("tables", "self_check")
+"""Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
 LONGEST_WORDS = 100
@@ -49,7 +51,7 @@ class Stale:
     ----------
     room
         `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `rounds`,
-        `tables`, `verdict`, `figures`, `page` or `comparison`.
+        `tables`, `verdict`, `self_check`, `figures`, `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -205,30 +207,35 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
             "quick": True,
         }
         for stage in OF_REPORT
+        if stage.asked(plan)
     }
     chain["tables"]["inputs"] = made_from
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
 def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -> Iterator[Stale]:
-    """Yield what does not stand first of tables, verdict, figures and page, if anything.
+    """Yield the first of tables, verdict, self-check, figures and page that does not stand.
 
     Parameters
     ----------
     page
         The report.
     chain
-        How `examine` looks at each of the four; but for the tables, what came before is the input.
+        How `examine` looks at each that is asked for; but for the tables, what it follows is the
+        input.
     code
-        Digest of the code that made all but the tables.
+        Digest of the code that made all but those `OF_NO_CODE`.
     """
     folder = page.parent
-    paths = {stage.room: folder / stage.result for stage in OF_REPORT}
+    stages = [stage for stage in OF_REPORT if stage.room in chain]
     digests: dict[str, str | None] = {}
-    for room, path in paths.items():
-        finding = examine(room, path, **{"inputs": digests, **chain[room]})
+    for stage in stages:
+        room, path = stage.room, folder / stage.result
+        before = {each.room for each in stages if each.rule in stage.after}
+        inputs = {name: digest for name, digest in digests.items() if name in before}
+        finding = examine(room, path, **{"inputs": inputs, **chain[room]})
         reason = reason_of(finding, page.exists())
-        if finding.wrong is None and room != "tables":
+        if finding.wrong is None and room not in OF_NO_CODE:
             reason = "" if is_of_code(finding, code) else CODE_CHANGED
         if reason:
             yield Stale(room, None, None, str(path), reason)

@@ -15,7 +15,7 @@ from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
-from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
+from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
 from correct_l0.sources.synthetic.settings import Synthetic
 
 Kind = TypeVar("Kind", bound="StudyFile")
@@ -25,8 +25,8 @@ SOURCES = ("activations", "synthetic", "semi_synthetic")
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "tables", "figures", "logs", "benchmarks", "partial", "report.html",
-    "report.manifest.json", "summary.txt", "running.json",
+    "measured", "rounds", "self_check", "tables", "figures", "logs", "benchmarks", "partial",
+    "report.html", "report.manifest.json", "summary.txt", "running.json",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
 
@@ -69,6 +69,11 @@ class StudyFile(Section):
     probing: Probing = Probing()
     """Sparse probing."""
 
+    self_check: bool = False
+    """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
+    interval generate data (as `semi_synthetic`, the residual shuffled), which are swept again at
+    small cost, 5 points of the grid, 2 seeds, a quarter of the tokens, and read alike."""
+
     @model_validator(mode="after")
     def _check_sweeps(self) -> StudyFile:
         if (self.saes is None) == (not self.sweeps):
@@ -106,6 +111,8 @@ class Config(StudyFile):
                 f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
                 "remove it"
             )
+        if self.self_check:
+            self._check_self_check()
         smallest = self.source.held_out_tokens
         if self.activations is not None:
             smallest = min(smallest, self.activations.training_tokens)
@@ -140,6 +147,23 @@ class Config(StudyFile):
             if l0 not in self.saes.l0:
                 raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
         return self
+
+    def _check_self_check(self) -> None:
+        if self.activations is None:
+            raise ValueError(
+                "self_check: only where the source is `activations`, a cache that the study's own "
+                "SAEs can decode; remove it"
+            )
+        if self.saes.architecture.get("name") == "abstopk":
+            raise ValueError(
+                "self_check: latents of an abstopk SAE fire with either sign, which is no feature; "
+                "remove it"
+            )
+        if self.activations.held_out_tokens < FEWEST_HELD_OUT:
+            raise ValueError(
+                f"self_check: held_out_tokens {self.activations.held_out_tokens} is below "
+                f"{FEWEST_HELD_OUT}; cache more or remove it"
+            )
 
     @property
     def source(self) -> Activations | Synthetic | SemiSynthetic:

@@ -35,10 +35,13 @@ class Plan:
         The settings; a local model and text stand there by digests of what they hold.
     places
         Where these are.
+    root
+        The folder that the study's folder is in. Caches are in `RESULTS` whatever it is.
     """
 
     study: Config
     places: Places = NOWHERE
+    root: Path = RESULTS
 
     @classmethod
     def all_from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> list[Plan]:
@@ -102,7 +105,7 @@ class Plan:
     @property
     def study_folder(self) -> str:
         """The study's folder."""
-        return str(RESULTS / self.study.study)
+        return str(self.root / self.study.study)
 
     @property
     def source_folder(self) -> str:

@@ -16,6 +16,9 @@ from correct_l0.sources.language_model.settings import Activations
 SAE_FILES = ("cfg.json", "sae_weights.safetensors")
 """What an SAE's folder holds."""
 
+FEWEST_HELD_OUT = 1000
+"""Fewest held-out rows on which rates are measured."""
+
 
 class SemiSynthetic(Section):
     """A language model's activations as an SAE decodes them, so that the truth is known.
@@ -38,7 +41,7 @@ class SemiSynthetic(Section):
     """What is added of the part that the SAE does not explain: nothing, or that of another
     token."""
 
-    held_out_tokens: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    held_out_tokens: Annotated[int, Field(ge=FEWEST_HELD_OUT, le=10_000_000)] = 100_000
     """Held-out rows of the cache that are used. All training rows are, in as many passes as the
     training takes."""
 
