@@ -152,11 +152,11 @@ def settings_of_report(wildcards):
 def results_of(wildcards):
     """Return the SAEs' manifests, and the records of what has to be measured before the tables.
 
-    A round of a search waits for the SAEs of later rounds, where they are known, without being a
-    result of them: while its record is made anew no job should start that asks which points there are.
+    A round of a search waits for what belongs to later rounds without being a result of it: while
+    its record is made anew no job should start that asks which points there are.
     """
-    plan, results = plan_of(wildcards), wildcards.results
-    own = plan_then(wildcards).manifests("saes")
+    plan, then, results = plan_of(wildcards), plan_then(wildcards), wildcards.results
+    own = then.manifests("saes")
     later = [ancient(path) for path in plan.manifests("saes") if path not in own]
     files = [*own, *later, *plan.baselines_manifest()]
     if not is_main_process():
@@ -165,10 +165,17 @@ def results_of(wildcards):
     records = measured_files(results, "measured", rooms)
     if "probing" in plan.rooms:
         records = records + measured_files(results, "probing/groups", ("probing",))
-    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
-        records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
-    return [*files, *records]
+    files += [
+        path if {*points_named(path)} & {*then.points} else ancient(path)
+        for path in records
+    ]
+    for each, mark in ((then, str), (plan, ancient)):
+        trained = {*training_files(results)} & {*each.points}
+        if seeds_to_compare(each, stale_results()[results], trained):
+            make_again([f"{results}/stability/compared.json"])
+            return [*files, mark(f"{results}/stability/compared.json")]
+    return files
 
 
 def plan_then(wildcards):

@@ -200,7 +200,7 @@ def most_points(search: L0Search) -> int:
 
 
 def points_of_list(search: L0Search) -> int:
-    """Return how many points an even list has that is as fine as the search wants to end.
+    """Return how many points an even list has that is as fine as `until`, else as can be.
 
     An interval is two gaps at least, one on each side of the best point.
 
