@@ -123,9 +123,10 @@ def next_points(
     gaps, why = gaps_to_halve(said, grid)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
+    candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
     wanted = {
         x: gap
-        for x, gap in (*middles, *proposed)
+        for x, gap in candidates
         if x is not None and gap is not None and all(_apart(x, known) for known in grid)
     }
     if not wanted:
