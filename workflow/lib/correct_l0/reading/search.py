@@ -118,7 +118,7 @@ def next_points(
     grid = sorted(grid)
     if said.outcome in UNMENDED:
         return Round((), UNMENDED[said.outcome])
-    if said.low and said.high and search.until and said.high <= search.until * said.low:
+    if _is_narrow(search, said):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = gaps_to_halve(said, grid)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
@@ -233,3 +233,9 @@ def _gap_around(x: float, grid: Sequence[float]) -> Gap | None:
 
 def _apart(x: float, other: float) -> bool:
     return abs(math.log(x / other)) > math.log(SAME)
+
+
+def _is_narrow(search: L0Search, said: Said) -> bool:
+    if said.outcome != READ or said.low is None or said.high is None:
+        return False
+    return search.until is not None and said.high <= search.until * said.low
