@@ -15,6 +15,7 @@ from correct_l0.study.groups import (
     split_labels,
 )
 from correct_l0.study.report import report_settings, round_settings
+from correct_l0.study.rounds import manifest_of
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -150,32 +151,38 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the SAEs' manifests, and the records of what has to be measured before the tables.
-
-    A round of a search waits for what belongs to later rounds without being a result of it: while
-    its record is made anew no job should start that asks which points there are.
-    """
-    plan, then, results = plan_of(wildcards), plan_then(wildcards), wildcards.results
-    own = then.manifests("saes")
-    later = [ancient(path) for path in plan.manifests("saes") if path not in own]
-    files = [*own, *later, *plan.baselines_manifest()]
+    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
+    plan, results = plan_of(wildcards), wildcards.results
+    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
     if not is_main_process():
         return files
     rooms = tuple(room for room in plan.rooms if room != "probing")
     records = measured_files(results, "measured", rooms)
     if "probing" in plan.rooms:
         records = records + measured_files(results, "probing/groups", ("probing",))
+    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
+        records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
-    files += [
-        path if {*points_named(path)} & {*then.points} else ancient(path)
-        for path in records
-    ]
-    for each, mark in ((then, str), (plan, ancient)):
-        trained = {*training_files(results)} & {*each.points}
-        if seeds_to_compare(each, stale_results()[results], trained):
-            make_again([f"{results}/stability/compared.json"])
-            return [*files, mark(f"{results}/stability/compared.json")]
-    return files
+    return [*files, *records]
+
+
+def results_of_round(wildcards):
+    """Return what a round of a search is read from.
+
+    A round that stands and whose points stay as they are waits for nothing of later rounds. One that
+    is read again waits for all: while its record is away no job should ask which points there are.
+    """
+    plan, then, results = plan_of(wildcards), plan_then(wildcards), wildcards.results
+    if then == plan or not is_main_process():
+        return results_of(wildcards)
+    everything, points = results_of(wildcards), {*then.points}
+    record = str(manifest_of(plan.round_file(int(wildcards.round))))
+    made = {*training_files(results)}.union(
+        *map(points_named, everything[len(plan.points) :])
+    )
+    if made & points or record in {entry.path for entry in stale_results()[results]}:
+        return everything
+    return [*then.manifests("saes"), *plan.baselines_manifest()]
 
 
 def plan_then(wildcards):
