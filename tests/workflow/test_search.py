@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from slurm_runs import Run, job_logs, prepare
 from test_why import why
 from workflow_runs import planned_jobs, run_snakemake, snakemake_command, stale_lines
 
@@ -122,3 +123,12 @@ def test_a_new_search_says_what_its_first_round_does_and_costs(tmp_path):
     assert "Round 1 trains L0 1, 2, 4, 8 (spaced evenly on log L0): 8 trainings, 0 before" in said
     assert "At most 4 more trainings follow (budget 12)" in said
     assert "reading of the round: not made yet" in said
+
+
+def test_on_a_cluster_it_goes_the_same_way(finished, slurm, tmp_path):
+    slurm.clear()
+    folder = prepare(tmp_path / "study", CONFIG)
+    run = Run(folder)
+    assert run.wait(900) == 0, run.text() + job_logs(folder)
+    assert rounds(folder) == rounds(finished)
+    assert (folder / "results/tiny-search/report.html").exists()

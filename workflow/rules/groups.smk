@@ -17,6 +17,7 @@ from correct_l0.study.groups import (
     split_labels,
 )
 from correct_l0.study.report import report_settings, round_settings
+from correct_l0.study.rounds import manifest_of
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -149,18 +150,9 @@ def checks_of(wildcards):
 
 
 def results_of(wildcards):
-    """Return the records of what has to be trained and measured before the tables.
-
-    A round of a search waits for the SAEs of later rounds, where they are known, without being a
-    result of them: while its record is made anew no job should start that asks which points there are.
-    """
+    """Return the records of what has to be trained and measured before the tables."""
     plan, results = plan_of(wildcards), wildcards.results
-    own = {*plan_then(wildcards).points}
-    files = [
-        file if own & {*points_named(file)} else ancient(file)
-        for file in trained_before(wildcards)
-    ]
-    files += plan.baselines_manifest()
+    files = [*plan.baselines_manifest(), *trained_before(wildcards)]
     if not is_main_process():
         return files
     rooms = tuple(room for room in plan.rooms if room != "probing")
@@ -171,6 +163,23 @@ def results_of(wildcards):
         records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
     return [*files, *records]
+
+
+def results_of_round(wildcards):
+    """Return what a round of a search is read from.
+
+    A round that stands and whose points stay as they are waits for nothing of later rounds. One that
+    is read again waits for all: while its record is away no job should ask which points there are.
+    """
+    plan, then, results = plan_of(wildcards), plan_then(wildcards), wildcards.results
+    if then == plan or not is_main_process():
+        return results_of(wildcards)
+    everything, points = results_of(wildcards), {*then.points}
+    record = str(manifest_of(plan.round_file(int(wildcards.round))))
+    made = set().union(*map(points_named, everything))
+    if made & points or record in {entry.path for entry in stale_results()[results]}:
+        return everything
+    return plan.baselines_manifest()
 
 
 def plan_then(wildcards):

@@ -18,7 +18,7 @@ rule read_round:
     """What the points so far say, and which come next."""
     input:
         source=SOURCE,
-        results=results_of,
+        results=results_of_round,
         before=record_before,
         tasks=TASK_MANIFESTS,
     output:

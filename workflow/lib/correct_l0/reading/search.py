@@ -118,14 +118,15 @@ def next_points(
     grid = sorted(grid)
     if said.outcome in UNMENDED:
         return Round((), UNMENDED[said.outcome])
-    if said.low and said.high and search.until and said.high <= search.until * said.low:
+    if _is_narrow(search, said):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = gaps_to_halve(said, grid)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
+    candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
     wanted = {
         x: gap
-        for x, gap in (*middles, *proposed)
+        for x, gap in candidates
         if x is not None and gap is not None and all(_apart(x, known) for known in grid)
     }
     if not wanted:
@@ -200,7 +201,7 @@ def most_points(search: L0Search) -> int:
 
 
 def points_of_list(search: L0Search) -> int:
-    """Return how many points an even list has that is as fine as the search wants to end.
+    """Return how many points an even list has that is as fine as `until`, else as can be.
 
     An interval is two gaps at least, one on each side of the best point.
 
@@ -232,3 +233,9 @@ def _gap_around(x: float, grid: Sequence[float]) -> Gap | None:
 
 def _apart(x: float, other: float) -> bool:
     return abs(math.log(x / other)) > math.log(SAME)
+
+
+def _is_narrow(search: L0Search, said: Said) -> bool:
+    if said.outcome != READ or said.low is None or said.high is None:
+        return False
+    return search.until is not None and said.high <= search.until * said.low

@@ -47,11 +47,12 @@ def _of_sweep(plan: Plan, rates: Mapping[str, Rate]) -> list[str]:
     if dearest:
         further = f"At most {len(dearest) * seeds} more trainings follow{bound}, mostly fewer: "
         lines += wrap(f"{further}up to {cost_of(plan, dearest, rates)}.")
-    even = even_points(search)
-    lines += wrap(
-        f"An even list as fine in all places has {len(even)} points: {len(even) * seeds} "
-        f"trainings, about {cost_of(plan, even, rates)}."
-    )
+    if search.until is not None:
+        even = even_points(search)
+        lines += wrap(
+            f"An even list as fine in all places has {len(even)} points: {len(even) * seeds} "
+            f"trainings, about {cost_of(plan, even, rates)}."
+        )
     return lines
 
 
