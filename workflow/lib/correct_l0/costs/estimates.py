@@ -62,8 +62,9 @@ def training_s(
 ) -> float:
     """Return the seconds of training one SAE, without start and evaluation.
 
-    A step is some products of the encoder's size, and passes over memory; reading the data, which
-    `together` SAEs share, costs more only where the disk is slower.
+    A step is some products of the encoder's size, passes over memory, and what any step costs
+    however small; reading the data, which `together` SAEs share, costs more only where the disk is
+    slower.
 
     Examples
     --------
@@ -71,12 +72,13 @@ def training_s(
 
     >>> training = Training(training_tokens=2**20, batch_tokens=512)
     >>> [round(training_s(384, 768, l0, training, "cpu"), 1) for l0 in (16, 300)]
-    [13.9, 29.4]
+    [15.0, 30.4]
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
+    floor_s = stated.STEP_S
     if training.engine == "saelens":
-        products = stated.SAELENS
+        products, floor_s = stated.SAELENS, stated.SAELENS_STEP_S
     elif device == "cuda":
         products = stated.FUSED_CUDA
     else:
@@ -87,7 +89,7 @@ def training_s(
     passes = stated.WEIGHT_PASSES * weights
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
-    step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
+    step_s = floor_s + flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
 

@@ -35,13 +35,21 @@ def _repeated_keys(node: Any) -> Iterator[Any]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
+            if (name := _spelling(key.value)) in seen:
                 yield key
-            seen.add(key.value)
+            seen.add(name)
             yield from _repeated_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _repeated_keys(item)
+
+
+def _spelling(key: Any) -> str:
+    """Return a key; a number, an L0 say, in one spelling: 4, 4.0 and "4" are one key."""
+    try:
+        return repr(float(key))
+    except (TypeError, ValueError):
+        return str(key)
 
 
 def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
