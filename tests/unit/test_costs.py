@@ -49,7 +49,25 @@ def test_training_time_is_products_and_passes():
     products = throughputs.FUSED_CUDA * 4096 * weights / speed.float32
     passes = 4 * (7 * weights + 20 * 4096 * 32_768) / speed.memory
     found = costs.training_s(2304, 32_768, 100, training, "cuda")
-    assert found == pytest.approx(2 * (products + passes))
+    assert found == pytest.approx(2 * (throughputs.STEP_S + products + passes))
+
+
+@pytest.mark.parametrize(
+    ("d_in", "d_sae", "batch", "engine", "measured_ms"),
+    [
+        (8, 16, 8, "fused", 0.31),
+        (16, 32, 16, "fused", 0.42),
+        (64, 128, 32, "fused", 0.46),
+        (64, 256, 256, "fused", 1.34),
+        (16, 32, 16, "saelens", 2.79),
+        (64, 128, 32, "saelens", 4.31),
+    ],
+)
+def test_a_step_of_a_small_sae_costs_its_launches(d_in, d_sae, batch, engine, measured_ms):
+    """Processor time of a step, on one core."""
+    training = Training(training_tokens=1000 * batch, batch_tokens=batch, engine=engine)
+    found = costs.training_s(d_in, d_sae, 4, training, "cpu")
+    assert measured_ms / 2 < found < measured_ms * 2
 
 
 @pytest.mark.parametrize(

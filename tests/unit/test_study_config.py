@@ -55,8 +55,19 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("saes.overrides", {16: {"lrr": 1}}, "overrides.16.lrr: unknown key; did you mean 'lr'?"),
         ("activations.text.file", "a", "activations.text.file: unknown key; did you mean 'files'?"),
         ("saes.l0", [4, 1001], "saes: l0 1001 is above d_sae 1000; lower it or widen the SAE"),
-        ("saes.l0", [0], "saes.l0.0: 0 is not usable: input should be greater than 0"),
-        ("saes.l0", [4, -1], "saes.l0.1: -1 is not usable: input should be greater than 0"),
+        ("saes.l0", [0], "saes.l0 entry 1: 0 is not usable: give more than 0"),
+        ("saes.l0", [4, -1], "saes.l0 entry 2: -1 is not usable: give more than 0"),
+        ("saes.l0", 4, "saes.l0: 4 is not usable: give a list, such as [4, 8]"),
+        ("saes.l0", [], "saes.l0: [] is not usable: list at least one value"),
+        ("saes.l0", [None], "saes.l0 entry 1: None is not usable: give a number"),
+        ("saes.seeds", [], "saes.seeds: [] is not usable: list at least one value"),
+        ("saes.d_sae", 1.5, "saes.d_sae: 1.5 is not usable: give a whole number"),
+        ("saes.overrides", [1], "saes.overrides: [1] is not usable: give settings, each as key: v"),
+        ("saes.training", None, "saes.training: None is not usable: give settings, each as key"),
+        ("study", "a b", "study: 'a b' is not usable: use letters, digits, '.', '_' and '-', a l"),
+        ("study", 3, "study: 3 is not usable: give text; a number stands in quotes"),
+        ("device", "gpu", "device: 'gpu' is not usable: give 'auto', 'cpu' or 'cuda'"),
+        ("activations.text.files", "a", "activations.text.files: 'a' is not usable: give a list"),
         ("saes.l0", [4, 4.0], "saes: l0 lists 4 more than once; keep one"),
         ("saes.seeds", [1, 1], "saes: seeds lists 1 more than once; keep one"),
         ("saes.overrides", {5: {"lr": 1}}, "saes: overrides name l0 5, which is not in the list"),
@@ -80,7 +91,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("study", "activations", "study 'activations' would share the caches' folder; rename it"),
         ("activations.text.source", "files", "files is empty; text source 'files' needs"),
         ("activations.text.source", "datasets", "dataset is not set; text source 'datasets' needs"),
-        ("saes.training.lr", float("nan"), "saes.training.lr: nan is not usable"),
+        ("saes.training.lr", float("nan"), "saes.training.lr: nan is not usable: give"),
         ("saes.d_sae", "many", "saes.d_sae: 'many' is not usable"),
     ],
 )  # fmt: skip
@@ -96,6 +107,10 @@ def test_a_repeated_key_is_named_with_its_line(tmp_path):
     path.write_text("study: s\nsaes:\n  d_sae: 1\n  d_sae: 2\n")
     with pytest.raises(InputError, match=r"study\.yaml, line 4: d_sae is set a second time"):
         check_repeated_keys(path)
+    for twice in ("4", "4.0", "'4'", "4e0", "4.00"):
+        path.write_text(f"saes:\n  overrides:\n    4: {{lr: 1}}\n    {twice}: {{lr: 2}}\n")
+        with pytest.raises(InputError, match=r"study\.yaml, line 4: 4.* is set a second time"):
+            check_repeated_keys(path)
     path.write_text("a: {d_sae: 1}\nb: [{d_sae: 2}]\n")
     check_repeated_keys(path)
 
@@ -144,6 +159,33 @@ def test_n_not_well_above_the_largest_l0_is_remarked():
     assert parse_config(RAW).warnings() == []
     (remark,) = parse_config(changed("decoder_metrics.n", [18, 300])).warnings()
     assert remark.startswith("n 18 of s_n^dec not well above the largest L0 (16)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "remark"),
+    [
+        ("decoder_metrics.n", [2, 3], "every n of s_n^dec (largest 3) is at or below every L0 (sm"),
+        ("saes.l0", [4], "a single L0 point: no curve can be read of fewer than 3; add to saes.l0"),
+        ("saes.l0", [4, 8], "only 2 L0 points: no curve can be read of fewer than 3"),
+        (
+            "saes.training.training_tokens",
+            200_000 * 8192,
+            "training_tokens 1,638,400,000 are 200,000 epochs over the 8,192 cached tokens",
+        ),
+    ],
+)
+def test_what_is_probably_not_meant_is_remarked(path, value, remark):
+    raw = changed(path, value)
+    raw["saes"]["l0"] = raw["saes"]["l0"] if path == "saes.l0" else [4, 8, 10.95, 16]
+    (said,) = parse_config(raw).warnings()
+    assert said.startswith(remark), said
+
+
+def test_an_l0_in_two_spellings_has_one_override():
+    with pytest.raises(InputError, match=r"saes.overrides: overrides name l0 4 more than once"):
+        parse_config(changed("saes.overrides", {"4": {"lr": 0.5}, "4.0": {"lr": 0.1}}))
+    with pytest.raises(InputError, match=r"overrides name l0 4 more than once; keep one"):
+        parse_config(changed("saes.overrides", {4: {"lr": 0.5}, "4": {"lr": 0.1}}))
 
 
 def test_an_override_changes_its_point_alone():

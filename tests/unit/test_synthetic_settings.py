@@ -32,12 +32,12 @@ def refusal(section):
     ("section", "message"),
     [
         ({"features": 9, "d_in": 8}, "9 orthonormal features do not fit into d_in 8; lower"),
-        ({"features": 1}, "features: 1 is not usable: input should be greater than or equal to 2"),
+        ({"features": 1}, "features: 1 is not usable: give at least 2"),
         ({"directions": "spred"}, "directions: 'spred' is not usable"),  # codespell:ignore
         ({"firing": "txt"}, "firing.law: 'txt' is not usable"),
         ({"firing": [0.5, 0.5]}, "firing lists 2 probabilities for 50 features; give one for each"),
-        ({"features": 2, "firing": [0.5, 1.0]}, "firing.listed.1: 1.0 is not usable"),
-        ({"features": 2, "firing": [0.0, 0.5]}, "firing.listed.0: 0.0 is not usable"),
+        ({"features": 2, "firing": [0.5, 1.0]}, "firing.listed entry 2: 1.0 is not usable"),
+        ({"features": 2, "firing": [0.0, 0.5]}, "firing.listed entry 1: 0.0 is not usable"),
         ({"features": 2, "firing": [0.5, float("nan")]}, "nan is not usable"),
         ({"firing": {"law": "constant"}}, "firing: law constant needs p; add it"),
         ({"firing": {"law": "constant", "p": 1.5}}, "firing.p: 1.5 is not usable"),

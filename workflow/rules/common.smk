@@ -45,7 +45,7 @@ def alternatives(values):
 
 
 for remark in dict.fromkeys(
-    x for each in PLANS.values() for x in each.study.warnings()
+    x for each in PLANS.values() for x in each.warnings()
 ):
     logger.warning(f"warning: {remark}")
 if is_main_process() and (other := describe_run(STUDY_FOLDER)):

@@ -2,7 +2,7 @@
 
 from correct_l0.jobs.job import job
 
-with job(snakemake.log[0], threads=snakemake.threads):
+with job(snakemake.log[0], threads=snakemake.threads, network=True):
     from pathlib import Path
 
     from correct_l0.sources.language_model.layout import parse_settings

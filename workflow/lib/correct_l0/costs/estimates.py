@@ -71,9 +71,9 @@ def training_s(
 ) -> float:
     """Return the seconds of training one SAE, without start and evaluation.
 
-    A step is some products of the encoder's size, and passes over memory; reading the data, which
-    `together` SAEs share, costs more only where the disk is slower. `name` is the architecture's;
-    of one that SAELens trains the L0 is no matter.
+    A step is some products of the encoder's size, passes over memory, and what any step costs
+    however small; reading the data, which `together` SAEs share, costs more only where the disk is
+    slower. `name` is the architecture's; of one that SAELens trains the L0 is no matter.
 
     Examples
     --------
@@ -81,15 +81,17 @@ def training_s(
 
     >>> training = Training(training_tokens=2**20, batch_tokens=512)
     >>> [round(training_s(384, 768, l0, training, "cpu"), 1) for l0 in (16, 300)]
-    [13.9, 29.4]
+    [15.0, 30.4]
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
+    by_saelens = name != DEFAULT or training.engine == "saelens"
+    floor_s = stated.SAELENS_STEP_S if by_saelens else stated.STEP_S
     flops = _products(d_sae, l0, training, device, name) * batch * weights
     passes = stated.WEIGHT_PASSES * weights
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
-    step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
+    step_s = floor_s + flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
 

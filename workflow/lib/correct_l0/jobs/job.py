@@ -11,6 +11,9 @@ from pathlib import Path
 
 from correct_l0.errors import DISK_FULL, InputError
 
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""What keeps Hugging Face's libraries from a hub; to be set before they load."""
+
 LONGEST = 300
 """Characters of another's error message that are shown on the screen."""
 
@@ -27,7 +30,9 @@ def prepare_environment(library: str) -> None:
 
 
 @contextmanager
-def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
+def job(
+    log_path: str | Path, threads: int | None = None, *, network: bool = False
+) -> Iterator[None]:
     """Run a script's body with its output in the log; whatever stops it is one line on the screen.
 
     Parameters
@@ -37,7 +42,12 @@ def job(log_path: str | Path, threads: int | None = None) -> Iterator[None]:
         the screen is its last line too; before it stands the traceback of what is no input error.
     threads
         Threads of torch and of the linear algebra libraries; must be set before they load.
+    network
+        Whether it may ask a hub; of any other job libraries take what is on this machine, and wait
+        for no answer on a node without a network.
     """
+    if not network:
+        os.environ |= dict.fromkeys(OFFLINE, "1")
     if threads is not None:
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[variable] = str(threads)

@@ -173,6 +173,22 @@ class Saes(Section):
             raise ValueError(f"{value!r} is not usable; give auto or a whole number from 1 to 16")
         return value
 
+    @field_validator("overrides", mode="before")
+    @classmethod
+    def _check_overrides(cls, value: Any) -> Any:
+        """Refuse keys that mean one L0: the last would be taken silently."""
+        if isinstance(value, dict):
+            keys: dict[str, Any] = {}
+            for key in value:
+                try:
+                    label = format_l0(float(key))
+                except (TypeError, ValueError):
+                    continue
+                if label in keys:
+                    raise ValueError(f"overrides name l0 {label} more than once; keep one")
+                keys[label] = key
+        return value
+
     @field_validator("architecture")
     @classmethod
     def _check_architecture(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,30 @@ from pydantic import BaseModel, ValidationError
 
 from correct_l0.errors import InputError
 
+WANTED = {
+    "tuple_type": "give a list, such as [4, 8]",
+    "too_short": "list at least one value",
+    "string_pattern_mismatch": "use letters, digits, '.', '_' and '-', a letter or digit first",
+    "string_too_long": "use at most {max_length} characters",
+    "string_type": "give text; a number stands in quotes",
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "finite_number": "give a finite number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "dict_type": "give settings, each as key: value",
+    "model_type": "give settings, each as key: value",
+    "literal_error": "give {expected}",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give at least {ge}",
+    "less_than": "give less than {lt}",
+    "less_than_equal": "give at most {le}",
+}
+"""What is to be given, by pydantic's kind of error; where the kind is missing, its own words."""
+
 
 def check_repeated_keys(path: Path | str) -> None:
     """Refuse a YAML file in which a key stands twice: a reader would silently take the last.
@@ -35,13 +59,21 @@ def _repeated_keys(node: Any) -> Iterator[Any]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
+            if (name := _spelling(key.value)) in seen:
                 yield key
-            seen.add(key.value)
+            seen.add(name)
             yield from _repeated_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _repeated_keys(item)
+
+
+def _spelling(key: Any) -> str:
+    """Return a key; a number, an L0 say, in one spelling: 4, 4.0 and "4" are one key."""
+    try:
+        return repr(float(key))
+    except (TypeError, ValueError):
+        return str(key)
 
 
 def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
@@ -60,7 +92,7 @@ def describe_errors(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _describe(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> str:
-    where = ".".join(map(str, location)) or "configuration"
+    where = _place(model, location) or "configuration"
     kind = item["type"]
     if kind == "extra_forbidden":
         known = sorted(_fields_at(model, location[:-1]))
@@ -72,7 +104,17 @@ def _describe(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> s
     message = item["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{where}: {message}"
-    return f"{where}: {item['input']!r} is not usable: {message[0].lower()}{message[1:]}"
+    wanted = WANTED.get(kind, "").format_map(item.get("ctx", {}))
+    return f"{where}: {item['input']!r} is not usable: {wanted or message[0].lower() + message[1:]}"
+
+
+def _place(model: type[BaseModel], location: tuple[Any, ...]) -> str:
+    """Return where a value is: keys with dots, places in a list counted from 1."""
+    words = ""
+    for i, part in enumerate(location):
+        in_list = isinstance(part, int) and get_origin(_annotation(model, location[:i])) is not dict
+        words += f" entry {part + 1}" if in_list else f".{part}"
+    return words.removeprefix(".")
 
 
 def _is_key(part: Any) -> bool:
@@ -81,12 +123,18 @@ def _is_key(part: Any) -> bool:
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    fields = [m.model_fields for m in _models_in(_annotation(model, location))]
+    return [field.alias or name for each in fields for name, field in each.items()]
+
+
+def _annotation(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
+    """Return the type of what stands at a location; a key of a mapping leads nowhere further."""
     current: Any = model
     for part in location:
         models = [m for m in _models_in(current) if part in m.model_fields]
         if models:
             current = models[0].model_fields[part].annotation
-    return [f.alias or name for m in _models_in(current) for name, f in m.model_fields.items()]
+    return current
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

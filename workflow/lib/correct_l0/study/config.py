@@ -23,6 +23,12 @@ Kind = TypeVar("Kind", bound="StudyFile")
 SOURCES = ("activations", "synthetic", "semi_synthetic")
 """The sections that say where activations come from."""
 
+FEWEST_L0 = 3
+"""L0 points that a curve needs to have a lowest or a highest one between others."""
+
+MOST_EPOCHS = 50
+"""Epochs over the cached tokens that go without a word."""
+
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
     "measured", "rounds", "self_check", "tables", "figures", "logs", "benchmarks", "partial",
@@ -205,12 +211,40 @@ class Config(StudyFile):
 
     def warnings(self) -> list[str]:
         """Return remarks on settings that run but are probably not meant."""
-        low = [n for n in self.n_values() if n < 1.2 * max(self.saes.l0)]
-        if not low:
+        return [*self._warnings_of_sweep(), *self._warnings_of_epochs()]
+
+    def _warnings_of_sweep(self) -> list[str]:
+        said, l0, n = [], self.saes.l0, self.n_values()
+        if len(l0) < FEWEST_L0:
+            points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
+            said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")
+        if self.saes.swept != "l0":
+            return said
+        if max(n) <= min(l0):
+            return [
+                *said,
+                f"every n of s_n^dec (largest {max(n)}) is at or below every L0 (smallest "
+                f"{min(l0):g}): no curve can name an L0; raise decoder_metrics.n",
+            ]
+        low = [each for each in n if each < 1.2 * max(l0)]
+        if low:
+            said.append(
+                f"n {', '.join(map(str, low))} of s_n^dec not well above the largest L0 "
+                f"({max(l0):g}): a curve that names an L0 not below its n is not counted"
+            )
+        return said
+
+    def _warnings_of_epochs(self) -> list[str]:
+        if self.activations is None:
+            return []
+        tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
+        epochs = tokens / self.activations.training_tokens
+        if epochs <= MOST_EPOCHS:
             return []
         return [
-            f"n {', '.join(map(str, low))} of s_n^dec not well above the largest L0 "
-            f"({max(self.saes.l0):g}): a curve that names an L0 not below its n is not counted"
+            f"training_tokens {tokens:,} are {epochs:,.0f} epochs over the "
+            f"{self.activations.training_tokens:,} cached tokens: an SAE learns what it sees so "
+            "often by heart; cache more or train shorter"
         ]
 
 

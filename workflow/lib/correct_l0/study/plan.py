@@ -37,11 +37,14 @@ class Plan:
         Where these are.
     root
         The folder that the study's folder is in. Caches are in `RESULTS` whatever it is.
+    doubts
+        Remarks on what the configuration names.
     """
 
     study: Config
     places: Places = NOWHERE
     root: Path = RESULTS
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def all_from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> list[Plan]:
@@ -64,7 +67,11 @@ class Plan:
         InputError
             One line per problem: the value, the limit, the remedy.
         """
-        from correct_l0.sources.language_model.checks import check_cache_identity, check_inputs
+        from correct_l0.sources.language_model.checks import (
+            check_cache_identity,
+            check_inputs,
+            doubts,
+        )
         from correct_l0.sources.sae_probes import check_tasks
         from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
         from correct_l0.study.rounds import follow
@@ -80,9 +87,11 @@ class Plan:
             check_tasks(activations.text.reserve_tasks)
         places = Places.of(activations, Path(folder).absolute())
         check_inputs(places.fill(activations))
+        remarks = tuple(doubts(places.fill(activations)))
         activations = by_content(activations, places, CACHES / ".digests.json")
         plans = [
-            cls(study.model_copy(update={"activations": activations}), places) for study in studies
+            cls(study.model_copy(update={"activations": activations}), places, doubts=remarks)
+            for study in studies
         ]
         check_cache_identity(plans[0].source_folder, activations)
         return [follow(plan) for plan in plans]
@@ -92,6 +101,10 @@ class Plan:
         """Return the plan of a study of one sweep; see `all_from_config`."""
         (plan,) = cls.all_from_config(raw, folder)
         return plan
+
+    def warnings(self) -> list[str]:
+        """Return remarks on what runs but is probably not meant."""
+        return [*self.study.warnings(), *self.doubts]
 
     def as_json(self) -> str:
         """Return the settings as JSON that `parse_config` reads back."""

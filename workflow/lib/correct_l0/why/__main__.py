@@ -83,8 +83,10 @@ def describe(
         if jobs is None:
             return f"{UNREADABLE}\n\n{text}"
         heading = f"Study {plan.study.study} ({shown})"
+        remarks = dict.fromkeys(remark for each in plans for remark in each.warnings())
         other = describe_run(plan.study_folder)
         at_work = wrap(f"Study {plan.study.study} {other}.", "") if other else []
+        at_work += [line for remark in remarks for line in wrap(f"Warning: {remark}.", "")]
         if not jobs:
             nothing = f"{heading}: nothing would run. Every result is there and stands."
             return "\n".join([*wrap(nothing, ""), *at_work])

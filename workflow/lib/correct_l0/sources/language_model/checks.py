@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.manifest import read_manifest
-from correct_l0.sources.language_model.documents import damage_named, decode, open_file
+from correct_l0.sources.language_model.documents import (
+    check_format,
+    damage_named,
+    decode,
+    open_file,
+    read_file,
+)
 from correct_l0.sources.language_model.layout import identity_settings
 from correct_l0.sources.language_model.model_files import (
     block_index,
@@ -23,6 +30,7 @@ from correct_l0.sources.language_model.model_files import (
 from correct_l0.sources.language_model.settings import Activations, Text
 
 FIRST_BYTES = 2**20
+BYTES_PER_TOKEN = 4
 
 
 def check_inputs(activations: Activations) -> None:
@@ -35,7 +43,9 @@ def check_inputs(activations: Activations) -> None:
     InputError
         Naming the value, the limit and the remedy.
     """
+    check_hook_name(activations.hook_name)
     check_text(activations.text)
+    check_enough_text(activations)
     folder = local_folder(activations.model)
     if folder is not None:
         check_model_config(read_model_config(folder), activations)
@@ -64,6 +74,65 @@ def check_separator(folder: Path, activations: Activations) -> None:
             f"{activations.model.source!r} has no such token; set activations.separator to "
             "another of bos, eos and none"
         )
+
+
+def check_hook_name(hook_name: str) -> None:
+    """Refuse a name of Hugging Face's modules, of which TransformerLens' are told.
+
+    Raises
+    ------
+    InputError
+        With the name that is probably meant.
+    """
+    if re.match(r"(blocks\.\d+\.)?\w*hook_\w+$|(blocks\.\d+|embed|ln_final|unembed)\.", hook_name):
+        return
+    block = re.search(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)", hook_name)
+    meant = f"blocks.{block.group(1) if block else 0}.hook_resid_post"
+    raise InputError(
+        f"hook_name {hook_name!r} is none of TransformerLens' names; the residual stream after a "
+        f"block is {meant!r}"
+    )
+
+
+def check_enough_text(activations: Activations) -> None:
+    """Refuse text files that are smaller than the tokens that are wanted of them.
+
+    A token is a byte at least, the special tokens of a document included; a packed file may hold
+    any number.
+
+    Raises
+    ------
+    InputError
+        With the bytes and the tokens.
+    """
+    a = activations
+    sizes = _plain_sizes(a.text)
+    wanted = a.training_tokens + a.held_out_tokens
+    if sizes is not None and sum(sizes) < wanted:
+        raise InputError(
+            f"the text files hold {sum(sizes):,} bytes, too few for {wanted:,} tokens; add text or "
+            "lower activations.training_tokens or activations.held_out_tokens"
+        )
+
+
+def doubts(activations: Activations) -> list[str]:
+    """Return remarks on text that is probably too little."""
+    a = activations
+    sizes = _plain_sizes(a.text)
+    wanted = a.training_tokens + a.held_out_tokens
+    if sizes is None or sum(sizes) >= BYTES_PER_TOKEN * wanted:
+        return []
+    return [
+        f"the text files hold {sum(sizes):,} bytes, probably too few for {wanted:,} tokens: in "
+        f"English a token is about {BYTES_PER_TOKEN} bytes; staging will say"
+    ]
+
+
+def _plain_sizes(text: Text) -> list[int] | None:
+    """Return the sizes of text files, None where one of them is packed or there are none."""
+    if text.source != "files" or any(not name.endswith((".txt", ".jsonl")) for name in text.files):
+        return None
+    return [Path(name).stat().st_size for name in text.files]
 
 
 def check_model_config(config: dict[str, Any], activations: Activations) -> None:
@@ -95,7 +164,7 @@ def check_model_config(config: dict[str, Any], activations: Activations) -> None
 
 
 def check_text(text: Text) -> None:
-    """Check that text files exist, are not empty and begin as UTF-8.
+    """Check that text files exist, are not empty, begin as UTF-8 and have the text field.
 
     Raises
     ------
@@ -108,12 +177,15 @@ def check_text(text: Text) -> None:
         )
     for name in text.files if text.source == "files" else ():
         path = Path(name)
+        check_format(path)
         if not path.is_file():
             raise InputError(f"text file {name!r} does not exist; correct text.files")
         if path.stat().st_size == 0:
             raise InputError(f"text file {name!r} is empty; name one with text")
         if path.suffix != ".parquet":
             _check_beginning(path)
+        # The first row: whether it has the field.
+        next(read_file(path, text.text_field), None)
 
 
 def _check_beginning(path: Path) -> None:

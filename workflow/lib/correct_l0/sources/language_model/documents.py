@@ -88,10 +88,7 @@ def read_file(path: Path, text_field: str) -> Iterator[str]:
     InputError
         See `read_documents`.
     """
-    name = path.name.lower()
-    kind = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
-    if kind is None:
-        raise InputError(f"text file '{path}': unknown format; one of {', '.join(FORMATS)}")
+    kind = check_format(path)
     if not path.is_file():
         raise InputError(f"text file '{path}' does not exist; correct text.files")
     reader: Callable[..., Iterator[str]]
@@ -102,6 +99,21 @@ def read_file(path: Path, text_field: str) -> Iterator[str]:
         yield document
     if not found:
         raise InputError(f"text file '{path}' is empty; name one with text")
+
+
+def check_format(path: Path) -> str:
+    """Return the ending of a text file's name that tells its format.
+
+    Raises
+    ------
+    InputError
+        If it is none of `FORMATS`.
+    """
+    name = path.name.lower()
+    kind = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+    if kind is None:
+        raise InputError(f"text file '{path}': unknown format; one of {', '.join(FORMATS)}")
+    return kind
 
 
 def open_file(path: Path) -> IO[bytes]:
