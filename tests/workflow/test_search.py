@@ -115,7 +115,9 @@ def test_another_end_reads_again_and_trains_nothing(finished):
     config["saes"]["l0"]["until"] = 100
     run = run_snakemake(finished, "--dry-run", config=config)
     assert planned_jobs(run) == {"read_round": 1}
-    assert stale_lines(run) == ["rounds: saes.search.until null -> 100.0"]
+    (line,) = [line for line in stale_lines(run) if line.startswith("rounds: ")]
+    assert "until" in line
+    assert "100" in line
 
 
 def test_a_new_search_says_what_its_first_round_does_and_costs(tmp_path):
