@@ -171,12 +171,12 @@ def test_a_study_is_checked_and_says_so(tmp_path, monkeypatch):
         small = folder / f"l0_{round(check.generator)}"
         world = json.loads((small / "world/manifest.json").read_text())
         assert check.true_l0 == pytest.approx(world["true_l0"], abs=1e-12)
-        assert len(list(small.glob("saes/*/*/trained.json"))) == 10
+        assert len(list(small.glob("saes/*/*/manifest.json"))) == 10
     written = json.loads((folder / "self_check.json").read_text())["checks"]
     assert [each["generator"] for each in written] == [check.generator for check in checks]
 
     # What is there is taken over, and says the same.
-    trained = {path: path.stat().st_mtime_ns for path in folder.rglob("trained.json")}
+    trained = {path: path.stat().st_mtime_ns for path in folder.glob("l0_*/saes/*/*/manifest.json")}
     sources = {path: path.stat().st_mtime_ns for path in folder.rglob("truth.npz")}
     assert run_self_check(plan, tables, verdict, folder) == checks
     for files in (trained, sources):
