@@ -18,7 +18,8 @@ rule train_points:
         f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
-    priority: 1  # Longest first, so that nothing waits for a training at the end.
+    # Before the probing activations, which no training waits for.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -48,6 +49,8 @@ rule train_sae:
         f"{RESULTS}/logs/train_sae/l0_{{l0}}/seed_{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_sae/l0_{{l0}}/seed_{{seed}}.tsv"
+    # Before the probing activations, which no training waits for.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1
