@@ -18,8 +18,7 @@ rule train_points:
         f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
-    # Before the probing activations, which no training waits for.
-    priority: 1
+    priority: 1  # Longest first, so that nothing waits for a training at the end.
     conda:
         "../../envs/environment.yaml"
     threads: 1
