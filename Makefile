@@ -1,6 +1,8 @@
 # make demo      set up, then the embedded default study: a verdict on a real language model
 # make toy       set up, then the paper's toy model, quick: the truth known, its claims judged
 # make toy-full  the same with the paper's points, seeds and samples
+# make calibrate sweep worlds of known truth, and say how often the answer is right: hours, resumable;
+#                make calibrate QUICK=1: 8 worlds
 # make test      set up, then every check and test; those of numbers twice (make other-processor)
 # make bench     set up, then time everything against the tools in use; README's table
 # make bench-study  the default study as a whole against the same with those tools: 40 minutes
@@ -12,7 +14,7 @@
 #   TORCH   what pip installs torch from, for example
 #             make demo TORCH="torch==2.13.0 --index-url <an index with the build you want>"
 #           Unset: the CPU build where the package index offers one, else its standard build.
-#   CORES   cores used by `make demo`, `make toy` and `make toy-full`
+#   CORES   cores used by `make demo`, `make toy`, `make toy-full` and `make calibrate`
 #   WHEELS  for `make gpu-check`, a folder of wheels it may use where packages are missing
 #   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for; BESIDE, a study
 #           whose cost it states beside that of a search
@@ -24,6 +26,7 @@ JOBS ?=
 BESIDE ?=
 TORCH ?=
 WHEELS ?=
+QUICK ?=
 
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
@@ -31,7 +34,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
 
-.PHONY: demo toy toy-full test other-processor bench bench-study gpu-check why env env-dev browser slurm check docs clean-env
+.PHONY: demo toy toy-full calibrate test other-processor bench bench-study gpu-check why env env-dev browser slurm check docs clean-env
 
 demo: env
 	@$(BIN)/python -m correct_l0.study.demo --cores $(CORES)
@@ -41,6 +44,9 @@ toy: env
 
 toy-full: env
 	@$(BIN)/python -m paper --cores $(CORES)
+
+calibrate: env
+	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
 test: env-dev browser slurm check
 	$(BIN)/python -m pytest

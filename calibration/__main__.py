@@ -1,7 +1,8 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
 `python -m calibration [--quick] [--cores N] [--judge-only] [--show NUMBER]`, in the repository's
-root. What is done is kept: started again, it goes on.
+root. What is done is kept: started again, it goes on. The semi-synthetic worlds are made of the
+default study's activations: `make demo` caches them.
 """
 
 from __future__ import annotations
@@ -13,43 +14,77 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-from calibration.measure import measure_quietly
-from calibration.worlds import world
+from calibration.judge import judge
+from calibration.measure import make_generators, measure_quietly
+from calibration.words import page
+from calibration.worlds import QUICK, WHOLE, world
+from correct_l0.errors import InputError
+from correct_l0.provenance.manifest import replacing
 
-WHOLE, QUICK = 64, 8
 RESULTS = Path("results/calibration")
+MEASURED = Path("calibration/measured.parquet")
+"""What `make calibrate` measured when it was last run whole."""
 
 
-def sweep(worlds: int, cores: int, folder: Path) -> None:
-    """Sweep the first worlds of the suite, one on each core, short ones first."""
+def sweep(worlds: Sequence[int], cores: int, folder: Path) -> None:
+    """Sweep worlds of the suite, one on each core, short ones first.
+
+    Raises
+    ------
+    InputError
+        If the cache that semi-synthetic worlds are made of is not there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
+    make_generators(worlds)
     with ProcessPoolExecutor(cores) as pool:
         started = [
             pool.submit(measure_quietly, number, str(folder.resolve()))
-            for number in sorted(range(worlds), key=lambda number: world(number).size)
+            for number in sorted(worlds, key=lambda number: world(number).size)
         ]
         for done, future in enumerate(as_completed(started), start=1):
-            print(f"world {future.result()}: swept ({done} of {worlds})", flush=True)
+            print(f"world {future.result()}: swept ({done} of {len(worlds)})", flush=True)
+
+
+def gather(worlds: Sequence[int], folder: Path) -> pd.DataFrame:
+    """Return the tables of worlds that are swept, one under another."""
+    return pd.concat([pd.read_parquet(folder / world(i).file) for i in worlds])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sweep and judge; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} worlds, not {WHOLE}")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="worlds at once")
+    parser.add_argument("--quick", action="store_true", help=f"{len(QUICK)} worlds of {WHOLE}")
+    parser.add_argument("--cores", default="all", help="worlds at once, or all cores")
     parser.add_argument(
-        "--judge-only", action="store_true", help="sweep nothing, judge what stands"
+        "--judge-only", action="store_true", help=f"sweep nothing, judge {MEASURED}"
     )
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a world as a study")
     options = parser.parse_args(arguments)
     if options.show is not None:
         print(yaml.safe_dump(world(options.show).config, sort_keys=False), end="")
         return 0
-    if not options.judge_only:
-        sweep(QUICK if options.quick else WHOLE, options.cores, RESULTS)
+    worlds = QUICK if options.quick else range(WHOLE)
+    try:
+        if options.judge_only:
+            measured = pd.read_parquet(MEASURED)
+        else:
+            cores = os.cpu_count() or 1 if options.cores == "all" else int(options.cores)
+            sweep(worlds, cores, RESULTS)
+            measured = gather(worlds, RESULTS)
+            with replacing(RESULTS / "measured.parquet") as path:
+                measured.to_parquet(path, index=False, compression="zstd")
+        judged = judge(measured)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for name, table in judged.tables.items():
+        with replacing(RESULTS / f"{name}.csv") as path:
+            table.to_csv(path, index=False)
+    print(page(judged))
     return 0
 
 

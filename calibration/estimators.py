@@ -27,14 +27,11 @@ class Estimate:
     ----------
     l0
         The L0 named; NaN where it refuses.
-    step
-        Distance on log L0 of neighbouring grid points around it: the unit of its errors.
     low, high
         Its own interval, where it has one; otherwise it gets one from its errors on the first half.
     """
 
     l0: float = math.nan
-    step: float = math.nan
     low: float = math.nan
     high: float = math.nan
 
@@ -106,7 +103,7 @@ def voices(tables: Tables) -> Estimate:
     bottom = [x for x in curves.l0 if min(v.best for v in said) <= x <= max(v.bottom for v in said)]
     if not all(curves.reproducible(x) for x in bottom):
         return REFUSED
-    return Estimate(l0, curves.step, min(v.low for v in said), max(v.high for v in said))
+    return Estimate(l0, min(v.low for v in said), max(v.high for v in said))
 
 
 def c_dec_fit(tables: Tables) -> Estimate:
@@ -116,14 +113,14 @@ def c_dec_fit(tables: Tables) -> Estimate:
     if alive.sum() < 5:
         return REFUSED
     x, y = np.log(curves.l0[alive]), -curves.c_dec[alive]
-    return _inner_top(x, smooth(x, y, SMOOTHING * curves.step), curves.step)
+    return _inner_top(x, smooth(x, y, SMOOTHING * curves.step))
 
 
 def stability_top(tables: Tables) -> Estimate:
     """The highest point of the reproduced share, wherever; refused at the grid's ends."""
     curves = curves_of(tables)
     x = np.log(curves.l0)
-    return _inner_top(x, smooth(x, curves.reproduced, SMOOTHING * curves.step), curves.step)
+    return _inner_top(x, smooth(x, curves.reproduced, SMOOTHING * curves.step))
 
 
 def stability_peak(tables: Tables) -> Estimate:
@@ -132,7 +129,7 @@ def stability_peak(tables: Tables) -> Estimate:
     peak = read_peak(curves.l0, curves.reproduced)
     if peak.outcome != READ or not curves.reproducible(peak.point):
         return REFUSED
-    return Estimate(peak.l0, curves.step, peak.low, peak.high)
+    return Estimate(peak.l0, peak.low, peak.high)
 
 
 def stability_steps(tables: Tables) -> Estimate:
@@ -146,7 +143,7 @@ def stability_above(tables: Tables) -> Estimate:
     peak = read_peak(curves.l0, curves.share)
     if peak.outcome != READ or not curves.reproducible(peak.point):
         return REFUSED
-    return Estimate(peak.l0, curves.step)
+    return Estimate(peak.l0)
 
 
 def both(tables: Tables) -> Estimate:
@@ -154,24 +151,27 @@ def both(tables: Tables) -> Estimate:
     peak, lowest = stability_peak(tables), c_dec_fit(tables)
     if math.isnan(peak.l0):
         return REFUSED
-    if lowest.l0 < peak.l0 * math.exp(-2 * peak.step):
+    if lowest.l0 < peak.l0 * math.exp(-2 * curves_of(tables).step):
         return REFUSED
     return peak
 
 
+READING = "stability, peak"
+"""The one that the package reads by (`correct_l0.reading.peak`)."""
+
 ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
-    "c_dec and s_n^dec (before)": voices,
-    "c_dec, smooth": c_dec_fit,
+    "c_dec and s_n^dec, as before": voices,
+    "c_dec, lowest": c_dec_fit,
     "stability, highest": stability_top,
-    "stability, peak": stability_peak,
-    "stability, peak, in steps": stability_steps,
     "share above .9, peak": stability_above,
-    "stability and c_dec": both,
+    READING: stability_peak,
+    f"{READING}, fixed interval": stability_steps,
+    f"{READING}, not below c_dec's": both,
 }
 
 
-def _inner_top(x: np.ndarray, curve: np.ndarray, step: float) -> Estimate:
+def _inner_top(x: Float[np.ndarray, " points"], curve: Float[np.ndarray, " points"]) -> Estimate:
     top = int(curve.argmax())
     if top in (0, len(x) - 1):
         return REFUSED
-    return Estimate(math.exp(vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])), step)
+    return Estimate(math.exp(vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from calibration.estimators import ESTIMATORS, Curves, curves_of
+from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
 from calibration.truth import truth_of
 from calibration.worlds import world
@@ -20,14 +20,51 @@ WRONG = 1.5
 """Factor from which a named L0 is far off."""
 
 
-def read_worlds(folder: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Judged:
+    """What came out.
+
+    Attributes
+    ----------
+    worlds
+        One row per world and estimator: the truth, what it says and its interval.
+    scores
+        One row per estimator and half.
+    drop
+        The drop of stability that the intervals of the reading have to allow, by the first half.
+    """
+
+    worlds: pd.DataFrame
+    scores: pd.DataFrame
+    drop: float
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by name."""
+        return {"worlds": self.worlds, "scores": self.scores}
+
+
+def judge(measured: pd.DataFrame) -> Judged:
+    """Hold every estimator against the truth of every world.
+
+    Parameters
+    ----------
+    measured
+        The worlds' tables (`measure.one_table`), one under another.
+    """
+    rows = with_intervals(estimates(measured))
+    reading = rows[(rows["estimator"] == READING) & (rows["half"] == "choose")]
+    drops = reading.loc[reading["has_answer"], "drop"].dropna()
+    return Judged(rows, scores(rows), conformal(drops))
+
+
+def estimates(measured: pd.DataFrame) -> pd.DataFrame:
     """Return one row per world and estimator: the truth, and what it says."""
     rows = []
-    for path in sorted(folder.glob("world_*.parquet")):
-        table = pd.read_parquet(path)
-        tables, each = tables_of(table), world(int(table["world"].iloc[0]))
-        d_sae = each.config["saes"]["d_sae"]
-        truth = truth_of(tables, each.features, d_sae)
+    for number, table in measured.groupby("world"):
+        tables, each = tables_of(table), world(int(number))
+        curves = curves_of(tables)
+        truth = truth_of(tables, each.features, each.config["saes"]["d_sae"])
         for name, estimate in ESTIMATORS.items():
             said = estimate(tables)
             rows.append(
@@ -35,8 +72,8 @@ def read_worlds(folder: Path) -> pd.DataFrame:
                     "world": each.number, "kind": each.kind, "half": each.half,
                     "has_answer": truth.has_answer, "right": truth.right, "found": truth.found,
                     "true_l0": truth.true_l0, "estimator": name, "l0": said.l0,
-                    "step": said.step, "own_low": said.low, "own_high": said.high,
-                    "drop": drop_at(curves_of(tables), said.l0, truth.right),
+                    "step": curves.step, "own_low": said.low, "own_high": said.high,
+                    "drop": drop_at(curves, said.l0, truth.right),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
@@ -45,8 +82,8 @@ def read_worlds(folder: Path) -> pd.DataFrame:
 def drop_at(curves: Curves, l0: float, right: float) -> float:
     """Return by how much stability lies below its peak between an L0 named and the right one."""
     x = np.log(curves.l0)
-    curve = smooth(x, curves.reproduced, SMOOTHING * float(np.median(np.diff(x))))
-    return drop_to(x, curve, math.log(l0), math.log(right)) if l0 == l0 else math.nan
+    curve = smooth(x, curves.reproduced, SMOOTHING * curves.step)
+    return math.nan if math.isnan(l0) else drop_to(x, curve, math.log(l0), math.log(right))
 
 
 def errors_in_steps(rows: pd.DataFrame) -> pd.Series:
@@ -55,23 +92,25 @@ def errors_in_steps(rows: pd.DataFrame) -> pd.Series:
     return np.log(answered["right"] / answered["l0"]) / answered["step"]
 
 
-def conformal(errors: Sequence[float], nominal: float = NOMINAL) -> tuple[float, float]:
-    """Return how many steps below and above an estimate its interval reaches.
+def conformal(errors: Iterable[float], nominal: float = NOMINAL) -> float:
+    """Return what an error stays below with at least the nominal probability.
 
-    Split conformal prediction: the ceil((n + 1) nominal)-th smallest |error| of the first half
-    covers a new one with at least the nominal probability.
+    The ceil((n + 1) nominal)-th smallest |error|; infinite where there are too few.
+
+    References
+    ----------
+    Split conformal prediction: Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random
+    world.
 
     Examples
     --------
-    >>> conformal([0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9])
-    (0.9, 0.9)
-    >>> conformal([0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9], 0.5)
-    (0.5, 0.5)
+    >>> errors = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9]
+    >>> conformal(errors, 0.9), conformal(errors, 0.5), conformal(errors, 0.95)
+    (0.9, 0.5, inf)
     """
     sizes = sorted(abs(error) for error in errors)
     rank = math.ceil((len(sizes) + 1) * nominal)
-    reach = sizes[rank - 1] if rank <= len(sizes) else math.inf
-    return reach, reach
+    return sizes[rank - 1] if rank <= len(sizes) else math.inf
 
 
 def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -81,14 +120,10 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for _, each in rows.groupby("estimator", sort=False):
-        below, above = conformal(errors_in_steps(each[each["half"] == "choose"]).tolist())
-        low = each["l0"] * np.exp(-below * each["step"])
-        high = each["l0"] * np.exp(above * each["step"])
-        parts.append(
-            each.assign(
-                low=each["own_low"].fillna(low), high=each["own_high"].fillna(high), reach=below
-            )
-        )
+        reach = conformal(errors_in_steps(each[each["half"] == "choose"]))
+        low = each["own_low"].fillna(each["l0"] * np.exp(-reach * each["step"]))
+        high = each["own_high"].fillna(each["l0"] * np.exp(reach * each["step"]))
+        parts.append(each.drop(columns=["own_low", "own_high"]).assign(low=low, high=high))
     return pd.concat(parts)
 
 
@@ -110,7 +145,6 @@ def scores(rows: pd.DataFrame) -> pd.DataFrame:
                 "too_low": (each.loc[given, "l0"] * WRONG < each.loc[given, "right"]).mean(),
                 "too_high": (each.loc[given, "l0"] > WRONG * each.loc[given, "right"]).mean(),
                 "worlds_without": len(without), "refused": without["l0"].isna().mean(),
-                "reach_steps": each["reach"].iloc[0],
             }
         )  # fmt: skip
     return pd.DataFrame(table)

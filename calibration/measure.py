@@ -6,11 +6,14 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from calibration.worlds import SEMI, World
+from calibration.worlds import SEMI, World, generators, world
+from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
 from correct_l0.sources.semi_synthetic import store as semi_synthetic
 from correct_l0.sources.synthetic import store as synthetic
@@ -35,22 +38,41 @@ KEPT = {
 """The tables of a study that its reading needs, and what of them is kept."""
 
 
-def measure(world: World, folder: Path) -> None:
+def make_generators(worlds: Iterable[int]) -> None:
+    """Train the SAEs that semi-synthetic worlds are made of, where one is asked for.
+
+    Raises
+    ------
+    InputError
+        If the activations of the default study are not cached.
+    """
+    if all(world(number).kind != SEMI for number in worlds):
+        return
+    plan = Plan.from_config(generators(yaml.safe_load(Path("config/config.yaml").read_text())))
+    if not Path(plan.source).exists():
+        raise InputError(
+            f"{plan.source} is missing, of which semi-synthetic worlds are made; "
+            "run make demo first, or make calibrate QUICK=1"
+        )
+    run_study(plan)
+
+
+def measure(each: World, folder: Path) -> None:
     """Sweep a world unless that is done; write its tables to `folder`."""
-    done = folder / f"{world.name}.parquet"
+    done = folder / each.file
     if done.exists():
         return
-    work = folder / world.name
+    work = folder / each.name
     work.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
-        plan = Plan.from_config(world.config)
+        plan = Plan.from_config(each.config)
         if not Path(plan.source).exists():
-            kind = semi_synthetic if world.kind == SEMI else synthetic
+            kind = semi_synthetic if each.kind == SEMI else synthetic
             kind.make(Path(plan.source).parent, plan.settings_source())
         tables = run_study(plan)
     table = one_table(tables).assign(
-        world=world.number, wall_s=round(time.perf_counter() - start, 1)
+        world=each.number, wall_s=round(time.perf_counter() - start, 1)
     )
     with replacing(done) as path:
         table.to_parquet(path, index=False)
@@ -82,8 +104,6 @@ def tables_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def measure_quietly(number: int, folder: str) -> int:
     """Sweep a world in a process of its own, on one core."""
-    from calibration.worlds import world
-
     os.environ["OMP_NUM_THREADS"] = "1"
     measure(world(number), Path(folder))
     return number

@@ -6,6 +6,8 @@ A world is an ordinary study of a synthetic source, so that any of them can be r
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +28,10 @@ found; `undertrained` is any of the others, trained for a tenth or less."""
 BATCH_TOKENS = 256
 GRID_POINTS = 10
 
-SYNTHETIC = 56
-"""Worlds of `KINDS`; those that follow are semi-synthetic."""
+SYNTHETIC, WHOLE = 56, 64
+"""Worlds of `KINDS`; those that follow, up to the whole suite, are semi-synthetic."""
+QUICK = (2, 7, 10, 11, 14, 19, 26, 29)
+"""Worlds of the quick suite: short ones of six kinds."""
 SEMI = "semi_synthetic"
 GENERATORS = {"study": "calibration-generators", "d_sae": 256, "l0": (8, 16, 32, 64)}
 """The SAEs of the default study's activations that generate the semi-synthetic worlds."""
@@ -60,6 +64,12 @@ class World:
     def name(self) -> str:
         """Name of the world, and of its study."""
         return str(self.config["study"])
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its tables: of another suite's world, of other settings, another."""
+        settings = json.dumps(self.config, sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}.parquet"
 
     @property
     def features(self) -> int:

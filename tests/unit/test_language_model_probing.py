@@ -102,6 +102,19 @@ def test_rows_follow_the_prompts_and_each_different_prompt_is_read_once(cache):
     assert activations(cache, "second")[:, 0].tolist() == [3, 5]
 
 
+def test_a_job_that_is_stopped_keeps_the_tasks_that_it_finished(cache):
+    class Stopped(CountingModel):
+        def rows(self, prompts):
+            if "dd dd" in prompts:
+                raise KeyboardInterrupt
+            return super().rows(prompts)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cache, "first", "second", model=Stopped())
+    assert run(cache, "first", "second") == ["ccc", "dd dd"]
+    assert activations(cache, "first")[:, 0].tolist() == [1, 2, 1, 3]
+
+
 def test_a_further_task_is_computed_alone_and_the_others_keep_their_bytes(cache):
     run(cache, "first")
     before = (cache / "probing/tasks/first.json").read_bytes()

@@ -44,9 +44,7 @@ def alternatives(values):
     return "|".join(dict.fromkeys(re.escape(str(value)) for value in values))
 
 
-for remark in dict.fromkeys(
-    x for each in PLANS.values() for x in each.warnings()
-):
+for remark in dict.fromkeys(x for each in PLANS.values() for x in each.warnings()):
     logger.warning(f"warning: {remark}")
 if is_main_process() and (other := describe_run(STUDY_FOLDER)):
     logger.warning(f"warning: study {STUDY.study} {other}")

@@ -24,6 +24,8 @@ rule stage_text:
         f"{SOURCE_FOLDER}/logs/stage_text.log",
     benchmark:
         f"{SOURCE_FOLDER}/benchmarks/stage_text.tsv"
+    # Before the probing activations, which no training waits for.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -50,6 +52,8 @@ rule cache_activations:
         f"{SOURCE_FOLDER}/logs/cache_activations/part_{{job}}.log",
     benchmark:
         f"{SOURCE_FOLDER}/benchmarks/cache_activations/part_{{job}}.tsv"
+    # Before the probing activations, which no training waits for.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -80,6 +84,8 @@ rule seal_activations:
         f"{SOURCE_FOLDER}/logs/seal_activations.log",
     benchmark:
         f"{SOURCE_FOLDER}/benchmarks/seal_activations.tsv"
+    # Before the probing activations, which no training waits for.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1

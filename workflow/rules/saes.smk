@@ -15,7 +15,8 @@ rule train_points:
         f"{RESULTS}/logs/train_points/seed_{{seed}}/l0_{{l0s}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_points/seed_{{seed}}/l0_{{l0s}}.tsv"
-    priority: 1  # Longest first, so that nothing waits for a training at the end.
+    # Longest first, so that nothing waits for a training at the end; no training waits for probing.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1

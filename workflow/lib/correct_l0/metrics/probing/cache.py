@@ -1,7 +1,7 @@
 """Activations of the probing tasks, in the layout of sae-probes.
 
-Each different prompt goes through the model once. A task whose file is there and unchanged is not
-computed again.
+Each different prompt goes through the model once. Tasks are computed one after the other, and one
+whose file is there and unchanged is not computed again: a job that is stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,7 @@ def cache_probing(
         task for task in tasks if not _is_there(files[task.name], settings, expected[task.name])
     ]
     if missing:
-        _compute(activations, missing, files, load_model, forward_batch_tokens)
-        for task in missing:
+        for task in _compute(activations, missing, files, load_model, forward_batch_tokens):
             _write_record(files[task.name], settings, expected[task.name])
     for task, manifest in zip(tasks, manifests, strict=True):
         # The same bytes as before where nothing was computed: other studies were made from them.
@@ -145,25 +144,36 @@ def _compute(
     files: dict[str, Path],
     load_model: Callable[[], LanguageModel],
     batch_tokens: int,
-) -> None:
+) -> Iterator[Task]:
+    """Write the tasks' files one after the other; yield each task whose file is there.
+
+    Held are the rows of one task, and of prompts that a later task has too.
+    """
     model = load_model()
-    prompts = list(dict.fromkeys(prompt for task in tasks for prompt in task.prompts))
     drop = activations.special_tokens == "drop"
-    rows = read_prompts(model, prompts, drop, batch_tokens)
-    if not torch.isfinite(rows).all():
-        bad = int((~torch.isfinite(rows).all(dim=1)).sum())
-        raise InputError(
-            f"non-finite activations at {activations.hook_name} for {bad} of {len(prompts)} "
-            "probing prompts, all must be finite; set activations.model.dtype to float32"
-        )
-    number = {prompt: i for i, prompt in enumerate(prompts)}
-    for task in tasks:
-        values = rows[[number[prompt] for prompt in task.prompts]]
+    last = {prompt: i for i, task in enumerate(tasks) for prompt in task.prompts}
+    held: dict[str, Tensor] = {}
+    for i, task in enumerate(tasks):
+        prompts = [prompt for prompt in dict.fromkeys(task.prompts) if prompt not in held]
+        if prompts:
+            rows = read_prompts(model, prompts, drop, batch_tokens)
+            if not torch.isfinite(rows).all():
+                bad = int((~torch.isfinite(rows).all(dim=1)).sum())
+                raise InputError(
+                    f"non-finite activations at {activations.hook_name} for {bad} of "
+                    f"{len(prompts)} probing prompts of task '{task.name}', all must be finite; "
+                    "set activations.model.dtype to float32"
+                )
+            held |= zip(prompts, rows, strict=True)
+        values = torch.stack([held[prompt] for prompt in task.prompts])
+        # A row that is kept alone; as it is, it would hold all that were computed with it.
+        held = {prompt: row.clone() for prompt, row in held.items() if last[prompt] > i}
         # Given a path, torch.save would write its name into the file.
         content = io.BytesIO()
         torch.save(values, content)
         with full_disk_named(files[task.name].parent), replacing(files[task.name]) as temporary:
             temporary.write_bytes(content.getvalue())
+        yield task
 
 
 def read_prompts(

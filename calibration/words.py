@@ -1,0 +1,68 @@
+"""What the suite of worlds says, as the tables of docs/calibration.md."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from calibration.estimators import READING
+from calibration.judge import WRONG, Judged
+from correct_l0.reading.calibrated import DROP, NOMINAL
+from correct_l0.report.names import percents
+
+HALVES = {"report": "The half that is touched only to report", "choose": "The half to choose on"}
+
+
+def page(judged: Judged) -> str:
+    """Return the tables in Markdown."""
+    parts = [_scores(judged.scores, half, title) for half, title in HALVES.items()]
+    needed = (
+        f"Drop of stability that holds the right L0 in {NOMINAL:.0%} of the first half's answered "
+        f"worlds: {judged.drop:.4f}; the reading has {DROP:g}."
+    )
+    return "\n\n".join([*parts, needed, _worlds(judged.worlds)])
+
+
+def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
+    lines = [
+        f"**{title}**",
+        "",
+        "| reading | worlds with an answer | answered | interval holds the right L0 | median "
+        f"width | median error | too low by {WRONG} | too high by {WRONG} | worlds without | "
+        "refused |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in scores[scores["half"] == half].to_dict("records"):
+        cells = [
+            row["estimator"], row["worlds_with_answer"], _share(row["answered"]),
+            _share(row["covered"]), _factor(row["median_width"]), _factor(row["median_error"]),
+            _share(row["too_low"]), _share(row["too_high"]), row["worlds_without"],
+            _share(row["refused"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _worlds(rows: pd.DataFrame) -> str:
+    """Return what the reading says of each world."""
+    lines = [
+        "| world | kind | half | true L0 | right L0 | features found there | answer |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows[rows["estimator"] == READING].sort_values("world").to_dict("records"):
+        right = f"{row['right']:.3g}" if row["has_answer"] else "none"
+        answer = "refused"
+        if not pd.isna(row["l0"]):
+            answer = f"{row['l0']:.2g} ({row['low']:.2g} to {row['high']:.2g})"
+        lines.append(
+            f"| {row['world']} | {row['kind']} | {row['half']} | {row['true_l0']:.3g} | {right} | "
+            f"{_share(row['found'])} | {answer} |"
+        )
+    return "\n".join(lines)
+
+
+def _share(share: float) -> str:
+    return "" if pd.isna(share) else percents([share])
+
+
+def _factor(factor: float) -> str:
+    return "" if pd.isna(factor) else f"{factor:.2f}"
