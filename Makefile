@@ -14,12 +14,14 @@
 #           Unset: the CPU build where the package index offers one, else its standard build.
 #   CORES   cores used by `make demo`, `make toy` and `make toy-full`
 #   WHEELS  for `make gpu-check`, a folder of wheels it may use where packages are missing
-#   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for
+#   CONFIG  the study of `make why`; JOBS, how many GPUs or cores its wall time is for; BESIDE, a study
+#           whose cost it states beside that of a search
 
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?= config/config.yaml
 JOBS ?=
+BESIDE ?=
 TORCH ?=
 WHEELS ?=
 
@@ -67,7 +69,8 @@ gpu-check:
 	  $(if $(WHEELS),--wheels '$(WHEELS)')
 
 why: env
-	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)')
+	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)') \
+	  $(if $(BESIDE),--beside '$(BESIDE)')
 
 env: .venv/.ready
 env-dev: .venv/.ready-dev

@@ -1,7 +1,5 @@
 """Which L0 should a sparse autoencoder have? The study, from its source to the report."""
 
-import atexit
-
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -33,6 +31,11 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
     include: f"workflow/rules/{room}.smk"
 
 
+if any(plan.rounds for plan in PLANS.values()):
+
+    include: "workflow/rules/search.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"
@@ -41,8 +44,8 @@ if STUDY.sweep:
 rule all:
     default_target: True
     input:
-        report=expand("{results}/report.html", results={**PLANS, STUDY_FOLDER: PLAN}),
-        summary=expand("{results}/summary.txt", results={**PLANS, STUDY_FOLDER: PLAN}),
+        report=wanted("report.html"),
+        summary=wanted("summary.txt"),
 
 
 look_at_manifests()
@@ -53,13 +56,17 @@ onstart:
 
 
 onsuccess:
-    forget_run(STUDY_FOLDER)
     remove_records()
+    failed = tell_reasons_of_failure()
+    forget_run(STUDY_FOLDER)
+    # Only where records are asked for by name: of a point without an SAE there are no tables.
+    if failed:
+        sys.exit(1)
+    if rounds_were_read():
+        start_again()
 
 
 onerror:
-    # After all that Snakemake prints.
-    for line in reasons_of_failure():
-        atexit.register(print, line, file=sys.stderr)
+    tell_reasons_of_failure()
     forget_run(STUDY_FOLDER)
     write_partial_report()

@@ -55,10 +55,7 @@ def _package() -> Row:
 
 
 def _jobs(folder: Path) -> list[Row]:
-    """Return the imports of each rule's job, late ones included, in a run of a tiny study.
-
-    Two of its SAEs are trained in a group, so that `train_sae` is that of an SAE taken over.
-    """
+    """Return the imports of each rule's job, late ones included, in a run of a tiny study."""
     study = yaml.safe_load(TINY.read_text())
     study["device"] = "cpu"
     study["saes"].update(l0=[4, 32], seeds=[0], points_per_job=2)

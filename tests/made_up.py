@@ -25,6 +25,7 @@ LEVEL = (0.05,) * 8
 SHARED = (0.62, 0.6, 0.52, 0.46, 0.5, 0.56, 0.3, 0.1)
 """Share of latents that two seeds both find: high at an L0 of a few, with a local peak at 128."""
 MCC = (0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 0.9, 0.7)
+CONTROLLED = {"f1_shuffled_labels": 0.45, "f1_permuted_latents": 0.47}
 AT_32 = (0.0736, 0.0600, 0.0450, 0.0330, 0.0397, 0.0470, 0.0510, 0.0550)
 
 
@@ -104,11 +105,12 @@ def tables(
     ])  # fmt: skip
     stability = pd.DataFrame(
         [
-            (x, x * 1.003, 0, 1, 0.15 + 0.85 * share, share, 0.15)
+            (x, x * 1.003, 0, 1, 0.15 + 0.85 * share, share, 0.15, 0.0)
             for x, share in zip(l0, shared or (), strict=shared is not None)
         ],
         columns=[
             "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "share_above", "chance_pw_mcc",
+            "chance_share_above",
         ],
     )  # fmt: skip
     return {
@@ -256,6 +258,7 @@ def _write_probing(plan: Plan, cache: Path, saes: dict[str, dict[int, str]]) -> 
                 "auc": levels[t],
                 "f1_dedup": levels[t] + gain - 0.01,
             }
+            | (CONTROLLED if seed == 0 and t % 8 == 0 else {})
             for t, task in enumerate(tasks)
             for k in plan.study.probing.probe_k
         ]  # fmt: skip

@@ -32,7 +32,6 @@ from correct_l0.metrics.decoder.measure import (
 )
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
-from correct_l0.saes.finished import TRAINED
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training import points
@@ -42,7 +41,6 @@ __all__ = [
     "HAS_PYDANTIC",
     "POOLED",
     "RESOLUTION_BOUND",
-    "TRAINED",
     "FusedTrainer",
     "Gradients",
     "PointJob",

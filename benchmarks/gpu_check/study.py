@@ -130,7 +130,7 @@ def train(
     for failure in package.train_points(store, batches, jobs, device=device).values():
         raise failure
     whole = time.perf_counter() - started
-    manifests = [json.loads((job.folder / package.TRAINED).read_text()) for job in jobs]
+    manifests = [json.loads((job.folder / "manifest.json").read_text()) for job in jobs]
     training = sum(manifest["wall_s"] for manifest in manifests)
     waiting = sum(m["data_wait_fraction"] * m["wall_s"] for m in manifests) / training
     for job, manifest in zip(jobs, manifests, strict=True):

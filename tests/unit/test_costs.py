@@ -89,10 +89,10 @@ def test_time_grows_with_the_study():
         )
         assert four == pytest.approx(4 * once)
     wide = study("config", saes__d_sae=1536)
-    for name in ("train_sae", "measure_points", "probe_points"):
+    for name in ("train_points", "measure_points", "probe_points"):
         assert limits.seconds(name, wide) > limits.seconds(name, default)
     saelens = study("config", saes__training__engine="saelens")
-    assert limits.seconds("train_sae", saelens) > 2 * limits.seconds("train_sae", default)
+    assert limits.seconds("train_points", saelens) > 2 * limits.seconds("train_points", default)
     all_tasks = study("config", probing__tasks="all")
     few, many = (limits.seconds("probe_points", of, 4) for of in (default, all_tasks))
     assert many > 4 * few - 60
@@ -106,17 +106,22 @@ def test_a_slow_disk_holds_training_up():
 
 def test_limits():
     paper, default = study(), study("config")
-    estimate = limits.seconds("train_sae", paper) / 60
-    assert limits.runtime_min("train_sae", paper) in range(int(3 * estimate), int(3 * estimate) + 2)
-    assert (
-        limits.runtime_min("train_sae", paper, 2) >= 2 * limits.runtime_min("train_sae", paper) - 1
+    estimate = limits.seconds("train_points", paper) / 60
+    assert limits.runtime_min("train_points", paper) in range(
+        int(3 * estimate), int(3 * estimate) + 2
     )
-    assert limits.runtime_min("train_sae", default) == 30
+    assert (
+        limits.runtime_min("train_points", paper, 2)
+        >= 2 * limits.runtime_min("train_points", paper) - 1
+    )
+    assert limits.runtime_min("train_points", default) == 30
     assert limits.runtime_min("read_curves", default, 3) == 30
     # Of the L0 values of a CPU study the dense ones take longest; no L0 means the longest.
-    longer = study("config", saes__training__training_tokens=500 * 1_048_576)
-    longest = [limits.runtime_min("train_sae", longer, 1, l0) for l0 in ("4", "300")]
-    assert longest[0] < longest[1] == limits.runtime_min("train_sae", longer)
+    longer = study(
+        "config", saes__training__training_tokens=500 * 1_048_576, saes__points_per_job=1
+    )
+    longest = [limits.runtime_min("train_points", longer, 1, l0) for l0 in ("4", "300")]
+    assert longest[0] < longest[1] == limits.runtime_min("train_points", longer)
     for name in RULES:
         once, twice = limits.mem_mb(name, paper), limits.mem_mb(name, paper, 2)
         assert isinstance(once, int)
@@ -145,10 +150,10 @@ def test_memory_holds_what_a_job_holds():
     weights_mb = 4 * costs.sae_parameters(paper) / 2**20
     window_mb = 1_048_576 * 2304 * 2 / 2**20
     assert limits.mem_mb("cache_activations", paper) > 2 * window_mb + 3000
-    assert limits.mem_mb("train_sae", paper) > 4 * weights_mb + 2048 + 3000
+    assert limits.mem_mb("train_points", paper) > 4 * weights_mb + 2048 + 3000
     # On the default study the jobs were measured at 1,330, 1,460, 820, 430 and 460 MB.
     for name, measured in (
-        ("train_sae", 1330),
+        ("train_points", 1330),
         ("cache_activations", 1460),
         ("cache_probing_activations", 820),
         ("probe_points", 430),

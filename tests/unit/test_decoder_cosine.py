@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from correct_l0.errors import InputError
@@ -39,6 +40,12 @@ def test_blocks_of_any_size_against_the_whole_matrix(block_rows):
 
 def test_random_directions_have_the_baseline():
     assert mean_absolute_cosine(rows(600, 384)) == pytest.approx(random_baseline(384), rel=0.01)
+
+
+@pytest.mark.parametrize("d_in", [2, 7, 384])
+def test_chance_is_the_mean_root_of_the_distribution_of_squared_cosines(d_in):
+    squared = scipy.stats.beta(0.5, (d_in - 1) / 2)
+    assert random_baseline(d_in) == pytest.approx(squared.expect(np.sqrt), rel=1e-6)
 
 
 def test_matrix():

@@ -46,7 +46,7 @@ def test_tables_and_arrays(tmp_path):
         assert np.array_equal(histogram["counts"], expected)
     written = pd.read_csv(paths[2], float_precision="round_trip").to_dict("records")
     assert written == [
-        {"c_dec": 0.0, "c_dec_random": (2 / (np.pi * 8)) ** 0.5, "d_sae": 8, "d_in": 8}
+        {"c_dec": 0.0, "c_dec_random": pytest.approx(32 / (35 * np.pi)), "d_sae": 8, "d_in": 8}
     ]
     with np.load(paths[3]) as heatmap:
         assert heatmap["cosines"].dtype == np.float16

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from dataclasses import fields
 
 from snakemake import api
 from snakemake.dag import DAG
 from snakemake.jobs import Job
 from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake.settings.types import DAGSettings
+from snakemake.target_jobs import TargetSpec
 from workflow_runs import ROOT
 
 ENGINE = ROOT / "workflow" / "rules" / "engine.smk"
@@ -38,9 +41,12 @@ def test_they_are_used_in_one_file():
 
 def test_they_are_there():
     used = {*PRIVATE.findall(code_of(ENGINE))}
-    assert used == {"dag", "scheduler", "is_main_process", "overwrite_configfiles", "rules"}
-    of_workflow = used - {"dag", "scheduler"}
-    assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_workflow)
+    of_class = {"is_main_process", "overwrite_configfiles", "rules", "workdir_init"}
+    assert used == {"dag", "dag_settings", "scheduler", *of_class}
+    assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_class)
+    assert "dag_settings" in {field.name for field in fields(api.Workflow)}
+    assert "target_jobs" in {field.name for field in fields(DAGSettings)}
+    assert TargetSpec._fields == ("rulename", "wildcards_dict")
     of_dag = {*re.findall(r"workflow\.dag\.(\w+)", ENGINE.read_text())}
     assert of_dag == {"forcefiles", "targetfiles", "targetrules"}
     assert of_dag <= {*DAG.__init__.__code__.co_names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ class TestAnswers:
 class TestFigure:
     def test_panels_bars_and_curves(self, sweeps):
         figure = compare(sweeps, False)
-        top, c_dec, stability, recovery = figure.axes
+        top, c_dec, stability, f1, recovery = figure.axes
         assert [label.get_text() for label in top.get_yticklabels()] == ["narrow", "wide"]
         (bar,) = [line for line in top.get_lines() if line.get_linewidth() == 7]
         assert bar.get_xdata() == pytest.approx([64 * 1.003, 192 * 1.003])
@@ -146,6 +147,8 @@ class TestFigure:
         assert colors == list(COLORS[:2])
         (curve,) = [line for line in stability.get_lines() if len(line.get_xdata()) == 8]
         assert curve.get_ydata() == pytest.approx(SHARED)
+        curves = [line.get_ydata() for line in f1.get_lines() if len(line.get_xdata()) == 8]
+        assert curves == [pytest.approx(x.verdict["f1"]["16"]["means"]) for x in sweeps]
         (star,) = [line for line in recovery.get_lines() if line.get_marker() == "*"]
         assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((128 * 1.003, 0.8))
         assert recovery.get_xlim() == c_dec.get_xlim()
@@ -153,8 +156,9 @@ class TestFigure:
         assert labels == ["4", "8", "16", "32", "64", "128", "192", "300"]
         pyplot.close(figure)
 
-    def test_without_truth_and_pairs_of_seeds_there_is_c_dec_alone(self, sweeps):
-        figure = compare(sweeps[1:], True)
+    def test_without_truth_pairs_of_seeds_and_probes_there_is_c_dec_alone(self, sweeps):
+        wide = sweeps[1]
+        figure = compare([replace(wide, verdict=wide.verdict | {"f1": {}})], True)
         figure.draw_without_rendering()
         assert len(figure.axes) == 2
         pyplot.close(figure)

@@ -124,7 +124,7 @@ def test_every_figure_is_there_sharp_and_not_empty(results, name):
     assert widths == [720, pytest.approx(309.6)]
 
 
-@pytest.mark.parametrize("name", ["answer", "stability", "recovery", "answer_along_training"])
+@pytest.mark.parametrize("name", ["answer", "stability", "recovery"])
 def test_every_figure_of_a_world_can_be_drawn(world, name):
     for narrow in (False, True):
         assert drawn(world, name, narrow).axes
@@ -136,10 +136,10 @@ def test_the_answers_picture_has_a_panel_for_what_the_study_has(study, world, wo
         "Stability: latents that another seed finds",
         "Recovery of the true features",
     )
-    probing = "Sparse probing: F1 below its best"
-    assert titles(drawn(study, "answer")) == [overlap, stability, probing]
-    assert titles(drawn(world, "answer")) == [overlap, stability, recovery]
-    assert titles(drawn(world_of_one_seed, "answer")) == [overlap, recovery]
+    probing, past = "Sparse probing: F1", "What $c_{dec}$ said with less training"
+    assert titles(drawn(study, "answer")) == [overlap, stability, probing, past]
+    assert titles(drawn(world, "answer")) == [overlap, stability, recovery, past]
+    assert titles(drawn(world_of_one_seed, "answer")) == [overlap, recovery, past]
 
 
 def lines_at(ax, value) -> list:
@@ -160,7 +160,11 @@ def test_all_panels_of_the_picture_share_an_axis_the_interval_and_the_truth(worl
         (band,) = [patch for patch in ax.patches if patch.get_label() == "answer's interval"]
         left, right = band.get_extents().transformed(ax.transData.inverted()).intervalx
         assert (left, right) == pytest.approx((decision["low"], decision["high"]))
-        assert len(lines_at(ax, 120.0)) == len(lines_at(ax, recovery["best"])) == 1
+        assert len(lines_at(ax, 120.0)) == 1
+        # the made-up world is recovered best at the L0 that is named
+        assert [line.get_label() for line in lines_at(ax, recovery["best"])] == [
+            "answer's interval", "L0 of best recovery",
+        ]  # fmt: skip
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [
         "the answer: L0 about 128 (64 to 192)", "L0 of best recovery: 128", "true L0: 120",
@@ -180,12 +184,15 @@ def test_no_truth_is_drawn_where_it_is_not_known(study):
     assert not any(lines_at(ax, 120.0) for ax in drawn(study, "answer").axes)
 
 
-def test_controls_are_drawn(study):
-    overlap, stability, _ = drawn(study, "answer").axes
-    assert lines_at(overlap, (2 / (np.pi * 384)) ** 0.5)
-    chance = study.tables["stability"]["chance_pw_mcc"].iloc[0]
-    assert lines_at(stability, chance)
+def test_chance_is_drawn(study):
+    table = study.tables["stability"]
+    overlap, stability, probing, _ = drawn(study, "answer").axes
+    assert lines_at(overlap, study.tables["c_dec"]["random"].iloc[0])
+    assert lines_at(stability, table["chance_share_above"].iloc[0])
+    assert lines_at(stability, table["chance_reproduced_share"].iloc[0])
+    assert lines_at(probing, 0.5)
     share, cosine, *_ = drawn(study, "stability").axes
+    chance = table["chance_pw_mcc"].iloc[0]
     assert lines_at(share, 0.0)
     assert lines_at(share, 0.25)
     assert lines_at(cosine, chance)
@@ -193,20 +200,87 @@ def test_controls_are_drawn(study):
     assert lines_at(cosine, (1 + chance) / 2)
 
 
+def test_controls_of_probing_are_drawn_where_there_are_any(study):
+    *_, probing, _ = drawn(study, "answer").axes
+    *_, whole = drawn(study, "f1").axes
+    for ax in (probing, whole):
+        crosses = [line for line in ax.get_lines() if line.get_marker() == "x"]
+        assert [set(line.get_ydata()) for line in crosses] == [{0.45}, {0.45}]
+        dotted = [line for line in ax.get_lines() if line.get_label() == "latents at random"]
+        assert [set(line.get_ydata()) for line in dotted] == [{0.47}, {0.47}]
+        legend = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert legend.count("shuffled labels") == 1
+    for name in ("answer", "f1"):
+        assert "both over 4 of the tasks" in captions(study)[name].text
+    scores = study.tables["probing"].assign(f1_shuffled_labels=None, f1_permuted_latents=None)
+    without = replace(study, tables=study.tables | {"probing": scores})
+    assert "Controls" not in captions(without)["f1"].text
+    *_, whole = drawn(without, "f1").axes
+    assert not [line for line in whole.get_lines() if line.get_marker() == "x"]
+
+
+def without_an_answer(study, outcome, leaning):
+    """The study with another verdict: `decision` as that of a study that is refused."""
+    decision = study.verdict["decision"] | {"leaning": leaning}
+    return replace(study, verdict=study.verdict | {"outcome": outcome, "decision": decision})
+
+
+@pytest.mark.parametrize("name", ["answer", "stability", "f1", "reconstruction", "s_n_dec"])
+def test_without_an_answer_nothing_is_shaded_but_what_the_refusal_rests_on(study, name):
+    refused = without_an_answer(study, "not trained enough", [64.0, 128.0])
+    figure = drawn(refused, name)
+    marked = [ax for ax in figure.axes if lines_at(ax, 64.0)]
+    assert [ax.get_title("left") for ax in figure.axes if ax.get_lines() and ax not in marked] == (
+        ["Whole scale"] if name == "f1" else []
+    )
+    for ax in marked:
+        bars = [line for line in ax.get_lines() if line.get_label().startswith("points that a")]
+        assert [list(bar.get_xdata()) for bar in bars] == [[64.0, 64.0], [128.0, 128.0]]
+        assert "answer's interval" not in [patch.get_label() for patch in ax.patches]
+    assert "Orange bars: the points" in captions(refused)[name].text
+    assert "Shaded" not in captions(refused)[name].text
+
+
 def test_without_an_answer_the_picture_says_so(study):
-    refused = {"outcome": "metrics disagree", "decision": dict.fromkeys(("l0", "low", "high"))}
-    silent = replace(study, verdict=study.verdict | refused)
-    figure = drawn(silent, "answer")
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["no L0 is named: metrics disagree"]
-    assert not any(ax.patches for ax in figure.axes)
+    points = [study.l0_of(64), study.l0_of(128)]
+    for leaning, where in ((points, ", by the points at L0 64 to 128"), ([], "")):
+        figure = drawn(without_an_answer(study, "metrics disagree", leaning), "answer")
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert legend == [f"no L0 is named: metrics disagree{where}"]
 
 
-def test_the_answer_along_the_training_is_what_each_tenth_said(study):
-    (ax,) = drawn(study, "answer_along_training").axes
-    dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
-    assert [line.get_xdata()[0] for line in dots] == pytest.approx([i / 10 for i in range(1, 11)])
-    assert dots[-1].get_ydata()[0] == study.verdict["c_dec"]["best"]
+def marks(ax, marker) -> list[tuple[float, float]]:
+    """Where a panel has a marker."""
+    found = [line for line in ax.get_lines() if line.get_marker() == marker]
+    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in found]
+
+
+def test_what_less_training_said_is_drawn_on_the_axis_of_the_answer(study):
+    *_, past = drawn(study, "answer").axes
+    c_dec = study.verdict["c_dec"]
+    assert [y for _, y in marks(past, "o")] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert marks(past, "o")[-1] == (c_dec["best"], 1.0)
+    (interval,) = [
+        list(line.get_xdata()) for line in past.get_lines() if list(line.get_ydata()) == [1.0, 1.0]
+    ]
+    assert interval == [c_dec["low"], c_dec["high"]]
+
+
+def test_a_tenth_that_named_no_l0_is_drawn_where_its_curve_was_lowest(study):
+    """At first c_dec fell to the end of the grid, then from its start, then it was level."""
+    table = study.tables["c_dec_training"].copy()
+    tenth = (10 * table["step"] / table["step"].max()).astype(int)
+    order = np.log(table["l0"])
+    table.loc[tenth == 1, "c_dec"] = 0.07 - 0.005 * order
+    table.loc[tenth == 2, "c_dec"] = 0.03 + 0.005 * order
+    table.loc[tenth == 3, "c_dec"] = 0.05 + 1e-6 * table["seed"]
+    changed = replace(study, tables=study.tables | {"c_dec_training": table})
+    *_, past = drawn(changed, "answer").axes
+    grid = sorted(study.tables["points"]["x"].unique())
+    assert marks(past, ">") == [(pytest.approx(grid[-1]), 0.1)]
+    assert marks(past, "<") == [(pytest.approx(grid[0]), 0.2)]
+    assert [y for _, y in marks(past, "x")] == [0.3]
+    assert len(marks(past, "o")) == 7
 
 
 @pytest.mark.parametrize("name", OF_MODEL)
@@ -311,13 +385,15 @@ def test_the_page_of_one_seed_has_no_stability(world_of_one_seed, tmp_path):
 
 def test_what_an_answer_is_right_for(study, world, world_of_one_seed):
     assert what_is_right(study.verdict) == (
-        "Right means: latents that do not mix features, and that another seed finds too. "
-        "Probes may score best at another L0."
+        "Right means latents that do not mix features, and that another seed finds too; F1 may "
+        "peak at another L0 (in SynthSAEBench it does so below the true one)."
     )
-    assert what_is_right(world.verdict).endswith("another seed finds too.")
-    assert what_is_right(world_of_one_seed.verdict) == (
-        "Right means: latents that do not mix features."
+    assert what_is_right(world.verdict) == what_is_right(study.verdict)
+    assert what_is_right(world_of_one_seed.verdict).startswith(
+        "Right means latents that do not mix features; F1 may"
     )
+    unscored = study.verdict | {"f1": {}, "recovery": None, "stability": None}
+    assert what_is_right(unscored) == "Right means latents that do not mix features."
     assert what_is_right(study.verdict | {"outcome": "flat"}) == ""
     assert all(text.endswith(".") for text in TERMS.values())
 

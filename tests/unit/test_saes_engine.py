@@ -10,7 +10,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import SAE
 from sae_lens.training.optim import get_lr_scheduler
 
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, build, initial_weights
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import parse_settings
@@ -65,6 +65,30 @@ def test_clipping_and_adam_are_torchs(size):
     assert clipped == {size == 1}
     for found, expected in zip(trainer.weights, theirs, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("engine", ["fused", "saelens"])
+def test_a_frozen_decoder_stays_as_it_started_and_the_rest_learns(engine):
+    text = settings(training_tokens=40 * BATCH, freeze_decoder=True, engine=engine)
+    trainer = build(parse_settings(text), D_IN, 0, "cpu", {})
+    start = Weights(*(value.detach().clone() for value in trainer.weights))
+    losses = [float(trainer.step(ToyBatches(ToyStore()).batch(i)).mse_loss) for i in range(40)]
+    for name, before, after in zip(Weights._fields, start, trainer.weights, strict=True):
+        assert torch.equal(before, after) == (name == "W_dec")
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_both_engines_train_the_same_around_a_frozen_decoder():
+    """Twenty steps of at most 0.01; the gradients are clipped without the decoder's in both."""
+    found = []
+    for engine in ("fused", "saelens"):
+        text = settings(training_tokens=20 * BATCH, freeze_decoder=True, engine=engine)
+        trainer = build(parse_settings(text), D_IN, 0, "cpu", {})
+        for i in range(20):
+            trainer.step(ToyBatches(ToyStore()).batch(i))
+        found.append([value.detach() for value in trainer.weights])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_dead_latents_are_looked_up_only_where_one_can_be_dead():

@@ -83,7 +83,7 @@ def test_together_the_bits_are_those_alone(tmp_path, alone):
     assert asked == list(range(STEPS))
     for name, expected in alone.items():
         assert content(tmp_path / name) == expected, name
-        manifest = json.loads((tmp_path / name / "trained.json").read_text())
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
         assert manifest["resumed_from_step"] is None
         assert 0 <= manifest["data_wait_fraction"] < 1
         assert manifest["tokens_per_s"] == pytest.approx(manifest["tokens"] / manifest["wall_s"])
@@ -101,18 +101,18 @@ def test_after_a_stop_points_go_on_in_other_groups(tmp_path, alone):
     resumed |= {"paper": 131, "descent": 131}
     for name, step in resumed.items():
         assert content(tmp_path / name) == alone[name], name
-        manifest = json.loads((tmp_path / name / "trained.json").read_text())
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
         assert manifest["resumed_from_step"] == step
 
 
 def test_stopped_after_a_member_ended(tmp_path, alone):
     train(tmp_path, stop_at=170)
-    assert (tmp_path / "short" / "trained.json").exists()
-    before = (tmp_path / "short" / "trained.json").read_bytes()
-    assert not (tmp_path / "plain" / "trained.json").exists()
+    assert (tmp_path / "short" / "manifest.json").exists()
+    before = (tmp_path / "short" / "manifest.json").read_bytes()
+    assert not (tmp_path / "plain" / "manifest.json").exists()
     _, asked = train(tmp_path)
     assert asked == list(range(171, STEPS))
-    assert (tmp_path / "short" / "trained.json").read_bytes() == before
+    assert (tmp_path / "short" / "manifest.json").read_bytes() == before
     assert {name: content(tmp_path / name) for name in POINTS} == alone
 
 
@@ -122,7 +122,7 @@ def test_only_the_point_that_changed_is_trained_again(tmp_path, alone, capsys):
     _, asked = train(
         tmp_path, ["plain", "dead", "short"], short=settings(2.4, training_tokens=10 * BATCH)
     )
-    assert capsys.readouterr().out.count("taken over") == 2
+    assert capsys.readouterr().out.count("trained earlier") == 2
     assert asked == list(range(10))
     assert content(tmp_path / "plain") == alone["plain"]
 
@@ -134,7 +134,7 @@ def test_a_diverging_point_is_left_out(tmp_path, alone):
     reason = json.loads((tmp_path / "dead" / "failure.json").read_text())["reason"]
     assert reason == str(failures[job])
     assert "l0 4.5, seed 0, step 1: the loss is non-finite with lr 1e+30" in reason
-    assert not (tmp_path / "dead" / "trained.json").exists()
+    assert not (tmp_path / "dead" / "manifest.json").exists()
     for name in ("plain", "short"):
         assert content(tmp_path / name) == alone[name]
         assert not (tmp_path / name / "failure.json").exists()
@@ -267,6 +267,6 @@ def test_waiting_is_shared_equally(tmp_path, monkeypatch):
     jobs = [PointJob(tmp_path / str(i), text, 0) for i, text in enumerate(texts)]
     train_points(ToyStore(), Slow(ToyStore()), jobs, measures=measures())
     for job in jobs:
-        manifest = json.loads((job.folder / "trained.json").read_text())
+        manifest = json.loads((job.folder / "manifest.json").read_text())
         assert manifest["wall_s"] == pytest.approx(50)
         assert manifest["data_wait_fraction"] == pytest.approx(0.4)

@@ -194,6 +194,62 @@ def test_every_shipped_study_is_valid(path):
         assert path.stem in (config.study, "config")
 
 
+SEARCH = {"from": 4, "to": 300, "first": 6, "until": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from": 300}, "saes.l0: from 300 is not below to 300; lower it or raise to"),
+        ({"from": 0}, "saes.l0.from: 0 is not usable: input should be greater than 0"),
+        (
+            {"first": 2},
+            "saes.l0.first: 2 is not usable: input should be greater than or equal to 3",
+        ),
+        ({"until": 1}, "saes.l0.until: 1 is not usable: input should be greater than 1"),
+        ({"until": None}, "saes.l0: neither until nor budget is set, so nothing stops it; set one"),
+        ({"to": 501}, "saes: l0: to 501 is above half of d_sae 1000; lower it to 500 or widen"),
+        (
+            {"budget": 5},
+            "saes: l0: budget 5 is below the 6 trainings of the first round (6 points,",
+        ),
+        ({"to": 4.2}, "saes.l0: first 6 points from 4 to 4.2 are only 3 different ones when round"),
+        ({"form": 4}, "saes.l0.form: unknown key; did you mean 'from'?"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_one_line(changes, message):
+    with pytest.raises(InputError) as error:
+        parse_study(changed("saes.l0", {**SEARCH, **changes}))
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(message)
+
+
+def test_a_search_over_coefficients_or_with_overrides_is_refused():
+    raw = changed("saes.l0", SEARCH)
+    raw["saes"]["overrides"] = {4: {"lr": 1e-3}}
+    with pytest.raises(InputError, match="overrides: a search chooses its points itself; remove"):
+        parse_study(raw)
+    raw = changed("saes.l0", SEARCH)
+    raw["saes"]["architecture"] = {"name": "jumprelu"}
+    with pytest.raises(InputError, match="jumprelu sweeps a coefficient, which is not searched"):
+        parse_study(raw)
+
+
+def test_a_search_begins_with_its_first_points_and_comes_back_from_its_settings():
+    (config,) = parse_study(changed("saes.l0", SEARCH))
+    # 4 times 75^(1/5) = 2.37 each: 9.5, 22.5, 53.4, 126.5
+    assert config.saes.l0 == (4, 9.5, 22, 53, 130, 300)
+    assert config.saes.rounds == (config.saes.l0,)
+    raw = changed("saes.l0", SEARCH)
+    raw["saes"]["architecture"] = {"name": "topk"}
+    assert parse_study(raw)[0].saes.l0 == (4, 9, 22, 53, 130, 300)
+    plan = Plan(config)
+    assert plan_of(report_settings(plan)).study.saes == config.saes
+    assert plan.as_list().study.saes.search is None
+    (again,) = parse_study(changed("saes.l0", list(config.saes.l0)))
+    assert plan.as_list().study == again
+
+
 def test_schema_and_option_table_are_up_to_date():
     readme = (ROOT / "config" / "README.md").read_text()
     assert (ROOT / "config/schema.json").read_text() == config_docs.schema_text(), "make docs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,12 @@ from correct_l0.saes.sections import Training
 from correct_l0.settings.base import format_l0
 from correct_l0.stages import limits
 from correct_l0.standing.stale import Stale
-from correct_l0.standing.unfinished import points_to_measure, points_to_train, seeds_to_compare
+from correct_l0.standing.unfinished import (
+    failed_trainings,
+    points_to_measure,
+    points_to_train,
+    seeds_to_compare,
+)
 from correct_l0.study.config import Config, parse_config
 from correct_l0.study.groups import (
     MEASURED_TOGETHER,
@@ -121,7 +127,7 @@ class TestPointsPerJob:
 
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
         config = paper()
-        each = [limits.work_s("train_sae", config, l0) for l0 in ("10", "200", "2500")]
+        each = [limits.work_s("train_points", config, l0) for l0 in ("10", "200", "2500")]
         together = limits.work_s("train_points", config, "10-200-2500")
         assert together == pytest.approx(sum(each))
         assert limits.runtime_min("train_points", config, 1, "10-200-2500") == pytest.approx(
@@ -139,13 +145,8 @@ class TestPointsPerJob:
 
     def test_memory_grows_with_the_points(self):
         one, three = (limits.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
-        assert one == limits.mem_mb("train_sae", study(), 1, "4")
         weights = 4 * costs.sae_parameters(study()) / 2**20
         assert three - one == pytest.approx(2 * 3 * weights, abs=1)
-
-    def test_what_is_taken_over_has_a_short_limit(self):
-        assert limits.runtime_min("train_sae", paper(), 1, "10") > 300
-        assert limits.runtime_min("train_sae", paper(), 1, "10", in_group=True) == 30
 
 
 class TestPointsToTrain:
@@ -154,12 +155,12 @@ class TestPointsToTrain:
         monkeypatch.chdir(tmp_path)
         return Plan(study(seeds=[0]))
 
-    def finish(self, plan: Plan, l0: str, name: str = "manifest.json") -> Path:
+    def finish(self, plan: Plan, l0: str) -> Path:
         folder = Path(plan.point_folder("saes", l0, 0))
         folder.mkdir(parents=True)
         (folder / "weights").write_bytes(b"12345")
         write_manifest(
-            folder / name,
+            folder / "manifest.json",
             stage="train_sae",
             recipe=RECIPE,
             parameters=plan.settings_sae(l0),
@@ -167,24 +168,17 @@ class TestPointsToTrain:
             outputs=[folder / "weights"],
             seed=0,
         )
-        return folder / name
+        return folder / "manifest.json"
 
     def test_nothing_is_there(self, plan):
         assert points_to_train(plan, []) == plan.points
 
-    def test_what_stands_or_is_trained_is_left_out(self, plan):
+    def test_what_stands_is_left_out(self, plan):
         self.finish(plan, "4")
-        self.finish(plan, "8", "trained.json")
+        self.finish(plan, "8")
         stale = Stale("saes", "16", 0, str(self.finish(plan, "16")), "lr 0.1 -> 0.2")
         follows = Stale("decoder_metrics", "4", 0, "manifest.json", "n with 9")
         assert points_to_train(plan, [stale, follows]) == [("16", 0), ("24", 0), ("32", 0)]
-
-    def test_other_activations_are_another_input(self, plan):
-        self.finish(plan, "8", "trained.json")
-        sealed = Path(plan.source_folder) / "manifest.json"
-        sealed.parent.mkdir(parents=True)
-        sealed.write_text(json.dumps({"stage": "seal_activations"}))
-        assert points_to_train(plan, []) == plan.points
 
     def test_activations_of_another_recipe_train_all(self, plan):
         for l0 in ("4", "8"):
@@ -196,6 +190,22 @@ class TestPointsToTrain:
         task = f"{plan.source_folder}/probing/tasks/x.json"
         lost = Stale("activations", None, None, task, "lost")
         assert len(points_to_train(plan, [lost])) == 3
+
+
+class TestFailedTrainings:
+    def test_those_of_this_run_are_told(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        plan = Plan(study(seeds=[0]))
+        for l0, dated in (("4", 99), ("8", 100), ("32", 101)):
+            path = Path(plan.point_folder("saes", l0, 0), "failure.json")
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps({"reason": f"l0 {l0} diverged"}))
+            os.utime(path, (dated, dated))
+        assert len(failed_trainings(plan)) == 3
+        note = Path(plan.study_folder, "running.json")
+        note.write_text("{}")
+        os.utime(note, (100, 100))
+        assert failed_trainings(plan) == ["l0 8 diverged", "l0 32 diverged"]
 
 
 class TestPointsToMeasure:

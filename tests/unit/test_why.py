@@ -49,17 +49,17 @@ def write(path: str | Path, content: dict) -> None:
     Path(path).write_text(json.dumps(content))
 
 
-def train(l0: str, seed: int) -> Job:
-    return Job("train_sae", {"l0": l0, "seed": str(seed)}, "Missing output files: x")
+def train(l0s: str, seed: int) -> Job:
+    return Job("train_points", {"l0s": l0s, "seed": str(seed)}, "Forced execution")
 
 
 def finish(plan: Plan, l0: str, seed: int) -> Path:
-    """Write a trained SAE of one file, and return its record."""
+    """Write a trained SAE of one file, and return its manifest."""
     folder = Path(plan.point_folder("saes", l0, seed))
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"12345")
     write_manifest(
-        folder / "trained.json",
+        folder / "manifest.json",
         stage="train_sae",
         recipe=RECIPE,
         parameters=plan.settings_sae(l0),
@@ -67,7 +67,7 @@ def finish(plan: Plan, l0: str, seed: int) -> Path:
         outputs=[folder / "weights"],
         seed=seed,
     )
-    return folder / "trained.json"
+    return folder / "manifest.json"
 
 
 def reasons(plan: Plan, *jobs: Job, stale: list[Stale] | None = None) -> list[str]:
@@ -83,19 +83,19 @@ class TestEvents:
         for rule in ("train_sae", "project_decoder", "probe_sae"):
             found = [part for part in results if part.rule == rule]
             assert sorted(part.point for part in found) == sorted(POINTS)
-            # The record of a job that measures is made anew in any case.
-            said = "Missing output files: " if rule == "train_sae" else "Forced execution"
+            # The record of a training is made anew in any case, and what follows with it.
+            said = "Forced execution" if rule == "train_sae" else "Missing output files: "
             assert all(part.reason.startswith(said) for part in found)
         # 16,384 training rows and 32,768 held out, in windows of 8,192, one to a job.
         parts = sorted(job.wildcards["job"] for job in jobs if job.rule == "cache_activations")
         assert parts == ["0", "1", "2", "3", "4", "5"]
         asked = {stage.made_by for stage in BY_RULE.values() if stage.asked(plan)}
-        assert {job.rule for job in jobs} == asked - {"train_points"}
+        assert {job.rule for job in jobs} == asked
         asked = {stage.rule for stage in BY_RULE.values() if stage.asked(plan)}
-        assert {part.rule for part in results} == asked - {"train_points"}
+        assert {part.rule for part in results} == asked
 
     def test_a_job_too_few_is_noticed(self, dry):
-        number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_sae")
+        number = next(i for i, e in enumerate(dry) if e.get("rule_name") == "train_points")
         assert read_jobs(dry[:number] + dry[number + 1 :]) is None
 
     @pytest.mark.parametrize("name", ["rule_name", "wildcards", "reason", "stats"])
@@ -199,51 +199,28 @@ class TestReasons:
         write(f"{plan.point_folder('saes', '32', 1)}/failure.json", {"reason": "the loss is nan"})
         assert reasons(plan, train("32", 1)) == ["failed before: the loss is nan"]
 
-    def test_a_trained_sae_is_taken_over(self, plan):
-        path = finish(plan, "4", 0)
-        (why,) = explain(plan, [train("4", 0)], [])
-        assert why.reason == "trained before, taken over after a check"
-        assert why.left == 0
-        manifest = json.loads(path.read_text())
-        write(path, {**manifest, "seed": 1})
-        assert explain(plan, [train("4", 0)], [])[0].left == 1
-
-    def test_a_trained_sae_without_its_files_is_not(self, plan):
-        path = finish(plan, "4", 0)
-        path.with_name("weights").write_bytes(b"1234")
-        assert reasons(plan, train("4", 0)) == ["not made yet"]
-        path.with_name("weights").unlink()
-        assert reasons(plan, train("4", 0)) == ["not made yet"]
-
-    def test_a_damaged_file_is_no_trained_sae(self, plan):
-        path = finish(plan, "4", 0)
-        path.with_name("weights").write_bytes(b"12346")
-        words = "weights bytes differ from its manifest's checksum"
-        stale = [Stale("saes", "4", 0, "manifest.json", words)]
+    def test_a_training_that_goes_on_beside_an_sae_of_other_settings(self, plan):
+        folder = finish(plan, "4", 0).parent
+        identity = {"recipe": RECIPE, "settings": plan.settings_sae("4"), "seed": 0, "store": "x"}
+        write(f"{folder}/checkpoint/index.json", {"identity": identity, "step": 32})
+        stale = [Stale("saes", "4", 0, "manifest.json", "lr 0.003 -> 0.001")]
         (why,) = explain(plan, [train("4", 0)], stale)
-        assert (why.reason, why.left) == (words, 1)
-        # The record is of what is asked for, the manifest of something else.
-        path.with_name("weights").write_bytes(b"12345")
-        (why,) = explain(plan, [train("4", 0)], stale)
-        assert why.reason == f"{words}; trained before, taken over after a check"
-        assert why.left == 0
+        assert why.reason == "lr 0.003 -> 0.001; going on from step 32 of 128 (checkpoint)"
+        assert why.left == 0.75
 
-    def test_a_trained_sae_may_be_taken_over_after_the_activations(self, plan):
-        finish(plan, "4", 0)
-        write(f"{plan.point_folder('saes', '4', 0)}/manifest.json", {})
-        write(f"{plan.point_folder('saes', '4', 1)}/manifest.json", {})
+    def test_an_sae_may_stand_after_the_activations(self, plan):
+        for seed in (0, 1):
+            finish(plan, "4", seed)
         jobs = [train("4", 0), train("4", 1), Job("seal_activations")]
-        whys = explain(plan, jobs, [])
+        whys = explain(plan, jobs, [Stale("saes", "4", 1, "x", "weights missing")])
         assert [why.reason for why in whys[:2]] == [
-            "follows from the activations; taken over if they come out the same",
-            "follows from the activations",
+            "follows from the activations; stands if they come out the same",
+            "weights missing",
         ]
         assert [why.left for why in whys] == [1, 1, 1]
-        (why, *_) = explain(plan, jobs, [Stale("saes", "4", 0, "x", "weights missing")])
-        assert why.reason == ("weights missing; taken over if the activations come out the same")
         cost = preflight.estimate(plan, whys, {}, 2)
         printed = " ".join(" ".join(words.costs_in_words(plan.study, cost, {}, 10**12)).split())
-        assert "All this is at most: less where the SAE is taken over." in printed
+        assert "All this is at most: less where the SAE stands." in printed
         assert "Wall time: at most about" in printed
         # Activations of another recipe are others.
         sealed = f"{plan.source_folder}/manifest.json"
@@ -271,10 +248,9 @@ class TestReasons:
 class TestWords:
     def test_points_with_one_reason_stand_together(self, plan):
         jobs = [
-            Job(rule, {"l0": l0, "seed": str(seed)})
-            for rule in ("train_sae", "project_decoder", "probe_sae")
-            for l0, seed in POINTS
-            if l0 != "4"
+            Job(rule, {"l0s": "10.5-32", "seed": str(seed)})
+            for rule in ("train_points", "measure_points", "probe_points")
+            for seed in (0, 1)
         ]
         stale = [Stale("saes", "32", seed, "x", "lr 0.001 -> 0.002") for seed in (0, 1)]
         assert words.reasons_in_words(plan, explain(plan, jobs, stale)) == [
@@ -307,46 +283,49 @@ class TestPreflight:
     def test_time_disk_and_limits(self, plan):
         jobs = [train("4", 0), train("4", 1), Job("read_curves")]
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=2)
-        once = limits.seconds("train_sae", plan.study, "4")
+        once = limits.seconds("train_points", plan.study, "4")
         by_rule = {rule.rule: rule for rule in cost.rules}
-        assert by_rule["train_sae"].jobs == 2
-        assert by_rule["train_sae"].seconds == pytest.approx(2 * once)
-        assert by_rule["train_sae"].limit_min == 30
+        assert by_rule["train_points"].jobs == 2
+        assert by_rule["train_points"].seconds == pytest.approx(2 * once)
+        assert by_rule["train_points"].limit_min == 30
         # Two at once take as long as one; the verdict comes after them.
         assert cost.wall_s == pytest.approx(once + limits.seconds("read_curves", plan.study))
         assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 2 / 6}
         assert cost.checkpoints == 2 * disk_bytes(plan.study)["one checkpoint"]
 
-    def test_a_group_has_the_time_and_its_points_next_to_none(self, plan):
-        group = Job("train_points", {"seed": "0", "l0s": "4-32"})
-        jobs = [group, train("4", 0), train("32", 0), train("10.5", 1)]
+    def test_a_group_costs_what_is_left_of_its_points(self, plan):
+        jobs = [train("4-32", 0), train("10.5", 1)]
         checkpoint = {"recipe": RECIPE, "settings": plan.settings_sae("32"), "seed": 0}
         folder = f"{plan.point_folder('saes', '32', 0)}/checkpoint"
         write(f"{folder}/index.json", {"identity": checkpoint, "step": 64})
         write(f"{plan.source_folder}/manifest.json", {})
         whys = explain(plan, jobs, [])
-        assert [why.in_group for why in whys] == [False, True, True, False]
         # Of 128 steps at L0 32 half are left.
-        work = [limits.work_s("train_sae", plan.study, l0) for l0 in (4, 32)]
-        assert whys[0].left == pytest.approx((work[0] + work[1] / 2) / sum(work))
+        assert [why.left for why in whys] == [1, 0.5, 1]
+        work = [costs.train_s(plan.study, l0, together=2) for l0 in (4, 32)]
         cost = preflight.estimate(plan, whys, {"train_sae": rates.Rate(2, 1)}, at_once=2)
-        by_rule = {rule.rule: rule for rule in cost.rules}
-        start = limits.start_s("train_sae", plan.study)
+        start = limits.start_s("train_points", plan.study)
         together = start + 2 * (work[0] + work[1] / 2)
-        assert by_rule["train_points"].seconds == pytest.approx(together)
-        alone = start + 2 * limits.work_s("train_sae", plan.study, "10.5")
-        assert by_rule["train_sae"].seconds == pytest.approx(2 * 2 + alone)
+        alone = start + 2 * limits.work_s("train_points", plan.study, "10.5")
+        (trained,) = cost.rules
+        assert (trained.rule, trained.jobs) == ("train_points", 2)
+        assert trained.seconds == pytest.approx(together + alone)
         assert cost.together == 2
         # The checkpoints of two SAEs in one job and of one in another.
         assert cost.checkpoints == 3 * disk_bytes(plan.study)["one checkpoint"]
         assert cost.disk == {"SAEs": disk_bytes(plan.study)["SAEs"] * 3 / 6}
         assert words.reasons_in_words(plan, whys) == [
             "WHY",
-            "  groups: SAEs of one seed, trained in one reading of the data",
             "  SAEs",
             "    l0 4 (seed 0); l0 10.5 (seed 1): not made yet",
             "    l0 32 seed 0: going on from step 64 of 128 (checkpoint)",
         ]
+
+    def test_a_group_is_measured_after_its_training(self, plan):
+        jobs = [train("4-32", 0), Job("measure_points", {"l0s": "4-32", "seed": "0"})]
+        cost = preflight.estimate(plan, explain(plan, jobs, []), {}, at_once=2)
+        took = [limits.seconds(job.rule, plan.study, "4-32") for job in jobs]
+        assert cost.wall_s == pytest.approx(sum(took))
 
     def test_gpus_are_what_there_are_few_of(self, plan):
         study = plan.study.model_copy(update={"device": "cuda"})
@@ -359,7 +338,7 @@ class TestPreflight:
             limits.seconds("probe_points", study, "4"),
             limits.seconds("probe_baselines", study),
         )
-        trained = 2 * limits.seconds("train_sae", study, "4")
+        trained = 2 * limits.seconds("train_points", study, "4")
         assert cost.wall_s == pytest.approx(trained + max(probed))
 
     def test_a_shard_with_a_record_takes_no_more_disk(self, plan):
@@ -372,11 +351,6 @@ class TestPreflight:
             write(f"{plan.source_folder}/records/training_{shard:06d}.json", {})
         cost = preflight.estimate(plan, explain(plan, jobs, []), {}, 2)
         assert cost.disk == {"activations": pytest.approx(whole * 9 / 12)}
-
-    def test_an_sae_taken_over_takes_no_more_disk(self, plan):
-        finish(plan, "4", 0)
-        cost = preflight.estimate(plan, explain(plan, [train("4", 0)], []), {}, 2)
-        assert (sum(cost.disk.values()), cost.checkpoints) == (0, 0)
 
     def test_measured_rates_correct_the_estimate(self, plan):
         study = plan.study
@@ -400,9 +374,9 @@ class TestPreflight:
         write(f"{plan.point_folder('decoder_metrics', '4', 0)}/manifest.json", project)
         found = rates.measured_rates(plan)
         assert found == {"train_sae": rates.Rate(pytest.approx(4), 2)}
-        start = limits.start_s("train_sae", study)
-        work = limits.seconds("train_sae", study, "4") - start
-        left = rates.seconds("train_sae", study, "4", found["train_sae"], left=0.5)
+        start = limits.start_s("train_points", study)
+        work = limits.seconds("train_points", study, "4") - start
+        left = rates.seconds("train_points", study, "4", found["train_sae"], left=0.5)
         assert left == pytest.approx(start + 4 * work / 2)
 
     def test_free_space_of_a_folder_to_be(self, tmp_path):

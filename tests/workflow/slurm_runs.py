@@ -154,5 +154,4 @@ def training(cluster: Cluster, run: Run) -> tuple[int, str]:
 
 def _trains(pid: int) -> bool:
     """Return whether a process runs a script that trains, rather than the shell around it."""
-    scripts = (".train_sae.py", ".train_points.py")
-    return any(part.endswith(scripts) for part in strings_of(pid, "cmdline")[:3])
+    return any(part.endswith(".train_points.py") for part in strings_of(pid, "cmdline")[:3])

@@ -15,7 +15,7 @@ CODE = ("Snakefile", "workflow", "profiles", "config")
 LIBRARY = Path("workflow/lib/correct_l0")
 TEXT_AND_FIGURES = {"read_curves": 1, "plot_figures": 1, "write_report": 1}
 EVERYTHING = {
-    "train_sae": 6, "measure_points": 6, "probe_points": 6, "compare_seeds": 1,
+    "train_points": 6, "measure_points": 6, "probe_points": 6, "compare_seeds": 1,
     "gather_tables": 1, **TEXT_AND_FIGURES,
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def git(code: Path, *arguments: str) -> None:
 
 def test_what_changes_no_number_and_no_text_computes_nothing(tiny_study, code, tmp_path):
     """Comments, formatting, a branch and back, a touch of every file, results moved elsewhere."""
-    scripts = [code / "workflow/scripts/train_sae.py", code / "workflow/scripts/plot_figures.py"]
+    scripts = [code / "workflow/scripts/train_points.py", code / "workflow/scripts/plot_figures.py"]
     modules = [
         code / LIBRARY / "saes/training/train.py",
         code / LIBRARY / "report/figures/style.py",
@@ -60,7 +60,7 @@ def test_what_changes_no_number_and_no_text_computes_nothing(tiny_study, code, t
     for file in scripts + modules + rules:
         file.write_text(file.read_text() + "\n\n# A remark.\n")
     replace(modules[0], '"""A point in training: its', '"""A point as it is trained: its')
-    replace(rules[0], "A BatchTopK SAE at one L0;", "One BatchTopK SAE;")
+    replace(rules[0], "SAEs of one seed in one reading", "One reading for the SAEs of a seed")
     replace(modules[1], "DPI = 160\n", "DPI = (\n    160\n)\n")
     git(code, "init", "--quiet", "--initial-branch", "main")
     git(code, "add", ".")

@@ -12,15 +12,24 @@ from typing import Any
 
 import pytest
 from slurm_runs import LONG_TRAINING, prepare, wait_until
-from workflow_runs import TINY_L0, planned_jobs, run_snakemake, snakemake_command, tiny_config
+from workflow_runs import (
+    TINY_L0,
+    planned_jobs,
+    run_snakemake,
+    snakemake_command,
+    tiny_config,
+    trainings,
+)
 
 from correct_l0.provenance.manifest import digest_of
+from correct_l0.study.groups import Group
 
 SAES = Path("results/tiny/saes")
-TARGETS = [f"{SAES}/l0_{l0:g}/seed_0/manifest.json" for l0 in TINY_L0]
+MANIFESTS = [f"{SAES}/l0_{l0:g}/seed_0/manifest.json" for l0 in TINY_L0]
 MEASURED = "results/tiny/measured/seed_0"
-METRICS = [target.replace("/saes/", "/decoder_metrics/") for target in TARGETS]
-GROUP = SAES / "groups" / "seed_0" / "l0_4-10.5-32.json"
+METRICS = [manifest.replace("/saes/", "/decoder_metrics/") for manifest in MANIFESTS]
+RECORDS = f"{SAES}/groups/seed_0"
+GROUP = f"{RECORDS}/l0_4-10.5-32.json"
 
 
 def config_of_groups() -> dict[str, Any]:
@@ -30,14 +39,14 @@ def config_of_groups() -> dict[str, Any]:
     return config
 
 
-def dry(folder: Path, *targets: str, config: dict[str, Any] | None = None) -> dict[str, int]:
-    """Return the jobs that SAEs, by default all, would take."""
+def dry(folder: Path, *targets: str, config: dict[str, Any] | None = None) -> list[Group]:
+    """Return the groups that would be trained for the report, or for some records."""
     config = config or config_of_groups()
-    return planned_jobs(run_snakemake(folder, "--dry-run", *(targets or TARGETS), config=config))
+    return trainings(run_snakemake(folder, "--dry-run", *targets, config=config))
 
 
 def leave_behind(study: Path) -> None:
-    """Make the file of a group, as an interrupted run leaves it."""
+    """Make the record of a group, as an interrupted run leaves it."""
     (study / GROUP).parent.mkdir(parents=True)
     (study / GROUP).write_text("{}")
 
@@ -46,7 +55,7 @@ def leave_behind(study: Path) -> None:
 def trained(tiny_study, tmp_path_factory) -> Path:
     """The folder in which three SAEs were trained together."""
     folder = prepare(tmp_path_factory.mktemp("groups") / "study", tiny_config(), tiny_study)
-    run = run_snakemake(folder, *TARGETS, config=config_of_groups())
+    run = run_snakemake(folder, GROUP, config=config_of_groups())
     assert run.returncode == 0, run.stderr[-5000:]
     return folder
 
@@ -57,72 +66,77 @@ def study(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "study", symlinks=True))
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_an_sae_of_a_group_is_that_of_a_point_alone(trained, tiny_study, target):
-    assert digest_of(trained / target) == digest_of(tiny_study / target)
-    log = trained / str(Path(target).parent).replace("/saes/", "/logs/train_sae/")
-    assert "taken over" in log.with_suffix(".log").read_text()
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_an_sae_of_a_group_is_that_of_a_point_alone(trained, tiny_study, manifest):
+    assert digest_of(trained / manifest) == digest_of(tiny_study / manifest)
 
 
-def test_nothing_hangs_on_the_file_of_a_group(study):
+def test_nothing_hangs_on_the_record_of_a_group(study):
     assert not (study / GROUP).exists()
-    assert dry(study) == {}
+    assert dry(study) == []
     leave_behind(study)
-    assert dry(study) == {}
+    assert dry(study) == []
 
 
-def test_a_file_left_behind_is_not_taken_for_a_training(study):
-    for target in TARGETS:
-        shutil.rmtree((study / target).parent)
+def test_a_record_left_behind_is_not_taken_for_a_training(study):
+    for manifest in MANIFESTS:
+        shutil.rmtree((study / manifest).parent)
     leave_behind(study)
-    assert dry(study) == {"train_points": 1, "train_sae": 3}
+    all_three = [Group(0, ("4", "10.5", "32"))]
+    assert dry(study) == all_three
+    assert dry(study, GROUP) == all_three
     # Of points asked for by name no others.
-    assert dry(study, TARGETS[0]) == {"train_sae": 1}
-    assert dry(study, *TARGETS[1:]) == {"train_points": 1, "train_sae": 2}
+    assert dry(study, f"{MEASURED}/l0_4.json") == [Group(0, ("4",))]
+    assert dry(study, f"{MEASURED}/l0_10.5-32.json") == [Group(0, ("10.5", "32"))]
 
 
-def test_saes_that_are_taken_over_are_in_no_group(study):
-    for target in TARGETS:
-        (study / target).unlink()
-    assert dry(study) == {"train_sae": 3}
-    shutil.rmtree((study / TARGETS[0]).parent)
-    assert dry(study) == {"train_sae": 3}
+def test_an_sae_that_lacks_a_file_is_trained_alone(study):
+    (study / MANIFESTS[0]).unlink()
+    assert dry(study) == [Group(0, ("4",))]
+    (study / MANIFESTS[2]).with_name("loss.csv").unlink()
+    assert dry(study) == [Group(0, ("4", "32"))]
 
 
 def test_snakemake_deletes_no_trained_sae(study):
     """Where it runs the job again, for whatever reason of its own."""
-    folder = (study / TARGETS[0]).parent
-    files = [folder / name for name in ("sae/sae_weights.safetensors", "loss.csv", "trained.json")]
+    files = [path for path in (study / MANIFESTS[0]).parent.rglob("*") if path.is_file()]
+    assert {"manifest.json", "sae_weights.safetensors", "loss.csv"} <= {f.name for f in files}
     before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
-    sealed, written = (study / TARGETS[0]).read_bytes(), (study / TARGETS[0]).stat().st_mtime_ns
-    run = run_snakemake(study, TARGETS[0], "--forcerun", "train_sae", config=config_of_groups())
+    run = run_snakemake(study, GROUP, "--forcerun", "train_points", config=config_of_groups())
     assert run.returncode == 0, run.stderr[-5000:]
-    assert (study / TARGETS[0]).stat().st_mtime_ns > written
-    assert (study / TARGETS[0]).read_bytes() == sealed
+    assert "1 of 1 steps" in run.stderr
     assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
 
 
 def test_batches_of_another_size_are_another_group(study):
     config = config_of_groups()
     config["saes"]["training"]["lr"] = 2e-3
-    assert dry(study, config=config) == {"train_points": 1, "train_sae": 2}
+    assert dry(study, config=config) == [Group(0, ("4", "10.5"))]
     config["saes"]["overrides"] = {32: {"batch_tokens": 1024}}
-    assert dry(study, config=config) == {"train_points": 1, "train_sae": 3}
-    assert "l0_4-10.5.json" in run_snakemake(study, "--dry-run", *TARGETS, config=config).stdout
+    assert dry(study, config=config) == [Group(0, ("4", "10.5")), Group(0, ("32",))]
 
 
 def test_one_that_fails_holds_up_no_other(tiny_study, tmp_path):
     config = config_of_groups()
     config["saes"]["overrides"] = {4: {"lr": 1e30}}
+    config["probing"]["tasks"] = []
     folder = prepare(tmp_path / "study", config, tiny_study)
-    run = run_snakemake(folder, *TARGETS, f"{MEASURED}/l0_4-10.5-32.json", config=config)
+    reason = "l0 4, seed 0, step 1: the loss is non-finite with lr 1e+30"
+    run = run_snakemake(folder, f"{MEASURED}/l0_4-10.5-32.json", config=config)
     assert run.returncode != 0
-    assert "the loss is non-finite with lr 1e+30" in run.stderr
-    for targets in (TARGETS, METRICS):
-        assert [(folder / target).exists() for target in targets] == [False, True, True]
-    assert dry(folder, config=config) == {"train_sae": 1}
+    assert run.stderr.splitlines()[-1].startswith(f"error: {reason}")
+    for manifests in (MANIFESTS, METRICS):
+        assert [(folder / manifest).exists() for manifest in manifests] == [False, True, True]
+    assert dry(folder, config=config) == [Group(0, ("4",))]
     # The one at L0 32 has lost its override, too.
-    assert dry(folder) == {"train_points": 1, "train_sae": 2}
+    assert dry(folder) == [Group(0, ("4", "32"))]
+    # Without it there are no tables, but a report over the others.
+    run = run_snakemake(folder, config=config)
+    assert run.returncode != 0
+    assert run.stderr.splitlines()[-1].startswith(f"error: L0 4 seed 0, saes: {reason}")
+    partial = folder / "results/tiny/partial"
+    assert (partial / "report.html").exists()
+    assert "the loss is non-finite" in (partial / "tables/gaps.csv").read_text()
 
 
 def test_of_points_that_are_named_nothing_else_is_measured(study):
@@ -139,12 +153,12 @@ def test_of_points_that_are_named_nothing_else_is_measured(study):
         (study / METRICS[0]).unlink()
     planned = planned_jobs(run_snakemake(study, "--dry-run", config=config))
     assert (planned["measure_points"], planned["probe_points"]) == (1, 1)
-    assert "train_sae" not in planned
+    assert "train_points" not in planned
 
 
 def test_an_sae_that_cannot_be_read_fails_its_job_and_no_other(study):
     """It was damaged since its manifest was written, and dated before that."""
-    weights = (study / TARGETS[1]).parent / "sae" / "sae_weights.safetensors"
+    weights = (study / MANIFESTS[1]).parent / "sae" / "sae_weights.safetensors"
     then = weights.stat()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -164,13 +178,13 @@ def test_a_group_killed_keeps_what_is_finished_and_goes_on(tiny_study, tmp_path)
     config["saes"].update(overrides={4: {"training_tokens": 65_536}}, checkpoint_min=1 / 60)
     config["saes"]["training"]["training_tokens"] = LONG_TRAINING
     folder = prepare(tmp_path / "study", config, tiny_study)
-    command = snakemake_command(folder, *TARGETS, config=config)
+    command = snakemake_command(folder, GROUP, config=config)
     with open(folder / "screen.txt", "w") as screen:
         process = subprocess.Popen(
             command, cwd=folder, stdout=screen, stderr=screen, start_new_session=True
         )
-    points = [(folder / target).parent for target in TARGETS]
-    kept = [points[0] / "trained.json", *(p / "checkpoint" / "index.json" for p in points[1:])]
+    points = [(folder / manifest).parent for manifest in MANIFESTS]
+    kept = [points[0] / "manifest.json", *(p / "checkpoint" / "index.json" for p in points[1:])]
     try:
         wait_until(lambda: all(path.exists() for path in kept), "a trained point, and checkpoints")
     finally:
@@ -178,8 +192,8 @@ def test_a_group_killed_keeps_what_is_finished_and_goes_on(tiny_study, tmp_path)
         process.wait()
     assert run_snakemake(folder, "--unlock", config=config).returncode == 0
     before = kept[0].stat().st_mtime
-    assert dry(folder, config=config) == {"train_points": 1, "train_sae": 3}
-    run = run_snakemake(folder, *TARGETS, config=config)
+    assert dry(folder, config=config) == [Group(0, ("10.5", "32"))]
+    run = run_snakemake(folder, GROUP, config=config)
     assert run.returncode == 0, run.stderr[-5000:]
     assert kept[0].stat().st_mtime == before
     for point in points[1:]:

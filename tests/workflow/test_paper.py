@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from workflow_runs import ROOT, planned_jobs, run_snakemake
+from workflow_runs import ROOT, run_snakemake, trained
 
 from correct_l0.errors import InputError
 from correct_l0.saes.saved import load_saved_sae
@@ -187,6 +187,6 @@ def test_the_shipped_studies_cover_every_role(tmp_path, variant):
         raw = yaml.safe_load((ROOT / path).read_text())
         plans = Plan.all_from_config(raw)
         roles += [role_of(plan) for plan in plans]
-        jobs = planned_jobs(run_snakemake(tmp_path, "--dry-run", config=raw))
-        assert jobs["train_sae"] == sum(len(plan.points) for plan in plans)
+        found = trained(run_snakemake(tmp_path, "--dry-run", config=raw))
+        assert len(found) == sum(len(plan.points) for plan in plans)
     assert set(roles) == {"sweep", "transitions", "auto_l0", "jumprelu", "superposition"}

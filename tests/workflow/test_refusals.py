@@ -6,7 +6,12 @@ import os
 
 import pytest
 import yaml
-from workflow_runs import ROOT, run_snakemake, tiny_config
+from workflow_runs import ROOT, run_snakemake, tiny_config, trained
+
+from correct_l0.study.config import parse_study
+from correct_l0.study.plan import Plan
+
+SEARCHED = {"d_sae": 128, "training": {"training_tokens": 65_536, "batch_tokens": 512}}
 
 
 def refused(folder, path, value):
@@ -29,6 +34,7 @@ def refused(folder, path, value):
     [
         ("saes.l00", [4], ["saes.l00", "did you mean 'l0'"]),
         ("saes.l0", [4, 500], ["l0 500", "d_sae 128"]),
+        ("saes", {**SEARCHED, "l0": {"from": 40, "to": 4, "until": 2}}, ["from 40", "to 4"]),
         ("probing.tasks", ["5_hist_fig_ismal"], ["5_hist_fig_ismal", "5_hist_fig_ismale"]),
         ("activations.model.source", "no/such/folder/here", ["no/such/folder/here"]),
         ("activations.hook_name", "blocks.9.hook_resid_post", ["blocks.9.hook_resid_post", "6"]),
@@ -69,17 +75,16 @@ def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
     config = yaml.safe_load((ROOT / "config" / study).read_text())
     run = run_snakemake(tmp_path, "--dry-run", config=config)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    points = len(config["saes"]["l0"]) * len(config["saes"]["seeds"])
-    counts = [line.split()[:2] for line in run.stdout.splitlines()]
-    assert ["train_sae", str(points)] in counts
+    (plan,) = map(Plan, parse_study(config))
+    assert len(trained(run)) == len(plan.points)
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "saes/l0_99/seed_0/manifest.json",
-        "saes/l0_04/seed_0/manifest.json",
-        "saes/l0_4/seed_7/manifest.json",
+        "saes/groups/seed_0/l0_99.json",
+        "saes/groups/seed_0/l0_04.json",
+        "saes/groups/seed_7/l0_4.json",
         "measured/seed_0/l0_4-99.json",
         "measured/seed_7/l0_4.json",
     ],

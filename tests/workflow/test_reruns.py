@@ -17,9 +17,9 @@ def jobs(folder, config: dict[str, Any]) -> dict[str, int]:
 
 
 def points(count: int, groups: int | None = None) -> dict[str, int]:
-    """Return the jobs of so many points, each measured alone or all in so many groups."""
-    measured = dict.fromkeys(("measure_points", "probe_points"), groups or count)
-    return {"train_sae": count, **measured, "compare_seeds": 1, **REPORT}
+    """Return the jobs of so many points, each alone or all in so many groups."""
+    jobs = dict.fromkeys(("train_points", "measure_points", "probe_points"), groups or count)
+    return {**jobs, "compare_seeds": 1, **REPORT}
 
 
 def add_l0(config):
@@ -109,8 +109,8 @@ def change_what_divides_the_work(config):
         (in_groups(lambda config: None), {}),
         (in_groups(add_l0), points(2)),
         (in_groups(change_override), points(2)),
-        (in_groups(add_two_l0), {"train_points": 2, **points(4, groups=2)}),
-        (in_groups(add_seed), {"train_points": 1, **points(3, groups=1)}),
+        (in_groups(add_two_l0), points(4, groups=2)),
+        (in_groups(add_seed), points(3, groups=1)),
     ],
     ids=[
         "nothing", "add an L0", "reorder L0", "remove an L0", "change an override",
@@ -131,7 +131,7 @@ def test_a_cache_is_shared_or_refused(tiny_study):
     config.update(study="other")
     config["saes"].update(d_sae=96, l0=[4], overrides={}, seeds=[0])
     shared = jobs(tiny_study, config)
-    assert shared["train_sae"] == 1
+    assert shared["train_points"] == 1
     assert not {"stage_text", "cache_activations", "seal_activations"} & shared.keys()
     config["activations"]["context_size"] = 64
     run = run_snakemake(tiny_study, "--dry-run", config=config)

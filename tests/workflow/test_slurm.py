@@ -50,7 +50,7 @@ def test_nothing_is_left_to_do(study):
 def test_a_point_waits_once_for_a_gpu(study, slurm):
     names = [job["name"] for job in slurm.history(study) if job["queue"] == "gpu"]
     assert len(names) == len(TINY_L0)
-    assert all("train_sae" in name and "measure_points" in name for name in names)
+    assert all("train_points" in name and "measure_points" in name for name in names)
 
 
 def test_both_gpus_work_at_once_and_no_third_job_beside_them(study, slurm):

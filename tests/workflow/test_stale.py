@@ -46,7 +46,7 @@ def test_without_a_record_exactly_what_changed_is_made_again(study):
     config = tiny_config()
     config["saes"]["overrides"][32]["lr"] = 2e-3
     run = run_snakemake(study, "--dry-run", config=config)
-    points = {"train_sae": 2, "measure_points": 2, "probe_points": 2, "compare_seeds": 1}
+    points = {"train_points": 2, "measure_points": 2, "probe_points": 2, "compare_seeds": 1}
     assert planned_jobs(run) == {**points, **REPORT}
     assert stale_lines(run) == [
         "saes l0 32 seed 0, l0 32 seed 1: lr 0.001 -> 0.002",
@@ -54,10 +54,10 @@ def test_without_a_record_exactly_what_changed_is_made_again(study):
     ]
     # Of a file asked for by name, only what leads to it.
     for wanted, found in (
-        ("measured/seed_0/l0_32.json", {"train_sae": 1, "measure_points": 1}),
-        ("probing/groups/seed_1/l0_4-32.json", {"train_sae": 1, "probe_points": 1}),
+        ("measured/seed_0/l0_32.json", {"train_points": 1, "measure_points": 1}),
+        ("probing/groups/seed_1/l0_4-32.json", {"train_points": 1, "probe_points": 1}),
         ("measured/seed_0/l0_4-10.5.json", {"measure_points": 1}),
-        ("saes/l0_4/seed_0/manifest.json", {}),
+        ("saes/groups/seed_0/l0_4-32.json", {"train_points": 1}),
     ):
         run = run_snakemake(study, "--dry-run", f"{RESULTS}/{wanted}", config=config)
         assert planned_jobs(run) == found
@@ -74,7 +74,7 @@ def test_damaged_results_of_points_are_made_again_with_what_follows(study):
     (study / RESULTS / "probing/baselines/scores.csv").unlink()
     run = run_snakemake(study, "--dry-run")
     assert planned_jobs(run) == {
-        "train_sae": 4, "measure_points": 5, "probe_points": 5, "compare_seeds": 1,
+        "train_points": 4, "measure_points": 5, "probe_points": 5, "compare_seeds": 1,
         "probe_baselines": 1, **REPORT,
     }  # fmt: skip
     changed = "bytes differ from its manifest's checksum"
@@ -120,7 +120,7 @@ def test_another_recipe_without_a_record(study):
         manifest.write_text(re.sub(r'"recipe": \d+', '"recipe": 0', text))
         found = planned_jobs(run_snakemake(study, "--dry-run"))
         assert wanted.items() <= found.items()
-    assert found["train_sae"] == found["cache_activations"] == 6
+    assert found["train_points"] == found["cache_activations"] == 6
 
 
 @pytest.mark.parametrize("damage", [change_a_byte, truncate, Path.unlink])
@@ -131,6 +131,17 @@ def test_a_damaged_shard_is_refused_and_no_reason_to_cache_again(study, damage):
     with pytest.raises(InputError, match=r"acts/c/1/0: .*(delete|again)"):
         store = open_store(cache / "manifest.json")
         store.rows("training", 0, store.n_training)
+
+
+def test_where_the_activations_were_deleted_nothing_is_made_until_they_are_needed(study):
+    """Then every SAE is held against the new ones, in a job that trains it if they are others."""
+    shutil.rmtree(study / "results/activations")
+    assert planned_jobs(run_snakemake(study, "--dry-run")) == {}
+    config = tiny_config()
+    config["title"] = "Another title"
+    planned = planned_jobs(run_snakemake(study, "--dry-run", config=config))
+    assert (planned["seal_activations"], planned["train_points"]) == (1, 6)
+    assert "measure_points" not in planned
 
 
 def test_what_was_made_again_stands(study):

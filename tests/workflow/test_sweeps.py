@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_runs import ROOT, planned_jobs, run_snakemake, stale_lines
+from workflow_runs import ROOT, planned_jobs, run_snakemake, stale_lines, trainings
+
+from correct_l0.study.groups import Group
 
 CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-synthetic.yaml").read_text())
 PAGE = "results/tiny/report.html"
-POINTS = {"train_sae": 4, "measure_points": 2}
+POINTS = {"train_points": 2, "measure_points": 2}
 
 
 def changed(sweep: str, **saes) -> dict:
@@ -42,7 +44,6 @@ def finished(tmp_path_factory) -> Path:
 def test_all_makes_the_source_once_a_report_per_sweep_and_one_page_of_both(tmp_path):
     planned = jobs(tmp_path, CONFIG)
     assert planned["make_world"] == 1
-    assert planned["train_points"] == 2
     assert {rule: planned[rule] for rule in POINTS} == POINTS
     for rule in ("gather_tables", "read_curves", "plot_figures", "write_report"):
         assert planned[rule] == 2, rule
@@ -57,11 +58,10 @@ def test_a_study_of_one_sweep_without_a_name_has_no_such_page(tmp_path):
     assert planned["write_report"] == 1
 
 
-@pytest.mark.parametrize("target", ["narrow/saes/l0_8/seed_0", "third/saes/l0_2/seed_0"])
-def test_a_target_that_is_no_point_of_a_sweep_is_refused(tmp_path, target):
-    run = run_snakemake(
-        tmp_path, "--dry-run", f"results/tiny/{target}/manifest.json", config=CONFIG
-    )
+@pytest.mark.parametrize(("sweep", "l0"), [("narrow", 8), ("third", 2)])
+def test_a_target_that_is_no_point_of_a_sweep_is_refused(tmp_path, sweep, l0):
+    target = f"results/tiny/{sweep}/saes/groups/seed_0/l0_{l0}.json"
+    run = run_snakemake(tmp_path, "--dry-run", target, config=CONFIG)
     assert run.returncode != 0
     assert "MissingRuleException" in run.stdout + run.stderr
 
@@ -86,7 +86,7 @@ def test_the_page_and_its_summary(finished):
 def test_an_l0_more_in_one_sweep_trains_that_point_alone(finished):
     planned = jobs(finished, changed("wide", l0=[2, 4, 6]), PAGE)
     assert planned == {
-        "train_sae": 1,
+        "train_points": 1,
         "measure_points": 1,
         "gather_tables": 1,
         "read_curves": 1,
@@ -111,14 +111,13 @@ def why(folder: Path, config: dict) -> list[str]:
 def test_why_tells_the_source_once_and_each_sweep_under_its_name(tmp_path):
     printed = why(tmp_path, CONFIG)
     of_a_sweep = [
-        "  groups: SAEs of one seed, trained in one reading of the data",
         "  SAEs, decoder metrics, recovery",
         "    all 2 points: not made yet",
         "  tables, verdict, figures, report: follows from the results above",
     ]
-    # A world, twice a group, its two SAEs, their metrics and four of the report; and the page.
+    # A world, twice a group, its metrics and four of the report; and the page.
     assert printed[: printed.index("COST")] == [
-        "Study tiny (why.yaml): 18 jobs would run.",
+        "Study tiny (why.yaml): 14 jobs would run.",
         "",
         "WHY",
         "  synthetic world: not made yet",
@@ -131,8 +130,8 @@ def test_why_tells_the_source_once_and_each_sweep_under_its_name(tmp_path):
         "",
     ]
     costs = {line.split()[0]: line.split()[1] for line in printed if line.count("core") == 1}
-    assert (costs["make_world"], costs["train_sae"], costs["compare_sweeps"]) == ("1", "4", "1")
-    assert any("In all 18 jobs" in line for line in printed)
+    assert (costs["make_world"], costs["train_points"], costs["compare_sweeps"]) == ("1", "2", "1")
+    assert any("In all 14 jobs" in line for line in printed)
     assert max(map(len, printed)) <= 80
 
 
@@ -152,8 +151,7 @@ def test_another_setting_of_one_sweep_is_told_with_its_name(finished):
     run = run_snakemake(finished, "--dry-run", PAGE, config=changed("wide", training=training))
     assert "wide: saes l0 2 seed 0, l0 4 seed 0: lr 0.003 -> 0.001" in stale_lines(run)
     assert not [line for line in stale_lines(run) if line.startswith(("narrow", "comparison"))]
-    planned = planned_jobs(run)
-    assert (planned["train_points"], planned["train_sae"]) == (1, 2)
+    assert trainings(run) == [Group(0, ("2", "4"))]
 
 
 def test_another_order_of_the_sweeps_rewrites_the_page_alone(finished):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from correct_l0.study.groups import Group, group_named
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -53,6 +56,19 @@ def planned_jobs(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
     table = said.split("Job stats:")[1].split("\n\n")[0]
     counts = dict(line.split() for line in table.splitlines() if line[-1:].isdigit())
     return {rule: int(n) for rule, n in counts.items() if rule not in ("all", "total")}
+
+
+def trainings(run: subprocess.CompletedProcess[str]) -> list[Group]:
+    """Return the groups that a dry run would train."""
+    assert run.returncode == 0, (run.stdout + run.stderr)[-6000:]
+    records = re.findall(r"output: (\S+/saes/groups/\S+\.json)", run.stdout + run.stderr)
+    groups = [group_named(record) for record in records]
+    return sorted(groups, key=lambda group: (group.seed, float(group.labels[0])))
+
+
+def trained(run: subprocess.CompletedProcess[str]) -> list[tuple[str, int]]:
+    """Return the points that a dry run would train."""
+    return [point for group in trainings(run) for point in group.points]
 
 
 def stale_lines(run: subprocess.CompletedProcess[str]) -> list[str]:

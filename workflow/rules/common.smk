@@ -1,5 +1,6 @@
 # In: the configuration. Out: names that every other .smk uses; nothing is computed here.
 
+import atexit
 import re
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from correct_l0.settings.errors import check_repeated_keys
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
+from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
+from correct_l0.standing.unfinished import failed_trainings
 
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
@@ -52,7 +55,6 @@ ANY_L0 = alternatives(label for plan in PLANS.values() for label in plan.labels)
 
 # A target on the command line that is no point of the study is refused, not trained.
 wildcard_constraints:
-    l0=ANY_L0,
     l0s=f"(?:{ANY_L0})(?:-(?:{ANY_L0}))*",
     seed=alternatives(seed for plan in PLANS.values() for seed in plan.study.saes.seeds),
     results=alternatives(PLANS),
@@ -63,29 +65,36 @@ def plan_of(wildcards):
     return PLANS.get(wildcards.get("results"), PLAN)
 
 
-def points_of(wildcards):
-    """Return the L0 of a point's job, those of a group's, or None, as `costs` takes them."""
-    return wildcards.get("l0") or wildcards.get("l0s")
+ENDED = {results: has_ended(plan) for results, plan in PLANS.items()}
+
+
+def rounds_were_read():
+    """Tell whether the records of searches say more now than when this run began."""
+    return any(
+        follow(plan) != plan or has_ended(plan) != ENDED[results]
+        for results, plan in PLANS.items()
+    )
+
+
+def wanted(file):
+    """Return a file of every sweep and of the study, while a search goes on its next record."""
+    going_on = [record for plan in PLANS.values() for record in open_rounds(plan)]
+    return going_on or expand(
+        f"{{results}}/{file}", results={**PLANS, STUDY_FOLDER: PLAN}
+    )
 
 
 def memory(name):
     """Return the memory of a rule's jobs, in MB: more with each attempt."""
     return lambda wildcards, attempt: limits.mem_mb(
-        name, plan_of(wildcards).study, attempt, points_of(wildcards)
+        name, plan_of(wildcards).study, attempt, wildcards.get("l0s")
     )
 
 
-def runtime(name, group=lambda wildcards: []):
-    """Return the time limit of a rule's jobs, in minutes: longer with each attempt.
-
-    `group` returns the file of the group, if any, that trains the point.
-    """
+def runtime(name):
+    """Return the time limit of a rule's jobs, in minutes: longer with each attempt."""
     return lambda wildcards, attempt: limits.runtime_min(
-        name,
-        plan_of(wildcards).study,
-        attempt,
-        points_of(wildcards),
-        in_group=bool(group(wildcards)),
+        name, plan_of(wildcards).study, attempt, wildcards.get("l0s")
     )
 
 
@@ -99,10 +108,22 @@ def report_code(wildcards):
     return f"code={report_source_digest('reading', 'report')}"
 
 
-def reasons_of_failure():
-    """Return a line for each job that failed for good; one of the same reason only once."""
-    lines = (why_failed(name, logs, STUDY_FOLDER) for name, logs in failed_jobs())
-    return list(dict.fromkeys(lines))
+def tell_reasons_of_failure():
+    """Print why each training and each job failed for good, after all that Snakemake prints.
+
+    Return whether any did. What several say is told once.
+    """
+    jobs = [why_failed(name, logs, STUDY_FOLDER) for name, logs in failed_jobs()]
+    trainings = [
+        f"error: {reason}"
+        for plan in PLANS.values()
+        for reason in failed_trainings(plan)
+        if not any(reason in line for line in jobs)
+    ]
+    lines = dict.fromkeys([*trainings, *jobs])
+    if lines:
+        atexit.register(print, *lines, sep="\n", file=sys.stderr)
+    return bool(lines)
 
 
 def write_partial_report():

@@ -3,6 +3,7 @@
 # (correct_l0.standing.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
+import atexit
 import os
 import sys
 from functools import cache
@@ -12,8 +13,10 @@ CHECKED_WITH = "9.27"
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
+from correct_l0.jobs.again import again
 from correct_l0.standing.stale import describe, find
 from correct_l0.standing.stale_comparison import find_comparison
+from correct_l0.study.groups import is_record
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)
@@ -34,6 +37,24 @@ def asked_files():
     if workflow.dag.targetrules:
         return None
     return [str(target) for target in workflow.dag.targetfiles]
+
+
+def jobs_of_this_process(rule):
+    """Return the wildcards of a rule's jobs that this process, not the one typed, was started for."""
+    targets = workflow.dag_settings.target_jobs
+    return [x.wildcards_dict for x in targets if x.rulename == rule]
+
+
+def start_again():
+    """Have the command that was typed start once more, in this process, when all here has ended."""
+
+    def start():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.chdir(workflow.workdir_init)
+        os.execv(sys.executable, again(sys.orig_argv))
+
+    atexit.register(start)
 
 
 def failed_jobs():
@@ -75,6 +96,8 @@ def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if is_main_process():
         make_again(x.path for results in stale_results().values() for x in results)
+        # A record that is there was left behind, its points perhaps lost since.
+        make_again(filter(is_record, asked_files() or []))
     return []
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from correct_l0.study.groups import (
     divide,
     divide_measured,
+    group_named,
+    group_of,
     is_record,
     points_named,
     split_labels,
 )
-from correct_l0.study.report import report_settings
+from correct_l0.study.report import report_settings, round_settings
 from correct_l0.standing.unfinished import (
     points_to_measure,
     points_to_train,
@@ -23,39 +25,55 @@ from correct_l0.standing.unfinished import (
 
 
 @cache
+def to_train(results):
+    """Return the points whose SAE certainly has to be trained."""
+    points = points_to_train(PLANS[results], stale_results()[results])
+    return [point for point in points if asked(results, *point)]
+
+
+@cache
 def trainings(results):
-    """Return the groups whose SAEs have to be trained, single ones too."""
-    plan = PLANS[results]
-    points = [
-        point
-        for point in points_to_train(plan, stale_results()[results])
-        if asked(results, *point)
+    """Return the groups whose SAEs are trained, single ones too.
+
+    Where the source has to be made again, only then can be told which SAEs stand: all are looked at.
+    A record that is asked for by name is a group; of a cluster's job, those that it trains.
+    """
+    if not is_main_process():
+        jobs = jobs_of_this_process("train_points")
+        return [group_of(job) for job in jobs if job["results"] == results]
+    plan, points = PLANS[results], to_train(results)
+    if not Path(SOURCE).exists():
+        points = [point for point in plan.points if asked(results, *point)]
+    named = [
+        group_named(target)
+        for target in asked_files() or []
+        if target.startswith(f"{results}/saes/groups/")
     ]
-    return divide(plan.study, points, costs.points_per_job(plan.study))
-
-
-def training_file(results, group):
-    """Return the file that ends the training of a group; of a single point, its manifest."""
-    if len(group.labels) == 1:
-        return f"{PLANS[results].point_folder('saes', *group.points[0])}/manifest.json"
-    return f"{results}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
+    rest = set(points).difference(*(group.points for group in named))
+    return [*named, *divide(plan.study, rest, costs.points_per_job(plan.study))]
 
 
 @cache
 def training_files(results):
-    """Return by point the file that ends its training, of those that have to be trained."""
-    return {
-        point: training_file(results, group)
+    """Return by point the record that ends its training.
+
+    One of another run, its points lost since, would pass for up to date: it is made anew.
+    """
+    files = {
+        group: f"{results}/saes/groups/seed_{group.seed}/l0_{group.l0s}.json"
         for group in trainings(results)
-        for point in group.points
     }
+    if is_main_process():
+        certain = set(to_train(results))
+        make_again(files[group] for group in files if certain & set(group.points))
+    return {point: file for group, file in files.items() for point in group.points}
 
 
 @cache
 def measured_files(results, folder, rooms):
     """Return the records of the jobs that measure what has to be measured in some rooms."""
-    plan, trained = PLANS[results], training_files(results)
-    points = points_to_measure(plan, stale_results()[results], rooms, trained)
+    plan, stale = PLANS[results], stale_results()[results]
+    points = points_to_measure(plan, stale, rooms, to_train(results))
     return [
         f"{results}/{folder}/seed_{group.seed}/l0_{group.l0s}.json"
         for group in divide_measured(
@@ -75,37 +93,12 @@ def asked(results, l0, seed):
     )
 
 
-def group_of(wildcards):
-    """Return the group's file where a point is trained in one. A job itself does not ask again.
-
-    A file of another run, its points lost since, would pass for up to date: it is made anew.
-    """
-    if not is_main_process():
-        return []
-    file = training_files(wildcards.results).get((wildcards.l0, int(wildcards.seed)))
-    files = [file] if file and "/groups/" in file else []
-    make_again(files)
-    return files
-
-
 def trained_before(wildcards):
-    """Return the files that end the trainings of a job's points, of those that are to be trained.
-
-    Of a single point it is its manifest in any case: where both are one job of a cluster, the order
-    of its parts is worked out within it.
-    """
-    if "l0s" in wildcards.keys():
-        points = [(l0, int(wildcards.seed)) for l0 in split_labels(wildcards.l0s)]
-        if len(points) == 1:
-            return (
-                f"{plan_of(wildcards).point_folder('saes', *points[0])}/manifest.json"
-            )
-    if not is_main_process():
-        return []
+    """Return the records of the trainings of a job's points, of those that are to be trained."""
+    plan = plan_of(wildcards)
+    its = group_of(wildcards).points if "l0s" in wildcards.keys() else plan.points
     files = training_files(wildcards.results)
-    if "l0s" not in wildcards.keys():
-        return list(dict.fromkeys(files.values()))
-    return list(dict.fromkeys(files[point] for point in points if point in files))
+    return list(dict.fromkeys(files[point] for point in its if point in files))
 
 
 def saes_of(wildcards):
@@ -150,19 +143,36 @@ def settings_of_report(wildcards):
 
 
 def results_of(wildcards):
-    """Return the SAEs' manifests, and the records of what has to be measured before the tables."""
+    """Return the records of what has to be trained and measured before the tables.
+
+    A round of a search waits for the SAEs of later rounds, where they are known, without being a
+    result of them: while its record is made anew no job should start that asks which points there are.
+    """
     plan, results = plan_of(wildcards), wildcards.results
-    files = [*plan.manifests("saes"), *plan.baselines_manifest()]
+    own = {*plan_then(wildcards).points}
+    files = [
+        file if own & {*points_named(file)} else ancient(file)
+        for file in trained_before(wildcards)
+    ]
+    files += plan.baselines_manifest()
     if not is_main_process():
         return files
     rooms = tuple(room for room in plan.rooms if room != "probing")
     records = measured_files(results, "measured", rooms)
     if "probing" in plan.rooms:
         records = records + measured_files(results, "probing/groups", ("probing",))
-    if seeds_to_compare(plan, stale_results()[results], training_files(results)):
+    if seeds_to_compare(plan, stale_results()[results], to_train(results)):
         records = [*records, f"{results}/stability/compared.json"]
     make_again(records)
     return [*files, *records]
+
+
+def plan_then(wildcards):
+    """Return the plan of a job's sweep, of a job that reads a round as it was in that round."""
+    plan = plan_of(wildcards)
+    if "round" not in wildcards.keys():
+        return plan
+    return plan.at_round(int(wildcards.round))
 
 
 def saes_by_seed(wildcards):

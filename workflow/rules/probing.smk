@@ -55,6 +55,7 @@ rule probe_points:
         settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_sae"),
         names=[STUDY.activations.cache, STUDY.activations.hook_name],
+        controls_seed=lambda wildcards: min(plan_of(wildcards).study.saes.seeds),
     script:
         "../scripts/probe_points.py"
 

@@ -17,6 +17,7 @@ rule gather_tables:
     input:
         source=SOURCE,
         results=results_of,
+        rounds=lambda wildcards: recorded_rounds(plan_of(wildcards)),
         tasks=TASK_MANIFESTS,
     output:
         manifest=f"{RESULTS}/tables/manifest.json",

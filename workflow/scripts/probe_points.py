@@ -22,5 +22,6 @@ with job(snakemake.log[0], threads=1):
         snakemake.params.folders,
         names=snakemake.params.names,
         threads=snakemake.threads,
+        controls_seed=snakemake.params.controls_seed,
     )
     write_record(snakemake.output.probed, snakemake.params.saes, trained, failed)

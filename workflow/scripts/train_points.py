@@ -1,4 +1,4 @@
-"""Train the BatchTopK SAEs of a group together, or go on from their checkpoints."""
+"""Train the SAEs of a group together, or go on from their checkpoints."""
 
 from correct_l0.jobs.job import job
 
@@ -22,7 +22,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         checkpoint_s=snakemake.resources.checkpoint_s,
         threads=snakemake.threads,
     )
-    # A point that failed is tried again by its own job, whose error it then is.
+    # A point that failed holds up no other: whoever gathers the points refuses.
     write_json(
         snakemake.output.points,
         {

@@ -12,6 +12,7 @@ import shutil
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.throughputs import THROUGHPUT
+from correct_l0.metrics.probing.settings import CONTROLLED
 from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
@@ -155,7 +156,10 @@ def probing_s(study: Config) -> float:
     """Return the seconds of probing one SAE."""
     p, tasks = study.probing, len(resolve_tasks(study.probing.tasks))
     encoded = tasks * stated.ENCODED_ROWS * 2 * study.source.d_in * study.saes.d_sae
-    seconds = tasks * len(p.probe_k) * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
+    fits = float(tasks * len(p.probe_k))
+    if p.controls:
+        fits *= 1 + stated.CONTROLS / CONTROLLED / len(study.saes.seeds)
+    seconds = fits * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 
 

@@ -74,6 +74,9 @@ Counted on sae-probes' data."""
 FIT_S, ENCODED_ROWS = 0.15, 2_000
 """Seconds of one sparse probe (measured 0.02 at L0 300 to 0.07 at L0 4, more where latents are
 larger), and rows encoded per task."""
+CONTROLS = 3.3
+"""Time of a task's controls in times of its probes: fits to no information use up their iterations.
+Measured 2.7 to 5.3 (768 latents of all-MiniLM-L6-v2 at L0 220, 4 and 64)."""
 REFERENCE_ENGINE = 3.5
 """sae-probes' own engine in times of the exact one; 3.1 at 2304 x 32768, from measured parts."""
 BASELINE_S = 2e-3
@@ -92,5 +95,3 @@ CHECKPOINT_COPIES = 3
 """A checkpoint in weights: the weights and Adam's two moments."""
 MOST_POINTS, GPU_SHARE = 8, 0.9
 """`points_per_job: auto`: the most SAEs of a job, and the part of a GPU's memory they may fill."""
-TAKE_OVER_S = 2.0
-"""Seconds of taking over an SAE that was trained in a group: its checksums."""

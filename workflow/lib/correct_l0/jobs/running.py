@@ -64,6 +64,12 @@ def describe_run(results: Path | str) -> str | None:
     )
 
 
+def started(results: Path | str) -> float:
+    """Return when the run of a study began, as files are dated; 0 where there is no note of it."""
+    note = Path(results) / NOTE
+    return note.stat().st_mtime if note.exists() else 0.0
+
+
 def why_failed(name: str, logs: Iterable[str | Path], results: Path | str) -> str:
     """Return the line that a failed job left in its log, as it stood on the screen.
 
@@ -76,8 +82,7 @@ def why_failed(name: str, logs: Iterable[str | Path], results: Path | str) -> st
     results
         The study's results.
     """
-    note = Path(results) / NOTE
-    since = note.stat().st_mtime if note.exists() else 0.0
+    since = started(results)
     found = [path for path in map(Path, logs) if path.exists() and path.stat().st_mtime >= since]
     lines = [line for path in found for line in path.read_text(errors="replace").splitlines()]
     errors = [line for line in lines if line.startswith("error: ")]

@@ -21,13 +21,13 @@ from correct_l0.provenance.manifest import (
     write_json,
     write_manifest,
 )
-from correct_l0.saes.finished import TRAINED, check_trained
+from correct_l0.saes.finished import check_trained
 from correct_l0.saes.settings import PointJob
 
 
 @dataclass(frozen=True)
 class Trained:
-    """An SAE that is there: the folder of its point, its record, and what identifies it."""
+    """An SAE that is there: the folder of its point, its manifest, and what identifies it."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -59,7 +59,7 @@ def trained_points(saes: Mapping[str, str], seed: int, source: str) -> list[Trai
         except InputError as error:
             print(f"{folder}: left out, its SAE is not there ({error})", flush=True)
         else:
-            found.append(Trained(point.folder, record, digest_of(point.folder / TRAINED)))
+            found.append(Trained(point.folder, record, digest_of(point.folder / "manifest.json")))
     return found
 
 
@@ -131,7 +131,9 @@ def make(wanted: Wanted, measure: Callable[[], Measured]) -> bool:
 def write_record(
     path: Path | str, saes: Iterable[str], trained: Iterable[Trained], failed: Iterable[Path]
 ) -> None:
-    """Write the record that ends a job of several results, all of which stand.
+    """Write the record that ends a job of several results: all stand that have an SAE.
+
+    A point whose training failed is left out; the job that gathers the points says so.
 
     Parameters
     ----------
@@ -147,14 +149,14 @@ def write_record(
     Raises
     ------
     InputError
-        If an SAE is not there or a result could not be made: which first, and why.
+        If another SAE is not there or a result could not be made: which first, and why.
     """
-    folders = list(saes)
     there = {str(point.folder) for point in trained}
-    lost = [folder for folder in folders if folder not in there] + list(map(str, failed))
+    wanted = [folder for folder in saes if not Path(folder, "failure.json").exists()]
+    lost = [folder for folder in wanted if folder not in there] + list(map(str, failed))
     if lost:
         failure = read_or_empty(Path(lost[0]) / "failure.json")
         more = f" (and {len(lost) - 1} more, see the log)" if len(lost) > 1 else ""
         reason = failure.get("reason", "no SAE is there as it should be")
         raise InputError(f"{lost[0]}: {reason}{more}")
-    write_json(path, {"saes": folders})
+    write_json(path, {"saes": wanted})

@@ -10,6 +10,7 @@ from itertools import pairwise
 from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.reading import ABOVE_N, FALLS, TOO_FEW, TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
+from correct_l0.settings.base import rounded_l0
 
 ADD_POINTS = "add L0 points"
 WIDEN = "widen the SAE"
@@ -94,16 +95,5 @@ def points_between(marks: Sequence[float], grid: Sequence[float]) -> list[float]
 
 def new_points(wanted: Sequence[float], grid: Sequence[float], d_sae: int) -> tuple[float, ...]:
     """Return the wanted points, rounded, that are not on the grid, up to d_sae / 2."""
-    rounded = dict.fromkeys(_rounded(x) for x in wanted if LOWEST_L0 <= x <= d_sae / 2)
+    rounded = dict.fromkeys(rounded_l0(x) for x in wanted if LOWEST_L0 <= x <= d_sae / 2)
     return tuple(x for x in rounded if all(abs(math.log(x / g)) > 0.03 for g in grid))
-
-
-def _rounded(x: float) -> float:
-    """Two significant digits, at least to whole numbers from 10 on.
-
-    Examples
-    --------
-    >>> _rounded(90.5), _rounded(1234.0), _rounded(5.66)
-    (90.0, 1200.0, 5.7)
-    """
-    return float(f"{x:.2g}")

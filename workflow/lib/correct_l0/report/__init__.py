@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 TABLES = (
     "points", *(name for metric in metrics().values() for name in metric.tables), "probing",
     "baselines", "loss", "c_dec_training", "init_cosines", "stability", "gaps",
+    "rounds",
 )  # fmt: skip
 """Names of the gathered tables."""
 
 FIGURES = (
     "answer", "stability", "f1", "recovery", "reconstruction", "measured_l0",
-    "answer_along_training", "training", "s_n_dec", "probing_tasks", "histograms",
-    "decoder_cosines",
+    "training", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
 

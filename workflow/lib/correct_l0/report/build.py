@@ -17,7 +17,7 @@ from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.reading import RECIPE
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
-from correct_l0.report.study import read_study
+from correct_l0.report.rounds import gathered_rounds, next_of_search, verdict_of
 from correct_l0.report.summary import render_summary, stage_times
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
@@ -26,13 +26,14 @@ from correct_l0.study.report import report_settings
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
     """Gather the tables of a study and write them with their manifest."""
     gathered = gather(plan, allow_gaps)
-    files = save_tables(gathered.tables, folder)
+    rounds, read = gathered_rounds(plan)
+    files = save_tables(gathered.tables | ({"rounds": rounds} if len(rounds) else {}), folder)
     write_manifest(
         folder / "manifest.json",
         stage="gather_tables",
         recipe=RECIPE,
         parameters=report_settings(plan),
-        inputs=gathered.inputs,
+        inputs=gathered.inputs | read,
         outputs=files,
         provenance=gathered.provenance,
     )
@@ -40,15 +41,9 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
 
 def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
     """Read the curves of a study; write the verdict, and its manifest beside it."""
-    saes, loaded = plan.study.saes, load_tables(tables)
-    truth = loaded["recovery"]["true_l0"]
-    verdict = read_study(
-        loaded,
-        d_sae=saes.d_sae,
-        l0=sorted(saes.l0),
-        training_tokens=saes.training.training_tokens,
-        true_l0=float(truth.mean()) if len(truth) else None,
-    )
+    verdict = verdict_of(plan, load_tables(tables))
+    if plan.rounds:
+        verdict["next"] = next_of_search(plan, verdict)
     write_json(path, verdict)
     write_manifest(
         manifest_beside(path),

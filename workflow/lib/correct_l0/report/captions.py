@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
 
@@ -52,6 +53,18 @@ class _Facts:
         return words.join([words.latents(int(k)) for k in ks])
 
     @property
+    def controls(self) -> str:
+        """What the controls of probing are, where the study has any."""
+        rows = self.study.tables["probing"].dropna(subset=list(CONTROLS))
+        if not len(rows):
+            return ""
+        return (
+            " Controls, on one seed: crosses, probes on shuffled labels; dotted, on as many "
+            "latents drawn at random as were chosen "
+            f"(both over {rows['task'].nunique()} of the tasks)."
+        )
+
+    @property
     def drawn(self) -> str:
         return words.join([self.study.name_of(x) for x in self.study.drawn_l0])
 
@@ -71,7 +84,6 @@ def _facts(study: StudyData) -> _Facts:
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
     if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    named = study.verdict["decision"]["low"] is not None
     truth = ""
     if recovery := study.verdict["recovery"]:
         truth = " Vertical: dashed, the L0 of best recovery"
@@ -82,30 +94,38 @@ def _facts(study: StudyData) -> _Facts:
         seeds,
         spread,
         "Across: measured L0 (mean active latents per held-out token), logarithmic.",
-        " Shaded: the interval of the answer." if named else "",
+        _band(study),
         truth,
         f"{int(tokens.max()):,}" if len(tokens) else "no",
     )
 
 
+def _band(study: StudyData) -> str:
+    """Return what is shaded in every panel over L0."""
+    if study.named:
+        return " Shaded: the interval of the answer, with the L0 that it names."
+    if study.verdict["decision"].get("leaning"):
+        return " Orange bars: the points that the refusal to name an L0 rests on."
+    return ""
+
+
 def _answer(f: _Facts) -> Caption:
     verdict, parts = f.study.verdict, []
     parts.append(
-        "c_dec: mean absolute cosine between all pairs of decoder rows; dashed, that of random "
-        "directions, which is what an SAE that learnt nothing has; triangle, the lowest point; "
-        "bar on the axis, where the rise towards low L0 begins (the elbow)."
+        "c_dec: mean absolute cosine between all pairs of decoder rows; triangle, the lowest "
+        "point; bar on the axis, where the rise towards low L0 begins (the elbow)."
     )
     if f.has("stability"):
         parts.append(
             "Stability: latents of two seeds are matched one to one; dark, the share of latents "
-            "whose match has a cosine above 0.9; light, the mean cosine of all matches; dashed, "
-            "that mean for random decoders of this size (chance). One dot for each pair of seeds."
+            "whose match has a cosine above 0.9; light, the reproduced share, the same without a "
+            "threshold. One dot for each pair of seeds."
         )
     if f.has("probing"):
         parts.append(
-            f"Probing: mean F1 over {f.tasks} tasks, less its best, for probes on {f.probes}; "
-            "bars, two standard errors of the difference from the best, paired over tasks and "
-            "seeds; filled points cannot be told from the best."
+            f"Probing: mean F1 over {f.tasks} tasks for probes on {f.probes}; bars, two standard "
+            "errors of the difference from the best, paired over tasks and seeds; filled points "
+            "cannot be told from the best." + f.controls
         )
     if f.has("recovery"):
         parts.append(
@@ -113,13 +133,22 @@ def _answer(f: _Facts) -> Caption:
             "features whose latent has an absolute cosine above 0.9; light, the mean of the "
             "matched cosines. It has no say in the answer."
         )
+    parts.append(
+        "With less training: c_dec's curve as it stood after each tenth of the training (up), read "
+        "like the final one (learning rates were then still high): dot, the L0 named; bar, its "
+        "interval; triangles, lowest at an end of the grid, so that it named none; cross, flat. An "
+        "answer that still wanders needs a longer training. Dashed grey is chance: random "
+        "decoders of this size, which is what an SAE that learnt nothing has"
+        + ("; of F1, a coin." if f.has("probing") else ".")
+    )
     return Caption(
         "The answer in one picture",
         " ".join(parts)
         + f" {f.spread[0].upper()}{f.spread[1:]}.{f.marks} {f.across} All panels share it.",
         "Curves over one axis of L0. "
         + " ".join(filter(None, [verdict["headline"], *verdict["lines"][:1],
-                                 *verdict["stability_lines"], verdict["truth_line"]])),
+                                 *verdict["stability_lines"], *verdict["training_lines"][:1],
+                                 verdict["truth_line"]])),
     )  # fmt: skip
 
 
@@ -149,7 +178,7 @@ def _f1(f: _Facts) -> Caption:
         "of one probe size, close up: bars are two standard errors of the difference from the "
         f"best point, paired over tasks and {f.seeds}; filled points cannot be told from the "
         "best. “Whole scale”: bands are 95% bootstrap intervals over tasks; a constant scores 1/3 "
-        f"and a coin 1/2, which is chance.{f.marks} {f.across}",
+        f"and a coin 1/2, which is chance.{f.controls}{f.marks} {f.across}",
         "Mean F1 against L0. "
         + " ".join(line for line in f.study.verdict["lines"] if line.startswith("F1")),
     )
@@ -200,31 +229,19 @@ def _measured_l0(f: _Facts) -> Caption:
     )
 
 
-def _answer_along_training(f: _Facts) -> Caption:
-    return Caption(
-        "The answer of a shorter training",
-        "c_dec's curve as it stood after each tenth of the training, read like the final one "
-        f"(mean over {f.seeds}; learning rates were then still high): dot, the L0 named (up, "
-        "logarithmic); bar, its interval; triangles, where the curve was lowest at an end of the "
-        "grid, so that it named none. An answer that still wanders needs a longer training. "
-        "Across: share of the training done.",
-        "L0 named by c_dec after each tenth of training. "
-        + " ".join(f.study.verdict["training_lines"]),
-    )
-
-
 def _training(f: _Facts) -> Caption:
     return Caption(
         "Training health",
         "Cosine of each decoder row with its initialisation: near 1, the decoder has hardly "
         "moved and c_dec is that of random directions whatever L0 is. c_dec at every tenth of "
-        "training, by L0 (mean over seeds; across: share of the training done); and how far "
-        "it went in the last tenth, as a share of its rise towards low L0. Fall of the loss from "
-        "the last but one tenth of training to the last. Squared error per token during training "
-        "(activations scaled as in training, mean over seeds). Latents that never fire on "
-        f"held-out tokens. {f.spread[0].upper()}{f.spread[1:]}. Dashed, orange: above it the "
-        "answer is “not trained enough”, where it leans on the point; grey: above it there is a "
-        "caveat. The loss alone refuses nothing, as one that falls as a power law never stops."
+        "training, by L0 (mean over seeds; across: share of training done; dashed grey: random "
+        "directions); and how far it went in the last tenth, as a share of its rise towards low "
+        "L0. Fall of the loss from the last but one tenth of training to the last. Squared error "
+        "per token during training (activations scaled as in training, mean over seeds). Latents "
+        f"that never fire on held-out tokens. {f.spread[0].upper()}{f.spread[1:]}. Dashed, orange: "
+        "above it the answer is “not trained enough”, where it leans on the point; grey: above it "
+        "there is a caveat. The loss alone refuses nothing, as one that falls as a power law never "
+        "stops."
         f"{f.truth} {f.across}",
         "Six panels: cosine with the initialisation, c_dec along the training by L0, its move "
         "in the last tenth, slope of the loss, loss curves by L0, and the share of dead "
@@ -282,7 +299,6 @@ _CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
     "recovery": _recovery,
     "reconstruction": _reconstruction,
     "measured_l0": _measured_l0,
-    "answer_along_training": _answer_along_training,
     "training": _training,
     "s_n_dec": _s_n_dec,
     "probing_tasks": _probing_tasks,

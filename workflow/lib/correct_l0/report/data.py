@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from correct_l0.provenance.manifest import check_outputs, read_or_empty
+from correct_l0.reading.reading import READ
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
 from correct_l0.report.silent import drop_silent
@@ -52,6 +53,12 @@ class StudyData:
     def seeds(self) -> list[int]:
         """Seeds of the points that stand."""
         return sorted(self.tables["points"]["seed"].unique().tolist())
+
+    @property
+    def named(self) -> dict[str, Any] | None:
+        """The decision of a study that names an L0; nothing of one that refuses to."""
+        decision: dict[str, Any] = self.verdict["decision"]
+        return decision if self.verdict["outcome"] == READ and decision["l0"] is not None else None
 
     @property
     def names(self) -> Names:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
 from correct_l0.standing.chain import (
     BASELINES,
@@ -37,16 +38,23 @@ FACTS = (
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
-    "probing": ("l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc"),
+    "probing": (
+        "l0", "l0_measured", "seed", "task", "probe_k", "f1", "accuracy", "auc", *CONTROLS,
+    ),
     "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
     "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
     "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),
     "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
     "stability": (
         "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above",
-        "number_above", "reproduced_share", "subspace_agreement",
+        "chance_share_above", "number_above", "reproduced_share", "chance_reproduced_share",
+        "subspace_agreement",
     ),
     "gaps": ("l0", "seed", "room", "reason"),
+    "rounds": (
+        "round", "trained", "trainings", "training_s", "outcome", "low", "high", "add_l0", "why",
+        "setting",
+    ),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""
 for _metric in metrics().values():

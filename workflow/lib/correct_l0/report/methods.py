@@ -36,7 +36,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "c_dec",
         "Mean over all pairs i < j of |cos(w_i, w_j)|, w_i being the rows of W_dec. An SAE "
         "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
-        "Random directions in d_in dimensions have sqrt(2 / (π d_in)).",
+        "Random directions in d dimensions have Γ(d/2) / (√π Γ((d+1)/2)), about sqrt(2 / (π d)): "
+        "that is chance.",
     ),
     (
         "s_n^dec",
@@ -54,7 +55,10 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Sparse probing after Kantamneni et al.: per task, the probe_k latents whose class means "
         "differ most, L1 logistic regression, weighted F1 on test; mean over tasks. A constant "
         "scores 1/3, a coin 1/2. About 19% of the test prompts of all 113 tasks also occur in "
-        "their training rows; F1 without these is in the table, as an addition.",
+        "their training rows; F1 without these is in the table, as an addition. Controls, where "
+        "probing.controls asks for them, on every eighth task and one seed: the same with all "
+        "labels in random order, which is chance for these latents, and with as many latents drawn "
+        "at random in place of those chosen.",
     ),
     (
         "Noise",

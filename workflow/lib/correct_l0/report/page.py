@@ -26,6 +26,7 @@ from correct_l0.report.html import (
     page_environment,
 )
 from correct_l0.report.methods import methods_of
+from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.saes.architectures import DEFAULT
 from correct_l0.settings.base import format_l0
@@ -74,6 +75,7 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         right=what_is_right(study.verdict),
         terms=terms,
         gaps=[_gap(row) for row in study.tables["gaps"].to_dict("records")],
+        rounds=rounds_in_words(study),
         table=full_table(study),
         methods=methods_of(study.plan),
         config_yaml=yaml.safe_dump(

@@ -66,5 +66,6 @@ def what_is_right(verdict: Mapping[str, Any]) -> str:
     if verdict["outcome"] != READ:
         return ""
     found = ", and that another seed finds too" if verdict["stability"] else ""
-    other = " Probes may score best at another L0." if verdict["f1"] else ""
-    return f"Right means: latents that do not mix features{found}.{other}"
+    other = "; F1 may peak at another L0 (in SynthSAEBench it does so below the true one)"
+    scored = other if verdict["f1"] or verdict["recovery"] else ""
+    return f"Right means latents that do not mix features{found}{scored}."

@@ -1,27 +1,23 @@
-"""Trained SAEs that are there, and their taking over.
+"""Trained SAEs that are there: what stands is left, what does not is trained again.
 
 What a training writes is not declared to Snakemake, which therefore never deletes it: not after a
-kill that left trainings running, nor after a lost record, nor with a job that failed. Its record
-`trained.json`, written last, says what the files are. The declared `manifest.json` is that record
-once more, written after every file was held against it.
+kill that left trainings running, nor after a lost record, nor with a job that failed. The manifest,
+written last, says what the files are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest, read_manifest, write_json
+from correct_l0.provenance.manifest import check_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.settings import PointJob
 
-TRAINED = "trained.json"
-
 
 def check_trained(job: PointJob, store_digest: str) -> dict[str, Any]:
-    """Return the record of a trained SAE after holding every file against it.
+    """Return the manifest of a trained SAE after holding every file against it.
 
     Parameters
     ----------
@@ -36,7 +32,7 @@ def check_trained(job: PointJob, store_digest: str) -> dict[str, Any]:
         If there is none, or it is of other settings, another seed or other activations, or a file
         is missing or damaged.
     """
-    path = job.folder / TRAINED
+    path = job.folder / "manifest.json"
     trained = check_manifest(
         path,
         stage="train_sae",
@@ -65,17 +61,9 @@ def still_to_train(jobs: Iterable[PointJob], store_digest: str) -> list[PointJob
         try:
             check_trained(job, store_digest)
         except InputError as error:
-            if (job.folder / TRAINED).exists():
+            if (job.folder / "manifest.json").exists():
                 print(f"the SAE trained earlier is not used: {str(error).partition(';')[0]}")
             rest.append(job)
         else:
-            print(
-                f"{job.folder}: trained earlier with the same settings, seed and activations; "
-                "taken over"
-            )
+            print(f"{job.folder}: trained earlier with the same settings, seed and activations")
     return rest
-
-
-def seal(folder: Path) -> None:
-    """Write the manifest of an SAE that was trained, or found trained, by this job."""
-    write_json(folder / "manifest.json", read_manifest(folder / TRAINED))

@@ -1,6 +1,6 @@
-"""A training job: SAEs of one seed, trained on a sealed cache or taken over where they are there.
+"""A training job: SAEs of one seed, trained on a sealed cache or left where they stand.
 
-torch takes seconds to import, which a trained SAE, such as a group's, need not wait for.
+torch takes seconds to import, which a job whose SAEs all stand need not wait for.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def train_saes(
     checkpoint_s: float,
     threads: int,
 ) -> dict[PointJob, InputError]:
-    """Train SAEs, go on from their checkpoints, or take over what is there.
+    """Train SAEs or go on from their checkpoints; those that stand are left.
 
     Parameters
     ----------
     activations
         The source's manifest.
     points
-        The SAEs: of one seed and one `batch_tokens`.
+        The SAEs, of one seed; those of one `batch_tokens` are trained in one reading of the data.
     measures
         Returns what is measured along the trainings; called if there is one.
     device
@@ -66,19 +66,26 @@ def train_saes(
 
     torch.set_num_threads(threads)
     device = resolve_device(device)
-    batch_tokens = parse_settings(rest[0].settings_json).training.batch_tokens
     source = open_source(activations)
     # Beside a GPU the next batches are read while it works.
     ahead = device != "cpu"
-    batches = source.stream(
-        rest[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
-    )
-    return train_points(
-        source,
-        batches,
-        rest,
-        measures=measures(),
-        device=device,
-        checkpoint_s=checkpoint_s,
-        metadata=source.metadata,
-    )
+    alike: dict[int, list[PointJob]] = {}
+    for point in rest:
+        alike.setdefault(parse_settings(point.settings_json).training.batch_tokens, []).append(
+            point
+        )
+    failed: dict[PointJob, InputError] = {}
+    for batch_tokens, its in alike.items():
+        batches = source.stream(
+            its[0].seed, batch_tokens, prefetch=ahead, threads=threads if ahead else 1
+        )
+        failed |= train_points(
+            source,
+            batches,
+            its,
+            measures=measures(),
+            device=device,
+            checkpoint_s=checkpoint_s,
+            metadata=source.metadata,
+        )
+    return failed

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from correct_l0.errors import InputError
 from correct_l0.saes.architectures import DEFAULT, architecture, read_architecture
 from correct_l0.saes.l0_schedule import L0Schedule, unusable
+from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import (
     Count,
     Fraction,
@@ -20,7 +22,7 @@ from correct_l0.settings.base import (
     format_l0,
 )
 
-__all__ = ["Saes", "Training", "TrainingOverride"]
+__all__ = ["Saes", "Sweep", "Training", "TrainingOverride"]
 
 
 class Training(Section):
@@ -53,6 +55,10 @@ class Training(Section):
     precision: Literal["float32", "reduced"] = "float32"
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
     with AMX (slower on other CPUs)."""
+
+    freeze_decoder: bool = False
+    """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
+    are those of chance; give it a sweep of its own beside the one that it controls."""
 
     l0_schedule: L0Schedule | None = None
     """The course of L0 along the training, from the point's L0 on; unset: it stays."""
@@ -117,6 +123,13 @@ TrainingOverride = create_model(
 )  # type: ignore[call-overload]
 
 
+L0List = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+_L0 = Annotated[
+    Annotated[L0List, Tag("(list)")] | Annotated[L0Search, Tag("(search)")],
+    Discriminator(lambda given: "(search)" if isinstance(given, dict | L0Search) else "(list)"),
+]
+
+
 class Saes(Section):
     """The sweep: one BatchTopK SAE per L0 and seed."""
 
@@ -129,9 +142,9 @@ class Saes(Section):
     d_sae: Count
     """Number of latents."""
 
-    l0: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    l0: _L0
     """Target L0 (mean active latents per token) of each point; fractions are allowed. Where the
-    architecture sweeps a coefficient instead, the coefficients."""
+    architecture sweeps a coefficient instead, the coefficients. Or a search, which chooses them."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """Seeds; each L0 is trained once per seed (initialisation and order of the data)."""
@@ -192,6 +205,11 @@ class Saes(Section):
         """What the values of `l0` are."""
         return architecture(self.architecture.get("name", DEFAULT)).swept
 
+    @property
+    def takes_whole_l0(self) -> bool:
+        """Whether the architecture keeps the same number of latents for every token."""
+        return architecture(self.architecture.get("name", DEFAULT)).whole
+
     def point(self, l0: float) -> dict[str, Any]:
         """Return the settings of the SAE at one of the values of `l0`, without its training."""
         chosen = {"architecture": self.architecture} if self.architecture else {}
@@ -199,13 +217,26 @@ class Saes(Section):
 
     @model_validator(mode="after")
     def _check_points(self) -> Saes:
-        for l0 in self.l0:
+        check_unique(seeds=self.seeds)
+        points = self.l0
+        if isinstance(points, L0Search):
+            if self.swept != "l0":
+                raise ValueError(
+                    f"l0: architecture {self.architecture['name']} sweeps a coefficient, which is "
+                    "not searched; list the coefficients"
+                )
+            if self.overrides:
+                raise ValueError("overrides: a search chooses its points itself; remove them")
+            if wrong := points.unusable_with(self.d_sae, len(self.seeds)):
+                raise ValueError(wrong)
+            points = points.first_points(whole=self.takes_whole_l0)
+        for l0 in points:
             if self.swept == "l0" and l0 > self.d_sae:
                 raise ValueError(
                     f"l0 {l0:g} is above d_sae {self.d_sae}; lower it or widen the SAE"
                 )
-        check_unique(l0=self.l0, seeds=self.seeds)
-        for l0 in self.l0:
+        check_unique(l0=points)
+        for l0 in points:
             training, target = self.training_of(l0), l0 if self.swept == "l0" else None
             declared = architecture(self.architecture.get("name", DEFAULT))
             wrong = declared.unusable_at(l0, training.l0_schedule is not None)
@@ -215,8 +246,8 @@ class Saes(Section):
             if wrong:
                 raise ValueError(wrong)
         for l0 in self.overrides:
-            if l0 not in self.l0:
-                known = ", ".join(format_l0(x) for x in self.l0)
+            if l0 not in points:
+                known = ", ".join(format_l0(x) for x in points)
                 raise ValueError(
                     f"overrides name l0 {l0:g}, which is not in the list ({known}); "
                     "add it there or remove the override"
@@ -229,3 +260,36 @@ class Saes(Section):
         changed: dict[str, Any] = {} if override is None else dict(override)
         given = {name: value for name, value in changed.items() if value is not None}
         return self.training.model_copy(update=given)
+
+
+class Sweep(Saes):
+    """A sweep whose points are known: all of a list, or those of a search's rounds so far."""
+
+    l0: L0List
+    """Target L0 of each point."""
+
+    search: L0Search | None = None
+    """The search that chooses the points, where the file has no list."""
+
+    rounds: tuple[tuple[PositiveFloat, ...], ...] = ()
+    """Of a search: the points that each round added, up to the last that is known."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begin(cls, given: Any) -> Any:
+        """Give a search the points of its first round."""
+        l0 = given.get("l0") if isinstance(given, Mapping) else None
+        if not isinstance(l0, Mapping):
+            return given
+        name = (given.get("architecture") or {}).get("name", DEFAULT)
+        first = L0Search.model_validate(l0).first_points(whole=architecture(name).whole)
+        return {**given, "l0": first, "search": l0, "rounds": (first,)}
+
+    def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
+        """Return the sweep of a search after some rounds."""
+        points = tuple(sorted(l0 for added in rounds for l0 in added))
+        return self.model_copy(update={"l0": points, "rounds": rounds})
+
+    def as_list(self) -> Sweep:
+        """Return the sweep that has the same points by a list."""
+        return self.model_copy(update={"search": None, "rounds": ()})

@@ -25,6 +25,17 @@ def format_l0(l0: float) -> str:
     return f"{l0:.10g}"
 
 
+def rounded_l0(l0: float) -> float:
+    """Return an L0 with two significant digits: whole from 10 on.
+
+    Examples
+    --------
+    >>> rounded_l0(90.5), rounded_l0(1234.0), rounded_l0(5.66)
+    (90.0, 1200.0, 5.7)
+    """
+    return float(f"{l0:.2g}")
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are refused, values cannot change later."""
 

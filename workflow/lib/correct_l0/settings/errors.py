@@ -6,7 +6,7 @@ import difflib
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -123,7 +123,8 @@ def _is_key(part: Any) -> bool:
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    return [name for m in _models_in(_annotation(model, location)) for name in m.model_fields]
+    models = _models_in(_annotation(model, location))
+    return [field.alias or name for m in models for name, field in m.model_fields.items()]
 
 
 def _annotation(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
@@ -139,6 +140,6 @@ def _annotation(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in (Union, types.UnionType, dict, tuple):
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, dict, tuple):
         return [m for arg in get_args(annotation) for m in _models_in(arg)]
     return []

@@ -16,9 +16,10 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.sources import language_model, synthetic
+from correct_l0.study import rounds
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
-from correct_l0.study.report import report_settings
+from correct_l0.study.report import report_settings, round_settings
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Stage:
     job
         The Snakemake rule, where it has another name: one whose jobs make several results.
     of
-        What one job is about: the source, a group of points, one point, one L0 with all its seeds,
-        the whole study, its report, or all sweeps of the study.
+        What one result is about: the source, one point, one L0 with all its seeds, the whole study,
+        a round of a search, the study's report, or all its sweeps.
     title
         What `make why` calls its jobs.
     called
@@ -68,7 +69,7 @@ class Stage:
     """
 
     rule: str
-    of: Literal["source", "group", "point", "l0", "study", "report", "sweeps"]
+    of: Literal["source", "point", "l0", "study", "round", "report", "sweeps"]
     title: str
     called: str
     after: tuple[str, ...]
@@ -136,6 +137,12 @@ def _of_metric(metric: Metric) -> Stage:
     )
 
 
+READ = (
+    "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds", "probe_sae",
+    "probe_baselines", "cache_probing_activations", "seal_activations", "make_world",
+)  # fmt: skip
+"""What tables are gathered from."""
+
 STAGES = (
     Stage(
         "stage_text", "source", "text", "the text", (),
@@ -196,20 +203,9 @@ STAGES = (
         asked=lambda plan: plan.study.synthetic is not None,
     ),
     Stage(
-        "train_points", "group", "groups", "the SAEs",
-        ("seal_activations", "make_world"),
-        recipe=saes.RECIPE,
-        result="saes/groups/seed_{seed}/l0_{l0s}.json",
-        seconds=estimates.trainings_s,
-        host_bytes=estimates.training_bytes,
-        on_device=True,
-        trains=True,
-        grows=True,
-    ),
-    Stage(
-        "train_sae", "point", "SAEs", "the SAE",
-        ("seal_activations", "make_world", "train_points"),
+        "train_sae", "point", "SAEs", "the SAE", ("seal_activations", "make_world"),
         room="saes",
+        job="train_points",
         recipe=saes.RECIPE,
         settings=lambda plan, l0: plan.settings_sae(l0),
         seconds=estimates.trainings_s,
@@ -255,12 +251,16 @@ STAGES = (
         asked=_probes,
     ),
     Stage(
-        "gather_tables", "report", "tables", "the tables",
-        (
-            "train_sae", *(metric.stage for metric in metrics().values()), "compare_seeds",
-            "probe_sae", "probe_baselines", "cache_probing_activations", "seal_activations",
-            "make_world",
-        ),
+        rounds.STAGE, "round", "reading of the round", "the reading of the round", READ,
+        room="rounds",
+        recipe=reading.RECIPE,
+        settings=lambda plan, l0: round_settings(plan),
+        result="rounds/round_{round}.manifest.json",
+        seconds=lambda study, l0: 3 + 0.2 * _points(study),
+        asked=lambda plan: plan.rounds > 0,
+    ),
+    Stage(
+        "gather_tables", "report", "tables", "the tables", (rounds.STAGE, *READ),
         room="tables",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

@@ -54,8 +54,7 @@ def seconds(rule: str, study: Config, l0: float | str | None = None) -> float:
     study
         The configuration.
     l0
-        Target L0 of the point, for `train_sae`, or those of a group (`groups.Group.l0s`), for
-        `train_points`; unset: what takes longest.
+        Target L0 of the points of the group (`groups.Group.l0s`); unset: what takes longest.
     """
     return start_s(rule, study) + work_s(rule, study, l0)
 
@@ -67,27 +66,16 @@ def members(rule: str, study: Config, l0: float | str | None = None) -> int:
     first = BY_JOB[rule][0]
     if first.of == "l0":
         return len(study.saes.l0)
-    if first.of == "group":
+    if first.trains:
         return points_per_job(study)
     return min(MEASURED_TOGETHER, len(study.saes.l0)) if first.job else 1
 
 
-def runtime_min(
-    rule: str,
-    study: Config,
-    attempt: int = 1,
-    l0: float | str | None = None,
-    *,
-    in_group: bool = False,
-) -> int:
-    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor.
-
-    An SAE that was trained `in_group` takes the floor: time to redo, alone, what its last
-    checkpoint does not hold, where the group failed.
-    """
+def runtime_min(rule: str, study: Config, attempt: int = 1, l0: float | str | None = None) -> int:
+    """Return the time limit of a job in minutes: `RUNTIME_SAFETY` times the estimate or a floor."""
     floor = stated.FLOOR_MIN if BY_JOB[rule][0].grows else stated.SMALL_FLOOR_MIN
-    takes = 0.0 if in_group else seconds(rule, study, l0)
-    return math.ceil(attempt * max(floor, stated.RUNTIME_SAFETY * takes / 60))
+    takes = stated.RUNTIME_SAFETY * seconds(rule, study, l0) / 60
+    return math.ceil(attempt * max(floor, takes))
 
 
 def mem_mb(rule: str, study: Config, attempt: int = 1, l0: str | None = None) -> int:

@@ -18,6 +18,7 @@ from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_co
 from correct_l0.stages import BY_RULE, OF_POINT
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
+from correct_l0.study.rounds import rounds_read
 
 BASELINES = BY_RULE["probe_baselines"].room
 
@@ -159,6 +160,36 @@ def examine_stability(
     return findings
 
 
+def examine_rounds(
+    plan: Plan, digests: Mapping[str, str | None], quick: bool = False
+) -> dict[str, Finding]:
+    """Return what is found of the records of a search's rounds, by their key; of a list none.
+
+    Parameters
+    ----------
+    plan
+        The study.
+    digests
+        Digest of every result that stands, by its key.
+    quick
+        As in `examine`.
+    """
+    stage = BY_RULE["read_round"]
+    found = {}
+    for number in range(1, plan.rounds + 1):
+        then = plan.at_round(number)
+        found[round_key(number)] = examine(
+            stage.room,
+            stage.result_of(plan, {"round": number}),
+            stage=stage.rule,
+            recipe=stage.recipe,
+            parameters=stage.settings(then, ""),
+            inputs={key: digests.get(key) for key in result_keys(then.as_list())},
+            quick=quick,
+        )
+    return found
+
+
 def examine_baselines(plan: Plan, tasks: Mapping[str, str | None], quick: bool = False) -> Finding:
     """Return what is found of the probing baselines."""
     stage = BY_RULE["probe_baselines"]
@@ -252,6 +283,11 @@ def result_key(room: str, l0: str | None = None, seed: int | None = None) -> str
     return of_l0 if seed is None else f"{of_l0}/seed_{seed}"
 
 
+def round_key(number: int) -> str:
+    """Return the name of a round's record among the inputs of the tables."""
+    return f"rounds/round_{number}"
+
+
 def result_keys(plan: Plan) -> list[str]:
     """Return the key of every result that the tables of a study are made from."""
     rooms = ("saes", *plan.rooms)
@@ -259,6 +295,7 @@ def result_keys(plan: Plan) -> list[str]:
         *(result_key(room, *point) for point in plan.points for room in rooms),
         *(result_key("stability", l0) for l0 in plan.stability_manifests()),
         *((BASELINES,) if "probing" in rooms else ()),
+        *map(round_key, rounds_read(plan)),
     ]
 
 
@@ -269,16 +306,11 @@ def _refusal(folder: Path, wrong: Disagreement) -> str:
 
 
 def _log(plan: Plan, room: str, l0: str, seed: int) -> Path:
-    """Return the log of a point's own job, else that of its last group, if any."""
-    logs = Path(plan.results) / "logs"
+    """Return the log of the last job that was to make a result, or where there would be one."""
     stage = next(stage for stage in OF_POINT if stage.room == room)
-    own = logs / stage.rule / f"l0_{l0}" / f"seed_{seed}.log"
-    if own.exists():
-        return own
-    job = "train_points" if stage.trains else stage.made_by
-    groups = (logs / job / f"seed_{seed}").glob("l0_*.log")
-    its = [path for path in groups if l0 in split_labels(path.stem.removeprefix("l0_"))]
-    return max(its, key=lambda path: path.stat().st_mtime, default=own)
+    logs = Path(plan.results) / "logs" / stage.made_by / f"seed_{seed}"
+    its = [p for p in logs.glob("l0_*.log") if l0 in split_labels(p.stem.removeprefix("l0_"))]
+    return max(its, key=lambda path: path.stat().st_mtime, default=logs / f"l0_{l0}.log")
 
 
 def _reason(folder: Path, wrong: Disagreement, log: Path) -> str:

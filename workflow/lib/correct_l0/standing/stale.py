@@ -26,6 +26,7 @@ from correct_l0.standing.chain import (
     BASELINES,
     examine_baselines,
     examine_point,
+    examine_rounds,
     examine_stability,
     result_key,
     result_keys,
@@ -47,8 +48,8 @@ class Stale:
     Attributes
     ----------
     room
-        `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `tables`,
-        `verdict`, `figures`, `page` or `comparison`.
+        `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `rounds`,
+        `tables`, `verdict`, `figures`, `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -91,6 +92,9 @@ def find(plan: Plan) -> list[Stale]:
     findings |= {_key(finding): finding for finding in examine_stability(plan, saes, quick=True)}
     if "probing" in plan.rooms:
         findings[BASELINES] = examine_baselines(plan, tasks, quick=True)
+    findings |= examine_rounds(
+        plan, {key: standing_digest(finding) for key, finding in findings.items()}, quick=True
+    )
     tables = Path(plan.results) / "tables" / "manifest.json"
     gathered = set(read_or_empty(tables).get("inputs") or ())
     results = [

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
 from correct_l0.metrics.probing.settings import Probing
-from correct_l0.saes.sections import Saes, Training
+from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
@@ -27,7 +27,7 @@ MOST_EPOCHS = 50
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "tables", "figures", "logs", "benchmarks", "partial", "report.html",
+    "measured", "rounds", "tables", "figures", "logs", "benchmarks", "partial", "report.html",
     "report.manifest.json", "summary.txt", "running.json",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
@@ -81,7 +81,7 @@ class Config(StudyFile):
 
     kept = True
 
-    saes: Saes
+    saes: Sweep
     """The SAEs."""
 
     sweep: Name | None = None

@@ -55,7 +55,7 @@ def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldIn
     for name, field in model.model_fields.items():
         section, is_list = _section_in(field.annotation)
         if section is None or section is not field.annotation:
-            yield prefix + name, field
+            yield prefix + (field.alias or name), field
         if section is not None:
             yield from _options(section, f"{prefix}{name}{'[]' if is_list else ''}.")
 

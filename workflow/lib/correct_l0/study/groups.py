@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from correct_l0.study.config import Config
@@ -50,6 +50,29 @@ def split_labels(l0s: str) -> tuple[str, ...]:
     (('4', '8', '10.5'), ('1e-05', '4'))
     """
     return tuple(re.split(r"(?<!e)-", l0s))
+
+
+def group_of(wildcards: Mapping[str, str]) -> Group:
+    """Return the group that a job's wildcards name.
+
+    Examples
+    --------
+    >>> group_of({"seed": "0", "l0s": "4-8"})
+    Group(seed=0, labels=('4', '8'))
+    """
+    return Group(int(wildcards["seed"]), split_labels(wildcards["l0s"]))
+
+
+def group_named(record: str) -> Group:
+    """Return the group that a record's name tells.
+
+    Examples
+    --------
+    >>> group_named("results/a/saes/groups/seed_0/l0_4-8.json")
+    Group(seed=0, labels=('4', '8'))
+    """
+    points = points_named(record)
+    return Group(points[0][1], tuple(l0 for l0, _ in points))
 
 
 def points_named(target: str) -> list[Point]:

@@ -6,12 +6,13 @@ Imported whenever Snakemake parses the workflow, so nothing heavy is imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from correct_l0.metrics import metrics
+from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings
@@ -68,12 +69,13 @@ class Plan:
             doubts,
         )
         from correct_l0.sources.sae_probes import check_tasks
+        from correct_l0.study.rounds import follow
 
         studies = parse_study(raw)
         check_tasks(studies[0].probing.tasks)
         activations = studies[0].activations
         if activations is None:
-            return [cls(study) for study in studies]
+            return [follow(cls(study)) for study in studies]
         if not isinstance(activations.text.reserve_tasks, str):
             check_tasks(activations.text.reserve_tasks)
         places = Places.of(activations, Path(folder).absolute())
@@ -85,7 +87,7 @@ class Plan:
             for study in studies
         ]
         check_cache_identity(plans[0].source_folder, activations)
-        return plans
+        return [follow(plan) for plan in plans]
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> Plan:
@@ -156,6 +158,31 @@ class Plan:
     def study_rooms(self) -> tuple[str, ...]:
         """What is measured over several points: `stability`, where there are two seeds or more."""
         return ("stability",) if len(self.study.saes.seeds) > 1 else ()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a search up to the one whose points are known last; 0 of a list."""
+        return len(self.study.saes.rounds)
+
+    def at_round(self, number: int) -> Plan:
+        """Return the plan as it was when a round, counted from 1, had its points."""
+        return self._with(self.study.saes.with_rounds(self.study.saes.rounds[:number]))
+
+    def with_round(self, l0: Sequence[float]) -> Plan:
+        """Return the plan with the points of one more round."""
+        saes = self.study.saes
+        return self._with(saes.with_rounds((*saes.rounds, tuple(l0))))
+
+    def as_list(self) -> Plan:
+        """Return the plan of a study that lists the points of this one."""
+        return self._with(self.study.saes.as_list())
+
+    def _with(self, saes: Sweep) -> Plan:
+        return Plan(self.study.model_copy(update={"saes": saes}))
+
+    def round_file(self, number: int) -> str:
+        """Return the record of a round, which says what its points say and which come next."""
+        return f"{self.results}/rounds/round_{number}.json"
 
     def task_manifests(self) -> dict[str, str]:
         """Return the manifest of the activations of each probing task by name."""

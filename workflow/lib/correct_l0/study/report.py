@@ -29,6 +29,14 @@ def report_settings(plan: Plan) -> str:
     return canonical(settings)
 
 
+def round_settings(plan: Plan) -> str:
+    """Return the canonical settings that the reading of a round depends on."""
+    settings = json.loads(report_settings(plan))
+    settings.pop("title", None)
+    settings.get("decoder_metrics", {}).pop("histogram_l0", None)
+    return canonical(settings)
+
+
 def plan_of(settings: str) -> Plan:
     """Return the plan whose `report_settings` these are."""
     return Plan(parse_config(json.loads(settings)))

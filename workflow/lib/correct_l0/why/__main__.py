@@ -18,6 +18,7 @@ from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import free_bytes
 from correct_l0.why.rates import measured_rates
+from correct_l0.why.search import beside_in_words, search_in_words
 from correct_l0.why.sweeps import estimate_sweeps, explain_sweeps, explained_in_words
 from correct_l0.why.words import costs_in_words, wrap
 
@@ -58,15 +59,21 @@ def _read(configfile: Path) -> dict[str, Any]:
     return raw
 
 
-def describe(configfile: Path, directory: Path, at_once: int | None, more: list[str]) -> str:
-    """Return the whole text.
+def describe(
+    configfile: Path,
+    directory: Path,
+    at_once: int | None,
+    more: list[str],
+    beside: Path | None = None,
+) -> str:
+    """Return the whole text; `beside` is a configuration to hold the cost of a search against.
 
     Raises
     ------
     InputError
         If the configuration cannot be used, or Snakemake refuses.
     """
-    raw = _read(configfile)
+    raw, other_raw = _read(configfile), _read(beside) if beside else None
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
         plans = Plan.all_from_config(raw, configfile.parent)
@@ -87,7 +94,11 @@ def describe(configfile: Path, directory: Path, at_once: int | None, more: list[
         study, preflight = estimate_sweeps(explained, rates, at_once)
         words = costs_in_words(study, preflight, rates, free_bytes(plan.study_folder))
         heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
-        lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), "", *words]
+        searching = search_in_words(plans, rates)
+        if beside and other_raw:
+            searching += beside_in_words(beside, Plan.all_from_config(other_raw), rates)
+        lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), ""]
+        lines += [*searching, *words]
         return "\n".join(lines)
 
 
@@ -108,11 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--directory", type=Path, default=Path(), help="where results/ is")
     parser.add_argument("--jobs", help="GPUs, or cores without them, at once")
+    parser.add_argument("--beside", type=Path, help="a study whose cost to state beside a search's")
     parser.add_argument("snakemake", nargs="*", help="after --: more arguments for snakemake")
     options = parser.parse_args(arguments)
     try:
         at_once = _at_once(options.jobs)
-        text = describe(options.configfile, options.directory, at_once, options.snakemake)
+        text = describe(
+            options.configfile, options.directory, at_once, options.snakemake, options.beside
+        )
         print(text, flush=True)
     except BrokenPipeError:
         # Whoever reads has enough, as in `make why | head`; Python would flush once more at exit.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.study.groups import split_labels
 
 SNAKEFILE = Path(__file__).parents[4] / "Snakefile"
 PLUGINS = Path(__file__).parent / "plugins"
@@ -57,16 +56,9 @@ class Job:
         return None if l0 is None or seed is None else (l0, seed)
 
     @property
-    def l0(self) -> str | None:
-        """The L0 label of its point, those of its group (`groups.Group.l0s`), or None."""
-        return self.wildcards.get("l0") or self.wildcards.get("l0s")
-
-    @property
-    def trains(self) -> list[tuple[str, int]]:
-        """The points that it trains together, where it is a group's."""
-        if self.rule != "train_points":
-            return []
-        return [(l0, int(self.wildcards["seed"])) for l0 in split_labels(self.wildcards["l0s"])]
+    def l0s(self) -> str | None:
+        """The L0 labels of its group (`groups.Group.l0s`), or None."""
+        return self.wildcards.get("l0s")
 
 
 def run_dry(
@@ -104,11 +96,11 @@ def read_jobs(events: Sequence[Event]) -> list[Job] | None:
 
     Examples
     --------
-    >>> counted = {"event": "run_info", "stats": {"train_sae": 1, "total": 1}}
-    >>> told = {"event": "job_info", "rule_name": "train_sae",
-    ...         "wildcards": {"l0": "4", "seed": "0"}, "reason": "Missing output files: x"}
+    >>> counted = {"event": "run_info", "stats": {"train_points": 1, "total": 1}}
+    >>> told = {"event": "job_info", "rule_name": "train_points",
+    ...         "wildcards": {"l0s": "4-8", "seed": "0"}, "reason": "Forced execution"}
     >>> read_jobs([{"event": "workflow_started"}, counted, told])
-    [Job(rule='train_sae', wildcards={'l0': '4', 'seed': '0'}, reason='Missing output files: x')]
+    [Job(rule='train_points', wildcards={'l0s': '4-8', 'seed': '0'}, reason='Forced execution')]
     >>> read_jobs([{"event": "workflow_started"}, counted]) is None
     True
     """

@@ -1,4 +1,4 @@
-"""What a training finds of an earlier one: a trained SAE, a checkpoint, a failure."""
+"""What a training finds of an earlier one: an SAE, a checkpoint, a failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from correct_l0.provenance.manifest import read_or_empty
 from correct_l0.saes import RECIPE
-from correct_l0.standing.unfinished import is_trained
 from correct_l0.study.plan import Plan
 
 
@@ -47,14 +46,10 @@ def kept(
     same_activations
         Whether the activations stay as they are.
     """
+    if not same_activations:
+        stands = there and reason is None
+        return Kept("stands if they come out the same", 1.0, perhaps=True) if stands else None
     folder, wanted = Path(plan.point_folder("saes", l0, seed)), plan.settings_sae(l0)
-    if is_trained(plan, l0, seed, same_activations=same_activations):
-        if not same_activations:
-            which = "the activations" if reason else "they"
-            return Kept(f"taken over if {which} come out the same", 1.0, perhaps=True)
-        return Kept("trained before, taken over after a check", 0.0)
-    if there or not same_activations:
-        return None
     steps = plan.study.training(float(l0)).steps
     step = _checkpointed(folder / "checkpoint" / "index.json", wanted, seed)
     failure = read_or_empty(folder / "failure.json")

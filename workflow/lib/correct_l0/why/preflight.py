@@ -10,7 +10,6 @@ from pathlib import Path
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
-from correct_l0.costs.throughputs import TAKE_OVER_S
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
 from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES, limits
@@ -100,16 +99,15 @@ def estimate(
         of_rule = [(job, parts, s) for (job, parts), s in zip(jobs, took, strict=True)
                    if job.rule == rule]  # fmt: skip
         if of_rule:
-            limit = max(
-                limits.runtime_min(rule, study, 1, job.l0, in_group=parts[0].in_group)
-                for job, parts, _ in of_rule
-            )
-            memory = max(limits.mem_mb(rule, study, 1, job.l0) for job, _, _ in of_rule)
+            limit = max(limits.runtime_min(rule, study, 1, job.l0s) for job, _, _ in of_rule)
+            memory = max(limits.mem_mb(rule, study, 1, job.l0s) for job, _, _ in of_rule)
             total = sum(s for _, _, s in of_rule)
             gpu = on_gpu and any(stage.on_device for stage in made)
             rules.append(RuleCost(rule, len(of_rule), total, memory, limit, gpu))
     disk = _disk(plan, _writing(plan, whys))
-    trained = list(filter(None, map(_trains, whys)))
+    trained = [
+        len(parts) for job, parts in jobs if any(stage.trains for stage in BY_JOB.get(job.rule, ()))
+    ]
     each = disk_bytes(study)["one checkpoint"]
     scarce = {stage.made_by for stage in STAGES if stage.on_device or not on_gpu}
     return Preflight(
@@ -164,26 +162,23 @@ def _jobs(whys: Sequence[Why]) -> list[tuple[Job, list[Why]]]:
     return list(jobs.values())
 
 
-def _trains(why: Why) -> int:
-    """Return how many SAEs a job trains."""
-    alone = why.job.rule == "train_sae" and why.left > 0 and not why.in_group
-    return len(why.job.trains) + alone
-
-
 def _seconds(plan: Plan, job: Job, parts: Sequence[Why], rates: Mapping[str, Rate]) -> float:
     first = parts[0]
-    if first.in_group:
-        return TAKE_OVER_S
     if first.job.part_of is None:
-        rate = rates.get("train_sae" if job.trains else job.rule, Rate())
-        return seconds(job.rule, plan.study, job.l0, rate, first.left)
+        return seconds(job.rule, plan.study, None, rates.get(job.rule, Rate()), first.left)
     work = (
-        BY_RULE[why.job.rule].seconds(plan.study, ())
-        * rates.get(why.job.rule, Rate()).factor
-        * why.left
+        _work_s(plan, why.job, len(parts)) * rates.get(why.job.rule, Rate()).factor * why.left
         for why in parts
     )
     return limits.start_s(job.rule, plan.study) + sum(work)
+
+
+def _work_s(plan: Plan, part: Job, together: int) -> float:
+    """Return the estimated seconds of one result of a job that makes so many."""
+    stage = BY_RULE[part.rule]
+    if stage.trains:
+        return costs.train_s(plan.study, float(part.wildcards["l0"]), together)
+    return stage.seconds(plan.study, ())
 
 
 def _wall_s(took: Sequence[tuple[Job, float]], at_once: int, scarce: Container[str]) -> float:
@@ -197,7 +192,8 @@ def _wall_s(took: Sequence[tuple[Job, float]], at_once: int, scarce: Container[s
         after = 0.0
         for number, (job, s) in enumerate(took):
             if job.rule in phase and job.rule in scarce:
-                key = (job.wildcards.get("results"), job.point) if job.point else number
+                group = tuple(map(job.wildcards.get, ("results", "seed", "l0s")))
+                key = group if job.l0s else number
                 chains[key] = chains.get(key, 0.0) + s
             elif job.rule in phase:
                 after = max(after, s)
@@ -209,7 +205,7 @@ def phases() -> list[set[str]]:
     """Return the rules that run at the same time, phase by phase.
 
     What runs on the study's device runs as soon as it can, the rest as late as it may; the jobs of
-    a point, and of its L0, follow one another within one phase.
+    a group of points, and those of their L0, follow one another within one phase.
     """
     at: dict[str, int] = {}
     for stage in STAGES:
@@ -251,8 +247,6 @@ def _writing(plan: Plan, whys: Sequence[Why]) -> dict[str, float]:
             share = _shards_left(plan, int(why.job.wildcards["job"]))
         elif rule == "cache_probing_activations":
             share = why.left
-        elif rule == "train_sae":
-            share = float(why.left > 0)
         jobs[rule] = jobs.get(rule, 0.0) + share
     return jobs
 

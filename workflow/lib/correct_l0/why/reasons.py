@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage, limits
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
 from correct_l0.standing.chain import task_manifests
 from correct_l0.standing.stale import Stale
 from correct_l0.study.groups import split_labels
@@ -19,7 +19,6 @@ Key = tuple[str, Place | None]
 
 NOT_MADE = "not made yet"
 FOLLOWS = "follows from the results above"
-TOGETHER = "SAEs of one seed, trained in one reading of the data"
 LONGEST_VERBATIM = 400
 NAMED_TASKS = 5
 
@@ -32,8 +31,6 @@ class Why:
     ----------
     perhaps_less
         Whether less of it may turn out to be left.
-    in_group
-        Whether a training is another job's, which trains several points.
     points
         The points that it is about.
     """
@@ -42,7 +39,6 @@ class Why:
     reason: str
     left: float = 1.0
     perhaps_less: bool = False
-    in_group: bool = False
     points: tuple[tuple[str, int], ...] = ()
 
 
@@ -66,18 +62,10 @@ def explain(plan: Plan, jobs: Sequence[Job], stale: Iterable[Stale]) -> list[Why
     changed = {_key_of_stale(plan, entry): entry.reason for entry in stale}
     jobs = [part for job in jobs for part in parts_of(plan, job)]
     running = {(job.rule, job.place) for job in jobs}
-    together = {point for job in jobs for point in job.trains}
-    whys = [
+    return [
         replace(why, points=_points(plan, why.job))
         for job in jobs
         if (why := _explain(plan, job, changed, running))
-    ]
-    alone = {why.job.point: why for why in whys if why.job.rule == "train_sae"}
-    return [
-        replace(why, left=_left(plan, [alone[point] for point in why.job.trains]))
-        if why.job.trains
-        else replace(why, in_group=why.job.rule == "train_sae" and why.job.point in together)
-        for why in whys
     ]
 
 
@@ -85,8 +73,8 @@ def parts_of(plan: Plan, job: Job) -> list[Job]:
     """Return a job by its results, where it makes several: as if each had a job of its own."""
     made = [stage for stage in BY_JOB.get(job.rule, ()) if stage.asked(plan)]
     places: list[dict[str, str]] = []
-    if "l0s" in job.wildcards and not job.trains:
-        places = [{"l0": l0} for l0 in split_labels(job.wildcards["l0s"])]
+    if job.l0s is not None:
+        places = [{"l0": l0} for l0 in split_labels(job.l0s)]
     elif made and made[0].of == "l0":
         places = [{"l0": l0} for l0 in plan.labels]
     shared = {name: value for name, value in job.wildcards.items() if name != "l0s"}
@@ -102,12 +90,6 @@ def _points(plan: Plan, job: Job) -> tuple[tuple[str, int], ...]:
         return ()
     l0, seed = job.place
     return tuple((l0, each) for each in plan.study.saes.seeds if seed in (None, each))
-
-
-def _left(plan: Plan, trainings: Sequence[Why]) -> float:
-    """Return the part of the work of a group that is left."""
-    work = [limits.work_s("train_sae", plan.study, why.job.l0) for why in trainings]
-    return sum(w * why.left for w, why in zip(work, trainings, strict=True)) / sum(work)
 
 
 def _key_of_stale(plan: Plan, entry: Stale) -> Key:
@@ -140,8 +122,6 @@ def _explain(
     running: set[Key],
 ) -> Why | None:
     """Return why a job would run; None for a part of one that stands and is left as it is."""
-    if job.trains:
-        return Why(job, TOGETHER)
     stage, of_report = BY_RULE.get(job.rule), {stage.rule for stage in OF_REPORT}
     if stage is None:
         return Why(job, verbatim(job.reason))

@@ -85,8 +85,8 @@ def costs_in_words(
     lines = ["COST", *_table(preflight.rules)]
     if preflight.perhaps_less:
         count = preflight.perhaps_less
-        saes = "the SAE is" if count == 1 else f"some of {count} SAEs are"
-        lines += wrap(f"All this is at most: less where {saes} taken over.")
+        saes = "the SAE stands" if count == 1 else f"some of {count} SAEs stand"
+        lines += wrap(f"All this is at most: less where {saes}.")
     lines += [""]
     gpu = any(cost.on_gpu for cost in preflight.rules)
     at_once = preflight.at_once
@@ -94,7 +94,7 @@ def costs_in_words(
     about = "at most about" if preflight.perhaps_less else "about"
     wall = f"{about} {duration(preflight.wall_s)} with {at_once} {what} at once (--jobs)"
     lines += wrap(f"Wall time: {wall}, without any queue.")
-    if gpu and any(cost.rule == "train_sae" for cost in preflight.rules):
+    if gpu and any(cost.rule == "train_points" for cost in preflight.rules):
         needed = costs.gpu_mem_mb(study, preflight.together) * 2**20
         lines += wrap(f"Training needs about {size(needed)} of a GPU.")
     lines += [*_disk(preflight, free), *_sources(study, preflight.rules, rates)]
@@ -119,10 +119,21 @@ def _totals(rules: Sequence[RuleCost]) -> Iterator[str]:
     yield f"{sum(cost.jobs for cost in rules)} jobs"
     for on_gpu, unit in ((True, "GPU"), (False, "core")):
         total = sum(cost.seconds for cost in rules if cost.on_gpu == on_gpu)
-        if total >= 3600:
-            yield f"{total / 3600:,.{int(total < 36_000)}f} {unit}-hours"
-        elif total:
-            yield f"{math.ceil(total / 60)} {unit}-minutes"
+        if total:
+            yield worked(total, unit)
+
+
+def worked(s: float, unit: str) -> str:
+    """Return the time that GPUs or cores are at work.
+
+    Examples
+    --------
+    >>> worked(90, "core"), worked(5400, "GPU"), worked(90_000, "GPU")
+    ('2 core-minutes', '1.5 GPU-hours', '25 GPU-hours')
+    """
+    if s >= 3600:
+        return f"{s / 3600:,.{int(s < 36_000)}f} {unit}-hours"
+    return f"{math.ceil(s / 60)} {unit}-minutes"
 
 
 def _disk(preflight: Preflight, free: int) -> list[str]:

@@ -6,4 +6,4 @@ the SAE was trained in: raw activations times the SAE's `activation_scale`.
 `RECIPE` changes when the same SAE, tokens and settings give other numbers.
 """
 
-RECIPE = 1
+RECIPE = 2

@@ -64,16 +64,26 @@ def cosine_matrix(W_dec: Float[Tensor, "d_sae d_in"]) -> Float[Tensor, "d_sae d_
 
 
 def random_baseline(d_in: int) -> float:
-    """Return what c_dec is for random directions, about sqrt(2 / (pi d_in)).
+    """Return what c_dec is by chance: the mean |cosine| of two random directions.
 
-    A decoder that has hardly moved from its initialisation has this value whatever its L0.
+    Gamma(d / 2) / (sqrt(pi) Gamma((d + 1) / 2)) in d dimensions, about sqrt(2 / (pi d)) in many. A
+    decoder that has hardly moved from its initialisation has this value whatever its L0.
+
+    References
+    ----------
+    The square of the cosine is Beta(1/2, (d - 1) / 2) distributed; this is the mean of its root.
 
     Examples
     --------
-    >>> round(random_baseline(384), 4)
-    0.0407
+    In the plane the angle is uniform, so the mean is 2 / pi; in space the cosine is, so it is 1/2.
+
+    >>> round(random_baseline(2) * math.pi, 9), round(random_baseline(3), 9)
+    (2.0, 0.5)
+    >>> round(random_baseline(384), 5)
+    0.04074
     """
-    return math.sqrt(2 / (math.pi * d_in))
+    ratio = math.lgamma(d_in / 2) - math.lgamma((d_in + 1) / 2)
+    return math.exp(ratio) / math.sqrt(math.pi)
 
 
 def _norms(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +34,19 @@ class ActivationsFolder:
         return activations_file(self.folder, self.cache, task, self.hook_name)
 
 
-def exact_engine(sae: SavedSae, activations: ActivationsFolder) -> Engine:
-    """Return the engine that shares work and gives the package's bits."""
+def exact_engine(
+    sae: SavedSae, activations: ActivationsFolder, controls: Collection[str] = ()
+) -> Engine:
+    """Return the engine that shares work and gives the package's bits.
+
+    The tasks in `controls` are probed with controls, too.
+    """
 
     def engine(task: Task, split: Split, probe_k: Sequence[int]) -> list[Probe]:
         acts = load_activations(activations.path(task.name), task, sae.d_in)
-        results = probe_task(sae, task, split, acts, activations.hook_name, probe_k)
+        results = probe_task(
+            sae, task, split, acts, activations.hook_name, probe_k, task.name in controls
+        )
         return [{"entry": entry, "extras": extras} for entry, extras in results]
 
     return engine

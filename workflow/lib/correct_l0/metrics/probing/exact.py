@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from correct_l0.metrics.probing.controls import Probed, control_scores
 from correct_l0.metrics.probing.data import SPLIT_SEED, Split, Task
 from correct_l0.metrics.probing.probe import ProbeResult, deduplicated_f1, fit_probe, rank_latents
 from correct_l0.saes.saved import SavedSae
@@ -37,13 +38,15 @@ def probe_task(
     activations: Float[Tensor, "rows d_in"],
     hook_name: str,
     probe_k: Sequence[int],
+    controls: bool = False,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Probe one task with several numbers of latents.
 
     Returns
     -------
     list of (entry, extras)
-        One per `probe_k`: the entry of sae-probes' result file, and the de-duplicated F1.
+        One per `probe_k`: the entry of sae-probes' result file; the de-duplicated F1 and, where
+        asked for, the F1 of the controls.
     """
     train, test = activations[split.train], activations[split.test]
     y_train, y_test = task.labels[split.train], task.labels[split.test]
@@ -67,6 +70,14 @@ def probe_task(
             "indices": ranking[:k].tolist(),
         }
         results.append((entry, {"f1_dedup": deduplicated_f1(y_test, probe.predictions, split.new)}))
+    if controls:
+        probed = Probed(
+            latents, lambda read: encode(sae, test, read).double().numpy(), y_train, y_test
+        )
+        for (_, extras), scores in zip(
+            results, control_scores(task.name, probed, probe_k), strict=True
+        ):
+            extras.update(scores)
     return results
 
 

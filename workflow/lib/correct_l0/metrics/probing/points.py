@@ -13,7 +13,7 @@ from correct_l0.metrics.probing.engines import ActivationsFolder, exact_engine, 
 from correct_l0.metrics.probing.probe import quiet
 from correct_l0.metrics.probing.records import Records, probe_tasks, scores_table, write_scores
 from correct_l0.metrics.probing.reference import write_package_results
-from correct_l0.metrics.probing.settings import Probing
+from correct_l0.metrics.probing.settings import Probing, tasks_with_controls
 from correct_l0.provenance.manifest import checked_digest_of
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources.sae_probes import resolve_tasks
@@ -27,6 +27,7 @@ def probe_points(
     *,
     names: Sequence[str],
     threads: int,
+    controls_seed: int | None = None,
 ) -> list[Path]:
     """Probe SAEs; scores that stand are left. Return the folders of those that failed.
 
@@ -44,6 +45,8 @@ def probe_points(
         Of the activation cache and of the hook.
     threads
         Tasks probed at the same time.
+    controls_seed
+        The seed whose SAEs have controls, where the settings ask for these.
     """
     wanted_tasks = resolve_tasks(Probing.model_validate(json.loads(settings)).tasks)
     digests = dict(zip(wanted_tasks, map(checked_digest_of, tasks), strict=True))
@@ -61,7 +64,8 @@ def probe_points(
         )
 
         def probe(point: Trained = point, folder: Path = folder) -> Measured:
-            return _probe(point, activations, digests, settings, folder, threads)
+            controlled = tasks_with_controls(wanted_tasks) if point.seed == controls_seed else ()
+            return _probe(point, activations, digests, settings, folder, threads, controlled)
 
         if not make(wanted, probe):
             failed.append(folder)
@@ -75,8 +79,10 @@ def _probe(
     settings: str,
     folder: Path,
     threads: int,
+    controlled: Sequence[str],
 ) -> Measured:
     probing = Probing.model_validate(json.loads(settings))
+    controls = controlled if probing.controls else ()
     hook, results = activations.hook_name, folder / "json"
     identity = {
         "recipe": RECIPE,
@@ -86,12 +92,12 @@ def _probe(
     }
     with quiet():
         if probing.engine == "exact":
-            engine = exact_engine(load_saved_sae(point.folder / "sae"), activations)
+            engine = exact_engine(load_saved_sae(point.folder / "sae"), activations, controls)
         else:
             engine = reference_engine(point.folder / "sae", activations, results / "work")
             threads = 1
         records = Records(results, identity)
-        probes = probe_tasks(engine, digests, probing.probe_k, records, threads)
+        probes = probe_tasks(engine, digests, probing.probe_k, records, threads, controls)
     scores = folder / "scores.csv"
     write_scores(scores, scores_table(probes))
     return Measured([scores, *write_package_results(results, activations.cache, hook, probes)])

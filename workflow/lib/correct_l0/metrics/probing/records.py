@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from correct_l0.metrics.probing.data import Split, Task, read_task, split_task
+from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import replacing, write_json
 
 COLUMNS = {"test_f1": "f1", "test_acc": "accuracy", "test_auc": "auc", "val_auc": "val_auc"}
@@ -63,6 +64,7 @@ def probe_tasks(
     probe_k: Sequence[int],
     records: Records,
     threads: int = 1,
+    controls: Collection[str] = (),
 ) -> dict[str, list[Probe]]:
     """Return the probes of every task, fitting those that no record holds.
 
@@ -78,11 +80,16 @@ def probe_tasks(
         Read before, written after each task: an interrupted job goes on where it stopped.
     threads
         Tasks probed at the same time; the solvers run outside Python's lock.
+    controls
+        Tasks whose probes have controls; those on record without are fitted again.
     """
+
+    def lacks(name: str, probe: Probe | None) -> bool:
+        return probe is None or (name in controls and CONTROLS[0] not in probe["extras"])
 
     def probe_one(name: str) -> list[Probe]:
         probes = records.load(name, digests[name])
-        missing = [k for k in probe_k if k not in probes]
+        missing = [k for k in probe_k if lacks(name, probes.get(k))]
         if missing:
             task = read_task(name)
             split = split_task(task)

@@ -38,7 +38,7 @@ class Answer:
     cells
         What stands in its row in words, by a name of `COLUMNS`; a dash where there is nothing.
     drawn
-        Which of `stability` and `recovery` it has curves of.
+        Which of `stability`, `f1` and `recovery` it has curves of.
     """
 
     sweep: str
@@ -59,7 +59,7 @@ def answers_of(sweeps: Sequence[StudyData]) -> list[Answer]:
             headline=sweep.verdict["headline"],
             settings={name: values[i] for name, values in differing.items() if values[i] != ABSENT},
             cells=cells_of(sweep),
-            drawn=tuple(x for x in ("stability", "recovery") if sweep.verdict[x]),
+            drawn=tuple(x for x in ("stability", "f1", "recovery") if sweep.verdict[x]),
         )
         for i, sweep in enumerate(sweeps)
     ]
@@ -85,7 +85,7 @@ def cells_of(sweep: StudyData) -> dict[str, str]:
         sweep.names, sweep.verdict["decision"], sweep.verdict["recovery"],
     )  # fmt: skip
     cells = dict.fromkeys(COLUMNS, ABSENT) | {"saes": str(len(sweep.tables["points"]))}
-    if decision["l0"] is not None and decision["outcome"] == READ:
+    if sweep.named:
         cells["l0"] = names(decision["l0"])
         cells["interval"] = f"{names(decision['low'])} to {names(decision['high'])}"
     named = decision["reproducibility"]

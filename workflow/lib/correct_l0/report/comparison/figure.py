@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from correct_l0.reading.reading import READ
 from correct_l0.report.comparison.answers import name_of
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
@@ -27,6 +25,7 @@ from correct_l0.report.figures.style import (
     labelled,
     seed_curve,
 )
+from correct_l0.report.names import latents
 
 Sweeps = Sequence[StudyData]
 
@@ -34,14 +33,17 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, "#6B4FA0", "#8A6A12", "#3B8EA5", INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """One more or fewer than colours, so that a pair comes back late."""
 LONGEST_NAME, LONGEST_NARROW = 24, 12
+COIN = 0.5
 ROW_INCHES, PANEL_INCHES = 0.34, 2.5
 
 
 def compare(sweeps: Sweeps, narrow: bool) -> Figure:
-    """Answers on top, below them c_dec, and stability and recovery where there are any."""
+    """Answers on top, below them c_dec, and stability, F1 and recovery where there are any."""
     panels: list[Callable[[Axes, Sweeps], None]] = [_draw_c_dec]
     if any(sweep.verdict["stability"] for sweep in sweeps):
         panels.append(_draw_stability)
+    if any(sweep.verdict["f1"] for sweep in sweeps):
+        panels.append(_draw_f1)
     if any(sweep.verdict["recovery"] for sweep in sweeps):
         panels.append(_draw_recovery)
     heights = [0.45 + ROW_INCHES * len(sweeps), *(PANEL_INCHES for _ in panels)]
@@ -73,15 +75,9 @@ def _marker_of(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
-def _named(sweep: StudyData) -> dict[str, Any] | None:
-    """Return the decision of a sweep that names an L0."""
-    decision: dict[str, Any] = sweep.verdict["decision"]
-    return decision if decision["outcome"] == READ and decision["l0"] is not None else None
-
-
 def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
     for i, sweep in enumerate(sweeps):
-        if (named := _named(sweep)) is not None:
+        if (named := sweep.named) is not None:
             ax.plot([named["low"], named["high"]], [i, i], color=color_of(i), linewidth=7,
                     alpha=0.45, solid_capstyle="butt")  # fmt: skip
             ax.plot(named["l0"], i, marker=_marker_of(i), markersize=8, color=color_of(i),
@@ -117,7 +113,7 @@ def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
 def _draw_named(ax: Axes, sweeps: Sweeps) -> None:
     """Draw the L0 that each sweep names, and the true one, as lines through a panel."""
     for i, sweep in enumerate(sweeps):
-        if (named := _named(sweep)) is not None:
+        if (named := sweep.named) is not None:
             ax.axvline(named["l0"], color=color_of(i), linewidth=1, linestyle=":", zorder=0)
         if (value := _true_l0(sweep)) is not None:
             ax.axvline(value, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
@@ -132,9 +128,7 @@ def _draw_c_dec(ax: Axes, sweeps: Sweeps) -> None:
     for level in sorted({round(float(x["random"].mean()), 6) for x in tables if "random" in x}):
         if np.isfinite(level):
             ax.axhline(level, color=GREY, linestyle="-.", linewidth=1)
-            ax.annotate("random directions", (1, level), xycoords=ax.get_yaxis_transform(),
-                        xytext=(-3, 3), textcoords="offset points", ha="right", va="bottom",
-                        color=INK, fontsize=8)  # fmt: skip
+            _annotate(ax, "random directions", level)
     ax.set_title("$c_{dec}$: overlap of decoder directions")
     ax.set_ylabel("$c_{dec}$ (mean |cosine|)")
 
@@ -146,9 +140,34 @@ def _draw_stability(ax: Axes, sweeps: Sweeps) -> None:
             _plain_curve(ax, i, reading["points"], share["means"])
             ax.fill_between(reading["points"], share["lows"], share["highs"], color=color_of(i),
                             alpha=0.2, linewidth=0)  # fmt: skip
-    ax.set_ylim(-0.03, 1.03)
+    tables = [sweep.tables["stability"] for sweep in sweeps if sweep.verdict["stability"]]
+    for level in sorted({round(float(x["chance_share_above"].mean()), 6) for x in tables}):
+        ax.axhline(level, color=GREY, linestyle="-.", linewidth=1)
+        _annotate(ax, "random directions", level)
+    ax.set_ylim(-0.05, 1.03)
     ax.set_title("Stability: latents that another seed finds")
     ax.set_ylabel("share matched above 0.9")
+
+
+def _draw_f1(ax: Axes, sweeps: Sweeps) -> None:
+    """Draw F1 of the largest probes, which need the fewest tasks to tell SAEs apart."""
+    ks = [int(k) for sweep in sweeps for k in sweep.verdict["f1"]]
+    for i, sweep in enumerate(sweeps):
+        reading = sweep.verdict["f1"].get(str(max(ks)))
+        if reading and reading["points"]:
+            _plain_curve(ax, i, reading["points"], reading["means"])
+    ax.axhline(COIN, color=GREY, linestyle="-.", linewidth=1)
+    _annotate(ax, "a coin", COIN)
+    ax.set_title(f"Sparse probing: F1 with {latents(max(ks))} per probe")
+    ax.set_ylabel("mean F1")
+
+
+def _annotate(ax: Axes, what: str, level: float) -> None:
+    """Write at the right end of a level what it is."""
+    ax.annotate(
+        what, (1, level), xycoords=ax.get_yaxis_transform(), xytext=(-3, 3),
+        textcoords="offset points", ha="right", va="bottom", color=INK, fontsize=8,
+    )  # fmt: skip
 
 
 def _draw_recovery(ax: Axes, sweeps: Sweeps) -> None:

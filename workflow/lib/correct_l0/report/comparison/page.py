@@ -81,13 +81,16 @@ def caption_of(answers: Sequence[Answer]) -> Caption:
     text = (
         "One colour and mark per sweep. On top, the L0 that each names and the bar of its "
         "interval; its dotted line goes through the panels below. c_dec: mean absolute cosine "
-        "between all pairs of decoder rows; line: mean over seeds, band: their range."
+        "between all pairs of decoder rows; line: mean over seeds, band: their range. "
+        "Dash-dotted: chance."
     )
     if "stability" in drawn:
         text += (
             " Stability: share of the latents whose match in another seed has a cosine above 0.9; "
             "band: range over pairs of seeds."
         )
+    if "f1" in drawn:
+        text += " Sparse probing: mean F1 over tasks and seeds."
     if "recovery" in drawn:
         text += " Recovery: mean cosine of features and the latents matched to them; star: best."
     if "true_l0" in columns_of(answers):

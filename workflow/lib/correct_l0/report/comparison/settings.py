@@ -7,13 +7,13 @@ from typing import Any
 
 from correct_l0.report.names import join
 from correct_l0.saes.architectures import read_architecture
-from correct_l0.saes.sections import Saes
+from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 
 ABSENT = "–"
 
 
-def differing_settings(sweeps: Mapping[str, Saes]) -> dict[str, list[str]]:
+def differing_settings(sweeps: Mapping[str, Sweep]) -> dict[str, list[str]]:
     """Return each setting that is not the same in all sweeps, with its value in each, in words.
 
     What has no effect on the numbers is left out; a setting that a sweep does not have is a dash.
@@ -21,8 +21,8 @@ def differing_settings(sweeps: Mapping[str, Saes]) -> dict[str, list[str]]:
     Examples
     --------
     >>> training = {"training_tokens": 8192, "lr": 1e-3}
-    >>> narrow = Saes(d_sae=64, l0=[4, 8, 2], training=training)
-    >>> wide = Saes(d_sae=128, l0=[2, 4, 8], training={**training, "lr": 2e-3})
+    >>> narrow = Sweep(d_sae=64, l0=[4, 8, 2], training=training)
+    >>> wide = Sweep(d_sae=128, l0=[2, 4, 8], training={**training, "lr": 2e-3})
     >>> differing_settings({"narrow": narrow, "wide": wide})
     {'d_sae': ['64', '128'], 'lr': ['0.001', '0.002']}
     """
@@ -32,7 +32,7 @@ def differing_settings(sweeps: Mapping[str, Saes]) -> dict[str, list[str]]:
     return {name: values for name, values in told.items() if len(set(values)) > 1}
 
 
-def _flat(saes: Saes) -> dict[str, str]:
+def _flat(saes: Sweep) -> dict[str, str]:
     """Return the settings of a sweep in words, by name; defaults too."""
     name, options = read_architecture(saes.architecture)
     values: dict[str, Any] = {

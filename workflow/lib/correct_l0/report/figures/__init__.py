@@ -24,7 +24,6 @@ FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "recovery": recovery.recovery,
     "reconstruction": training.reconstruction,
     "measured_l0": training.measured_l0,
-    "answer_along_training": answer.answer_along_training,
     "training": training.training_health,
     "s_n_dec": metrics.s_n_dec_by_n,
     "probing_tasks": pictures.probing_tasks,

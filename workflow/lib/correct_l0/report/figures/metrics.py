@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from correct_l0.metrics.probing.settings import PERMUTED_LATENTS, SHUFFLED_LABELS
 from correct_l0.reading.reading import ABOVE_N
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
@@ -17,6 +18,7 @@ from correct_l0.report.figures.style import (
     INK,
     PROBE_COLORS,
     answer_band,
+    explain,
     l0_axis,
     mark_reading,
     nothing,
@@ -91,7 +93,7 @@ def _draw_f1(ax: Axes, study: StudyData, k: int, reading: dict, color: str, narr
                 linestyle="none", label="each seed", zorder=6)  # fmt: skip
     ax.set_title(f"F1, {words.latents(k)} per probe")
     ax.set_ylabel(f"mean F1 over {reading['tasks']} tasks")
-    ax.legend(loc="best")
+    explain(ax)
     l0_axis(ax, study, narrow)
 
 
@@ -100,6 +102,7 @@ def _draw_f1_whole(ax: Axes, study: StudyData, readings: dict[str, dict], narrow
         ax.plot(reading["points"], reading["means"], color=color, label=words.latents(int(k)))
         ax.fill_between(reading["points"], reading["lows"], reading["highs"], color=color,
                         alpha=0.18, linewidth=0)  # fmt: skip
+        control_curves(ax, study, int(k), color)
     baselines = study.tables["baselines"]
     styles = {"logistic_regression": ("raw activations", "--"), "coin": ("coin", "-."),
               "constant": ("constant", ":")}  # fmt: skip
@@ -113,5 +116,18 @@ def _draw_f1_whole(ax: Axes, study: StudyData, readings: dict[str, dict], narrow
     ax.set_ylim(0.28, 1.0)
     ax.set_title("Whole scale")
     ax.set_ylabel("mean F1")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
+    explain(ax, loc="lower left", bbox_to_anchor=(0, 0.08))
     l0_axis(ax, study, narrow)
+
+
+def control_curves(ax: Axes, study: StudyData, k: int, color: str) -> None:
+    """Draw what probes on k latents score that should find nothing, where a study has any."""
+    scores = study.tables["probing"]
+    scores = scores[scores["probe_k"] == k]
+    for name, label, look in (
+        (PERMUTED_LATENTS, "latents at random", {"color": color, "linestyle": ":"}),
+        (SHUFFLED_LABELS, "shuffled labels", {"color": GREY, "marker": "x", "linestyle": "none"}),
+    ):
+        means = scores.dropna(subset=name).groupby("x")[name].mean()
+        if len(means):
+            ax.plot(means, label=label, markersize=5, linewidth=1.3, zorder=2, **look)  # type: ignore[arg-type]

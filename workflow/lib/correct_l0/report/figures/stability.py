@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.style import (
+    CHANCE,
     GREEN,
     GREY,
     ORANGE,
     answer_band,
+    chance_line,
     count_axis,
     explain,
     l0_axis,
@@ -36,7 +38,7 @@ def stability(study: StudyData, narrow: bool) -> Figure:
         (axes[2], "reproduced_share", "The same without a threshold", "reproduced share"),
     ):
         _panel(ax, study, column, title, label)
-        _level(ax, table[f"chance_{column}"].mean(), "by chance", GREY)
+        chance_line(ax, table[f"chance_{column}"].mean())
     chance = table["chance_pw_mcc"].mean()
     _level(axes[0], SHARE_LIMIT, "enough for seeds to agree", ORANGE)
     _level(axes[1], chance + EXCESS_LIMIT * (1 - chance), "enough for seeds to agree", ORANGE)
@@ -64,7 +66,7 @@ def _draw_subspace(ax: Axes, study: StudyData) -> None:
     if table[others].notna().any():
         seed_curve(ax, table, others, lighter(GREEN), "those that do not come back", linewidth=1.3)
     spread = 2 * table["subspace_agreement_spread"].mean()
-    ax.axhspan(-spread, spread, color=GREY, alpha=0.35, linewidth=0, label="by chance")
+    ax.axhspan(-spread, spread, color=GREY, alpha=0.35, linewidth=0, label=CHANCE)
     ax.set_ylim(top=1.03)
     ax.set_title("Subspaces in common")
     ax.set_ylabel("subspace agreement")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib
 
@@ -13,8 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
@@ -22,27 +24,25 @@ from correct_l0.reading.reading import READ
 from correct_l0.report.data import StudyData
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
-INK, GREY, BAND = "#22272e", "#8a9099", "#F0B429"
-PROBE_COLORS = (ORANGE, PINK, BLUE, GREEN)
+INK, GREY, BAND, NAMED = "#22272e", "#8a9099", "#F0B429", "#C68A00"
+PROBE_COLORS = ("#7A4A0C", "#C98B3C", "#4A3A2A", "#B79F7E")
+"""A metric has its colour in every figure: c_dec blue, stability green, F1 brown (a shade for each
+probe size), recovery pink. Orange refuses, yellow is the answer, dashed grey is chance."""
 DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3
 
 ANSWER = "answer's interval"
+CHANCE = "by chance"
+LEANING: dict[str, Any] = {
+    "label": "points that a refusal rests on", "color": ORANGE, "alpha": 0.2, "linewidth": 7,
+    "solid_capstyle": "butt", "zorder": 0,
+}  # fmt: skip
 TRUTH_LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "L0 of best recovery": ("best", {"color": PINK, "linestyle": (0, (5, 2)), "linewidth": 1.4}),
     "true L0": ("true_l0", {"color": INK, "linestyle": ":", "linewidth": 1.6}),
 }
 """Vertical lines of every figure over L0 where the truth is known: key in the reading, look."""
-
-
-class HasVerdict(Protocol):
-    """A study whose curves were read."""
-
-    @property
-    def verdict(self) -> dict[str, Any]:
-        """The content of `verdict.json`."""
-        ...
 
 
 def set_theme() -> None:
@@ -202,15 +202,22 @@ def seed_curve(
     )
 
 
-def answer_band(ax: Axes, study: HasVerdict) -> None:
-    """Shade the interval of the answer, where there is one."""
-    decision = study.verdict["decision"]
-    if decision["low"] is None:
+def answer_band(ax: Axes, study: StudyData) -> None:
+    """Shade the answer's interval, with its L0; if none is named, what the refusal rests on."""
+    if decision := study.named:
+        ax.axvspan(
+            decision["low"], decision["high"], color=BAND, alpha=0.2, linewidth=0, zorder=0,
+            label=ANSWER,
+        )  # fmt: skip
+        ax.axvline(decision["l0"], color=NAMED, linewidth=1.3, zorder=0, label=ANSWER)
         return
-    ax.axvspan(
-        decision["low"], decision["high"], color=BAND, alpha=0.2, linewidth=0, zorder=0,
-        label=ANSWER,
-    )  # fmt: skip
+    for x in study.verdict["decision"].get("leaning", ()):
+        ax.axvline(x, **LEANING)
+
+
+def chance_line(ax: Axes, level: float) -> None:
+    """Draw the chance level of a metric across a panel."""
+    ax.axhline(level, color=GREY, linestyle="--", linewidth=1.3, label=CHANCE)
 
 
 def mark_reading(ax: Axes, reading: dict | None, color: str) -> None:
@@ -262,12 +269,21 @@ def count_axis(ax: Axes, total: int, label: str) -> None:
     ax.secondary_yaxis("right", functions=(number, share)).set_ylabel(label)
 
 
-def explain(ax: Axes) -> None:
-    """Put a legend into a panel, of what the caption does not say: all but the shaded interval."""
-    found = zip(*ax.get_legend_handles_labels(), strict=True)
-    shown = [(handle, label) for handle, label in found if label != ANSWER]
+def explain(ax: Axes, **where: Any) -> None:
+    """Put a legend into a panel, of what the caption does not say: all but what is shaded."""
+    shown = legend_of(ax, ANSWER, LEANING["label"])
     if shown:
-        ax.legend(*zip(*shown, strict=True), loc="best")
+        ax.legend(shown.values(), shown.keys(), **{"loc": "best"} | where)
+
+
+def legend_of(ax: Axes, *leave_out: str) -> dict[str, Artist]:
+    """Return what a panel's legend shows by its label, each once, chance last."""
+    found = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    found.sort(key=lambda item: not isinstance(item[0], ErrorbarContainer))
+    shown = {label: handle for handle, label in found if label not in leave_out}
+    if CHANCE in shown:
+        shown[CHANCE] = shown.pop(CHANCE)
+    return shown
 
 
 def nothing(ax: Axes, why: str) -> None:

@@ -31,8 +31,8 @@ from correct_l0.report.figures.style import (
     GREY,
     INK,
     ORANGE,
-    PINK,
     answer_band,
+    chance_line,
     l0_axis,
     labelled,
     mean_l0,
@@ -52,7 +52,7 @@ def reconstruction(study: StudyData, narrow: bool) -> Figure:
         (right, "fvu", "variance unexplained (FVU, log)"),
     ):
         answer_band(ax, study)
-        seed_curve(ax, table, column, PINK)
+        seed_curve(ax, table, column, INK)
         ax.set_ylabel(label)
         ax.yaxis.set_major_formatter(FuncFormatter(percent))
         l0_axis(ax, study, narrow)
@@ -189,6 +189,9 @@ def _draw_c_dec(ax: Axes, study: StudyData, figure: Figure) -> None:
     for l0 in study.l0:
         curve = curves.loc[l0]
         ax.plot(curve, color=color(l0), linewidth=1.4, marker=".", markersize=4)
+    if len(study.tables["c_dec"]):
+        chance_line(ax, study.tables["c_dec"]["random"].mean())
+        ax.legend(loc="best")
     ax.set_xlim(0, 1.02)
     ax.set_xticks([0.1, 0.5, 0.9])
     ax.xaxis.set_major_formatter(FuncFormatter(percent))

@@ -184,6 +184,9 @@ class FusedTrainer:
         The kernel itself: what `torch.optim.Adam` does around it imports torch's compiler, as slow
         as torch itself, and takes longer than the kernel where an SAE is small.
         """
+        if self.settings.training.freeze_decoder:
+            # Adam then takes no step, and the other gradients are clipped by their own norm.
+            self._work.gradients.W_dec.zero_()
         gradients = _in_memory(self._work.gradients)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         torch._foreach_add_(self._counts, 1)

@@ -40,6 +40,8 @@ class SaelensTrainer:
             sae_class(configuration(settings, d_in)).to(device),
             iter(()),
         )
+        if training.freeze_decoder:
+            self._trainer.sae.W_dec.requires_grad_(False)
 
     @property
     def weights(self) -> Weights:

@@ -37,11 +37,11 @@ def train_points(
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
     A folder holds `sae/`, loss.csv, decoder_init_cosine.npy, decoder_norms.npy, where L0 follows a
-    schedule l0_course.csv, and their record trained.json. A checkpoint of the same settings, seed
+    schedule l0_course.csv, and manifest.json. A checkpoint of the same settings, seed
     and store is taken up. A point that cannot be trained leaves failure.json, and the others go on.
     SAEs that are there are trained again: see `finished`.
 
-    In a point's record `wall_s` is the time of its own steps and an equal share of the time for
+    In a point's manifest `wall_s` is the time of its own steps and an equal share of the time for
     its batches, among the points that took the same step; `data_wait_fraction` is its share of
     the waiting for these, relative to `wall_s`. On CUDA these are times of the host, which in
     every step waits for the device.

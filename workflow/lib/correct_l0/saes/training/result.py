@@ -17,7 +17,6 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.batchtopk import DECODER_NORM, Weights, initial_decoder
-from correct_l0.saes.finished import TRAINED
 from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
@@ -67,7 +66,7 @@ def write_point(
     metadata: Mapping[str, Any],
     between: Callable[[], None],
 ) -> None:
-    """Write the folder of a trained point, its record last, and forget its checkpoint.
+    """Write the folder of a trained point, its manifest last, and forget its checkpoint.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ def write_point(
         _write_rows(folder / "l0_course.csv", run.schedule.course)
         names.append("l0_course.csv")
     write_manifest(
-        folder / TRAINED,
+        folder / "manifest.json",
         stage="train_sae",
         recipe=RECIPE,
         parameters=job.settings_json,

@@ -1,0 +1,117 @@
+"""The policy of a search on made-up readings."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.search import Said, most_points, next_points
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
+from correct_l0.reading.voices import DISAGREE
+from correct_l0.saes.search import L0Search
+
+GRID = (4, 8, 16, 32, 64, 128)
+
+
+def search(**given) -> L0Search:
+    return L0Search(**{"lowest": 4, "highest": 128, "first": 6, "until": 1.5} | given)
+
+
+def chosen(said: Said, grid=GRID, seeds: int = 1, whole: bool = False, **given):
+    return next_points(search(**given), said, grid, seeds, whole=whole)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "remedy"),
+    [(NOT_TRAINED, "train longer"), (NOT_REPRODUCIBLE, "fewer latents"), (ABOVE_N, "raise n")],
+)
+def test_a_refusal_that_no_point_mends_ends_it_with_the_remedy(outcome, remedy):
+    end = chosen(Said(outcome, 16, 64))
+    assert end.stops
+    assert remedy in end.why
+    assert end.setting is None
+
+
+def test_it_ends_at_exactly_the_ratio_that_was_asked():
+    assert chosen(Said(READ, 32, 48)).setting == "until"
+    assert not chosen(Said(READ, 32, 48.5)).stops
+
+
+def test_gaps_that_the_interval_reaches_are_halved():
+    # sqrt(16 * 32) = 22.6 and sqrt(32 * 64) = 45.3; rounded to whole from 10 on.
+    assert chosen(Said(READ, 16, 64)).add_l0 == (23, 45)
+    # Ends between points: sqrt(8 * 16) = 11.3 too, as the interval begins inside that gap.
+    assert chosen(Said(READ, 14, 64)).add_l0 == (11, 23, 45)
+    # An interval inside a single gap.
+    assert chosen(Said(READ, 34, 60)).add_l0 == (45,)
+
+
+def test_without_until_it_goes_on_where_an_interval_is_narrow():
+    assert chosen(Said(READ, 32, 34), until=None, budget=9).add_l0 == (45,)
+
+
+def test_neighbours_near_enough_get_no_point_between_them():
+    grid = (4, 32, 36, 41, 128)
+    end = chosen(Said(READ, 32, 41), grid, until=1.1)
+    assert end.stops
+    assert "more seeds" in end.why
+
+
+def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low():
+    assert chosen(Said(FALLS)).add_l0 == (91,)  # sqrt(64 * 128) = 90.5
+    assert chosen(Said(TOO_HIGH)).add_l0 == (5.7,)  # sqrt(4 * 8) = 5.66
+    assert chosen(Said(FALLS), (4, 16, 115, 128)).setting == "to"
+    assert chosen(Said(TOO_HIGH), (4, 4.5, 16, 128)).setting == "from"
+
+
+def test_where_metrics_disagree_it_looks_between_what_they_name_and_at_the_stable_point():
+    said = Said(DISAGREE, add_l0=(45.0, 91.0, 500.0), stable=8)
+    # 500 is outside the range; 5.7 and 11 are the middles beside 8.
+    assert chosen(said).add_l0 == (5.7, 11, 45, 91)
+    assert chosen(Said(DISAGREE)).stops
+    # A reading that names an L0 has its interval; its own proposal is not asked.
+    assert chosen(Said(READ, 16, 32, add_l0=(91.0,))).add_l0 == (23,)
+
+
+def test_flat_curves_end_it_and_too_few_points_do_not():
+    assert chosen(Said(FLAT)).why == "no further point would help (flat)"
+    assert chosen(Said(TOO_FEW), (4, 16, 128)).add_l0 == (8, 45)
+
+
+def test_the_budget_takes_the_widest_gaps_first_and_then_ends_it():
+    grid = (4, 8, 16, 48, 64, 128)  # gaps of 2, 2, 3, 1.33 and 2
+    said = Said(READ, 8, 64)
+    assert chosen(said, grid).add_l0 == (11, 28, 55)
+    assert chosen(said, grid, budget=7).add_l0 == (28,)
+    assert chosen(said, grid, budget=8).add_l0 == (11, 28)
+    assert chosen(said, grid, budget=6).setting == "budget"
+    # Of three seeds a point costs three trainings: 20 // 3 = 6 points are there already.
+    assert chosen(said, grid, seeds=3, budget=20).setting == "budget"
+    assert chosen(said, grid, seeds=3, budget=21).add_l0 == (28,)
+
+
+def test_an_architecture_may_take_whole_l0_only():
+    assert chosen(Said(READ, 2, 8), (2, 5, 10)).add_l0 == (3.2, 7.1)
+    assert chosen(Said(READ, 2, 8), (2, 5, 10), whole=True).add_l0 == (3, 7)
+    end = chosen(Said(READ, 3, 5), (2, 3, 4, 5, 10), whole=True)
+    assert "as close as they get" in end.why
+
+
+@pytest.mark.parametrize("true_l0", [4.0, 5.1, 11.0, 60.0, 127.0])
+def test_a_search_for_a_known_l0_ends_around_it(true_l0):
+    """A reading that names the neighbours of the point nearest to the truth."""
+    asked = search(until=1.5)
+    grid = sorted(asked.first_points())
+    for _ in range(20):
+        best = min(range(len(grid)), key=lambda i: abs(math.log(grid[i] / true_l0)))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+        step = next_points(asked, Said(READ, low, high), grid, 1)
+        if step.stops:
+            break
+        grid = sorted([*grid, *step.add_l0])
+    assert step.setting == "until"
+    assert low <= true_l0 <= high <= 1.5 * low
+    assert len(grid) <= 10 < most_points(asked)

@@ -1,0 +1,234 @@
+"""Which L0 points a search trains next, or why it stops: the whole policy, a pure function.
+
+1. A refusal that no point mends ends it: SAEs trained too little or not reproducible, n too low.
+2. So does an interval that is as narrow as was asked.
+3. Else points go where the answer is unsure: into every gap between neighbours that the interval
+   reaches; into the last gap where the curves fall towards an end of the range; where the metrics
+   disagree, between what they name, and beside the L0 at which seeds agree best.
+4. Where there is no such gap, or the budget is used, it ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.remedy import FINE_ENOUGH
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
+from correct_l0.reading.voices import DISAGREE
+from correct_l0.saes.search import L0Search
+from correct_l0.settings.base import format_l0, rounded_l0
+
+Gap = tuple[float, float]
+"""Two neighbours on the grid."""
+
+SAME = 1.03
+"""Two L0 that are nearer than this, as a ratio, are the same."""
+
+UNMENDED = {
+    NOT_TRAINED: "the SAEs are not trained enough, which no further L0 mends: train longer",
+    NOT_REPRODUCIBLE: (
+        "two seeds do not find the same latents, which no further L0 mends: train longer or use "
+        "fewer latents"
+    ),
+    ABOVE_N: "every n of s_n^dec is too low, which no further L0 mends: raise n",
+}
+"""Outcomes that are no matter of L0."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a reading says, as far as the search asks; L0 values are targets.
+
+    Attributes
+    ----------
+    outcome
+        Of `verdict.Decision`.
+    low, high
+        The answer's interval, `None` where no L0 is named.
+    add_l0
+        The points that the reading itself proposes.
+    stable
+        The L0 at which seeds agree best, the start of the grid left out; `None` where there is
+        none.
+    """
+
+    outcome: str
+    low: float | None = None
+    high: float | None = None
+    add_l0: tuple[float, ...] = ()
+    stable: float | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a search does after a reading.
+
+    Attributes
+    ----------
+    add_l0
+        The points that are trained next, lowest first; none where it stops.
+    why
+        Why these, or why it stops.
+    setting
+        Where a setting of the search stops it: the setting.
+    """
+
+    add_l0: tuple[float, ...]
+    why: str
+    setting: str | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether this is the end."""
+        return not self.add_l0
+
+
+def next_points(
+    search: L0Search, said: Said, grid: Sequence[float], seeds: int, *, whole: bool = False
+) -> Round:
+    """Return the next points, or why there are none.
+
+    Parameters
+    ----------
+    search
+        What is searched.
+    said
+        What the points so far say.
+    grid
+        Target L0 of all points so far.
+    seeds
+        SAEs of each point, so that `len(grid) * seeds` trainings are spent.
+    whole
+        Whether the architecture takes whole L0 only.
+
+    Examples
+    --------
+    An interval from 22 to 130 with a point in it, and room for one more of two seeds:
+
+    >>> search = L0Search(lowest=4, highest=300, first=6, until=1.5, budget=14)
+    >>> said = Said("read", 22.0, 130.0)
+    >>> next_points(search, said, search.first_points(), seeds=2).add_l0
+    (83.0,)
+    """
+    grid = sorted(grid)
+    if said.outcome in UNMENDED:
+        return Round((), UNMENDED[said.outcome])
+    if said.low and said.high and search.until and said.high <= search.until * said.low:
+        return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
+    gaps, why = gaps_to_halve(said, grid)
+    middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
+    proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
+    wanted = {
+        x: gap
+        for x, gap in (*middles, *proposed)
+        if x is not None and gap is not None and all(_apart(x, known) for known in grid)
+    }
+    if not wanted:
+        return _end(search, said, grid)
+    left = math.inf if search.budget is None else search.budget // seeds - len(grid)
+    if left < 1:
+        words = f"the budget of {search.budget} trainings is used"
+        return Round((), words, "budget")
+    widest = sorted(wanted, key=lambda x: (-wanted[x][1] / wanted[x][0], x))
+    chosen: list[float] = []
+    for x in widest:
+        if len(chosen) < left and all(_apart(x, other) for other in chosen):
+            chosen.append(x)
+    return Round(tuple(sorted(chosen)), why)
+
+
+def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
+    """Return the gaps of the grid in which points would help, and why, in words.
+
+    Examples
+    --------
+    >>> gaps_to_halve(Said("falls to the grid's end"), [4.0, 8.0, 16.0])
+    ([(8.0, 16.0)], 'the curves fall towards L0 16: where the fall ends')
+    """
+    gaps = list(pairwise(grid))
+    if said.outcome == READ and said.low and said.high:
+        inside = [(a, b) for a, b in gaps if a * SAME < said.high and b > said.low * SAME]
+        ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
+        return inside, f"to narrow the interval, {ends}"
+    if said.outcome == FALLS:
+        return gaps[-1:], f"the curves fall towards L0 {format_l0(grid[-1])}: where the fall ends"
+    if said.outcome == TOO_HIGH:
+        return gaps[:1], f"the curves rise from L0 {format_l0(grid[0])} on: where the rise begins"
+    if said.outcome == TOO_FEW:
+        return gaps, "too few points for a reading"
+    if said.outcome == DISAGREE:
+        beside = [gap for gap in gaps if said.stable in gap]
+        return beside, "the metrics disagree: between what they name"
+    return [], ""
+
+
+def middle_of(gap: Gap, *, whole: bool = False) -> float | None:
+    """Return the middle of a gap on log L0, rounded; none where its ends are near enough.
+
+    Examples
+    --------
+    >>> middle_of((53.0, 130.0)), middle_of((4.0, 16.0)), middle_of((53.0, 60.0))
+    (83.0, 8.0, None)
+    """
+    low, high = gap
+    if high <= FINE_ENOUGH * low:
+        return None
+    middle = math.sqrt(low * high)
+    return float(round(middle)) if whole and middle < 10 else rounded_l0(middle)
+
+
+def most_points(search: L0Search) -> int:
+    """Return how many points the finest grid of a search has, where no budget ends it before.
+
+    Every gap of the first round halved until its parts are near enough.
+
+    Examples
+    --------
+    Gaps of a factor 4 are halved four times, to 1.09:
+
+    >>> most_points(L0Search(lowest=1, highest=16, first=3, until=1.5))
+    33
+    """
+    gap = (search.highest / search.lowest) ** (1 / (search.first - 1))
+    halvings = max(0, math.ceil(math.log2(math.log(gap) / math.log(FINE_ENOUGH))))
+    return (search.first - 1) * 2**halvings + 1
+
+
+def points_of_list(search: L0Search) -> int:
+    """Return how many points an even list has that is as fine as the search wants to end.
+
+    An interval is two gaps at least, one on each side of the best point.
+
+    Examples
+    --------
+    >>> points_of_list(L0Search(lowest=1, highest=16, first=3, until=4))
+    5
+    """
+    step = math.sqrt(search.until or FINE_ENOUGH**2)
+    ratio = math.log(search.highest / search.lowest) / math.log(step)
+    return math.ceil(round(ratio, 9)) + 1
+
+
+def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
+    """Return the end of a search that no gap is left for."""
+    if said.outcome == FALLS:
+        return Round((), f"the curves fall up to its end, L0 {format_l0(grid[-1])}", "to")
+    if said.outcome == TOO_HIGH:
+        return Round((), f"the curves rise from its start, L0 {format_l0(grid[0])}, on", "from")
+    if said.outcome == READ:
+        words = "points in the interval are as close as they get"
+        return Round((), f"{words}; more seeds would narrow it, further points would not")
+    return Round((), f"no further point would help ({said.outcome})")
+
+
+def _gap_around(x: float, grid: Sequence[float]) -> Gap | None:
+    return next(((a, b) for a, b in pairwise(grid) if a < x < b), None)
+
+
+def _apart(x: float, other: float) -> bool:
+    return abs(math.log(x / other)) > math.log(SAME)

@@ -1,0 +1,167 @@
+"""The rounds of a search: read, recorded, and told in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
+from correct_l0.reading import RECIPE
+from correct_l0.reading.search import Round, Said, next_points
+from correct_l0.report.gather import COLUMNS, gather
+from correct_l0.report.study import read_study
+from correct_l0.settings.base import format_l0
+from correct_l0.standing.chain import round_key
+from correct_l0.study.plan import Plan
+from correct_l0.study.report import round_settings
+from correct_l0.study.rounds import STAGE, manifest_of, read_record, rounds_read
+
+
+def build_round(plan: Plan, number: int) -> None:
+    """Read the points of a round and its predecessors; record what they say and what comes next.
+
+    Raises
+    ------
+    InputError
+        If a point is missing or disagrees with the configuration.
+    """
+    plan = plan.at_round(number)
+    search, seeds = plan.study.saes.search, len(plan.study.saes.seeds)
+    assert search is not None, "only a search has rounds"
+    gathered = gather(plan.as_list())
+    verdict = verdict_of(plan, gathered.tables)
+    points = gathered.tables["points"]
+    said = said_of(verdict, points)
+    choice = next_points(
+        search, said, plan.study.saes.l0, seeds, whole=plan.study.saes.takes_whole_l0
+    )
+    path = plan.round_file(number)
+    write_json(path, _record(plan, number, verdict, said, choice, points))
+    write_manifest(
+        manifest_of(path),
+        stage=STAGE,
+        recipe=RECIPE,
+        parameters=round_settings(plan),
+        inputs=gathered.inputs,
+        outputs=[path],
+    )
+
+
+def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return the verdict on a study's tables."""
+    saes, truth = plan.study.saes, tables["recovery"]["true_l0"]
+    return read_study(
+        tables,
+        d_sae=saes.d_sae,
+        l0=sorted(saes.l0),
+        training_tokens=saes.training.training_tokens,
+        true_l0=float(truth.mean()) if len(truth) else None,
+    )
+
+
+def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
+    """Return what the search asks of a verdict, at target L0 instead of measured ones.
+
+    Parameters
+    ----------
+    verdict
+        As `read_study` makes it.
+    points
+        One row per L0 and seed: `l0`, `l0_measured`.
+
+    Examples
+    --------
+    SAEs measure 10% more than their target; halfway between two on log L0 is so in both:
+
+    >>> points = pd.DataFrame({"l0": [4.0, 16.0], "l0_measured": [4.4, 17.6]})
+    >>> decision = {"outcome": "read", "low": 4.4, "high": 8.8, "add_l0": []}
+    >>> said_of({"decision": decision, "stability": None}, points)
+    Said(outcome='read', low=4.0, high=8.0, add_l0=(), stable=None)
+    """
+    decision, stability = verdict["decision"], verdict["stability"]
+    fire = points[points["l0_measured"] > 0]
+    measured = fire.groupby("l0")["l0_measured"].mean().sort_values()
+
+    def target(x: float | None) -> float | None:
+        if x is None:
+            return None
+        log = np.interp(np.log(x), np.log(measured.to_numpy()), np.log(measured.index.to_numpy()))
+        return float(f"{np.exp(log):.10g}")
+
+    peaks = [peak for peak in (stability or {}).get("share_peaks", ()) if not peak["at_start"]]
+    best = max(peaks, key=lambda peak: peak["value"], default={"l0": None})
+    return Said(
+        decision["outcome"],
+        target(decision["low"]),
+        target(decision["high"]),
+        tuple(decision["add_l0"]),
+        target(best["l0"]),
+    )
+
+
+def _record(
+    plan: Plan,
+    number: int,
+    verdict: Mapping[str, Any],
+    said: Said,
+    choice: Round,
+    points: pd.DataFrame,
+) -> dict[str, Any]:
+    """Return a round as its record has it."""
+    return {
+        "round": number,
+        "trained": list(plan.study.saes.rounds[number - 1]),
+        "l0": sorted(plan.study.saes.l0),
+        "trainings": len(plan.points),
+        "training_s": float(points["wall_s"].astype(float).sum()),
+        "outcome": said.outcome,
+        "low": said.low,
+        "high": said.high,
+        "headline": verdict["headline"],
+        "add_l0": list(choice.add_l0),
+        "why": choice.why,
+        "setting": choice.setting,
+    }
+
+
+def gathered_rounds(plan: Plan) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the table of a search's rounds so far and the digest of each; of a list none."""
+    rows, digests = [], {}
+    for number in rounds_read(plan):
+        record = read_record(plan, number) or {}
+        told = {name: _listed(record[name]) for name in ("trained", "add_l0")}
+        rows.append({name: (record | told)[name] for name in COLUMNS["rounds"]})
+        digests[round_key(number)] = digest_of(manifest_of(plan.round_file(number)))
+    return pd.DataFrame(rows), digests
+
+
+def _listed(l0: Sequence[float]) -> str:
+    return ", ".join(map(format_l0, l0))
+
+
+def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to do next after a search: a sentence and the line for the configuration."""
+    search, record = plan.study.saes.search, read_record(plan, plan.rounds)
+    assert search is not None, "only a search has rounds"
+    if record is None:
+        return {"sentence": "The search has not ended: the same command goes on.", "line": None}
+    after = f"The search ended after {plan.rounds} round{'s' * (plan.rounds > 1)}: {record['why']}."
+    low, high = format_l0(search.lowest), format_l0(search.highest)
+    advice: dict[str, tuple[str, str]] = {
+        "until": ("For a narrower one lower until.", f"{(search.until or 1) ** 0.5:.2f}"),
+        "budget": ("With a higher one it goes on.", str(2 * (search.budget or 0))),
+        "to": (f"Raise it above {high}; the points of the first round are others then.", ""),
+        "from": (f"Lower it below {low}; the points of the first round are others then.", ""),
+    }
+    if (setting := record["setting"]) is None:
+        own = {} if verdict["decision"]["add_l0"] else verdict["next"]
+        return {
+            "sentence": " ".join(filter(None, [after, own.get("sentence", "")])),
+            "line": own.get("line"),
+        }
+    sentence, value = advice[setting]
+    line = f"saes.l0.{setting}: {value}" if value else None
+    return {"sentence": f"{after} {sentence}", "line": line}

@@ -1,0 +1,81 @@
+"""A search for the L0: what is asked of it, and the points that it begins with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, model_validator
+
+from correct_l0.settings.base import Count, PositiveFloat, Section, format_l0, rounded_l0
+
+
+class L0Search(Section):
+    """L0 points that the pipeline chooses: a first round over a range, then where it is unsure."""
+
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    lowest: PositiveFloat = Field(alias="from")
+    """Lowest L0 of the search."""
+
+    highest: PositiveFloat = Field(alias="to")
+    """Highest L0 of the search, at most half of `d_sae`."""
+
+    first: Annotated[int, Field(ge=3)] = 6
+    """Points of the first round, spaced evenly on log L0, both ends among them; a curve is read
+    from three on."""
+
+    until: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """Ratio of the ends of the answer's interval at which the search stops. Unset: `budget` alone
+    stops it, or that no point would narrow the interval."""
+
+    budget: Count | None = None
+    """The most trainings (points times seeds) of all rounds. Unset: `until` alone stops it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> L0Search:
+        if self.lowest >= self.highest:
+            raise ValueError(
+                f"from {self.lowest:g} is not below to {self.highest:g}; lower it or raise to"
+            )
+        if self.until is None and self.budget is None:
+            raise ValueError("neither until nor budget is set, so nothing stops it; set one")
+        if (different := len(self.first_points())) < self.first:
+            raise ValueError(
+                f"first {self.first} points from {self.lowest:g} to {self.highest:g} are only "
+                f"{different} different ones when rounded; lower it or widen the range"
+            )
+        return self
+
+    def first_points(self, *, whole: bool = False) -> tuple[float, ...]:
+        """Return the points of the first round, lowest first; all but the ends are rounded.
+
+        `whole` rounds them to whole numbers.
+
+        Examples
+        --------
+        >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points()
+        (4.0, 9.5, 22.0, 53.0, 130.0, 300.0)
+        >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points(whole=True)[1]
+        9.0
+        """
+        step = (self.highest / self.lowest) ** (1 / (self.first - 1))
+        near = (self.lowest * step**i for i in range(1, self.first - 1))
+        inner = (float(round(x)) if whole and x < 10 else rounded_l0(x) for x in near)
+        inside = (x for x in inner if self.lowest < x < self.highest)
+        return tuple(dict.fromkeys((float(self.lowest), *inside, float(self.highest))))
+
+    def unusable_with(self, d_sae: int, seeds: int) -> str:
+        """Return why SAEs of a width cannot be searched so; empty where they can."""
+        if self.highest > d_sae / 2:
+            return (
+                f"l0: to {format_l0(self.highest)} is above half of d_sae {d_sae}; lower it to "
+                f"{format_l0(d_sae / 2)} or widen the SAE"
+            )
+        if self.budget is not None and self.budget < self.first * seeds:
+            return (
+                f"l0: budget {self.budget} is below the {self.first * seeds} trainings of the "
+                f"first round ({self.first} points, {seeds} seed{'s' * (seeds > 1)}); raise it"
+            )
+        return ""

@@ -1,0 +1,92 @@
+"""What a search does next, and what all of it costs at most, beside a list as fine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from correct_l0.costs import estimates as costs
+from correct_l0.reading.search import most_points, points_of_list
+from correct_l0.saes.search import L0Search
+from correct_l0.settings.base import format_l0
+from correct_l0.stages import OF_POINT
+from correct_l0.study.plan import Plan
+from correct_l0.study.rounds import has_ended, read_record
+from correct_l0.why.rates import Rate
+from correct_l0.why.words import worked, wrap
+
+
+def search_in_words(plans: Sequence[Plan], rates: Mapping[str, Rate]) -> list[str]:
+    """Return the lines on the searches among the sweeps of a study; none where there are none."""
+    lines = [line for plan in plans if plan.rounds for line in _of_sweep(plan, rates)]
+    return ["SEARCH", *lines, ""] if lines else []
+
+
+def _of_sweep(plan: Plan, rates: Mapping[str, Rate]) -> list[str]:
+    saes, search = plan.study.saes, plan.study.saes.search
+    assert search is not None, "only a search has rounds"
+    sweep = "" if plan.study.sweep is None else f"Sweep {plan.study.sweep}: "
+    seeds, spent = len(saes.seeds), len(plan.points)
+    if has_ended(plan):
+        last = read_record(plan, plan.rounds) or {}
+        ended = f"ended after {plan.rounds} rounds and {spent} trainings: {last.get('why')}."
+        return wrap(f"{sweep}{ended}")
+    added = saes.rounds[-1]
+    listed, why = ", ".join(map(format_l0, added)), "spaced evenly on log L0"
+    if before := read_record(plan, plan.rounds - 1) if plan.rounds > 1 else None:
+        why = before["why"]
+    lines = wrap(
+        f"{sweep}Round {plan.rounds} trains L0 {listed} ({why}): {len(added) * seeds} trainings, "
+        f"{spent - len(added) * seeds} before it; about {cost_of(plan, added, rates)}. "
+        "What they say decides the next round."
+    )
+    most = most_points(search) * seeds
+    bound = "" if search.budget is None else f" (budget {search.budget})"
+    left = max(0, min(most, search.budget or most) - spent)
+    dearest = [search.highest] * (left // seeds)
+    if dearest:
+        further = f"At most {len(dearest) * seeds} more trainings follow{bound}, mostly fewer: "
+        lines += wrap(f"{further}up to {cost_of(plan, dearest, rates)}.")
+    even = even_points(search)
+    lines += wrap(
+        f"An even list as fine in all places has {len(even)} points: {len(even) * seeds} "
+        f"trainings, about {cost_of(plan, even, rates)}."
+    )
+    return lines
+
+
+def beside_in_words(file: Path, plans: Sequence[Plan], rates: Mapping[str, Rate]) -> list[str]:
+    """Return the lines on another configuration, to hold a search against."""
+    lines = []
+    for plan in plans:
+        points = sorted(plan.study.saes.l0)
+        trainings = len(points) * len(plan.study.saes.seeds)
+        told = f"{file}: {len(points)} points, {trainings} trainings"
+        lines += wrap(f"Beside it {told}, about {cost_of(plan, points, rates)}.")
+    return [*lines, ""]
+
+
+def even_points(search: L0Search) -> list[float]:
+    """Return an even list that is as fine in all places as a search ends where it looks.
+
+    Examples
+    --------
+    >>> even_points(L0Search(lowest=1, highest=16, first=3, until=4))
+    [1.0, 2.0, 4.0, 8.0, 16.0]
+    """
+    gaps = points_of_list(search) - 1
+    step = (search.highest / search.lowest) ** (1 / gaps)
+    return [round(search.lowest * step**i, 6) for i in range(gaps + 1)]
+
+
+def cost_of(plan: Plan, l0: Sequence[float], rates: Mapping[str, Rate]) -> str:
+    """Return what SAEs of every seed at some L0 cost, measured and probed, in words."""
+    total = {True: 0.0, False: 0.0}
+    on_gpu = costs.device_of(plan.study) == "cuda"
+    for stage in OF_POINT:
+        if stage.asked(plan):
+            factor = rates.get(stage.rule, Rate()).factor * len(plan.study.saes.seeds)
+            seconds = sum(stage.seconds(plan.study, (each,)) for each in l0)
+            total[on_gpu and stage.on_device] += factor * seconds
+    units = ((total[True], "GPU"), (total[False], "core"))
+    return " and ".join(worked(s, unit) for s, unit in units if s)
