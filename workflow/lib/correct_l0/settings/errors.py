@@ -123,8 +123,8 @@ def _is_key(part: Any) -> bool:
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    fields = [m.model_fields for m in _models_in(_annotation(model, location))]
-    return [field.alias or name for each in fields for name, field in each.items()]
+    models = _models_in(_annotation(model, location))
+    return [field.alias or name for m in models for name, field in m.model_fields.items()]
 
 
 def _annotation(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
