@@ -165,7 +165,7 @@ class TestWriteRecord:
         with pytest.raises(InputError) as found:
             write_record(record, saes, there, [*failed, tmp_path / "other"])
         assert str(found.value) == f"{tmp_path / 'metric'}: damaged (and 1 more, see the log)"
+        assert not record.exists()
         # A training that failed says so itself.
         write_record(record, saes, there, [])
         assert json.loads(record.read_text()) == {"saes": saes[:1]}
-        assert not record.exists()
