@@ -226,7 +226,7 @@ def probing_numbers() -> dict[str, Any]:
 
 
 def report_numbers() -> dict[str, Any]:
-    """Means of every gathered table of a small made-up study, and three verdicts without words."""
+    """Means of every gathered table of a small made-up study, and verdicts without words."""
     from correct_l0.report.gather import gather
     from correct_l0.report.study import read_study
 
@@ -246,12 +246,13 @@ def report_numbers() -> dict[str, Any]:
     for name, options in (
         ("clear", {"seeds": (0, 1, 2)}),
         ("one_seed", {"seeds": (0,)}),
+        ("led_by_stability", {"shared": made_up.SHARED}),
         ("moving", {"nine_tenths": [x * 1.04 for x in made_up.C_DEC]}),
     ):
         verdict = read_study(
             made_up.tables(**options), d_sae=768, l0=list(made_up.L0), training_tokens=1000
         )
-        kept = ("outcome", "decision", "c_dec", "convergence", "s_n_dec", "f1")
+        kept = ("outcome", "decision", "c_dec", "convergence", "s_n_dec", "f1", "stability")
         found[name] = {key: verdict[key] for key in kept}
     return found
 

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.search import Said, most_points, next_points
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
@@ -67,10 +68,22 @@ def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low()
     assert chosen(Said(TOO_HIGH), (4, 4.5, 16, 128)).setting == "from"
 
 
-def test_where_metrics_disagree_it_looks_between_what_they_name_and_at_the_stable_point():
-    said = Said(DISAGREE, add_l0=(45.0, 91.0, 500.0), stable=8)
-    # 500 is outside the range; 5.7 and 11 are the middles beside 8.
-    assert chosen(said).add_l0 == (5.7, 11, 45, 91)
+def test_without_a_peak_it_looks_beside_the_start_of_the_range_and_then_ends_there():
+    said = Said(NO_PEAK, add_l0=(1.0, 2.0))
+    # sqrt(4 * 8) = 5.66, sqrt(4 * 5.7) = 4.77; 1 and 2, which the reading proposes, are outside
+    first = chosen(said)
+    assert first.add_l0 == (5.7,)
+    assert first.why == "the first point, L0 4, is the best so far: whether the best lies beyond it"
+    assert chosen(said, (4, 5.7, 8, 128)).add_l0 == (4.8,)
+    end = chosen(said, (4, 4.5, 8, 128))
+    assert (end.stops, end.setting) == (True, "from")
+    assert end.why == "the best point is its start, L0 4"
+    assert chosen(said, budget=6).setting == "budget"
+
+
+def test_where_metrics_disagree_it_looks_between_what_they_name():
+    # 500 is outside the range
+    assert chosen(Said(DISAGREE, add_l0=(45.0, 91.0, 500.0))).add_l0 == (45, 91)
     assert chosen(Said(DISAGREE)).stops
     # A reading that names an L0 has its interval; its own proposal is not asked.
     assert chosen(Said(READ, 16, 32, add_l0=(91.0,))).add_l0 == (23,)

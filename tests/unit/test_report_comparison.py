@@ -14,6 +14,7 @@ from matplotlib import pyplot
 import made_up
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, write_json
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
@@ -28,7 +29,7 @@ from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
 
-SHARED = (0.0, 0.1, 0.2, 0.5, 0.7, 0.8, 0.6, 0.2)
+LOW, _, HIGH = made_up.interval(made_up.PEAKED)
 TRAINING = {"training_tokens": 2_097_152, "batch_tokens": 1024, "lr": 1e-3}
 
 
@@ -67,9 +68,9 @@ def read(plan: Plan, mcc=None, **shape) -> StudyData:
 
 @pytest.fixture(scope="module")
 def sweeps() -> list[StudyData]:
-    """One that names 128, of known truth and stable; one that is flat and knows nothing."""
+    """One whose peak is at 128, of known truth and stable; one that is flat and knows nothing."""
     narrow, wide = plans()
-    first = read(narrow, mcc=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6), shared=SHARED)
+    first = read(narrow, mcc=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6), shared=made_up.PEAKED)
     first.verdict["recovery"]["true_l0"] = 118.04
     second = read(wide, c_dec=made_up.LEVEL, s_n={400: made_up.LEVEL})
     return [first, second]
@@ -112,8 +113,8 @@ class TestAnswers:
         assert wide.settings == {"d_sae": "1,536", "lr": "0.0005"}
         # Of 0.85 x share + 0.15 at L0 128, where the share is 0.8: a mean cosine of 0.83.
         assert narrow.cells == {
-            "l0": "128",
-            "interval": "64 to 192",
+            "l0": "130",
+            "interval": " to ".join(f"{float(f'{x:.2g}'):g}" for x in (LOW, HIGH)),
             "saes": "16",
             "stability": "80% (mean cosine 0.83)",
             "best_recovery": "128 (mean cosine 0.80)",
@@ -140,13 +141,13 @@ class TestFigure:
         top, c_dec, stability, f1, recovery = figure.axes
         assert [label.get_text() for label in top.get_yticklabels()] == ["narrow", "wide"]
         (bar,) = [line for line in top.get_lines() if line.get_linewidth() == 7]
-        assert bar.get_xdata() == pytest.approx([64 * 1.003, 192 * 1.003])
+        assert bar.get_xdata() == pytest.approx([LOW, HIGH])
         assert bar.get_ydata() == pytest.approx([0, 0])
         assert "no L0 named: flat" in {text.get_text() for text in top.texts}
         colors = [line.get_color() for line in c_dec.get_lines() if len(line.get_xdata()) == 8]
         assert colors == list(COLORS[:2])
         (curve,) = [line for line in stability.get_lines() if len(line.get_xdata()) == 8]
-        assert curve.get_ydata() == pytest.approx(SHARED)
+        assert curve.get_ydata() == pytest.approx(made_up.PEAKED)
         curves = [line.get_ydata() for line in f1.get_lines() if len(line.get_xdata()) == 8]
         assert curves == [pytest.approx(x.verdict["f1"]["16"]["means"]) for x in sweeps]
         (star,) = [line for line in recovery.get_lines() if line.get_marker() == "*"]
@@ -192,7 +193,7 @@ def test_summary_names_every_sweep_with_its_answer_and_report(sweeps):
     assert lines[:4] == [
         "A study",
         "",
-        "narrow: L0 about 128 (between 64 and 192).",
+        f"narrow: {made_up.answer_in_words(made_up.PEAKED)}.",
         "  d_sae 768; lr 0.001",
     ]
     assert "  true L0: 118" in lines
@@ -223,7 +224,7 @@ def test_the_page_needs_nothing_and_links_to_the_reports(folder):
         "data:,", "narrow/report.html", "wide/report.html",
     ]  # fmt: skip
     assert not re.search(r"<script|https?://|\bsrc=\"(?!data:)", page)
-    assert page.count('class="headline">L0 about 128 (between 64 and 192).<') == 2
+    assert page.count(f'class="headline">L0 about 120 ({NOMINAL:.0%} interval ') == 2
     assert "d_sae 1,536; lr 0.0005" in page
     assert "A made-up study" in page
     assert "best recovery" not in page

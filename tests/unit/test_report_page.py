@@ -12,6 +12,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 import made_up
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.report import FIGURES, figures_of
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
@@ -161,14 +162,29 @@ def test_all_panels_of_the_picture_share_an_axis_the_interval_and_the_truth(worl
         left, right = band.get_extents().transformed(ax.transData.inverted()).intervalx
         assert (left, right) == pytest.approx((decision["low"], decision["high"]))
         assert len(lines_at(ax, 120.0)) == 1
-        # the made-up world is recovered best at the L0 that is named
-        assert [line.get_label() for line in lines_at(ax, recovery["best"])] == [
-            "answer's interval", "L0 of best recovery",
-        ]  # fmt: skip
+        for where, label in (
+            (decision["l0"], "answer's interval"), (recovery["best"], "L0 of best recovery"),
+        ):  # fmt: skip
+            assert [line.get_label() for line in lines_at(ax, where)] == [label]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [
-        "the answer: L0 about 128 (64 to 192)", "L0 of best recovery: 128", "true L0: 120",
+        f"the answer: L0 about 120 ({interval_of(world)})", "L0 of best recovery: 128",
+        "true L0: 120",
     ]  # fmt: skip
+
+
+def interval_of(study) -> str:
+    """The interval of a study's answer, two digits each."""
+    decision = study.verdict["decision"]
+    return " to ".join(f"{float(f'{decision[end]:.2g}'):g}" for end in ("low", "high"))
+
+
+def test_the_peak_that_the_answer_is_read_from_is_marked(study):
+    _, stability, *_ = drawn(study, "answer").axes
+    peak = study.verdict["stability"]["peak"]
+    assert marks(stability, "^") == [(peak["l0"], peak["height"])]
+    table = study.tables["stability"]
+    assert peak["height"] < table["reproduced_share"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -340,9 +356,10 @@ def test_s_n_dec_is_solid_below_its_n_and_grey_where_it_is_not_counted(study):
     pyplot.close(figure)
 
 
-def test_the_page_opens_with_the_answer(page):
+def test_the_page_opens_with_the_answer(page, study):
     body = page.split("<main>")[1]
-    assert body.index("</abbr> about 128 (between 64 and 192).") < body.index("<figure")
+    assert body.index("</abbr> about 120 (<abbr") < body.index("<figure")
+    assert f">{NOMINAL:.0%} interval</abbr> {interval_of(study)})." in body
     figures = re.findall(r'id="figure-(\w+)"', body)
     assert figures[:3] == ["answer", "stability", "f1"]
     assert sorted(figures) == sorted(OF_MODEL)
@@ -368,11 +385,14 @@ def test_the_page_of_a_world_says_what_it_is_and_holds_the_answer_against_the_tr
     assert "random directions and fire with probabilities of 0.2, independently" in text
     assert "<dt>True L0</dt><dd>120</dd>" in text
     truth = world.verdict["truth_line"]
-    assert truth.endswith("Both lie inside the answer's interval, 64 to 192.")
+    assert truth.endswith(f"Both lie inside the answer's interval, {interval_of(world)}.")
     assert "recovered best at" in text.split('class="truth"')[1].split("</p>")[0]
     for absent in ("Held out by text", "robing", "F1 with", "no F1 scores", 'id="figure-f1"'):
         assert absent not in text
-    assert world.verdict["agreement"] == "c_dec and s_n^dec agree."
+    assert world.verdict["agreement"] == (
+        "c_dec says about 128 (between 64 and 192), inside the interval and s_n^dec says about 128 "
+        "(between 64 and 192), inside the interval."
+    )
 
 
 def test_the_page_of_one_seed_has_no_stability(world_of_one_seed, tmp_path):
@@ -385,14 +405,15 @@ def test_the_page_of_one_seed_has_no_stability(world_of_one_seed, tmp_path):
 
 def test_what_an_answer_is_right_for(study, world, world_of_one_seed):
     assert what_is_right(study.verdict) == (
-        "Right means latents that do not mix features, and that another seed finds too; F1 may "
-        "peak at another L0 (in SynthSAEBench it does so below the true one)."
+        "Right means latents that do not mix features, and that another seed finds too: where the "
+        "features are known, the L0 that recovers them best; F1 may peak at another L0 (in "
+        "SynthSAEBench it does so below the true one)."
     )
     assert what_is_right(world.verdict) == what_is_right(study.verdict)
     assert what_is_right(world_of_one_seed.verdict).startswith(
         "Right means latents that do not mix features; F1 may"
     )
-    unscored = study.verdict | {"f1": {}, "recovery": None, "stability": None}
+    unscored = world_of_one_seed.verdict | {"f1": {}, "recovery": None}
     assert what_is_right(unscored) == "Right means latents that do not mix features."
     assert what_is_right(study.verdict | {"outcome": "flat"}) == ""
     assert all(text.endswith(".") for text in TERMS.values())
@@ -447,9 +468,9 @@ def test_full_table_of_a_world_has_stability_and_recovery(world, world_of_one_se
     table = full_table(world)
     row = dict(zip(table["columns"], table["rows"][11], strict=True))
     assert (row["target L0"]["text"], row["seed"]["text"]) == ("128", "1")
-    # 430 of 768 latents; recovery of the second seed is .95 + .002
+    # 461 of 768 latents; recovery of the second seed is .95 + .002
     shared = "latents that another seed finds (share matched above 0.9)"
-    assert float(row[shared]["sort"]) == pytest.approx(430 / 768)
+    assert float(row[shared]["sort"]) == pytest.approx(461 / 768)
     assert float(row["MCC with the true features"]["sort"]) == pytest.approx(0.952)
     assert float(row["features recovered (share above 0.9)"]["sort"]) == pytest.approx(0.952**2)
     assert shared not in full_table(world_of_one_seed)["columns"]
@@ -478,7 +499,9 @@ def test_summary_has_verdict_path_and_times(study):
     text = render_summary(study.verdict, "results/x/report.html", "Title", [
         StageTime("train_sae", 16, 1234.56, 99.5)
     ])  # fmt: skip
-    assert text.startswith("Title\n\nL0 about 128 (between 64 and 192).\n")
+    assert text.startswith(
+        f"Title\n\nL0 about 120 ({NOMINAL:.0%} interval {interval_of(study)}).\n"
+    )
     assert "Report: results/x/report.html" in text
     assert re.search(r"train_sae +16 +1234\.6 +99\.5", text)
     assert max(map(len, text.splitlines())) < 250

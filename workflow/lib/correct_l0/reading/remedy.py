@@ -42,8 +42,8 @@ def remedy_of(outcome: str, marks: Sequence[float], grid: Sequence[float], d_sae
     outcome
         Of the decision.
     marks
-        L0 of everything that the voices and the F1 curves name, with their bounds: between the
-        lowest and the highest of them the answer is unsure.
+        Between the lowest and the highest of these L0 the answer is unsure: the neighbours of the
+        peak, or the bounds of what the voices and the F1 curves name.
     grid
         Measured L0 of all points, lowest first.
     d_sae

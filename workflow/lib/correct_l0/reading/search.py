@@ -3,8 +3,8 @@
 1. A refusal that no point mends ends it: SAEs trained too little or not reproducible, n too low.
 2. So does an interval that is as narrow as was asked.
 3. Else points go where the answer is unsure: into every gap between neighbours that the interval
-   reaches; into the last gap where the curves fall towards an end of the range; where the metrics
-   disagree, between what they name, and beside the L0 at which seeds agree best.
+   reaches; into the gap at an end of the range where the best point is that end; where the metrics
+   disagree, between what they name.
 4. Where there is no such gap, or the budget is used, it ends.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.remedy import FINE_ENOUGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
@@ -52,16 +53,12 @@ class Said:
         The answer's interval, `None` where no L0 is named.
     add_l0
         The points that the reading itself proposes.
-    stable
-        The L0 at which seeds agree best, the start of the grid left out; `None` where there is
-        none.
     """
 
     outcome: str
     low: float | None = None
     high: float | None = None
     add_l0: tuple[float, ...] = ()
-    stable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
     Examples
     --------
     >>> gaps_to_halve(Said("falls to the grid's end"), [4.0, 8.0, 16.0])
-    ([(8.0, 16.0)], 'the curves fall towards L0 16: where the fall ends')
+    ([(8.0, 16.0)], 'the last point, L0 16, is the best so far: whether the best lies before it')
     """
     gaps = list(pairwise(grid))
     if said.outcome == READ and said.low and said.high:
@@ -157,14 +154,15 @@ def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
         ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
         return inside, f"to narrow the interval, {ends}"
     if said.outcome == FALLS:
-        return gaps[-1:], f"the curves fall towards L0 {format_l0(grid[-1])}: where the fall ends"
-    if said.outcome == TOO_HIGH:
-        return gaps[:1], f"the curves rise from L0 {format_l0(grid[0])} on: where the rise begins"
+        best = f"the last point, L0 {format_l0(grid[-1])}, is the best so far"
+        return gaps[-1:], f"{best}: whether the best lies before it"
+    if said.outcome in (TOO_HIGH, NO_PEAK):
+        best = f"the first point, L0 {format_l0(grid[0])}, is the best so far"
+        return gaps[:1], f"{best}: whether the best lies beyond it"
     if said.outcome == TOO_FEW:
         return gaps, "too few points for a reading"
     if said.outcome == DISAGREE:
-        beside = [gap for gap in gaps if said.stable in gap]
-        return beside, "the metrics disagree: between what they name"
+        return [], "the metrics disagree: between what they name"
     return [], ""
 
 
@@ -218,9 +216,9 @@ def points_of_list(search: L0Search) -> int:
 def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     """Return the end of a search that no gap is left for."""
     if said.outcome == FALLS:
-        return Round((), f"the curves fall up to its end, L0 {format_l0(grid[-1])}", "to")
-    if said.outcome == TOO_HIGH:
-        return Round((), f"the curves rise from its start, L0 {format_l0(grid[0])}, on", "from")
+        return Round((), f"the best point is its end, L0 {format_l0(grid[-1])}", "to")
+    if said.outcome in (TOO_HIGH, NO_PEAK):
+        return Round((), f"the best point is its start, L0 {format_l0(grid[0])}", "from")
     if said.outcome == READ:
         words = "points in the interval are as close as they get"
         return Round((), f"{words}; more seeds would narrow it, further points would not")

@@ -1,4 +1,4 @@
-"""Do two seeds find the same latents? The curve over L0, its peaks, and a test of health.
+"""Do two seeds find the same latents? The curve over L0, its peak, and a test of health.
 
 Two decoders of one L0 that differ only in their seed are matched one to one. Two numbers say how
 alike they are: the *share* of latents whose match has a cosine above 0.9, and the *excess* of the
@@ -33,8 +33,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from scipy.signal import find_peaks
 
 from correct_l0.reading.peak import PeakReading, read_peak
 
@@ -58,27 +56,6 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Peak:
-    """A point above its neighbours.
-
-    Attributes
-    ----------
-    l0
-        Measured L0.
-    value, prominence
-        Height, and how far the curve falls on the higher of both sides before it rises above it.
-    at_start, at_end
-        It is the lowest, or the highest, point of the grid.
-    """
-
-    l0: float
-    value: float
-    prominence: float
-    at_start: bool
-    at_end: bool
-
-
-@dataclass(frozen=True)
 class StabilityReading:
     """How alike seeds are over L0.
 
@@ -93,8 +70,6 @@ class StabilityReading:
         threshold-free share.
     chance
         Mean matched cosine of random decoders.
-    share_peaks, excess_peaks
-        Peaks of the means over pairs, lowest L0 first.
     peak
         What the threshold-free share says.
     """
@@ -106,8 +81,6 @@ class StabilityReading:
     pw_mcc: Band
     reproduced: Band
     chance: tuple[float, ...]
-    share_peaks: tuple[Peak, ...]
-    excess_peaks: tuple[Peak, ...]
     peak: PeakReading
 
 
@@ -158,17 +131,15 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
         by_l0 = groups[column].agg(["mean", "min", "max"]).loc[order.index]
         return Band(*(tuple(by_l0[name].tolist()) for name in ("mean", "min", "max")))
 
-    share, excess, reproduced = band("share_above"), band("excess"), band("reproduced_share")
+    reproduced = band("reproduced_share")
     return StabilityReading(
         points=tuple(points.tolist()),
         pairs=tuple(groups.size().loc[order.index].tolist()),
-        share=share,
-        excess=excess,
+        share=band("share_above"),
+        excess=band("excess"),
         pw_mcc=band("pw_mcc"),
         reproduced=reproduced,
         chance=tuple(groups["chance_pw_mcc"].mean().loc[order.index].tolist()),
-        share_peaks=peaks_of(points, np.array(share.means)),
-        excess_peaks=peaks_of(points, np.array(excess.means)),
         peak=read_peak(points, np.array(reproduced.means)),
     )
 
@@ -184,31 +155,6 @@ def excess_over(pw_mcc: pd.Series, chance: pd.Series) -> pd.Series:
     [0.0, 1.0, 0.5]
     """
     return (pw_mcc - chance) / (1 - chance)
-
-
-def peaks_of(
-    points: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"]
-) -> tuple[Peak, ...]:
-    """Return the points that are higher than both neighbours, ends of the grid included.
-
-    Of a level top the middle point is named, the lower of two.
-
-    Examples
-    --------
-    The high start and the local peak; from .4 the curve falls by .1 before it rises to .5:
-
-    >>> peaks = peaks_of(np.array([4.0, 16, 64, 128]), np.array([0.5, 0.3, 0.4, 0.1]))
-    >>> [(p.l0, p.value, round(p.prominence, 9), p.at_start) for p in peaks]
-    [(4.0, 0.5, 0.4, True), (64.0, 0.4, 0.1, False)]
-    """
-    floor = values.min()
-    padded = np.concatenate([[floor], values, [floor]])
-    found, properties = find_peaks(padded, prominence=0)
-    last = len(values) - 1
-    return tuple(
-        Peak(float(points[i]), float(values[i]), float(prominence), bool(i == 0), bool(i == last))
-        for i, prominence in zip(found - 1, properties["prominences"], strict=True)
-    )
 
 
 def is_reproducible(share: float, excess: float) -> bool:

@@ -51,7 +51,7 @@ class Decision:
     as_it_stands
         For `NOT_TRAINED` and `NOT_REPRODUCIBLE`: what the curves would say otherwise.
     leaning
-        L0 of the points the answer leans on, from the rise to the bottom.
+        L0 of the points the answer leans on.
     f1_agrees, f1_disagrees, f1_silent
         probe_k of the F1 curves by what they say about the answer.
     weak
@@ -116,9 +116,10 @@ class Ground:
     Attributes
     ----------
     leaning
-        From the rise to the bottom: were one of them different, so might be the answer.
+        Those inside the interval of the peak, or from the rise to the bottom: were one of them
+        different, so might be the answer.
     named
-        Those it calls right: the bottom alone.
+        Those it calls right: the one nearest to the peak, or the bottom alone.
     """
 
     leaning: tuple[float, ...]

@@ -117,9 +117,11 @@ def _answer(f: _Facts) -> Caption:
     )
     if f.has("stability"):
         parts.append(
-            "Stability: latents of two seeds are matched one to one; dark, the share of latents "
-            "whose match has a cosine above 0.9; light, the reproduced share, the same without a "
-            "threshold. One dot for each pair of seeds."
+            "Stability: latents of two seeds are matched one to one; dark, the reproduced share, "
+            "from which the answer is read (by the angle to the partner; 1: the same, 0: chance); "
+            "triangle, its highest peak inside the grid, of the curve smoothed over neighbours; "
+            "light, the share of latents whose match has a cosine above 0.9. One dot for each pair "
+            "of seeds."
         )
     if f.has("probing"):
         parts.append(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from correct_l0.reading.calibrated import ABOVE, BELOW, NOMINAL
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
+from correct_l0.reading.peak import FEWEST_POINTS, PROMINENCE, SMOOTHING
 from correct_l0.reading.reading import (
     FLAT_ERRORS,
     SET_ERRORS,
@@ -72,6 +74,20 @@ METHODS: tuple[tuple[str, str], ...] = (
         "report says that the spread over seeds is unknown.",
     ),
     (
+        "The answer",
+        "With two seeds or more, the L0 at which their latents agree best: of the reproduced "
+        "share, mean over pairs of seeds, smoothed over log L0 by a local line with Gaussian "
+        f"weights (standard deviation {SMOOTHING:g} median grid steps), the highest peak inside "
+        f"the grid that the curve rises to by {PROMINENCE:g} or more from lower L0; between grid "
+        "points by the parabola through the peak and its neighbours. The start of the grid is no "
+        "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. The "
+        f"interval reaches {BELOW:g} steps of the grid below and {ABOVE:g} above, made to hold "
+        f"the right L0 in {NOMINAL:.0%} of the worlds whose truth is known (docs/calibration.md "
+        "of the project says how often it does). c_dec, s_n^dec and F1 are told beside it and "
+        f"refuse nothing. With one seed, or fewer than {FEWEST_POINTS} L0, the answer is where "
+        "c_dec and s_n^dec meet, unless F1 peaks elsewhere.",
+    ),
+    (
         "Minimum and its set",
         "The point with the lowest mean, and all points whose difference from it is within "
         f"{SET_ERRORS:g} standard errors.",
@@ -81,33 +97,37 @@ METHODS: tuple[tuple[str, str], ...] = (
         "The jump is the metric at the lowest L0 minus its minimum. Going from the minimum to "
         f"lower L0, the elbow is where the curve leaves the band of {TOLERANCE_OF_JUMP:.0%} of the "
         f"jump (or {SET_ERRORS:g} standard errors, if larger) above the minimum: an interval "
-        "between two grid points, and a place in it interpolated on log L0. The answer names its "
-        "upper end, the lowest L0 at the bottom of the curve; the interval reaches from its lower "
+        "between two grid points, and a place in it interpolated on log L0. The curve names its "
+        "upper end, the lowest L0 at its bottom; its interval reaches from its lower "
         "end to the right neighbour of the minimum, or of the elbow where the minimum is more "
         f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
     ),
     (
         "Outcomes",
-        f"Flat: jump within {FLAT_ERRORS:g} standard errors. Falls to the grid's end: lowest at "
-        "the highest L0. Starts too high: lowest at the lowest L0. Names an L0 of n or more: "
-        "s_n^dec only, not counted. Not trained enough: at a point "
+        "Of the agreement of seeds: flat where it differs by less than "
+        f"{PROMINENCE:g} over the grid; falls to the grid's end where it is highest there; no peak "
+        "where it is highest at the start, and rises nowhere behind it. Of c_dec and s_n^dec: flat "
+        f"where the jump is within {FLAT_ERRORS:g} standard errors; falls to the grid's end where "
+        "they are lowest at the highest L0; starts too high where at the lowest; s_n^dec that "
+        "names an L0 of n or more is not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
         f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "
         "last tenth of training. Not reproducible: at a point the answer names, two seeds do not "
-        "find the same latents. The metrics disagree: their intervals do not overlap, or F1 peaks "
-        "outside.",
+        "find the same latents. The metrics disagree, with one seed only: their intervals do not "
+        "overlap, or F1 peaks outside.",
     ),
     (
         "Stability",
         "The decoders of two seeds of one L0 are matched one to one so that the sum of cosines is "
-        "largest. Two numbers, means over pairs of seeds: the share of latents matched above 0.9, "
-        "and the excess of the mean cosine over that of random decoders of this size, (mean − "
-        "chance) / (1 − chance). Seeds agree where the share is at least "
+        "largest. The reproduced share is the mean of 1 − angle / chance angle over latents, "
+        "at least 0 each, the chance angle being that of the mean cosine of random decoders of "
+        "this size. Whether seeds agree at all is asked of two other numbers, means over pairs of "
+        "seeds: the share of latents matched above 0.9, and the excess of the mean cosine over "
+        "chance, (mean − chance) / (1 − chance). Seeds agree where the share is at least "
         f"{SHARE_LIMIT:g} or the excess at least {EXCESS_LIMIT:g}: worlds whose truth is known "
         "have more at their right L0, an SAE wider than its world by the share alone. Where they "
-        "do not, at any point from the elbow to the bottom of the curve, no L0 is named, as "
-        "another seed would have other latents. Where stability peaks has no say yet: at an L0 of "
-        "a few an SAE is nearly a clustering, and stable for that reason.",
+        "do not, at the point nearest to the peak (with too few points for one: from the elbow "
+        "to the bottom of the curves), no L0 is named, as another seed would have other latents.",
     ),
     (
         "Recovery",

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from correct_l0.reading.health import NOT_TRAINED, last_moves
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
@@ -40,6 +41,7 @@ PATHS = {
     FLAT: "open",
     FALLS: "open",
     TOO_HIGH: "open",
+    NO_PEAK: "open",
     DISAGREE: "open",
     NOT_TRAINED: "warning",
     NOT_REPRODUCIBLE: "warning",

@@ -78,10 +78,10 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
 
     >>> points = pd.DataFrame({"l0": [4.0, 16.0], "l0_measured": [4.4, 17.6]})
     >>> decision = {"outcome": "read", "low": 4.4, "high": 8.8, "add_l0": []}
-    >>> said_of({"decision": decision, "stability": None}, points)
-    Said(outcome='read', low=4.0, high=8.0, add_l0=(), stable=None)
+    >>> said_of({"decision": decision}, points)
+    Said(outcome='read', low=4.0, high=8.0, add_l0=())
     """
-    decision, stability = verdict["decision"], verdict["stability"]
+    decision = verdict["decision"]
     fire = points[points["l0_measured"] > 0]
     measured = fire.groupby("l0")["l0_measured"].mean().sort_values()
 
@@ -91,14 +91,11 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
         log = np.interp(np.log(x), np.log(measured.to_numpy()), np.log(measured.index.to_numpy()))
         return float(f"{np.exp(log):.10g}")
 
-    peaks = [peak for peak in (stability or {}).get("share_peaks", ()) if not peak["at_start"]]
-    best = max(peaks, key=lambda peak: peak["value"], default={"l0": None})
     return Said(
         decision["outcome"],
         target(decision["low"]),
         target(decision["high"]),
         tuple(decision["add_l0"]),
-        target(best["l0"]),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from correct_l0.reading.reading import READ
+from correct_l0.reading.peak import FEWEST_POINTS
+from correct_l0.reading.reading import READ, TOO_FEW
 from correct_l0.reading.stability import NOT_REPRODUCIBLE, Reproducibility, StabilityReading
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, cosines, percents
@@ -15,7 +16,8 @@ def stability_lines(reading: StabilityReading, decision: Decision, names: Names)
     if decision.outcome == READ and named and named.points:
         lines.append(
             f"At the L0 named ({names.span(named.points)}) {percents(named.share)} of the latents "
-            f"come back (mean cosine {cosines(named.pw_mcc)}, by chance {cosines(named.chance)})."
+            f"come back (matched above 0.9; mean cosine {cosines(named.pw_mcc)}, by chance "
+            f"{cosines(named.chance)})."
         )
     return lines
 
@@ -23,6 +25,11 @@ def stability_lines(reading: StabilityReading, decision: Decision, names: Names)
 def stability_caveats(reading: StabilityReading, decision: Decision, names: Names) -> list[str]:
     """Return what speaks against an answer by how seeds agree, where that does not refuse it."""
     caveats = []
+    if reading.peak.outcome == TOO_FEW and decision.outcome != TOO_FEW:
+        caveats.append(
+            f"The agreement of seeds is read from {FEWEST_POINTS} L0 on: until then c_dec and "
+            "s_n^dec have to say which L0 is right."
+        )
     named = decision.reproducibility
     if named and named.differing and decision.outcome != NOT_REPRODUCIBLE:
         words = differing_words(named, names)

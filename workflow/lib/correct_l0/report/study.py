@@ -185,7 +185,8 @@ def _caveats(
             else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
         )
         caveats.append(
-            "Whether another seed finds the same latents is unknown: add one to saes.seeds."
+            "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until "
+            "then c_dec and s_n^dec have to say which L0 is right."
         )
     if len(gaps):
         which = ", ".join(_gap(row) for row in gaps.to_dict("records"))

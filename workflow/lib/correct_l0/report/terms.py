@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.reading import READ
 from correct_l0.study.plan import Plan
 
@@ -30,6 +31,10 @@ TERMS: dict[str, str] = {
     "contradicts itself, and does not count.",
     "matched above 0.9": "Latents of two seeds are matched one to one; a pair with a cosine above "
     "0.9 counts as the same latent.",
+    "reproduce": "By how much a latent's match in another seed is nearer than chance, by the angle "
+    "between them: 100% is the same latent, 0% no better than chance.",
+    f"{NOMINAL:.0%} interval": "As wide as it takes to hold the right L0 in that share of the "
+    "answers where the truth is known.",
     "by chance": "What two decoders of random directions, of the same size and matched the same "
     "way, would have.",
     "seed": "The random numbers that a training starts from. What depends on them is not a "
@@ -48,6 +53,8 @@ TERMS: dict[str, str] = {
 _OF_ROOM = {
     "F1": "probing",
     "matched above 0.9": "stability",
+    "reproduce": "stability",
+    f"{NOMINAL:.0%} interval": "stability",
     "by chance": "stability",
     "true L0": "recovery",
     "MCC": "recovery",
@@ -66,6 +73,8 @@ def what_is_right(verdict: Mapping[str, Any]) -> str:
     if verdict["outcome"] != READ:
         return ""
     found = ", and that another seed finds too" if verdict["stability"] else ""
+    if verdict["decision"]["led_by_stability"]:
+        found += ": where the features are known, the L0 that recovers them best"
     other = "; F1 may peak at another L0 (in SynthSAEBench it does so below the true one)"
     scored = other if verdict["f1"] or verdict["recovery"] else ""
     return f"Right means latents that do not mix features{found}{scored}."

@@ -92,8 +92,8 @@ def _no_peak(d: Decision, names: Names, grid: Sequence[float]) -> str:
     """Return what the agreement of seeds says where it has no peak inside the grid."""
     if d.outcome == FALLS:
         return (
-            f"L0 above {names(grid[-2])}, by how much this grid cannot say: two seeds agree best "
-            f"at its highest point, {names(grid[-1])}."
+            f"L0 above {names(grid[-2])}, by how much this grid cannot say: the agreement of two "
+            f"seeds still rises at its highest point, {names(grid[-1])}."
         )
     if d.outcome == FLAT:
         return f"Flat: two seeds agree as much at every L0, {names.span(grid)}. No L0 is named."
@@ -247,7 +247,7 @@ def agreement_line(
 
     Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
     """
-    if not probed and (d.outcome == NOT_REPRODUCIBLE or not those_that_read(d.voices)):
+    if not probed and (d.outcome == NOT_REPRODUCIBLE or not (d.low or _voices_speak(d))):
         return ""
     if d.outcome == NOT_REPRODUCIBLE:
         return "There is no interval that F1 could confirm, as another seed has other latents."
@@ -255,7 +255,8 @@ def agreement_line(
         if d.low is None or d.high is None:
             return "There is no interval that F1 could confirm."
         first = " and ".join(f"{v.name} {_beside(v, d.low, d.high, names)}" for v in d.voices)
-        return "; ".join([first, *_f1_parts(d, f1, probed)]) + "."
+        said_beside = [*filter(None, [first]), *_f1_parts(d, f1, probed)]
+        return "; ".join(said_beside) + "." if said_beside else ""
     said = [v for v in d.voices if v.outcome == READ]
     if not said:
         return "There is no interval that F1 could confirm."
@@ -263,6 +264,11 @@ def agreement_line(
     if len(said) > 1 and d.l0 is None:
         first = "c_dec and s_n^dec do not agree"
     return "; ".join([first, *_f1_parts(d, f1, probed)]) + "."
+
+
+def _voices_speak(d: Decision) -> bool:
+    """Return whether the decoder metrics give the answer, and one of them names an L0."""
+    return not d.led_by_stability and bool(those_that_read(d.voices))
 
 
 def _beside(voice: Voice, low: float, high: float, names: Names) -> str:

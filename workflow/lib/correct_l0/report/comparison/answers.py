@@ -14,7 +14,7 @@ from correct_l0.settings.base import format_l0
 
 COLUMNS = {
     "l0": "L0 named",
-    "interval": "between",
+    "interval": "interval",
     "saes": "SAEs",
     "stability": "latents that come back with another seed, at the answer",
     "best_recovery": "L0 of best recovery",

@@ -136,17 +136,17 @@ def _draw_c_dec(ax: Axes, sweeps: Sweeps) -> None:
 def _draw_stability(ax: Axes, sweeps: Sweeps) -> None:
     for i, sweep in enumerate(sweeps):
         if reading := sweep.verdict["stability"]:
-            share = reading["share"]
+            share = reading["reproduced"]
             _plain_curve(ax, i, reading["points"], share["means"])
             ax.fill_between(reading["points"], share["lows"], share["highs"], color=color_of(i),
                             alpha=0.2, linewidth=0)  # fmt: skip
     tables = [sweep.tables["stability"] for sweep in sweeps if sweep.verdict["stability"]]
-    for level in sorted({round(float(x["chance_share_above"].mean()), 6) for x in tables}):
+    for level in sorted({round(float(x["chance_reproduced_share"].mean()), 6) for x in tables}):
         ax.axhline(level, color=GREY, linestyle="-.", linewidth=1)
         _annotate(ax, "random directions", level)
     ax.set_ylim(-0.05, 1.03)
     ax.set_title("Stability: latents that another seed finds")
-    ax.set_ylabel("share matched above 0.9")
+    ax.set_ylabel("reproduced share")
 
 
 def _draw_f1(ax: Axes, sweeps: Sweeps) -> None:

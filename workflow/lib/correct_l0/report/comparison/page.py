@@ -86,8 +86,9 @@ def caption_of(answers: Sequence[Answer]) -> Caption:
     )
     if "stability" in drawn:
         text += (
-            " Stability: share of the latents whose match in another seed has a cosine above 0.9; "
-            "band: range over pairs of seeds."
+            " Stability: the share of latents that another seed reproduces (by the angle to the "
+            "match; 1: the same, 0: chance), from which the answer is read; band: range over pairs "
+            "of seeds."
         )
     if "f1" in drawn:
         text += " Sparse probing: mean F1 over tasks and seeds."

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from correct_l0.reading.reading import READ
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.metrics import control_curves
@@ -122,8 +123,12 @@ def _draw_stability(ax: Axes, study: StudyData) -> None:
     ax.set_ylabel("share of latents")
     if not len(table):
         return nothing(ax, "seeds were not compared")
-    seed_curve(ax, table, "share_above", GREEN, "matched above 0.9")
-    seed_curve(ax, table, "reproduced_share", lighter(GREEN), "without a threshold", linewidth=1.3)
+    seed_curve(ax, table, "reproduced_share", GREEN, "reproduced")
+    seed_curve(ax, table, "share_above", lighter(GREEN), "matched above 0.9", linewidth=1.3)
+    peak = study.verdict["stability"]["peak"]
+    if peak["outcome"] == READ:
+        ax.plot(peak["l0"], peak["height"], marker="^", markersize=9, color=GREEN,
+                markeredgecolor="white", linestyle="none", zorder=5, label="peak")  # fmt: skip
     for column in ("share_above", "reproduced_share"):
         chance_line(ax, table[f"chance_{column}"].mean())
     ax.set_ylim(-0.05, 1.03)
