@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.reading.curve import curve_of
-from correct_l0.reading.peak import SMOOTHING, read_peak, smooth, vertex
+from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak, smooth, vertex
 from correct_l0.reading.reading import READ, read_curve
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.voices import common_outcome, those_that_read, voices_of
@@ -49,6 +50,8 @@ class Curves:
     share: Float[np.ndarray, " points"]
     excess: Float[np.ndarray, " points"]
     dead: Float[np.ndarray, " points"]
+    random: float
+    """c_dec of random directions."""
 
     @property
     def step(self) -> float:
@@ -76,7 +79,8 @@ def curves_of(tables: Tables) -> Curves:
     ).dropna()
     points = points.sort_values("l0_measured")
     names = ("l0_measured", "c_dec", "reproduced_share", "share_above", "excess", "dead_fraction")
-    return Curves(*(points[name].to_numpy(dtype=float) for name in names))
+    columns = (points[name].to_numpy(dtype=float) for name in names)
+    return Curves(*columns, random=random_baseline(int(tables["points"]["d_in"].iloc[0])))
 
 
 def voices(tables: Tables) -> Estimate:
@@ -126,37 +130,27 @@ def stability_top(tables: Tables) -> Estimate:
 def stability_peak(tables: Tables) -> Estimate:
     """The highest peak of the reproduced share inside the grid, if it is reproducible."""
     curves = curves_of(tables)
-    peak = read_peak(curves.l0, curves.reproduced)
-    if peak.outcome != READ or not curves.reproducible(peak.point):
-        return REFUSED
-    return Estimate(peak.l0, peak.low, peak.high)
+    return _peak(curves, read_peak(curves.l0, curves.reproduced))
+
+
+def stability_and_c_dec(tables: Tables) -> Estimate:
+    """The same, leaving out peaks where latents overlap too much: what the package reads."""
+    curves = curves_of(tables)
+    return _peak(curves, read_peak(curves.l0, curves.reproduced, curves.c_dec / curves.random))
 
 
 def stability_steps(tables: Tables) -> Estimate:
     """The same, with an interval of so many steps of the grid."""
-    return replace(stability_peak(tables), low=math.nan, high=math.nan)
+    return replace(stability_and_c_dec(tables), low=math.nan, high=math.nan)
 
 
 def stability_above(tables: Tables) -> Estimate:
     """The same of the share of latents matched above 0.9."""
     curves = curves_of(tables)
-    peak = read_peak(curves.l0, curves.share)
-    if peak.outcome != READ or not curves.reproducible(peak.point):
-        return REFUSED
-    return Estimate(peak.l0)
+    return replace(_peak(curves, read_peak(curves.l0, curves.share)), low=math.nan, high=math.nan)
 
 
-def both(tables: Tables) -> Estimate:
-    """The peak of stability, refused where c_dec's lowest point is more than two steps lower."""
-    peak, lowest = stability_peak(tables), c_dec_fit(tables)
-    if math.isnan(peak.l0):
-        return REFUSED
-    if lowest.l0 < peak.l0 * math.exp(-2 * curves_of(tables).step):
-        return REFUSED
-    return peak
-
-
-READING = "stability, peak"
+READING = "stability's peak, where c_dec is low"
 """The one that the package reads by (`correct_l0.reading.peak`)."""
 
 ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
@@ -164,10 +158,17 @@ ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "c_dec, lowest": c_dec_fit,
     "stability, highest": stability_top,
     "share above .9, peak": stability_above,
-    READING: stability_peak,
-    f"{READING}, fixed interval": stability_steps,
-    f"{READING}, not below c_dec's": both,
+    "stability, peak": stability_peak,
+    READING: stability_and_c_dec,
+    f"{READING}; fixed interval": stability_steps,
 }
+
+
+def _peak(curves: Curves, peak: PeakReading) -> Estimate:
+    """Return the estimate of a peak, unless seeds differ too much there."""
+    if peak.outcome != READ or not curves.reproducible(peak.point):
+        return REFUSED
+    return Estimate(peak.l0, peak.low, peak.high)
 
 
 def _inner_top(x: Float[np.ndarray, " points"], curve: Float[np.ndarray, " points"]) -> Estimate:

@@ -34,7 +34,13 @@ class Remedy:
     add_l0: tuple[float, ...] = ()
 
 
-def remedy_of(outcome: str, marks: Sequence[float], grid: Sequence[float], d_sae: int) -> Remedy:
+def remedy_of(
+    outcome: str,
+    marks: Sequence[float],
+    grid: Sequence[float],
+    d_sae: int,
+    too_low: bool = False,
+) -> Remedy:
     """Return what would help.
 
     Parameters
@@ -48,6 +54,8 @@ def remedy_of(outcome: str, marks: Sequence[float], grid: Sequence[float], d_sae
         Measured L0 of all points, lowest first.
     d_sae
         Number of latents: no L0 above half of it is proposed.
+    too_low
+        Whether the grid starts at an L0 that is clearly too low, so that no lower one is proposed.
 
     Examples
     --------
@@ -67,6 +75,8 @@ def remedy_of(outcome: str, marks: Sequence[float], grid: Sequence[float], d_sae
     if outcome == FALLS:
         beyond = points_beyond(grid, d_sae)
         return Remedy(ADD_POINTS, beyond) if beyond else Remedy(WIDEN)
+    if outcome == NO_PEAK and too_low:
+        return Remedy(NOTHING)
     wanted = points_below(grid) if outcome in (TOO_HIGH, NO_PEAK) else points_between(marks, grid)
     added = new_points(wanted, grid, d_sae)
     return Remedy(ADD_POINTS, added) if added else Remedy(NOTHING)

@@ -28,7 +28,7 @@ to .382 and .42 to .61.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +108,9 @@ class Reproducibility:
     unknown: tuple[float, ...]
 
 
-def read_stability(table: pd.DataFrame) -> StabilityReading:
+def read_stability(
+    table: pd.DataFrame, overlap: Mapping[float, float] | None = None
+) -> StabilityReading:
     """Read a study's stability.
 
     Parameters
@@ -116,6 +118,8 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
     table
         One row per L0 and pair of seeds: `l0`, `l0_measured`, `pw_mcc`, `share_above` (a
         share), `reproduced_share`, `chance_pw_mcc`.
+    overlap
+        c_dec in units of that of random directions, by target L0.
 
     References
     ----------
@@ -140,7 +144,11 @@ def read_stability(table: pd.DataFrame) -> StabilityReading:
         pw_mcc=band("pw_mcc"),
         reproduced=reproduced,
         chance=tuple(groups["chance_pw_mcc"].mean().loc[order.index].tolist()),
-        peak=read_peak(points, np.array(reproduced.means)),
+        peak=read_peak(
+            points,
+            np.array(reproduced.means),
+            np.array([(overlap or {}).get(l0, math.nan) for l0 in order.index]),
+        ),
     )
 
 

@@ -48,6 +48,8 @@ class Decision:
         `NOT_REPRODUCIBLE` or `DISAGREE`.
     led_by_stability
         Whether the agreement of seeds gave the answer, or the decoder metrics had to.
+    overlapping
+        Where seeds agree well at an L0 that is clearly too low (`PeakReading.overlapping`).
     as_it_stands
         For `NOT_TRAINED` and `NOT_REPRODUCIBLE`: what the curves would say otherwise.
     leaning
@@ -78,6 +80,7 @@ class Decision:
     reproducibility: Reproducibility | None = None
     remedy: str = NOTHING
     led_by_stability: bool = False
+    overlapping: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ def decide(
     outcome = refusal or curves_say
     named = None if outcome == NOT_REPRODUCIBLE else interval
     marks = marks_of_peak(peak, interval, grid) if peak else marks_of(voices, f1, f1_say)
-    remedy = remedy_of(outcome, marks, grid, d_sae)
+    overlapping = peak.overlapping if peak and math.isfinite(peak.overlapping) else None
+    remedy = remedy_of(outcome, marks, grid, d_sae, too_low=overlapping is not None)
     return Decision(
         outcome=outcome,
         voices=voices,
@@ -190,6 +194,7 @@ def decide(
         reproducibility=alike,
         remedy=remedy.what,
         led_by_stability=peak is not None,
+        overlapping=overlapping,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from correct_l0.reading.peak import FEWEST_POINTS
 from correct_l0.reading.reading import READ, TOO_FEW
 from correct_l0.reading.stability import NOT_REPRODUCIBLE, Reproducibility, StabilityReading
@@ -67,7 +69,11 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
             f"Two seeds agree best at L0 {names(peak.l0)}: there they reproduce "
             f"{percents([peak.height])} of the latents (1 - angle over chance, mean)"
         )
-        if peak.start_is_higher:
+        if math.isfinite(peak.overlapping):
+            line += (
+                f"; a peak at L0 {names(peak.overlapping)}, where latents overlap, does not count"
+            )
+        elif peak.start_is_higher:
             line += "; more still at the start of the grid, where L0 is a few, which does not count"
         return line + "."
     best = max(share, key=lambda x: share[x])

@@ -126,7 +126,21 @@ def _stability(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> Stabi
     table = tables.get("stability")
     if table is None or table.empty:
         return None
-    return read_stability(_at_mean_l0(table, measured))
+    return read_stability(_at_mean_l0(table, measured), overlap_of(tables["c_dec"]))
+
+
+def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
+    """Return c_dec in units of that of random directions by target L0, where that is known.
+
+    Examples
+    --------
+    >>> overlap_of(pd.DataFrame({"l0": [4.0, 4.0], "value": [0.2, 0.4], "random": 0.1}))
+    {4.0: 3.0}
+    """
+    if "random" not in c_dec:
+        return {}
+    means = c_dec.groupby("l0")[["value", "random"]].mean()
+    return {float(l0): float(x) for l0, x in (means["value"] / means["random"]).items()}
 
 
 def _recovery(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
-from correct_l0.reading.peak import NO_PEAK
+from correct_l0.reading.peak import NO_PEAK, OVERLAP
 from correct_l0.reading.reading import (
     ABOVE_N,
     FALLS,
@@ -97,6 +97,12 @@ def _no_peak(d: Decision, names: Names, grid: Sequence[float]) -> str:
         )
     if d.outcome == FLAT:
         return f"Flat: two seeds agree as much at every L0, {names.span(grid)}. No L0 is named."
+    if d.overlapping is not None:
+        return (
+            f"No peak: two seeds agree best at L0 {names(d.overlapping)}, which is too low, as latents "
+            f"overlap there more than {OVERLAP:g} times as much as random directions, and ever less "
+            "above it. No L0 is named."
+        )
     return (
         f"No peak: two seeds agree best at the lowest L0 of the grid, {names(grid[0])}, and ever "
         "less above it. At an L0 of a few they do so for reasons of their own: no L0 is named."
