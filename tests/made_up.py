@@ -10,7 +10,7 @@ import pandas as pd
 from correct_l0.metrics import metrics
 from correct_l0.metrics.stability.measure import SeedPair, stability_table
 from correct_l0.provenance.manifest import digest_of, write_manifest
-from correct_l0.reading.calibrated import ABOVE, BELOW, NOMINAL
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import read_peak
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.stages import BY_RULE
@@ -133,8 +133,7 @@ def tables(
 def interval(shared, l0=L0) -> tuple[float, float, float]:
     """Lower end, peak and upper end that are read from made-up shares of latents."""
     peak = read_peak(np.array(l0) * 1.003, np.array(shared))
-    below, above = np.exp(-BELOW * peak.step), np.exp(ABOVE * peak.step)
-    return peak.l0 * below, peak.l0, peak.l0 * above
+    return peak.low, peak.l0, peak.high
 
 
 def answer_in_words(shared) -> str:

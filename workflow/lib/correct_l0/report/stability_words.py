@@ -70,9 +70,7 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
             f"{percents([peak.height])} of the latents (1 - angle over chance, mean)"
         )
         if math.isfinite(peak.overlapping):
-            line += (
-                f"; a peak at L0 {names(peak.overlapping)}, where latents overlap, does not count"
-            )
+            line += f"; another at L0 {names(peak.overlapping)} does not count, as latents overlap"
         elif peak.start_is_higher:
             line += "; more still at the start of the grid, where L0 is a few, which does not count"
         return line + "."

@@ -140,7 +140,7 @@ def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
     if "random" not in c_dec:
         return {}
     means = c_dec.groupby("l0")[["value", "random"]].mean()
-    return {float(l0): float(x) for l0, x in (means["value"] / means["random"]).items()}
+    return dict(zip(means.index.tolist(), (means["value"] / means["random"]).tolist(), strict=True))
 
 
 def _recovery(

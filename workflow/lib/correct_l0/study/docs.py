@@ -94,8 +94,8 @@ def _type_name(kind: Any) -> str:
         return f"map from {_type_name(arguments[0])} to {arguments[1].__name__}"
     if issubclass(kind, BaseModel):
         return "section"
-    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
-    return names.get(kind.__name__, kind.__name__)
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    return words.get(kind.__name__, kind.__name__)
 
 
 def _limits(item: Any) -> Iterator[str]:
