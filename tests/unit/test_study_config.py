@@ -201,12 +201,12 @@ SEARCH = {"from": 4, "to": 300, "first": 6, "until": 1.5}
     ("changes", "message"),
     [
         ({"from": 300}, "saes.l0: from 300 is not below to 300; lower it or raise to"),
-        ({"from": 0}, "saes.l0.from: 0 is not usable: input should be greater than 0"),
+        ({"from": 0}, "saes.l0.from: 0 is not usable: give more than 0"),
         (
             {"first": 2},
-            "saes.l0.first: 2 is not usable: input should be greater than or equal to 3",
+            "saes.l0.first: 2 is not usable: give at least 3",
         ),
-        ({"until": 1}, "saes.l0.until: 1 is not usable: input should be greater than 1"),
+        ({"until": 1}, "saes.l0.until: 1 is not usable: give more than 1"),
         ({"until": None}, "saes.l0: neither until nor budget is set, so nothing stops it; set one"),
         ({"to": 501}, "saes: l0: to 501 is above half of d_sae 1000; lower it to 500 or widen"),
         (

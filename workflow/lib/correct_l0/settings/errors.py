@@ -30,10 +30,10 @@ WANTED = {
     "dict_type": "give settings, each as key: value",
     "model_type": "give settings, each as key: value",
     "literal_error": "give {expected}",
-    "greater_than": "give more than {gt}",
-    "greater_than_equal": "give at least {ge}",
-    "less_than": "give less than {lt}",
-    "less_than_equal": "give at most {le}",
+    "greater_than": "give more than {gt:g}",
+    "greater_than_equal": "give at least {ge:g}",
+    "less_than": "give less than {lt:g}",
+    "less_than_equal": "give at most {le:g}",
 }
 """What is to be given, by pydantic's kind of error; where the kind is missing, its own words."""
 
