@@ -23,11 +23,14 @@ RESULTS = Path("results/calibration")
 
 
 def sweep(worlds: int, cores: int, folder: Path) -> None:
-    """Sweep the first worlds of the suite, one on each core."""
+    """Sweep the first worlds of the suite, one on each core, short ones first."""
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(cores) as pool:
-        started = [pool.submit(measure_quietly, i, str(folder.resolve())) for i in range(worlds)]
+        started = [
+            pool.submit(measure_quietly, number, str(folder.resolve()))
+            for number in sorted(range(worlds), key=lambda number: world(number).size)
+        ]
         for done, future in enumerate(as_completed(started), start=1):
             print(f"world {future.result()}: swept ({done} of {worlds})", flush=True)
 

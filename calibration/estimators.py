@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from correct_l0.reading.curve import curve_of
-from correct_l0.reading.peak import read_peak, smooth, vertex
+from correct_l0.reading.peak import SMOOTHING, read_peak, smooth, vertex
 from correct_l0.reading.reading import READ, read_curve
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.voices import common_outcome, those_that_read, voices_of
@@ -116,14 +116,14 @@ def c_dec_fit(tables: Tables) -> Estimate:
     if alive.sum() < 5:
         return REFUSED
     x, y = np.log(curves.l0[alive]), -curves.c_dec[alive]
-    return _inner_top(x, smooth(x, y, 0.7 * curves.step), curves.step)
+    return _inner_top(x, smooth(x, y, SMOOTHING * curves.step), curves.step)
 
 
 def stability_top(tables: Tables) -> Estimate:
     """The highest point of the reproduced share, wherever; refused at the grid's ends."""
     curves = curves_of(tables)
     x = np.log(curves.l0)
-    return _inner_top(x, smooth(x, curves.reproduced, 0.7 * curves.step), curves.step)
+    return _inner_top(x, smooth(x, curves.reproduced, SMOOTHING * curves.step), curves.step)
 
 
 def stability_peak(tables: Tables) -> Estimate:
@@ -132,7 +132,12 @@ def stability_peak(tables: Tables) -> Estimate:
     peak = read_peak(curves.l0, curves.reproduced)
     if peak.outcome != READ or not curves.reproducible(peak.point):
         return REFUSED
-    return Estimate(peak.l0, peak.step)
+    return Estimate(peak.l0, curves.step, peak.low, peak.high)
+
+
+def stability_steps(tables: Tables) -> Estimate:
+    """The same, with an interval of so many steps of the grid."""
+    return replace(stability_peak(tables), low=math.nan, high=math.nan)
 
 
 def stability_above(tables: Tables) -> Estimate:
@@ -141,7 +146,7 @@ def stability_above(tables: Tables) -> Estimate:
     peak = read_peak(curves.l0, curves.share)
     if peak.outcome != READ or not curves.reproducible(peak.point):
         return REFUSED
-    return Estimate(peak.l0, peak.step)
+    return Estimate(peak.l0, curves.step)
 
 
 def both(tables: Tables) -> Estimate:
@@ -159,6 +164,7 @@ ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "c_dec, smooth": c_dec_fit,
     "stability, highest": stability_top,
     "stability, peak": stability_peak,
+    "stability, peak, in steps": stability_steps,
     "share above .9, peak": stability_above,
     "stability and c_dec": both,
 }

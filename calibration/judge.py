@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from calibration.estimators import ESTIMATORS
+from calibration.estimators import ESTIMATORS, Curves, curves_of
 from calibration.measure import tables_of
 from calibration.truth import truth_of
 from calibration.worlds import world
+from correct_l0.reading.peak import SMOOTHING, drop_to, smooth
 
 NOMINAL = 0.9
 WRONG = 1.5
@@ -35,9 +36,17 @@ def read_worlds(folder: Path) -> pd.DataFrame:
                     "has_answer": truth.has_answer, "right": truth.right, "found": truth.found,
                     "true_l0": truth.true_l0, "estimator": name, "l0": said.l0,
                     "step": said.step, "own_low": said.low, "own_high": said.high,
+                    "drop": drop_at(curves_of(tables), said.l0, truth.right),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def drop_at(curves: Curves, l0: float, right: float) -> float:
+    """Return by how much stability lies below its peak between an L0 named and the right one."""
+    x = np.log(curves.l0)
+    curve = smooth(x, curves.reproduced, SMOOTHING * float(np.median(np.diff(x))))
+    return drop_to(x, curve, math.log(l0), math.log(right)) if l0 == l0 else math.nan
 
 
 def errors_in_steps(rows: pd.DataFrame) -> pd.Series:

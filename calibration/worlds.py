@@ -68,6 +68,13 @@ class World:
             GENERATORS["d_sae"] if SEMI in self.config else self.config["synthetic"]["features"]
         )
 
+    @property
+    def size(self) -> float:
+        """How long its sweep takes, in units of its own: steps times weights, with a step's own."""
+        saes, d_in = self.config["saes"], self.config.get("synthetic", {"d_in": 384})["d_in"]
+        steps = saes["training"]["training_tokens"] / saes["training"]["batch_tokens"]
+        return float(steps * len(saes["l0"]) * (20_000 + d_in * saes["d_sae"]))
+
 
 def world(number: int) -> World:
     """Return a world of the suite.

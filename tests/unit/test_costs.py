@@ -62,6 +62,25 @@ def test_the_default_studys_trainings_are_met(l0, measured):
     assert measured * 0.9 < found < measured * 1.35
 
 
+def test_another_architecture_takes_its_factor():
+    """Times a fused step where the factors were measured, 1.5 + 10 * 32 / 1536 products."""
+    training = Training(training_tokens=2**20, batch_tokens=1024)
+    product = 2**20 * 2 * 384 * 1536 / throughputs.THROUGHPUT["cpu"].float32
+    fused, topk = (
+        costs.training_s(384, 1536, 32, training, "cpu", name=name)
+        for name in ("batchtopk", "topk")
+    )
+    assert topk - fused == pytest.approx((4.7 - 1) * (1.5 + 320 / 1536) * product)
+    # Of a study, whatever it sweeps; SAELens' step is dense, at any L0.
+    topk, gated = (
+        study("config", device="cpu", saes__architecture={"name": name})
+        for name in ("topk", "gated")
+    )
+    assert costs.train_s(topk, 4) == costs.train_s(topk, 300)
+    ours = study("config", device="cpu")
+    assert costs.train_s(ours, 4) < costs.train_s(topk, 4) < costs.train_s(gated, 0.5)
+
+
 def test_time_grows_with_the_study():
     default = study("config")
     longer = study("config", saes__training__training_tokens=4 * 1_048_576)

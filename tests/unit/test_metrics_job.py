@@ -159,13 +159,21 @@ class TestWriteRecord:
         with pytest.raises(InputError) as found:
             write_record(record, saes, there, [])
         assert str(found.value) == f"{tmp_path / 'b'}: no SAE is there as it should be"
-        for folder, reason in (("b", "the loss is non-finite"), ("metric", "damaged")):
-            (tmp_path / folder).mkdir()
-            write_json(tmp_path / folder / "failure.json", {"reason": reason})
+        for name in ("metric", "other"):
+            (tmp_path / name).mkdir()
+            write_json(tmp_path / name / "failure.json", {"reason": "damaged"})
         with pytest.raises(InputError) as found:
-            write_record(record, saes, there, [*failed, tmp_path / "other"])
+            write_record(record, saes[:1], there, failed)
+        assert str(found.value) == f"{tmp_path / 'metric'}: damaged"
+        with pytest.raises(InputError) as found:
+            write_record(record, saes[:1], there, [*failed, tmp_path / "other"])
         assert str(found.value) == f"{tmp_path / 'metric'}: damaged (and 1 more, see the log)"
         assert not record.exists()
-        # A training that failed says so itself.
-        write_record(record, saes, there, [])
-        assert json.loads(record.read_text()) == {"saes": saes[:1]}
+
+    def test_a_training_that_failed_holds_up_no_record(self, tmp_path):
+        """Whoever gathers the points refuses, with its reason."""
+        there = [Trained(tmp_path / "a", {"seed": 0}, "x")]
+        write_json(tmp_path / "b" / "failure.json", {"reason": "the loss is non-finite"})
+        saes = [str(tmp_path / "a"), str(tmp_path / "b")]
+        write_record(tmp_path / "record.json", saes, there, [])
+        assert json.loads((tmp_path / "record.json").read_text()) == {"saes": saes[:1]}

@@ -122,7 +122,7 @@ def test_only_the_point_that_changed_is_trained_again(tmp_path, alone, capsys):
     _, asked = train(
         tmp_path, ["plain", "dead", "short"], short=settings(2.4, training_tokens=10 * BATCH)
     )
-    assert capsys.readouterr().out.count("trained earlier") == 2
+    assert capsys.readouterr().out.count("trained earlier with the same settings") == 2
     assert asked == list(range(10))
     assert content(tmp_path / "plain") == alone["plain"]
 

@@ -237,6 +237,14 @@ def test_schema_and_option_table_are_up_to_date():
 
 def test_every_option_is_explained():
     rows = config_docs.option_table().splitlines()[2:]
+    # Of an option that is one of several sections, each with the kind that names it.
+    kinds = [
+        row.split(" | ")[1] for row in rows if row.startswith("| `saes.training.l0_schedule.kind`")
+    ]
+    assert kinds == ["`linear`", r"`paper` or `paper_lower`", "`descent`"]
+    assert (
+        sum(row.startswith("| `saes.training.l0_schedule` | section | none |") for row in rows) == 1
+    )
     assert len(rows) > 40
     assert not [row for row in rows if row.split(" | ")[-1].strip(" |") == ""]
 

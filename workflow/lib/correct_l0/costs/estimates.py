@@ -13,6 +13,7 @@ import shutil
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.throughputs import THROUGHPUT
 from correct_l0.metrics.probing.settings import CONTROLLED
+from correct_l0.saes.architectures import DEFAULT, architecture
 from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
@@ -59,12 +60,19 @@ def points_per_job(study: Config) -> int:
 
 
 def training_s(
-    d_in: int, d_sae: int, l0: float, training: Training, device: str, together: int = 1
+    d_in: int,
+    d_sae: int,
+    l0: float | None,
+    training: Training,
+    device: str,
+    together: int = 1,
+    name: str = DEFAULT,
 ) -> float:
     """Return the seconds of training one SAE, without start and evaluation.
 
     A step is some products of the encoder's size, and passes over memory; reading the data, which
-    `together` SAEs share, costs more only where the disk is slower.
+    `together` SAEs share, costs more only where the disk is slower. `name` is the architecture's;
+    of one that SAELens trains the L0 is no matter.
 
     Examples
     --------
@@ -76,20 +84,26 @@ def training_s(
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
-    if training.engine == "saelens":
-        products = stated.SAELENS
-    elif device == "cuda":
-        products = stated.FUSED_CUDA
-    else:
-        products = min(
-            stated.FUSED_DENSE, stated.FUSED_SPARSE + stated.FUSED_PER_DENSITY * l0 / d_sae
-        )
-    flops = products * batch * weights
+    flops = _products(d_sae, l0, training, device, name) * batch * weights
     passes = stated.WEIGHT_PASSES * weights
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
     step_s = flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
+
+
+def _products(d_sae: int, l0: float | None, training: Training, device: str, name: str) -> float:
+    """Return a training step in products of the encoder's size."""
+    if name != DEFAULT and device == "cpu":
+        return architecture(name).cost_factor * _fused(*stated.FACTORS_AT)
+    if name != DEFAULT or training.engine == "saelens":
+        return stated.SAELENS
+    return stated.FUSED_CUDA if device == "cuda" else _fused(l0 or 0.0, d_sae)
+
+
+def _fused(l0: float, d_sae: int) -> float:
+    """Return a step of the fused engine on a core in products of the encoder's size."""
+    return min(stated.FUSED_DENSE, stated.FUSED_SPARSE + stated.FUSED_PER_DENSITY * l0 / d_sae)
 
 
 def train_s(study: Config, l0: float, together: int = 1) -> float:
@@ -99,7 +113,9 @@ def train_s(study: Config, l0: float, together: int = 1) -> float:
     # Threshold and measures: encoder and decoder on the held-out tokens.
     evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
     samples = samples_s(study, training.training_tokens) / together
-    return training_s(d_in, d_sae, l0, training, device_of(study), together) + evaluation + samples
+    name = study.saes.architecture_name
+    trained = training_s(d_in, d_sae, l0, training, device_of(study), together, name)
+    return trained + evaluation + samples
 
 
 def _forward_s(study: Config, tokens: float) -> float:

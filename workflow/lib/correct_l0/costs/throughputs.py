@@ -47,6 +47,9 @@ times l0 / d_sae, at most the third. Measured."""
 FUSED_CUDA, SAELENS = 5.0, 14.0
 """The same on a GPU, where every product is dense (encoder, decoder, three gradients; assumed), and
 for SAELens' engine (measured 13.5 to 16 at 384 x 3072 on one core)."""
+FACTORS_AT = 32, 1536
+"""L0 and d_sae at which the other architectures' `cost_factor` was measured on a core. On a GPU
+they take what SAELens' engine takes (assumed)."""
 WEIGHT_PASSES, ACT_PASSES = 7, 20
 """Passes over the weights in a step (Adam: four tensors read, three written) and, on a GPU, over
 the batch's latent activations (assumed)."""

@@ -7,5 +7,6 @@ worlds, and how often they hold is reported on the other.
 NOMINAL = 0.9
 """Share of right answers that intervals are made for."""
 
-BELOW = ABOVE = 0.7
-"""Grid steps by which an interval reaches below and above the peak of stability."""
+DROP = 0.02
+"""By how much the share of latents that two seeds reproduce may lie below its peak within the
+interval."""

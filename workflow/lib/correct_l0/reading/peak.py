@@ -5,6 +5,10 @@ smoothed over log L0 by a local line whose Gaussian weights have a standard devi
 grid steps: one pair of seeds is noisy. The L0 named is the top of the parabola through the highest
 point *inside* the grid and its neighbours.
 
+*The interval* is where seeds agree as well as at the top but for `DROP`: wide where the curve is
+flat, narrow where it is steep. `DROP` is set so that in 90% of worlds of known truth the L0 of best
+recovery is inside (split-conformal prediction, docs/calibration.md).
+
 *The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
 their own. So the start of the grid is no peak however high it is; a peak inside counts where the
 curve rises towards it from lower L0 by `PROMINENCE` at least.
@@ -18,12 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
 
 NO_PEAK = "no peak"
 
 FEWEST_POINTS = 5
-SMOOTHING = 0.7
+SMOOTHING = 0.5
 PROMINENCE = 0.02
 
 
@@ -36,24 +41,23 @@ class PeakReading:
     outcome
         `READ`; `FALLS`: seeds agree best at the grid's end, so that the right L0 is above;
         `NO_PEAK`: best at its start, and no peak inside; `FLAT`: as much everywhere; `TOO_FEW`.
-    l0
-        The top.
+    l0, low, high
+        The top, and its interval.
     point
         The grid point nearest to it.
     height, prominence
         Of the smoothed curve at the peak: its value, and how far it rises towards it from lower L0.
-    step
-        Mean distance on log L0 to the neighbouring points of the grid.
     start_is_higher
         Whether seeds agree more at the grid's start than at the peak.
     """
 
     outcome: str
     l0: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
     point: float = math.nan
     height: float = math.nan
     prominence: float = math.nan
-    step: float = math.nan
     start_is_higher: bool = False
 
 
@@ -106,15 +110,68 @@ def read_peak(
         level = float(curve.max() - curve.min()) < PROMINENCE
         return PeakReading(FLAT if level else NO_PEAK, height=float(curve[0]))
     place = vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])
+    low, high = level_set(x, curve, place, DROP)
     return PeakReading(
         READ,
         l0=math.exp(place),
+        low=math.exp(low),
+        high=math.exp(high),
         point=float(l0[np.abs(x - place).argmin()]),
         height=float(curve[top]),
         prominence=rises[top],
-        step=float(x[top + 1] - x[top - 1]) / 2,
         start_is_higher=bool(curve[0] > curve[top]),
     )
+
+
+def level_set(
+    x: Float[np.ndarray, " points"], curve: Float[np.ndarray, " points"], place: float, drop: float
+) -> tuple[float, float]:
+    """Return the ends of the run around a place where a curve stays within a drop of it there.
+
+    The curve is the line through its points; the run ends at the grid's ends at the latest.
+
+    Examples
+    --------
+    >>> x, curve = np.array([0.0, 1, 2, 3]), np.array([0.0, 1.0, 0.5, 0.9])
+    >>> level_set(x, curve, place=1.0, drop=0.25)
+    (0.75, 1.5)
+    >>> level_set(x, curve, place=1.0, drop=0.6)
+    (0.4, 3.0)
+    """
+    level = float(np.interp(place, x, curve)) - drop
+    ends = []
+    for side in (-1, 1):
+        beyond = np.flatnonzero(((x - place) * side > 0) & (curve < level))
+        if not len(beyond):
+            ends.append(float(x[0] if side < 0 else x[-1]))
+            continue
+        first = int(beyond[-1] if side < 0 else beyond[0])
+        inner = first - side
+        inside = (
+            (place, level + drop) if (x[inner] - place) * side < 0 else (x[inner], curve[inner])
+        )
+        share = (inside[1] - level) / (inside[1] - curve[first])
+        ends.append(float(inside[0] + share * (x[first] - inside[0])))
+    return ends[0], ends[1]
+
+
+def drop_to(
+    x: Float[np.ndarray, " points"],
+    curve: Float[np.ndarray, " points"],
+    place: float,
+    other: float,
+) -> float:
+    """Return the smallest drop whose `level_set` around a place holds another place.
+
+    Examples
+    --------
+    >>> x, curve = np.array([0.0, 1, 2, 3]), np.array([0.0, 1.0, 0.5, 0.9])
+    >>> drop_to(x, curve, 1.0, 1.5), drop_to(x, curve, 1.0, 3.0)
+    (0.25, 0.5)
+    """
+    between = (x >= min(place, other)) & (x <= max(place, other))
+    way = [*curve[between], float(np.interp(other, x, curve))]
+    return max(0.0, float(np.interp(place, x, curve)) - float(min(way)))
 
 
 def vertex(x: Float[np.ndarray, " 3"], y: Float[np.ndarray, " 3"]) -> float:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from correct_l0.reading.calibrated import ABOVE, BELOW
 from correct_l0.reading.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.reading.health import NOT_TRAINED, weak_points
 from correct_l0.reading.peak import NO_PEAK, PeakReading
@@ -195,9 +194,8 @@ def decide(
 
 
 def interval_of_peak(peak: PeakReading) -> Interval:
-    """Return the interval of a peak: its errors where the truth is known, in steps of the grid."""
-    low, high = peak.l0 * math.exp(-BELOW * peak.step), peak.l0 * math.exp(ABOVE * peak.step)
-    return Interval(peak.l0, low, high, high)
+    """Return the interval of a peak."""
+    return Interval(peak.l0, peak.low, peak.high, peak.high)
 
 
 def ground_of_peak(peak: PeakReading, interval: Interval | None, grid: Sequence[float]) -> Ground:

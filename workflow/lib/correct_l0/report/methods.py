@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from correct_l0.reading.calibrated import ABOVE, BELOW, NOMINAL
+from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.reading.peak import FEWEST_POINTS, PROMINENCE, SMOOTHING
@@ -79,7 +79,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"the grid that the curve rises to by {PROMINENCE:g} or more from lower L0; between grid "
         "points by the parabola through the peak and its neighbours. The start of the grid is no "
         "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. The "
-        f"interval reaches {BELOW:g} steps of the grid below and {ABOVE:g} above, made to hold "
+        f"interval reaches as far as the smoothed curve stays within {DROP:g} of the peak, made to "
+        "hold "
         f"the right L0 in {NOMINAL:.0%} of the worlds whose truth is known (docs/calibration.md "
         "of the project says how often it does). c_dec, s_n^dec and F1 are told beside it and "
         f"refuse nothing. With one seed, or fewer than {FEWEST_POINTS} L0, the answer is where "

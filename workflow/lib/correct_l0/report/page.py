@@ -30,7 +30,6 @@ from correct_l0.report.methods import methods_of
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words
-from correct_l0.saes.architectures import DEFAULT
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.synthetic.settings import Synthetic
 
@@ -194,7 +193,7 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     tasks = study.tables["probing"]["task"].nunique()
     probing = [("Probing", f"{tasks} tasks" if tasks else "no scores")]
     swept = "Target L0" if study.swept == "target L0" else "Coefficients"
-    form = config.saes.architecture.get("name", DEFAULT)
+    form = config.saes.architecture_name
     what = "tokens" if config.synthetic is None else "samples"
     return [
         *_source(study),

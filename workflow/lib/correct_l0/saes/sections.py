@@ -185,9 +185,14 @@ class Saes(Section):
         return {} if chosen == {"name": DEFAULT} else chosen
 
     @property
+    def architecture_name(self) -> str:
+        """Name of the architecture."""
+        return str(self.architecture.get("name", DEFAULT))
+
+    @property
     def swept(self) -> Literal["l0", "coefficient"]:
         """What the values of `l0` are."""
-        return architecture(self.architecture.get("name", DEFAULT)).swept
+        return architecture(self.architecture_name).swept
 
     @property
     def takes_whole_l0(self) -> bool:
@@ -222,7 +227,7 @@ class Saes(Section):
         check_unique(l0=points)
         for l0 in points:
             training, target = self.training_of(l0), l0 if self.swept == "l0" else None
-            declared = architecture(self.architecture.get("name", DEFAULT))
+            declared = architecture(self.architecture_name)
             wrong = declared.unusable_at(l0, training.l0_schedule is not None)
             wrong = wrong or training.unusable_at(
                 f"{self.swept} {format_l0(l0)}", target, self.d_sae

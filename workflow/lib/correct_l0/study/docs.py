@@ -53,24 +53,23 @@ def with_table(text: str) -> str:
 
 def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
-        section, is_list = _section_in(field.annotation)
-        if section is None or section is not field.annotation:
+        sections, is_list = _sections_in(field.annotation)
+        if field.annotation not in sections:
             yield prefix + (field.alias or name), field
-        if section is not None:
+        for section in sections:
             yield from _options(section, f"{prefix}{name}{'[]' if is_list else ''}.")
 
 
-def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """Return the section that an option is, may be, or lists; and whether it is a list."""
+def _sections_in(annotation: Any) -> tuple[list[type[BaseModel]], bool]:
+    """Return the sections that an option is, may be, or lists; and whether it is a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
+        return [annotation], False
     origin = get_origin(annotation)
-    if origin in (Annotated, Union, types.UnionType, tuple):
-        for argument in get_args(annotation):
-            section, is_list = _section_in(argument)
-            if section is not None:
-                return section, is_list or origin is tuple
-    return None, False
+    if origin not in (Annotated, Union, types.UnionType, tuple):
+        return [], False
+    found = [_sections_in(argument) for argument in get_args(annotation)]
+    sections = [section for sections, _ in found for section in sections]
+    return sections, origin is tuple or any(is_list for _, is_list in found)
 
 
 def _type(field: FieldInfo) -> str:
@@ -85,7 +84,8 @@ def _type_name(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(_type_name(k) for k in arguments if k is not types.NoneType)
+        names = [_type_name(k) for k in arguments if k is not types.NoneType]
+        return " or ".join(dict.fromkeys(names))
     if origin is tuple:
         if arguments[-1] is not Ellipsis:
             return f"[{', '.join(map(_type_name, arguments))}]"

@@ -11,6 +11,7 @@ from typing import Any
 from correct_l0.costs import estimates as costs
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
+from correct_l0.saes.architectures import DEFAULT
 from correct_l0.saes.sections import Training
 from correct_l0.stages import OF_POINT, Stage, limits
 from correct_l0.study.config import Config
@@ -82,9 +83,11 @@ def _ratio(stage: Stage, plan: Plan, manifest: dict[str, Any]) -> float | None:
 def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
     """Return measured over estimated seconds of one training; None where that says nothing."""
     try:
-        training = Training.model_validate(json.loads(manifest["parameters"])["training"])
+        settings = json.loads(manifest["parameters"])
+        training = Training.model_validate(settings["training"])
         sizes = manifest["d_in"], manifest["d_sae"], manifest["l0"]
-        work = costs.training_s(*sizes, training, device)
+        name = settings.get("architecture", {}).get("name", DEFAULT)
+        work = costs.training_s(*sizes, training, device, name=name)
         took = manifest["tokens"] / manifest["tokens_per_s"]
     except (KeyError, ValueError, ZeroDivisionError):
         return None
