@@ -80,8 +80,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "points by the parabola through the peak and its neighbours. The start of the grid is no "
         "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. The "
         f"interval reaches as far as the smoothed curve stays within {DROP:g} of the peak, made to "
-        "hold "
-        f"the right L0 in {NOMINAL:.0%} of the worlds whose truth is known (docs/calibration.md "
+        f"hold the right L0 in {NOMINAL:.0%} of the worlds whose truth is known (docs/calibration.md "
         "of the project says how often it does). c_dec, s_n^dec and F1 are told beside it and "
         f"refuse nothing. With one seed, or fewer than {FEWEST_POINTS} L0, the answer is where "
         "c_dec and s_n^dec meet, unless F1 peaks elsewhere.",
