@@ -25,9 +25,9 @@ FALLING = (0.066, 0.064, 0.061, 0.056, 0.051, 0.046, 0.041, 0.036)
 RISING = tuple(reversed(FALLING))
 LEVEL = (0.05,) * 8
 SHARED = (0.62, 0.58, 0.5, 0.4, 0.4, 0.6, 0.54, 0.3)
-"""Share of latents that two seeds both find: high at an L0 of a few, with a local peak at 122."""
+"""Share of latents that two seeds both find: high at an L0 of a few, with a local peak near 125."""
 PEAKED = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8, 0.65, 0.4)
-"""The same with one peak alone, at 128."""
+"""The same with one peak alone, near 125."""
 MCC = (0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 0.9, 0.7)
 CONTROLLED = {"f1_shuffled_labels": 0.45, "f1_permuted_latents": 0.47}
 AT_32 = (0.0736, 0.0600, 0.0450, 0.0330, 0.0397, 0.0470, 0.0510, 0.0550)

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.peak import (
     FEWEST_POINTS,
     NO_PEAK,
     PROMINENCE,
     SMOOTHING,
+    level_set,
     read_peak,
     smooth,
     vertex,
@@ -60,7 +62,6 @@ def test_a_symmetric_peak_is_named_to_the_digit():
     reading = read_peak(DOUBLING, SYMMETRIC)
     assert (reading.outcome, reading.point) == (READ, 64)
     assert reading.l0 == pytest.approx(64)
-    assert reading.step == pytest.approx(math.log(2))
     assert not reading.start_is_higher
     # at the middle of a symmetric curve the line is level: a weighted mean
     weights = np.exp(-0.5 * ((np.arange(9) - 4) / SMOOTHING) ** 2)
@@ -76,7 +77,6 @@ def test_a_peak_between_points_is_that_of_the_parabola_through_three_of_them():
     assert reading.l0 == pytest.approx(70 * math.exp(-b / (2 * a)))
     assert 70 < reading.l0 < math.sqrt(70 * 128)
     assert reading.point == 70
-    assert reading.step == pytest.approx(math.log(128 / 30) / 2)
 
 
 def test_the_point_is_the_nearest_one_not_the_highest():
@@ -150,3 +150,28 @@ def test_points_are_too_few_below_five():
     assert read_peak(DOUBLING[:5], y).point == 16
     assert read_peak(DOUBLING[:4], y[:4]).outcome == TOO_FEW
     assert read_peak(DOUBLING[:0], y[:0]).outcome == TOO_FEW
+
+
+def test_the_interval_of_a_symmetric_peak_ends_where_the_curve_is_lower_by_the_drop():
+    reading, curve = read_peak(DOUBLING, SYMMETRIC), smoothed(DOUBLING, SYMMETRIC)
+    # the curve is a line from 32 to 64
+    steps = DROP / (curve[4] - curve[3])
+    assert steps < 1
+    assert reading.low == pytest.approx(64 / 2**steps)
+    assert reading.high == pytest.approx(64 * 2**steps)
+
+
+@pytest.mark.parametrize(
+    ("drop", "ends"),
+    [
+        # .1 lower halfway to .6 on both sides of the top
+        (0.1, (1.5, 2.5)),
+        # .3 lower: from .6 at 1 to .2 at 0, a quarter; to the right the rise to .7 is inside
+        (0.3, (0.75, 4.0)),
+        # nothing is so low: the grid's ends
+        (0.9, (0.0, 4.0)),
+    ],
+)
+def test_a_level_set_runs_to_where_the_curve_leaves_it(drop, ends):
+    x, curve = np.arange(5.0), np.array([0.2, 0.6, 0.8, 0.6, 0.7])
+    assert level_set(x, curve, 2.0, drop) == pytest.approx(ends)

@@ -113,7 +113,7 @@ class TestAnswers:
         assert wide.settings == {"d_sae": "1,536", "lr": "0.0005"}
         # Of 0.85 x share + 0.15 at L0 128, where the share is 0.8: a mean cosine of 0.83.
         assert narrow.cells == {
-            "l0": "130",
+            "l0": "120",
             "interval": " to ".join(f"{float(f'{x:.2g}'):g}" for x in (LOW, HIGH)),
             "saes": "16",
             "stability": "80% (mean cosine 0.83)",

@@ -240,7 +240,7 @@ def test_a_failed_point_is_a_gap_with_its_reason(study):
 def test_the_reason_of_a_failed_measurement_is_the_error_in_its_log(study):
     folder = Path(study.point_folder("probing", "8", 0))
     shutil.rmtree(folder)
-    log = Path("results/made-up/logs/probe_sae/l0_8/seed_0.log")
+    log = Path("results/made-up/logs/probe_points/seed_0/l0_8.log")
     log.parent.mkdir(parents=True)
     log.write_text("loading\nerror: scores.csv: 3 bytes, not 4; run again\nTraceback\n")
     gaps = gather(study, allow_gaps=True).tables["gaps"]
@@ -276,7 +276,7 @@ def test_partial_report_names_the_gaps(study, monkeypatch, capsys):
     assert str(report) in capsys.readouterr().out
     page = report.read_text()
     assert "loss is not finite at step 12" in page
-    assert "L0 about 128" in page
+    assert "</abbr> about 1" in page
     assert "</abbr> scores to compare with" in page
     assert pd.read_csv("results/made-up/partial/tables/gaps.csv")["room"].value_counts()[
         "probing"

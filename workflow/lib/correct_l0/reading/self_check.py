@@ -63,8 +63,8 @@ def generators_of(verdict: Mapping[str, Any], measured: Mapping[float, float]) -
     """Return which SAEs of a study shall generate data, by their target L0, and why these.
 
     The grid points next to the L0 named and to the ends of its interval; where none is named, the
-    lowest point of c_dec and the highest peak of stability, but for one at the grid's start, where
-    an SAE is nearly a clustering.
+    lowest point of c_dec and where seeds agree best, but for the grid's start, where an SAE is
+    nearly a clustering.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def generators_of(verdict: Mapping[str, Any], measured: Mapping[float, float]) -
     else:
         places = {
             LOWEST: (verdict["c_dec"] or {}).get("minimum"),
-            ALIKE: _highest_peak(verdict["stability"]),
+            ALIKE: _most_alike(verdict["stability"]),
         }
     found: dict[float, str] = {}
     for why, place in places.items():
@@ -130,7 +130,9 @@ def _nearest(place: float, measured: Mapping[float, float]) -> float:
     return min(sorted(measured), key=lambda l0: abs(math.log(measured[l0] / place)))
 
 
-def _highest_peak(stability: Mapping[str, Any] | None) -> float | None:
-    peaks = stability["share_peaks"] if stability else ()
-    inner = [peak for peak in peaks if not peak["at_start"]] or peaks
-    return max(inner, key=lambda peak: peak["value"])["l0"] if inner else None
+def _most_alike(stability: Mapping[str, Any] | None) -> float | None:
+    """Return the L0 at which seeds agree best, but for the grid's start."""
+    if not stability:
+        return None
+    alike = list(zip(stability["reproduced"]["means"], stability["points"], strict=True))
+    return max(alike[1:] or alike)[1]
