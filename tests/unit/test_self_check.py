@@ -34,15 +34,15 @@ from semi_synthetic_toy import write_random
 GRID = {4.0: 4.1, 8.0: 8.0, 16.0: 15.5, 32.0: 32.0, 64.0: 66.0}
 
 
-def said_of(outcome="read", l0=None, low=None, high=None, lowest=None, peaks=(), recovery=None):
+def said_of(outcome="read", l0=None, low=None, high=None, lowest=None, alike=(), recovery=None):
     return {
         "outcome": outcome,
         "decision": {"l0": l0, "low": low, "high": high},
         "c_dec": None if lowest is None else {"minimum": lowest},
-        "stability": {
-            "share_peaks": [
-                {"l0": x, "value": value, "at_start": at_start} for x, value, at_start in peaks
-            ]
+        "stability": alike
+        and {
+            "points": [x for x, _ in alike],
+            "reproduced": {"means": [value for _, value in alike]},
         },
         "recovery": recovery,
     }
@@ -55,11 +55,11 @@ def said_of(outcome="read", l0=None, low=None, high=None, lowest=None, peaks=(),
         (said_of(l0=22.0, low=8.0, high=66.0), {16: NAMED, 8: LOW, 64: HIGH}),
         (said_of(l0=16.0, low=15.5, high=60.0), {16: NAMED, 64: HIGH}),
         (
-            said_of("flat", lowest=66.0, peaks=[(4.1, 0.9, True), (15.5, 0.4, False)]),
+            said_of("flat", lowest=66.0, alike=[(4.1, 0.9), (8, 0.3), (15.5, 0.4)]),
             {64: LOWEST, 16: ALIKE},
         ),
-        # The start of the grid counts where seeds agree less everywhere else.
-        (said_of("flat", lowest=66.0, peaks=[(4.1, 0.9, True)]), {64: LOWEST, 4: ALIKE}),
+        # The start of the grid counts where there is nothing else.
+        (said_of("flat", lowest=66.0, alike=[(4.1, 0.9)]), {64: LOWEST, 4: ALIKE}),
         # An interval of an answer that is refused is no answer.
         (said_of("not reproducible", l0=8.0, low=4.0, high=16.0, lowest=32.0), {32: LOWEST}),
         (said_of("flat", lowest=None), {}),
