@@ -12,7 +12,7 @@ TEXT = "results/activations/tiny/text/manifest.json"
 LOG = "results/activations/tiny/logs/stage_text.log"
 
 
-def staged(folder, code=ROOT, lines=('{"text": "a word"}',)):
+def staged(folder, code=ROOT, lines=('{"text": "a word"}',) * 4000):
     """Stage a text of the given lines; return the last line on the screen, and the run."""
     (folder / "text.jsonl").write_text("\n".join(lines))
     config = tiny_config()

@@ -47,7 +47,7 @@ def dry(folder: Path, *targets: str, config: dict[str, Any] | None = None) -> li
 
 def leave_behind(study: Path) -> None:
     """Make the record of a group, as an interrupted run leaves it."""
-    (study / GROUP).parent.mkdir(parents=True)
+    (study / GROUP).parent.mkdir(parents=True, exist_ok=True)
     (study / GROUP).write_text("{}")
 
 
@@ -119,7 +119,7 @@ def test_batches_of_another_size_are_another_group(study):
 def test_one_that_fails_holds_up_no_other(tiny_study, tmp_path):
     config = config_of_groups()
     config["saes"]["overrides"] = {4: {"lr": 1e30}}
-    config["probing"]["tasks"] = []
+    config["probing"]["tasks"] = "none"
     folder = prepare(tmp_path / "study", config, tiny_study)
     reason = "l0 4, seed 0, step 1: the loss is non-finite with lr 1e+30"
     run = run_snakemake(folder, f"{MEASURED}/l0_4-10.5-32.json", config=config)
@@ -142,7 +142,7 @@ def test_one_that_fails_holds_up_no_other(tiny_study, tmp_path):
 def test_of_points_that_are_named_nothing_else_is_measured(study):
     """Two machines share a sweep so; each leaves the other's records alone."""
     config, other = config_of_groups(), study / MEASURED / "l0_10.5.json"
-    other.parent.mkdir(parents=True)
+    other.parent.mkdir(parents=True, exist_ok=True)
     other.write_text("{}")
     for _ in range(2):
         run = run_snakemake(study, f"{MEASURED}/l0_4-32.json", config=config)
