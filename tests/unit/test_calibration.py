@@ -1,0 +1,186 @@
+"""The suite of worlds of known truth, and how it is judged."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calibration import __main__ as command
+from calibration import measure as measuring
+from calibration.estimators import ESTIMATORS, READING
+from calibration.judge import conformal, estimates, judge, with_intervals
+from calibration.measure import tables_of
+from calibration.truth import FOUND, truth_of
+from calibration.words import page
+from calibration.worlds import KINDS, SEMI, SYNTHETIC, WHOLE, grid, world
+from correct_l0.errors import InputError
+from correct_l0.reading.calibrated import DROP, NOMINAL
+from correct_l0.reading.peak import level_set
+from correct_l0.reading.reading import READ
+from correct_l0.report.study import read_study
+from correct_l0.study.config import parse_config
+
+ROOT = Path(__file__).parents[2]
+MEASURED = ROOT / command.MEASURED
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return pd.read_parquet(MEASURED)
+
+
+@pytest.fixture(scope="module")
+def judged(measured):
+    return judge(measured)
+
+
+def test_a_world_is_a_function_of_its_number():
+    assert json.dumps(world(17).config) == json.dumps(world(17).config)
+    assert len({world(i).file for i in range(WHOLE)}) == WHOLE
+
+
+def test_every_kind_is_as_often_in_both_halves():
+    halves = pd.DataFrame([(world(i).kind, world(i).half) for i in range(48)])
+    assert halves.value_counts().tolist() == [3] * 2 * len(KINDS)
+    semi = [world(i).half for i in range(SYNTHETIC, WHOLE)]
+    assert semi.count("choose") == semi.count("report") == 4
+
+
+@pytest.mark.parametrize("number", range(SYNTHETIC))
+def test_every_world_is_a_study_whose_grid_tells_no_truth(number):
+    each = world(number)
+    config = parse_config(each.config)
+    assert list(config.saes.l0) == grid(config.saes.d_sae)
+    assert config.points()[0][0] == f"{grid(config.saes.d_sae)[0]:g}"
+
+
+def recovery(mcc, share, l0=(4.0, 8.0, 16.0)):
+    return {
+        "recovery": pd.DataFrame(
+            {"l0": l0, "l0_measured": l0, "mcc": mcc, "share_recovered": share, "true_l0": 9.0}
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("mcc", "share", "answer"),
+    [
+        ((0.5, 0.9, 0.6), (0.1, FOUND, 0.1), True),
+        ((0.5, 0.9, 0.6), (0.1, FOUND - 0.01, 0.1), False),
+        ((0.9, 0.8, 0.6), (0.8, 0.5, 0.1), False),
+        ((0.5, 0.8, 0.9), (0.1, 0.5, 0.8), False),
+    ],
+    ids=["found", "too few found", "at the start", "at the end"],
+)
+def test_a_world_has_an_answer_where_its_features_are_found_inside_the_grid(mcc, share, answer):
+    assert truth_of(recovery(mcc, share), features=50, d_sae=80).has_answer == answer
+
+
+def test_conformal_intervals_cover_as_often_as_they_say():
+    """Noisy parabolas: the drop is set on 200 of them and holds on 2,000 others."""
+    draw, x = np.random.default_rng(0), np.linspace(0, 3, 10)
+
+    def drops(count):
+        found = []
+        for place in draw.uniform(0.8, 2.2, count):
+            curve = 0.8 - 0.3 * np.square(x - place) + draw.normal(0, 0.03, len(x))
+            top = x[1:-1][curve[1:-1].argmax()]
+            steps = np.linspace(0, 0.6, 301)
+            inside = [np.subtract(level_set(x, curve, top, drop), place) for drop in steps]
+            found.append(steps[next(i for i, (low, high) in enumerate(inside) if low <= 0 <= high)])
+        return np.array(found)
+
+    drop = conformal(drops(200), NOMINAL)
+    # 2,000 draws have a standard error of .7%, the 200 that set the drop one of 2.1%.
+    assert abs((drops(2000) <= drop + 1e-12).mean() - NOMINAL) < 0.05
+
+
+def test_a_short_world_is_swept_once_and_kept(tmp_path, capsys):
+    config = json.loads(json.dumps(world(2).config))
+    config["saes"]["training"]["training_tokens"] = 20 * 256
+    config["saes"]["l0"] = config["saes"]["l0"][::2]
+    config["synthetic"]["held_out_tokens"] = 5000
+    config["decoder_metrics"]["batches"] = 1
+    short = replace(world(2), config=config)
+    measuring.measure(short, tmp_path)
+    (path,) = tmp_path.glob("*.parquet")
+    assert path.name == short.file != world(2).file
+    assert not (tmp_path / short.name).exists()
+    written = path.stat().st_mtime_ns
+    measuring.measure(short, tmp_path)
+    assert path.stat().st_mtime_ns == written
+    tables = tables_of(pd.read_parquet(path))
+    assert sorted(tables["points"]["l0"].unique()) == sorted(config["saes"]["l0"])
+    assert len(tables["stability"]) == len(config["saes"]["l0"])
+    assert np.isfinite(tables["c_dec"]["value"]).all()
+
+
+def test_semi_synthetic_worlds_need_the_cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text((ROOT / "config/config.yaml").read_text())
+    with pytest.raises(InputError, match="run make demo first, or make calibrate QUICK=1"):
+        measuring.make_generators([SYNTHETIC])
+    measuring.make_generators(range(SYNTHETIC))
+
+
+def test_what_was_measured_is_of_this_suite(measured):
+    numbers = set(measured["world"].astype(int))
+    assert numbers <= set(range(WHOLE))
+    assert {world(i).kind for i in numbers} == {*KINDS, SEMI}
+    for number, table in measured.groupby("world"):
+        swept = sorted(table.loc[table["table"] == "points", "l0"].unique())
+        assert swept == sorted(world(int(number)).config["saes"]["l0"])
+
+
+def test_the_readings_drop_is_that_of_the_first_half(judged):
+    assert judged.drop <= DROP < judged.drop + 0.01
+
+
+def test_the_reading_is_the_reports(measured, judged):
+    """The estimator says what a report of the same tables would say."""
+    rows = judged.worlds[judged.worlds["estimator"] == READING].set_index("world")
+    for number, table in measured.groupby("world"):
+        each = world(int(number))
+        verdict = read_study(
+            tables_of(table).copy(),
+            d_sae=each.config["saes"]["d_sae"],
+            l0=each.config["saes"]["l0"],
+            training_tokens=each.config["saes"]["training"]["training_tokens"],
+        )
+        said = rows.loc[number]
+        if verdict["outcome"] == READ:
+            assert verdict["decision"]["l0"] == pytest.approx(said["l0"])
+            assert verdict["decision"]["low"] == pytest.approx(said["low"])
+        else:
+            # The report refuses for want of training, too.
+            assert np.isnan(said["l0"]) or verdict["outcome"] == "not trained enough"
+
+
+def test_an_interval_in_steps_is_the_conformal_one():
+    """Errors of 0 to 18 tenths of a step on the first half: the 90% one of 19 is 1.8 - 0.1."""
+    errors = np.arange(19) / 10
+    rows = pd.DataFrame(
+        {
+            "estimator": "made up", "half": "choose", "has_answer": True, "right": 8.0,
+            "l0": 8.0 * np.exp(-errors), "step": 1.0, "own_low": np.nan, "own_high": np.nan,
+        }
+    )  # fmt: skip
+    found = with_intervals(rows)
+    assert np.log(found["high"] / found["l0"]).to_numpy() == pytest.approx(1.7)
+
+
+def test_every_estimator_is_told(judged):
+    text = page(judged)
+    assert all(f"| {name} |" in text for name in ESTIMATORS)
+    assert len(estimates(pd.read_parquet(MEASURED))) == judged.worlds["world"].nunique() * len(
+        ESTIMATORS
+    )
+
+
+def test_show_prints_a_study(capsys):
+    assert command.main(["--show", "3"]) == 0
+    assert "study: world_003" in capsys.readouterr().out
