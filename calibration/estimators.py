@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +13,10 @@ from jaxtyping import Float
 from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.reading.curve import curve_of
 from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak, smooth, vertex
-from correct_l0.reading.reading import READ, read_curve
+from correct_l0.reading.reading import READ, CurveReading, read_curve
 from correct_l0.reading.stability import excess_over, is_reproducible
-from correct_l0.reading.voices import common_outcome, those_that_read, voices_of
+from correct_l0.reading.verdict import interval_of
+from correct_l0.reading.voices import Voice, common_outcome, those_that_read, voices_of
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -78,36 +79,55 @@ def curves_of(tables: Tables) -> Curves:
         pairs.groupby("l0")[["reproduced_share", "share_above", "excess"]].mean()
     ).dropna()
     points = points.sort_values("l0_measured")
-    names = ("l0_measured", "c_dec", "reproduced_share", "share_above", "excess", "dead_fraction")
-    columns = (points[name].to_numpy(dtype=float) for name in names)
-    return Curves(*columns, random=random_baseline(int(tables["points"]["d_in"].iloc[0])))
+
+    def column(name: str) -> Float[np.ndarray, " points"]:
+        return points[name].to_numpy(dtype=float)
+
+    return Curves(
+        l0=column("l0_measured"),
+        c_dec=column("c_dec"),
+        reproduced=column("reproduced_share"),
+        share=column("share_above"),
+        excess=column("excess"),
+        dead=column("dead_fraction"),
+        random=random_baseline(int(tables["points"]["d_in"].iloc[0])),
+    )
 
 
 def voices(tables: Tables) -> Estimate:
-    """c_dec and s_n^dec as two voices with a veto, and a test of reproducibility: the reading
-    before stability led it."""
+    """What c_dec and s_n^dec say together, each with a veto: the reading so far."""
+    return _said(tables, voices_of(*_decoder_readings(tables)))
+
+
+def s_n_dec_alone(tables: Tables) -> Estimate:
+    """What more than half of the n of s_n^dec say."""
+    return _said(tables, voices_of(None, _decoder_readings(tables)[1]))
+
+
+def _decoder_readings(tables: Tables) -> tuple[CurveReading, dict[int, CurveReading]]:
     measured = tables["points"].groupby("l0")["l0_measured"].mean()
 
     def at_mean(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(l0_measured=table["l0"].map(measured))
 
-    c_dec = read_curve(curve_of(at_mean(tables["c_dec"]), "c_dec"))
     s_n = at_mean(tables["s_n_dec"])
     s_n = s_n[s_n["statistic"] == "batch_mean"]
-    readings = {
-        int(n): read_curve(curve_of(rows, f"s_n_dec n={n:g}"), float(n))
-        for n, rows in s_n.groupby("n")
+    return read_curve(curve_of(at_mean(tables["c_dec"]), "c_dec")), {
+        n: read_curve(curve_of(s_n[s_n["n"] == n], f"s_n_dec n={n}"), n)
+        for n in sorted(s_n["n"].astype(int).unique())
     }
-    heard = voices_of(c_dec, readings)
+
+
+def _said(tables: Tables, heard: Sequence[Voice]) -> Estimate:
+    """Return the L0 that voices name together, unless seeds differ there."""
     if common_outcome(heard) != READ:
         return REFUSED
-    said = those_that_read(heard)
-    l0 = math.exp(sum(math.log(v.best) for v in said) / len(said))
-    curves = curves_of(tables)
+    said, curves = those_that_read(heard), curves_of(tables)
     bottom = [x for x in curves.l0 if min(v.best for v in said) <= x <= max(v.bottom for v in said)]
     if not all(curves.reproducible(x) for x in bottom):
         return REFUSED
-    return Estimate(l0, min(v.low for v in said), max(v.high for v in said))
+    named = interval_of(said)
+    return Estimate(named.l0, named.low, named.high)
 
 
 def c_dec_fit(tables: Tables) -> Estimate:
@@ -155,6 +175,7 @@ READING = "stability's peak, where c_dec is low"
 
 ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "c_dec and s_n^dec, as before": voices,
+    "s_n^dec alone": s_n_dec_alone,
     "c_dec, lowest": c_dec_fit,
     "stability, highest": stability_top,
     "share above .9, peak": stability_above,

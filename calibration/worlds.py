@@ -33,8 +33,9 @@ SYNTHETIC, WHOLE = 56, 64
 QUICK = (2, 7, 10, 11, 14, 19, 26, 29)
 """Worlds of the quick suite: short ones of six kinds."""
 SEMI = "semi_synthetic"
-GENERATORS = {"study": "calibration-generators", "d_sae": 256, "l0": (8, 16, 32, 64)}
-"""The SAEs of the default study's activations that generate the semi-synthetic worlds."""
+GENERATORS = "calibration-generators"
+"""The study of the SAEs of the default study's activations that generate semi-synthetic worlds."""
+GENERATING_L0, GENERATING_D_SAE = (8, 16, 32, 64), 256
 RESULTS_FROM_WORLD = "../.."
 """From the folder that a world is swept in to that of all results."""
 
@@ -75,7 +76,7 @@ class World:
     def features(self) -> int:
         """Number of features."""
         return int(
-            GENERATORS["d_sae"] if SEMI in self.config else self.config["synthetic"]["features"]
+            GENERATING_D_SAE if SEMI in self.config else self.config["synthetic"]["features"]
         )
 
     @property
@@ -186,12 +187,12 @@ def _study(number: int, kind: str, draw: np.random.Generator) -> dict[str, Any]:
 def generators(default: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study of the SAEs that generate, on the activations of the default study."""
     return {
-        "study": GENERATORS["study"],
+        "study": GENERATORS,
         "device": "cpu",
         "activations": default["activations"],
         "saes": {
-            "d_sae": GENERATORS["d_sae"],
-            "l0": list(GENERATORS["l0"]),
+            "d_sae": GENERATING_D_SAE,
+            "l0": list(GENERATING_L0),
             "training": {
                 "training_tokens": 2_097_152, "batch_tokens": 512, "lr": 3e-3,
                 "lr_decay_fraction": 0.2, "dead_feature_window": 200,
@@ -203,14 +204,14 @@ def generators(default: Mapping[str, Any]) -> dict[str, Any]:
 
 def _semi_synthetic(number: int, place: int) -> dict[str, Any]:
     """Return the study of activations that an SAE decodes from its own codes."""
-    l0, d_sae = GENERATORS["l0"][place // 2 % 4], (256, 384, 192, 256)[(place // 2 + place) % 4]
+    l0, d_sae = GENERATING_L0[place // 2 % 4], (256, 384, 192, 256)[(place // 2 + place) % 4]
     residual = ("none", "shuffled")[(place // 2 + place) % 2]
     return {
         "study": f"world_{number:03d}",
         "title": f"World {number}: an SAE of L0 {l0} decodes its codes, residual {residual}",
         "device": "cpu",
         SEMI: {
-            "sae": f"{RESULTS_FROM_WORLD}/{GENERATORS['study']}/saes/l0_{l0}/seed_0/sae",
+            "sae": f"{RESULTS_FROM_WORLD}/{GENERATORS}/saes/l0_{l0}/seed_0/sae",
             "activations": f"{RESULTS_FROM_WORLD}/activations/minilm-layer-3/manifest.json",
             "residual": residual,
             "held_out_tokens": 20_000,

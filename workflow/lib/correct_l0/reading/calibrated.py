@@ -9,4 +9,5 @@ NOMINAL = 0.9
 
 DROP = 0.02
 """By how much the share of latents that two seeds reproduce may lie below its peak within the
-interval."""
+interval. As much as a peak has to stand out: less would hold the right grid point as often, and
+promise more than a grid can."""
