@@ -95,7 +95,7 @@ def curves_of(tables: Tables) -> Curves:
 
 
 def voices(tables: Tables) -> Estimate:
-    """What c_dec and s_n^dec say together, each with a veto: the reading so far."""
+    """What c_dec and s_n^dec say together, each with a veto: the reading of a single seed."""
     return _said(tables, voices_of(*_decoder_readings(tables)))
 
 
@@ -174,7 +174,7 @@ READING = "stability's peak, where c_dec is low"
 """The one that the package reads by (`correct_l0.reading.peak`)."""
 
 ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
-    "c_dec and s_n^dec, as before": voices,
+    "c_dec and s_n^dec together": voices,
     "s_n^dec alone": s_n_dec_alone,
     "c_dec, lowest": c_dec_fit,
     "stability, highest": stability_top,

@@ -13,9 +13,9 @@ from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
 from calibration.truth import truth_of
 from calibration.worlds import world
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import SMOOTHING, drop_to, smooth
 
-NOMINAL = 0.9
 WRONG = 1.5
 """Factor from which a named L0 is far off."""
 

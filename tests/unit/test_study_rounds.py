@@ -98,3 +98,14 @@ def test_a_list_has_no_rounds():
     raw = {**RAW, "saes": {**RAW["saes"], "l0": [1, 2, 4]}}
     plan = Plan(parse_study(raw)[0])
     assert (follow(plan), recorded_rounds(plan), has_ended(plan)) == (plan, [], True)
+
+
+def test_a_plan_that_follows_rounds_keeps_its_places_and_remarks():
+    plan = searched()
+    kept = replace(plan, root=Path("elsewhere"), doubts=("a remark",))
+    followed = kept.at_round(1)
+    assert (followed.places, followed.root, followed.doubts) == (
+        kept.places,
+        Path("elsewhere"),
+        ("a remark",),
+    )

@@ -28,7 +28,7 @@ def configuration(model: str, files: str):
 def waiting(folder, model: str, files: str) -> list[str]:
     """Return the rules of the source that would run."""
     jobs = planned_jobs(run_snakemake(folder, "--dry-run", config=configuration(model, files)))
-    assert jobs["train_sae"] == 1
+    assert jobs["train_points"] == 1
     return [rule for rule in SOURCE if rule in jobs]
 
 

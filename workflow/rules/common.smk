@@ -15,7 +15,13 @@ from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rou
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
 from correct_l0.stages import BY_RULE as STAGES
-from correct_l0.jobs.running import describe_run, forget_run, note_run, why_failed
+from correct_l0.jobs.running import (
+    WITHOUT_A_WORD,
+    describe_run,
+    forget_run,
+    note_run,
+    why_failed,
+)
 from correct_l0.standing.unfinished import failed_trainings
 
 try:
@@ -120,7 +126,11 @@ def tell_reasons_of_failure():
         for reason in failed_trainings(plan)
         if not any(reason in line for line in jobs)
     ]
-    lines = dict.fromkeys([*trainings, *jobs])
+    # What a job said is last on the screen: one beside it in a cluster's job may have had no chance to.
+    silent = [line for line in jobs if WITHOUT_A_WORD in line]
+    lines = dict.fromkeys(
+        [*silent, *trainings, *(line for line in jobs if line not in silent)]
+    )
     if lines:
         atexit.register(print, *lines, sep="\n", file=sys.stderr)
     return bool(lines)

@@ -43,7 +43,7 @@ rule gather_tables:
 
 
 rule read_curves:
-    """The verdict: minimum, elbow and F1 peak of every curve, and whether they agree."""
+    """The verdict: where seeds agree best, what every curve says, whether an L0 can be named."""
     input:
         tables=rules.gather_tables.output.parquet,
     output:

@@ -1,7 +1,7 @@
 # In: what is measured of the points of a search so far. Out: results/{study}/rounds/round_{round}.json:
 # what they say, which points come next and why, or why the search ends. One run of Snakemake goes to
 # the end of a round; the same command then starts once more with the points that are known by then
-# (go_on in engine.smk). Included where a sweep is a search.
+# (start_again in engine.smk). Included where a sweep is a search.
 
 
 def record_before(wildcards):

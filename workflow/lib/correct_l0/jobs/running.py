@@ -70,6 +70,10 @@ def started(results: Path | str) -> float:
     return note.stat().st_mtime if note.exists() else 0.0
 
 
+WITHOUT_A_WORD = "ended without a word"
+"""What is said of a failed job that left no reason."""
+
+
 def why_failed(name: str, logs: Iterable[str | Path], results: Path | str) -> str:
     """Return the line that a failed job left in its log, as it stood on the screen.
 
@@ -89,7 +93,7 @@ def why_failed(name: str, logs: Iterable[str | Path], results: Path | str) -> st
     if errors:
         return errors[-1]
     where = f"log: {found[0]}" if found else "it left no log"
-    return f"error: {name}: ended without a word, killed or out of memory or time ({where})"
+    return f"error: {name}: {WITHOUT_A_WORD}, killed or out of memory or time ({where})"
 
 
 def _user() -> str:

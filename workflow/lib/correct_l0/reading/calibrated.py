@@ -1,7 +1,7 @@
-"""What was measured on worlds whose truth is known: constants of the reading.
+"""Constants of the reading that are held against worlds whose truth is known.
 
-`make calibrate` prints them; docs/calibration.md has the tables. They are chosen on one half of the
-worlds, and how often they hold is reported on the other.
+`make calibrate` prints what the worlds to choose on ask for, and how often the interval holds the
+right L0 in the others; docs/calibration.md has the tables.
 """
 
 NOMINAL = 0.9

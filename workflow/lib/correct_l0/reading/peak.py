@@ -6,8 +6,8 @@ grid steps: one pair of seeds is noisy. The L0 named is the top of the parabola 
 point *inside* the grid and its neighbours.
 
 *The interval* is where seeds agree as well as at the top but for `DROP`: wide where the curve is
-flat, narrow where it is steep. `DROP` is set so that in 90% of worlds of known truth the L0 of best
-recovery is inside (split-conformal prediction, docs/calibration.md).
+flat, narrow where it is steep. `DROP` is as much as a peak has to stand out; how often the L0 of
+best recovery is inside is counted on worlds of known truth (docs/calibration.md).
 
 *The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
 their own. So the start of the grid is no peak however high it is; a peak inside counts where the

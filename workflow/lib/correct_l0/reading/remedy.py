@@ -55,7 +55,7 @@ def remedy_of(
     d_sae
         Number of latents: no L0 above half of it is proposed.
     too_low
-        Whether the grid starts at an L0 that is clearly too low, so that no lower one is proposed.
+        Whether seeds agree best at an L0 that is clearly too low, so that no lower one is proposed.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from correct_l0.reading.health import NOT_TRAINED
-from correct_l0.reading.peak import NO_PEAK
+from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.remedy import FINE_ENOUGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
@@ -53,12 +53,15 @@ class Said:
         The answer's interval, `None` where no L0 is named.
     add_l0
         The points that the reading itself proposes.
+    too_low
+        Whether seeds agree best at an L0 that is clearly too low, so that no lower one would help.
     """
 
     outcome: str
     low: float | None = None
     high: float | None = None
     add_l0: tuple[float, ...] = ()
+    too_low: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,11 @@ def next_points(
     grid = sorted(grid)
     if said.outcome in UNMENDED:
         return Round((), UNMENDED[said.outcome])
-    if _is_narrow(search, said):
+    # With fewer points the decoder metrics answer, on which no search of several seeds should end.
+    led = seeds == 1 or len(grid) >= FEWEST_POINTS
+    if led and _is_narrow(search, said):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
-    gaps, why = gaps_to_halve(said, grid)
+    gaps, why = gaps_to_halve(said if led else Said(TOO_FEW), grid)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
@@ -153,6 +158,8 @@ def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
         inside = [(a, b) for a, b in gaps if a * SAME < said.high and b > said.low * SAME]
         ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
         return inside, f"to narrow the interval, {ends}"
+    if said.outcome == NO_PEAK and said.too_low:
+        return [], ""
     if said.outcome == FALLS:
         best = f"the last point, L0 {format_l0(grid[-1])}, is the best so far"
         return gaps[-1:], f"{best}: whether the best lies before it"
@@ -217,6 +224,8 @@ def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     """Return the end of a search that no gap is left for."""
     if said.outcome == FALLS:
         return Round((), f"the best point is its end, L0 {format_l0(grid[-1])}", "to")
+    if said.outcome == NO_PEAK and said.too_low:
+        return Round((), "seeds agree best at an L0 that is too low, and ever less above it")
     if said.outcome in (TOO_HIGH, NO_PEAK):
         return Round((), f"the best point is its start, L0 {format_l0(grid[0])}", "from")
     if said.outcome == READ:

@@ -1,7 +1,7 @@
 """From the readings of the curves to one answer, with everything that speaks against it.
 
 1. The agreement of seeds says which L0 (`peak`): the voice that was found right on worlds of known
-   truth (docs/calibration.md). Its interval comes from its errors there (`calibrated`).
+   truth (docs/calibration.md). How far its interval reaches stands in `calibrated`.
    With one seed two *voices* of the decoder, c_dec and s_n^dec, say what they can (`voices`).
 2. F1 agrees, disagrees or cannot tell.
 3. The SAEs the answer stands on must be trained enough (`health`), and those it names must be those

@@ -95,7 +95,8 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
         decision["outcome"],
         target(decision["low"]),
         target(decision["high"]),
-        tuple(decision["add_l0"]),
+        tuple(target(x) for x in decision["add_l0"]),
+        too_low=decision.get("overlapping") is not None,
     )
 
 

@@ -20,6 +20,10 @@ TOLERATED_S = 60.0
 """Machines that share a disk may differ by so much."""
 
 
+FOLDERS = ("rounds", "tables", "self_check", "figures")
+"""Folders of a study whose files its jobs read."""
+
+
 def check_dates(plans: Iterable[Plan]) -> None:
     """Refuse a study some of whose files are dated in the future.
 
@@ -65,8 +69,9 @@ def read_by_jobs(plan: Plan) -> list[Path]:
     ]
     found = (
         path
-        for folder in (source / "parts", results / "tables", results / "figures")
+        for folder in (source / "parts", *(results / name for name in FOLDERS))
         for path in folder.glob("*")
+        if path.is_file()
     )
     return [*named, *found]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,7 @@ class Plan:
         return self._with(self.study.saes.as_list())
 
     def _with(self, saes: Sweep) -> Plan:
-        return Plan(self.study.model_copy(update={"saes": saes}))
+        return replace(self, study=self.study.model_copy(update={"saes": saes}))
 
     def round_file(self, number: int) -> str:
         """Return the record of a round, which says what its points say and which come next."""

@@ -32,7 +32,8 @@ def report_settings(plan: Plan) -> str:
 def round_settings(plan: Plan) -> str:
     """Return the canonical settings that the reading of a round depends on."""
     settings = json.loads(report_settings(plan))
-    settings.pop("title", None)
+    for name in ("title", "self_check"):
+        settings.pop(name, None)
     settings.get("decoder_metrics", {}).pop("histogram_l0", None)
     return canonical(settings)
 

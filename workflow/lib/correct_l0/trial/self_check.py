@@ -11,8 +11,9 @@ from correct_l0.provenance.manifest import check_manifest, digest_of, write_json
 from correct_l0.reading.self_check import Check, checked, generators_of
 from correct_l0.report.data import manifest_beside
 from correct_l0.report.gather import load_tables
+from correct_l0.report.rounds import verdict_of
 from correct_l0.report.silent import drop_silent
-from correct_l0.report.study import plain, read_study
+from correct_l0.report.study import plain
 from correct_l0.sources.semi_synthetic import RECIPE as SOURCE_RECIPE
 from correct_l0.sources.semi_synthetic import STAGE as SOURCE_STAGE
 from correct_l0.sources.semi_synthetic.store import make, sae_digest
@@ -82,14 +83,7 @@ def _read(plan: Plan, *, device: str, threads: int, checkpoint_s: float) -> dict
     """Make the source of a small study, train and measure it; return its verdict."""
     _make_source(plan)
     tables = run_study(plan, device=device, threads=threads, checkpoint_s=checkpoint_s)
-    saes, truth = plan.study.saes, tables["recovery"]["true_l0"]
-    return read_study(
-        tables,
-        d_sae=saes.d_sae,
-        l0=sorted(saes.l0),
-        training_tokens=saes.training.training_tokens,
-        true_l0=float(truth.mean()),
-    )
+    return verdict_of(plan, tables)
 
 
 def _make_source(plan: Plan) -> None:

@@ -96,7 +96,9 @@ def describe(
         heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
         searching = search_in_words(plans, rates)
         if beside and other_raw:
-            searching += beside_in_words(beside, Plan.all_from_config(other_raw), rates)
+            searching += beside_in_words(
+                beside, Plan.all_from_config(other_raw, beside.parent), rates
+            )
         lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), ""]
         lines += [*searching, *words]
         return "\n".join(lines)
