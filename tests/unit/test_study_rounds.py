@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,7 @@ def test_a_list_has_no_rounds():
 
 
 def test_a_plan_that_follows_rounds_keeps_its_places_and_remarks():
-    plan = searched()
-    kept = replace(plan, root=Path("elsewhere"), doubts=("a remark",))
+    kept = replace(plan_with(), root=Path("elsewhere"), doubts=("a remark",))
     followed = kept.at_round(1)
     assert (followed.places, followed.root, followed.doubts) == (
         kept.places,
