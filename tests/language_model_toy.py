@@ -82,13 +82,14 @@ def write_documents(folder, documents=200, words=20, seed=0):
     return texts
 
 
-def stage_toy(folder, **changes):
-    """Stage a toy cache in `folder / "toy"`; return its settings and folder."""
+def stage_toy(folder, known=lambda settings: settings, **changes):
+    """Stage a toy cache in `folder / "toy"`; return its settings, as they are known, and folder."""
     folder = Path(folder)
     if not (folder / "toy.jsonl").exists():
         write_documents(folder)
     settings, cache = toy_settings(folder, **changes), folder / "toy"
     stage_text(settings, WordTokenizer(), cache / "text")
+    settings = known(settings)
     model = {"commit": None, "sha256": {}}
     write_json(cache / "cache.json", cache_record(settings, model=model))
     return settings, cache

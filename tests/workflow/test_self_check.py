@@ -12,10 +12,16 @@ import pytest
 import yaml
 from workflow_runs import ROOT, planned_jobs, run_snakemake, stale_lines
 
+from correct_l0.sources.language_model.places import Places, by_content
 from semi_synthetic_toy import write_random
 
 RESULTS = Path("results/tiny")
 PAGE = {"self_check": 1, "write_report": 1}
+
+
+def known_by_content(activations):
+    """Return settings as a study knows them whose paths lead from here."""
+    return by_content(activations, Places.of(activations, Path.cwd()), Path("digests.json"))
 
 
 def write_study(folder: Path) -> dict:
@@ -28,8 +34,8 @@ def write_study(folder: Path) -> dict:
     here = os.getcwd()
     os.chdir(folder)
     try:
-        text = {"source": "files", "files": ["toy.jsonl"]}
-        write_random(".", model={"source": "model"}, text=text)
+        named = {"model": {"source": "model"}, "text": {"source": "files", "files": ["toy.jsonl"]}}
+        write_random(".", known=known_by_content, **named)
     finally:
         os.chdir(here)
     sealed = json.loads((folder / "results/activations/toy/manifest.json").read_text())
@@ -37,7 +43,9 @@ def write_study(folder: Path) -> dict:
         "study": "tiny",
         "device": "cpu",
         "self_check": True,
-        "activations": {**json.loads(sealed["parameters"]), "cache": "toy", "shards_per_job": 2},
+        "activations": {
+            **json.loads(sealed["parameters"]), **named, "cache": "toy", "shards_per_job": 2,
+        },
         "saes": {
             "d_sae": 24, "l0": [2, 4, 8], "seeds": [0, 1], "points_per_job": 3,
             "training": {"training_tokens": 16_384, "batch_tokens": 256, "lr": 3e-3},

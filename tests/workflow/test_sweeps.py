@@ -118,6 +118,7 @@ def test_why_tells_the_source_once_and_each_sweep_under_its_name(tmp_path):
     # A world, twice a group, its metrics and four of the report; and the page.
     assert printed[: printed.index("COST")] == [
         "Study tiny (why.yaml): 14 jobs would run.",
+        "Warning: only 2 L0 points: no curve can be read of fewer than 3; add to saes.l0.",
         "",
         "WHY",
         "  synthetic world: not made yet",
