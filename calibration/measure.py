@@ -15,8 +15,8 @@ import yaml
 from calibration.worlds import SEMI, World, generators, world
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
-from correct_l0.sources.semi_synthetic import store as semi_synthetic
-from correct_l0.sources.synthetic import store as synthetic
+from correct_l0.sources.semi_synthetic.store import make as make_semi_synthetic
+from correct_l0.sources.synthetic.store import make as make_world
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 
@@ -68,8 +68,8 @@ def measure(each: World, folder: Path) -> None:
     with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
         plan = Plan.from_config(each.config)
         if not Path(plan.source).exists():
-            kind = semi_synthetic if each.kind == SEMI else synthetic
-            kind.make(Path(plan.source).parent, plan.settings_source())
+            make = make_semi_synthetic if each.kind == SEMI else make_world
+            make(Path(plan.source).parent, plan.settings_source())
         tables = run_study(plan)
     table = one_table(tables).assign(
         world=each.number, wall_s=round(time.perf_counter() - start, 1)

@@ -102,7 +102,7 @@ def test_a_file_is_read_again_only_when_it_changed(study, monkeypatch):
     assert read[3:] == ["a.txt", "b.txt"]
 
 
-@pytest.mark.parametrize("source", ["../mine/modle", "mine/model", "../mine/model/x/y", "a b/c d"])
+@pytest.mark.parametrize("source", ["../mine/mdl", "mine/model", "../mine/model/x/y", "a b/c d"])
 def test_a_missing_folder_is_no_hub_name(study, source, monkeypatch):
     """`mine/model` could be one, were there not a folder `mine` where the command is typed."""
     monkeypatch.chdir(study.parent)

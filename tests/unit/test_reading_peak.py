@@ -92,7 +92,7 @@ def test_the_start_of_the_grid_is_no_peak_however_high():
     reading = read_peak(DOUBLING, y)
     assert (reading.outcome, reading.point, reading.start_is_higher) == (READ, 64, True)
     curve = smoothed(DOUBLING, y)
-    # towards the peak, from the trough between it and the start
+    # towards the peak, from the valley between it and the start
     assert reading.prominence == pytest.approx(curve[4] - curve[2])
     assert read_peak(DOUBLING, np.linspace(0.9, 0.1, 9)).outcome == NO_PEAK
 

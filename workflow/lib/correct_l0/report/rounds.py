@@ -85,16 +85,13 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
     fire = points[points["l0_measured"] > 0]
     measured = fire.groupby("l0")["l0_measured"].mean().sort_values()
 
-    def target(x: float | None) -> float | None:
-        if x is None:
-            return None
+    def target(x: float) -> float:
         log = np.interp(np.log(x), np.log(measured.to_numpy()), np.log(measured.index.to_numpy()))
         return float(f"{np.exp(log):.10g}")
 
     return Said(
         decision["outcome"],
-        target(decision["low"]),
-        target(decision["high"]),
+        *(None if decision[end] is None else target(decision[end]) for end in ("low", "high")),
         tuple(target(x) for x in decision["add_l0"]),
         too_low=decision.get("overlapping") is not None,
     )
