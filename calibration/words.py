@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from calibration.estimators import READING
@@ -65,4 +67,4 @@ def _share(share: float) -> str:
 
 
 def _factor(factor: float) -> str:
-    return "" if pd.isna(factor) else f"{factor:.2f}"
+    return "" if pd.isna(factor) else "no limit" if math.isinf(factor) else f"{factor:.2f}"
