@@ -134,7 +134,7 @@ def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
 
     Examples
     --------
-    >>> overlap_of(pd.DataFrame({"l0": [4.0, 4.0], "value": [0.2, 0.4], "random": 0.1}))
+    >>> overlap_of(pd.DataFrame({"l0": [4.0, 4.0], "value": [0.5, 1.0], "random": 0.25}))
     {4.0: 3.0}
     """
     if "random" not in c_dec:
