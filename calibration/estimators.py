@@ -11,12 +11,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from correct_l0.metrics.decoder.cosine import random_baseline
-from correct_l0.reading.curve import curve_of
 from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak, smooth, vertex
-from correct_l0.reading.reading import READ, CurveReading, read_curve
+from correct_l0.reading.reading import READ, CurveReading
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.verdict import interval_of
 from correct_l0.reading.voices import Voice, common_outcome, those_that_read, voices_of
+from correct_l0.report.study import curve_readings
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -104,18 +104,8 @@ def s_n_dec_alone(tables: Tables) -> Estimate:
     return _said(tables, voices_of(None, _decoder_readings(tables)[1]))
 
 
-def _decoder_readings(tables: Tables) -> tuple[CurveReading, dict[int, CurveReading]]:
-    measured = tables["points"].groupby("l0")["l0_measured"].mean()
-
-    def at_mean(table: pd.DataFrame) -> pd.DataFrame:
-        return table.assign(l0_measured=table["l0"].map(measured))
-
-    s_n = at_mean(tables["s_n_dec"])
-    s_n = s_n[s_n["statistic"] == "batch_mean"]
-    return read_curve(curve_of(at_mean(tables["c_dec"]), "c_dec")), {
-        n: read_curve(curve_of(s_n[s_n["n"] == n], f"s_n_dec n={n}"), n)
-        for n in sorted(s_n["n"].astype(int).unique())
-    }
+def _decoder_readings(tables: Tables) -> tuple[CurveReading | None, dict[int, CurveReading]]:
+    return curve_readings(tables, tables["points"].groupby("l0")["l0_measured"].mean())
 
 
 def _said(tables: Tables, heard: Sequence[Voice]) -> Estimate:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from correct_l0.reading.self_check import FOUND, MISSED, SILENT, Check
-from correct_l0.report.names import percents
-from correct_l0.report.words import join
+from correct_l0.report.names import join, percents
 from correct_l0.settings.base import format_l0
 
 

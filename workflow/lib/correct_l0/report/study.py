@@ -74,7 +74,7 @@ def read_study(
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
     grid = sorted(measured)
-    c_dec, s_n = _curve_readings(tables, measured)
+    c_dec, s_n = curve_readings(tables, measured)
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
     convergence = None
@@ -152,9 +152,18 @@ def _recovery(
     return read_recovery(_at_mean_l0(table, measured), true_l0)
 
 
-def _curve_readings(
+def curve_readings(
     tables: Mapping[str, pd.DataFrame], measured: pd.Series
 ) -> tuple[CurveReading | None, dict[int, CurveReading]]:
+    """Return the reading of c_dec, and those of s_n^dec by n.
+
+    Parameters
+    ----------
+    tables
+        `c_dec` and `s_n_dec`, as in `read_study`.
+    measured
+        Mean measured L0 by target.
+    """
     c_table = _at_mean_l0(tables["c_dec"], measured)
     s_table = _at_mean_l0(tables["s_n_dec"], measured)
     c_dec = read_curve(curve_of(c_table, "c_dec")) if len(c_table) else None

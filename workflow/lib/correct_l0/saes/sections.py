@@ -213,7 +213,7 @@ class Saes(Section):
     @property
     def takes_whole_l0(self) -> bool:
         """Whether the architecture keeps the same number of latents for every token."""
-        return architecture(self.architecture.get("name", DEFAULT)).whole
+        return architecture(self.architecture_name).whole
 
     def point(self, l0: float) -> dict[str, Any]:
         """Return the settings of the SAE at one of the values of `l0`, without its training."""

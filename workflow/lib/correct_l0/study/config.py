@@ -160,7 +160,7 @@ class Config(StudyFile):
                 "self_check: only where the source is `activations`, a cache that the study's own "
                 "SAEs can decode; remove it"
             )
-        if self.saes.architecture.get("name") == "abstopk":
+        if self.saes.architecture_name == "abstopk":
             raise ValueError(
                 "self_check: latents of an abstopk SAE fire with either sign, which is no feature; "
                 "remove it"
