@@ -37,9 +37,22 @@ def field(default: object = None, **_: object) -> object:
     return default
 
 
-def decorator(*_: object, **__: object) -> Any:
-    """Return a decorator that leaves a method as it is."""
-    return lambda function: function
+class Mark:
+    """Whatever else a settings class names: taken with any arguments, leaves a function as it is."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Take any arguments."""
+
+    def __call__(self, function: Any) -> Any:
+        """Return the function that this decorates."""
+        return function
+
+
+def anything(name: str) -> type:
+    """Return `Mark` for a name of pydantic's, but for those that Python's imports ask for."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return Mark
 
 
 def stand_in() -> None:
@@ -50,9 +63,7 @@ def stand_in() -> None:
             BaseModel=BaseModel,
             ConfigDict=dict,
             Field=field,
-            FieldInfo=object,
             ValidationError=ValueError,
             create_model=create_model,
-            field_validator=decorator,
-            model_validator=decorator,
+            __getattr__=anything,
         )
