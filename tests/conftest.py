@@ -8,6 +8,13 @@ import pytest
 import made_up
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one of pytest's workers, and all of the one Slurm."""
+    for item in items:
+        slurm = "slurm" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("slurm" if slurm else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def made_up_study(tmp_path_factory) -> Path:
     """A folder with the results of a made-up study, and its report; not to be changed."""

@@ -54,12 +54,12 @@ def inside(folder, monkeypatch) -> Path:
 
 @pytest.fixture
 def tables(inside) -> dict[str, pd.DataFrame]:
-    sweeps, _ = open_sweeps([inside / "study.yaml"])
+    sweeps, _ = open_sweeps([TINY])
     return claim_tables(sweeps)
 
 
 def test_a_sweep_stands_for_what_its_settings_are(inside):
-    sweeps, refused = open_sweeps([inside / "study.yaml"])
+    sweeps, refused = open_sweeps([TINY])
     assert {sweep.name: sweep.role for sweep in sweeps} == {
         "tiny-paper/main": "sweep",
         "tiny-paper/upwards": "transitions",
@@ -94,7 +94,7 @@ def test_the_raw_metric_is_that_of_the_rows_as_trained(tables, inside):
     """By a full sort of all projections."""
     folder = inside / "results/tiny-paper/main/saes/l0_18/seed_0"
     sae, norms = load_saved_sae(folder / "sae"), np.load(folder / "decoder_norms.npy")
-    sweep = open_sweeps([inside / "study.yaml"])[0][0]
+    sweep = open_sweeps([TINY])[0][0]
     rows = sweep.world().held_out(0, 4096).double()
     projected = (rows - sae.b_dec) @ sae.W_dec.double().T * torch.from_numpy(norms)
     ordered = projected.flatten().sort(descending=True).values
@@ -116,7 +116,7 @@ def test_schedules_end_where_their_course_says(tables):
 
 
 def test_the_ledger_names_studies_and_what_was_not_run(inside):
-    variant = Variant("Tiny", Path("results/paper"), (inside / "study.yaml",), SMALL)
+    variant = Variant("Tiny", Path("results/paper"), (TINY,), SMALL)
     said = judge(variant)
     ledger = pd.read_csv("results/paper/ledger.csv").set_index("name")
     assert len(ledger) == 41
@@ -177,7 +177,7 @@ def test_tables_made_with_other_settings_are_not_judged(inside, tmp_path):
 
 def test_two_sweeps_for_the_same_are_refused(inside):
     with pytest.raises(InputError, match="both stand for"):
-        open_sweeps([inside / "study.yaml", inside / "study.yaml"])
+        open_sweeps([TINY, TINY])
 
 
 @pytest.mark.parametrize("variant", [QUICK, FULL], ids=["quick", "full"])

@@ -28,7 +28,8 @@ def snakemake_command(
     folder: Path, *arguments: str, config: dict[str, Any] | None = None, code: Path = ROOT
 ) -> list[str]:
     """Return the command that runs the workflow in a folder; see `run_snakemake`."""
-    configfile = folder / "study.yaml"
+    # Two workers of pytest may ask about one folder at once.
+    configfile = folder / f"study_{os.getpid()}.yaml"
     configfile.write_text(yaml.safe_dump(config or tiny_config(), sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(configfile)]
