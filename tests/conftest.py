@@ -1,26 +1,62 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that several rooms' tests share, and which tests go to which of pytest's workers."""
 
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from xdist.scheduler import LoadFileScheduling
 
 import made_up
 
+USE_SLURM = ("test_search.py", "test_slurm.py", "test_slurm_faults.py")
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one of pytest's workers, and all of the one Slurm."""
-    for item in items:
-        slurm = "slurm" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("slurm" if slurm else str(item.path)))
+
+class ByFile(LoadFileScheduling):
+    """Gives each worker whole files, and one worker all that share the one Slurm."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "slurm" if file.rpartition("/")[2] in USE_SLURM else file
+
+
+def pytest_xdist_make_scheduler(config, log) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
-def made_up_study(tmp_path_factory) -> Path:
+def shared(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that has a folder filled once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+
+    def filled(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return filled
+
+
+@pytest.fixture(scope="session")
+def made_up_study(shared) -> Path:
     """A folder with the results of a made-up study, and its report; not to be changed."""
+    return shared("made_up", fill_with_a_made_up_study)
+
+
+def fill_with_a_made_up_study(folder: Path) -> None:
     from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
 
-    folder = tmp_path_factory.mktemp("made_up")
     with chdir(folder):
         plan = made_up.plan()
         made_up.write_study(plan)
@@ -30,4 +66,3 @@ def made_up_study(tmp_path_factory) -> Path:
         paths = results / "tables", results / "tables" / "verdict.json"
         build_figures(plan, *paths, results / "figures")
         build_page(plan, *paths, results / "figures", results / "report.html")
-    return folder

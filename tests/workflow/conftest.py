@@ -6,25 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from slurm_cluster import Cluster
 from slurm_runs import Run
-from workflow_runs import run_snakemake
+from workflow_runs import run_snakemake, tiny_config
 
 
 @pytest.fixture(scope="session")
-def tiny_study(tmp_path_factory, worker_id) -> Path:
-    """The folder in which the tiny study has run to its end, one for all pytest workers."""
-    base = tmp_path_factory.getbasetemp()
-    base = base if worker_id == "master" else base.parent
-    folder, finished = base / "tiny_study", base / "tiny_study.finished"
-    with FileLock(base / "tiny_study.lock"):
-        if not finished.exists():
-            folder.mkdir()
-            run = run_snakemake(folder)
-            assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]
-            finished.touch()
-    return folder
+def tiny_study(shared) -> Path:
+    """The folder in which the tiny study has run to its end, the SAEs of a seed together."""
+    return shared("tiny_study", run_tiny_study)
+
+
+def run_tiny_study(folder: Path) -> None:
+    config = tiny_config()
+    config["saes"]["points_per_job"] = len(config["saes"]["l0"])
+    run = run_snakemake(folder, config=config)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]
 
 
 @pytest.fixture(scope="session")

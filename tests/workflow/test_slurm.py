@@ -38,6 +38,7 @@ def test_the_study_ends_in_its_report(study):
 
 @pytest.mark.parametrize("room", ["saes", *Plan(parse_config(tiny_config())).rooms])
 def test_the_numbers_are_those_of_a_run_on_one_machine(study, tiny_study, room):
+    """There the SAEs of a seed are trained, measured and probed together, here each alone."""
     for l0 in TINY_L0:
         manifest = f"results/tiny/{room}/l0_{l0:g}/seed_{SEED}/manifest.json"
         assert digest_of(study / manifest) == digest_of(tiny_study / manifest)
