@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake_forks import Forks
 
 from correct_l0.study.groups import Group, group_named
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 TINY_L0 = (4, 10.5, 32)
 TINY_SEEDS = (0, 1)
+FORKS = Forks()
 
 
 def tiny_config() -> dict[str, Any]:
@@ -45,6 +47,8 @@ def run_snakemake(
     """
     command = snakemake_command(folder, *arguments, config=config, code=code)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
+    if not {"--dry-run", "--rulegraph"}.isdisjoint(arguments):
+        return FORKS.run(command[3:], folder, environment)
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 
