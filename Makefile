@@ -48,17 +48,18 @@ toy-full: env
 calibrate: env
 	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
-test: env-dev browser slurm check
-	$(BIN)/python -m pytest
-	$(MAKE) --no-print-directory other-processor
+# One thread for each of the two workers: with more they would wait for each other.
+test: env-dev browser slurm
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check other-processor
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# The libraries' kernels for a processor without AVX, and one thread: everything rounds differently.
+# The libraries' kernels for a processor without AVX, and two threads: everything rounds differently.
 other-processor: export ATEN_CPU_CAPABILITY := default
 other-processor: export MKL_ENABLE_INSTRUCTIONS := SSE4_2
 other-processor: export ONEDNN_MAX_CPU_ISA := SSE41
 other-processor: export OPENBLAS_CORETYPE := Nehalem
 other-processor: export NUMBA_CPU_NAME := generic
-other-processor: export OMP_NUM_THREADS := 1
+other-processor: export OMP_NUM_THREADS := 2
 other-processor: env-dev
 	$(BIN)/python -m pytest --quiet tests/unit -m numbers
 
