@@ -1,4 +1,4 @@
-"""TopK, JumpReLU and Matryoshka BatchTopK as three sweeps of one study, to SAELens and the report."""
+"""TopK, JumpReLU and Matryoshka BatchTopK: three sweeps of a study, to SAELens and the report."""
 
 from __future__ import annotations
 
