@@ -90,13 +90,26 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
         return float(f"{np.exp(log):.10g}")
 
     low, high = decision["low"], decision["high"]
+    best = best_of(verdict)
     return Said(
         outcome=decision["outcome"],
         low=None if low is None else target(low),
         high=None if high is None else target(high),
         add_l0=tuple(target(x) for x in decision["add_l0"]),
         too_low=decision.get("overlapping") is not None,
+        best=None if best is None else min(measured.index, key=lambda l0: abs(measured[l0] - best)),
     )
+
+
+def best_of(verdict: Mapping[str, Any]) -> float | None:
+    """Return the measured L0 at which seeds agree best, that of the peak where one is read."""
+    stability = verdict.get("stability")
+    if not stability:
+        return None
+    peak: float | None = stability["peak"]["point"]
+    if peak is not None:
+        return peak
+    return max(zip(stability["reproduced"]["means"], stability["points"], strict=True))[1]
 
 
 def _record(
