@@ -78,10 +78,15 @@ def sweep_in(work: Path, config: dict[str, Any]) -> pd.DataFrame:
     work.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
         plan = Plan.from_config(config)
-        if not Path(plan.source).exists():
-            make = make_semi_synthetic if SEMI in config else make_world
-            make(Path(plan.source).parent, plan.settings_source())
+        make_source(plan)
         return one_table(run_study(plan))
+
+
+def make_source(plan: Plan) -> None:
+    """Make the source of a world, unless it is there."""
+    if not Path(plan.source).exists():
+        make = make_semi_synthetic if plan.study.semi_synthetic else make_world
+        make(Path(plan.source).parent, plan.settings_source())
 
 
 def one_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

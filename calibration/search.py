@@ -128,21 +128,20 @@ def known_points(*tables: pd.DataFrame) -> Measured:
     return look_up
 
 
-def train_search(number: int, grid: pd.DataFrame, folder: Path) -> None:
+def train_search(each: World, grid: pd.DataFrame, folder: Path) -> Searched:
     """Search a world, training what it asks for; keep those points in a file of `folder`.
 
     Started again, it trains only what is not there.
 
     Parameters
     ----------
-    number
-        Of the world.
+    each
+        The world.
     grid
         The tables of its grid (`measure.one_table`).
     folder
         Where the files of searched worlds are.
     """
-    each = world(number)
     done = folder.resolve() / each.file
     own = pd.read_parquet(done) if done.exists() else grid.iloc[:0]
 
@@ -151,20 +150,21 @@ def train_search(number: int, grid: pd.DataFrame, folder: Path) -> None:
         if missing := sorted({*l0} - {*grid["l0"]} - {*own["l0"]}):
             config = copy.deepcopy(each.config)
             config["saes"]["l0"] = missing
-            table = sweep_in(folder.resolve() / each.name, config).assign(world=number)
+            table = sweep_in(folder.resolve() / each.name, config).assign(world=each.number)
             own = pd.concat([own, table], ignore_index=True)
             with replacing(done) as path:
                 own.to_parquet(path, index=False)
         return known_points(grid, own)(l0)
 
-    search(each, trained)
+    return search(each, trained)
 
 
 def search_quietly(number: int, folder: str) -> int:
     """Search a world in a process of its own, on one core."""
     os.environ["OMP_NUM_THREADS"] = "1"
     measured = pd.read_parquet(MEASURED)
-    train_search(number, measured[measured["world"] == number].drop(columns="wall_s"), Path(folder))
+    grid = measured[measured["world"] == number].drop(columns="wall_s")
+    train_search(world(number), grid, Path(folder))
     return number
 
 
