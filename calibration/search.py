@@ -95,7 +95,7 @@ def searched_config(each: World) -> dict[str, Any]:
     Examples
     --------
     >>> searched_config(world(8))["saes"]["l0"]
-    {'from': 1.8, 'to': 43.0, 'first': 4, 'until': 1.5, 'budget': 12}
+    {'from': 2.0, 'to': 48.0, 'first': 4, 'until': 1.5, 'budget': 12}
     """
     config = copy.deepcopy(each.config)
     saes = config["saes"]
