@@ -41,6 +41,11 @@ if STUDY.self_check:
     include: "workflow/rules/self_check.smk"
 
 
+if STUDY.frozen_control:
+
+    include: "workflow/rules/frozen_control.smk"
+
+
 if STUDY.sweep:
 
     include: "workflow/rules/comparison.smk"

@@ -1,8 +1,8 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
-`python -m calibration [--quick] [--cores N] [--judge-only] [--show NUMBER]`, in the repository's
-root. What is done is kept: started again, it goes on. The semi-synthetic worlds are made of the
-default study's activations: `make demo` caches them.
+`python -m calibration [--quick] [--cores N] [--search] [--judge-only] [--show NUMBER]`, in the
+repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds are
+made of the default study's activations: `make demo` caches them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -19,18 +19,19 @@ import yaml
 
 from calibration.judge import judge
 from calibration.measure import make_generators, measure_quietly
+from calibration.search import MEASURED, SEARCHED, search_quietly
 from calibration.words import page
 from calibration.worlds import QUICK, WHOLE, world
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
 
 RESULTS = Path("results/calibration")
-MEASURED = Path("calibration/measured.parquet")
-"""What `make calibrate` measured when it was last run whole."""
 
 
-def sweep(worlds: Sequence[int], cores: int, folder: Path) -> None:
-    """Sweep worlds of the suite, one on each core, short ones first.
+def each_world(
+    do: Callable[[int, str], int], worlds: Sequence[int], cores: int, folder: Path
+) -> None:
+    """Sweep or search worlds of the suite, one on each core, short ones first.
 
     Raises
     ------
@@ -42,16 +43,20 @@ def sweep(worlds: Sequence[int], cores: int, folder: Path) -> None:
     make_generators(worlds)
     with ProcessPoolExecutor(cores) as pool:
         started = [
-            pool.submit(measure_quietly, number, str(folder.resolve()))
+            pool.submit(do, number, str(folder.resolve()))
             for number in sorted(worlds, key=lambda number: world(number).size)
         ]
         for done, future in enumerate(as_completed(started), start=1):
-            print(f"world {future.result()}: swept ({done} of {len(worlds)})", flush=True)
+            print(f"world {future.result()}: done ({done} of {len(worlds)})", flush=True)
 
 
-def gather(worlds: Sequence[int], folder: Path) -> pd.DataFrame:
-    """Return the tables of worlds that are swept, one under another."""
-    return pd.concat([pd.read_parquet(folder / world(i).file) for i in worlds])
+def gather(worlds: Iterable[int], folder: Path, file: Path) -> pd.DataFrame:
+    """Write the tables of worlds into one file; return them."""
+    files = [folder / world(i).file for i in worlds]
+    found = pd.concat([pd.read_parquet(file) for file in files if file.exists()])
+    with replacing(file) as path:
+        found.to_parquet(path, index=False, compression="zstd")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{len(QUICK)} worlds of {WHOLE}")
     parser.add_argument("--cores", default="all", help="worlds at once, or all cores")
+    parser.add_argument(
+        "--search", action="store_true", help=f"search the worlds to report of {MEASURED}"
+    )
     parser.add_argument(
         "--judge-only", action="store_true", help=f"sweep nothing, judge {MEASURED}"
     )
@@ -69,15 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     worlds = QUICK if options.quick else range(WHOLE)
     try:
-        if options.judge_only:
-            measured = pd.read_parquet(MEASURED)
-        else:
-            cores = os.cpu_count() or 1 if options.cores == "all" else int(options.cores)
-            sweep(worlds, cores, RESULTS)
-            measured = gather(worlds, RESULTS)
-            with replacing(RESULTS / "measured.parquet") as path:
-                measured.to_parquet(path, index=False, compression="zstd")
-        judged = judge(measured)
+        cores = os.cpu_count() or 1 if options.cores == "all" else int(options.cores)
+        measured, searched = pd.read_parquet(MEASURED), pd.read_parquet(SEARCHED)
+        if options.search:
+            known = {int(i) for i in measured["world"]}
+            to_report = [i for i in worlds if i in known and world(i).half == "report"]
+            each_world(search_quietly, to_report, cores, RESULTS / "search")
+            searched = gather(to_report, RESULTS / "search", RESULTS / SEARCHED.name)
+        elif not options.judge_only:
+            each_world(measure_quietly, worlds, cores, RESULTS)
+            measured = gather(worlds, RESULTS, RESULTS / MEASURED.name)
+            searched = searched[searched["world"].isin(measured["world"])]
+        judged = judge(measured, searched)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

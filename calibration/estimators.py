@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from correct_l0.metrics.decoder.cosine import random_baseline
+from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak, smooth, vertex
 from correct_l0.reading.reading import READ, CurveReading
 from correct_l0.reading.stability import excess_over, is_reproducible
@@ -39,6 +40,8 @@ class Estimate:
 
 
 REFUSED = Estimate()
+DRAWS = 200
+"""Of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Curves:
     l0: Float[np.ndarray, " points"]
     c_dec: Float[np.ndarray, " points"]
     reproduced: Float[np.ndarray, " points"]
+    d_sae: int
     share: Float[np.ndarray, " points"]
     excess: Float[np.ndarray, " points"]
     dead: Float[np.ndarray, " points"]
@@ -87,6 +91,7 @@ def curves_of(tables: Tables) -> Curves:
         l0=column("l0_measured"),
         c_dec=column("c_dec"),
         reproduced=column("reproduced_share"),
+        d_sae=int(tables["points"]["d_sae"].iloc[0]),
         share=column("share_above"),
         excess=column("excess"),
         dead=column("dead_fraction"),
@@ -154,6 +159,24 @@ def stability_steps(tables: Tables) -> Estimate:
     return replace(stability_and_c_dec(tables), low=math.nan, high=math.nan)
 
 
+def stability_bootstrap(tables: Tables) -> Estimate:
+    """The same, with an interval of the bootstrap over matched latents: the middle 90% of peaks.
+
+    Of a pair's latents the tables have the mean alone. Each latent's part of it is between 0 and 1,
+    so that a binomial spreads at least as far as drawing the latents again.
+    """
+    curves, named = curves_of(tables), stability_and_c_dec(tables)
+    if math.isnan(named.l0):
+        return REFUSED
+    draw = np.random.default_rng(0)
+    shares = draw.binomial(curves.d_sae, curves.reproduced, (DRAWS, len(curves.l0))) / curves.d_sae
+    peaks = [read_peak(curves.l0, each, curves.c_dec / curves.random).l0 for each in shares]
+    if np.isnan(peaks).mean() > 0.5:
+        return REFUSED
+    low, high = np.nanquantile(peaks, [(1 - NOMINAL) / 2, (1 + NOMINAL) / 2])
+    return Estimate(named.l0, float(low), float(high))
+
+
 def stability_above(tables: Tables) -> Estimate:
     """The same of the share of latents matched above 0.9."""
     curves = curves_of(tables)
@@ -172,6 +195,7 @@ ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "stability, peak": stability_peak,
     READING: stability_and_c_dec,
     f"{READING}; fixed interval": stability_steps,
+    f"{READING}; bootstrap": stability_bootstrap,
 }
 
 

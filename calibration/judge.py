@@ -11,6 +11,7 @@ import pandas as pd
 
 from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
+from calibration.search import judge_searches
 from calibration.truth import truth_of
 from calibration.worlds import world
 from correct_l0.reading.calibrated import NOMINAL
@@ -32,30 +33,35 @@ class Judged:
         One row per estimator and half.
     drop
         The drop of stability that the intervals of the reading have to allow, by the first half.
+    searches
+        One row per world that was searched, and one for its fixed grid (`judge_searches`).
     """
 
     worlds: pd.DataFrame
     scores: pd.DataFrame
     drop: float
+    searches: pd.DataFrame
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables by name."""
-        return {"worlds": self.worlds, "scores": self.scores}
+        return {"worlds": self.worlds, "scores": self.scores, "searches": self.searches}
 
 
-def judge(measured: pd.DataFrame) -> Judged:
+def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
     """Hold every estimator against the truth of every world.
 
     Parameters
     ----------
     measured
         The worlds' tables (`measure.one_table`), one under another.
+    searched
+        The points that searches trained beside them.
     """
     rows = with_intervals(estimates(measured))
     reading = rows[(rows["estimator"] == READING) & (rows["half"] == "choose")]
     drops = reading.loc[reading["has_answer"], "drop"].dropna()
-    return Judged(rows, scores(rows), conformal(drops))
+    return Judged(rows, scores(rows), conformal(drops), judge_searches(measured, searched))
 
 
 def estimates(measured: pd.DataFrame) -> pd.DataFrame:

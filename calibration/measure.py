@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -63,20 +64,29 @@ def measure(each: World, folder: Path) -> None:
     if done.exists():
         return
     work = folder / each.name
-    work.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
-        plan = Plan.from_config(each.config)
-        if not Path(plan.source).exists():
-            make = make_semi_synthetic if each.kind == SEMI else make_world
-            make(Path(plan.source).parent, plan.settings_source())
-        tables = run_study(plan)
-    table = one_table(tables).assign(
+    table = sweep_in(work, each.config).assign(
         world=each.number, wall_s=round(time.perf_counter() - start, 1)
     )
     with replacing(done) as path:
         table.to_parquet(path, index=False)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def sweep_in(work: Path, config: dict[str, Any]) -> pd.DataFrame:
+    """Make the source of a study in a folder, unless it is there, and sweep it."""
+    work.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
+        plan = Plan.from_config(config)
+        make_source(plan)
+        return one_table(run_study(plan))
+
+
+def make_source(plan: Plan) -> None:
+    """Make the source of a world, unless it is there."""
+    if not Path(plan.source).exists():
+        make = make_semi_synthetic if plan.study.semi_synthetic else make_world
+        make(Path(plan.source).parent, plan.settings_source())
 
 
 def one_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from calibration.estimators import READING
-from calibration.judge import WRONG, Judged
+from calibration.judge import WRONG, Judged, scores
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.report.names import percents
 
@@ -21,7 +21,7 @@ def page(judged: Judged) -> str:
         f"Drop of stability that holds the right L0 in {NOMINAL:.0%} of the first half's answered "
         f"worlds: {judged.drop:.4f}; the reading has {DROP:g}."
     )
-    return "\n\n".join([*parts, needed, _worlds(judged.worlds)])
+    return "\n\n".join([*parts, needed, _searches(judged.searches), _worlds(judged.worlds)])
 
 
 def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
@@ -39,6 +39,27 @@ def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
             _share(row["covered"]), _factor(row["median_width"]), _factor(row["median_error"]),
             _share(row["too_low"]), _share(row["too_high"]), row["worlds_without"],
             _share(row["refused"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _searches(rows: pd.DataFrame) -> str:
+    """Return what the search came to beside the fixed grid, on the worlds that were searched."""
+    lines = [
+        f"**The search beside the fixed grid**, on {rows['world'].nunique()} worlds of the half to "
+        "report",
+        "",
+        "| points | worlds with an answer | answered | interval holds the right L0 | median "
+        "width | median error | worlds without | refused | trainings |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    trained = rows.groupby("estimator")["trained"].mean()
+    for row in scores(rows).to_dict("records"):
+        cells = [
+            row["estimator"], row["worlds_with_answer"], _share(row["answered"]),
+            _share(row["covered"]), _factor(row["median_width"]), _factor(row["median_error"]),
+            row["worlds_without"], _share(row["refused"]), _share(trained[row["estimator"]]),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

@@ -1,11 +1,15 @@
 """A small SAE and the cache it decodes: by hand, and one that something can be learnt from."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from correct_l0.saes.saved import SavedSae, write_saved_sae
+from correct_l0.sources.language_model.layout import parse_settings
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
 from language_model_toy import jobs_of, run_job, seal_toy, stage_toy, toy_cache, write_documents
 
 SIZES = {"training_tokens": 3000, "held_out_tokens": 1500, "shard_tokens": 512,
@@ -64,3 +68,26 @@ def write_random(folder, results="results/activations/toy", **changes):
     seal_toy(settings, cache)
     write_saved_sae(folder / "generating", random_sae(), {})
     return {"sae": "generating", "activations": f"{results}/manifest.json"}
+
+
+def study(folder: Path, **changes) -> Plan:
+    """Return the plan of a study of a small cache, and write that below the current folder."""
+    if not (folder / "results").exists():
+        write_random(folder)
+    cache = folder / "results/activations/toy"
+    settings = parse_settings(
+        json.loads((cache / "manifest.json").read_text())["parameters"], cache
+    )
+    training = {"training_tokens": 16_384, "batch_tokens": 256, "lr": 3e-3, "lr_warm_up_steps": 9}
+    raw = {
+        "study": "tiny",
+        "device": "cpu",
+        "self_check": True,
+        "activations": settings.model_dump(mode="json"),
+        "saes": {
+            "d_sae": 24, "l0": [1, 2, 4, 6, 8, 10], "seeds": [3, 4], "training": training,
+            "overrides": {4: {"lr": 1e-3}},
+        },
+        "decoder_metrics": {"n": [0.5], "batch_tokens": 512},
+    }  # fmt: skip
+    return Plan(parse_config(raw | changes))

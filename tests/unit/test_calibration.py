@@ -14,6 +14,7 @@ from calibration import measure as measuring
 from calibration.estimators import ESTIMATORS, READING
 from calibration.judge import conformal, estimates, judge, with_intervals
 from calibration.measure import tables_of
+from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.truth import FOUND, truth_of
 from calibration.words import page
 from calibration.worlds import KINDS, SEMI, SYNTHETIC, WHOLE, grid, world
@@ -25,7 +26,7 @@ from correct_l0.report.study import read_study
 from correct_l0.study.config import parse_config
 
 ROOT = Path(__file__).parents[2]
-MEASURED = ROOT / command.MEASURED
+MEASURED, SEARCHED = ROOT / command.MEASURED, ROOT / command.SEARCHED
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def measured():
 
 @pytest.fixture(scope="module")
 def judged(measured):
-    return judge(measured)
+    return judge(measured, pd.read_parquet(SEARCHED))
 
 
 def test_a_world_is_a_function_of_its_number():
@@ -122,6 +123,38 @@ def test_a_short_world_is_swept_once_and_kept(tmp_path, capsys):
     assert sorted(tables["points"]["l0"].unique()) == sorted(config["saes"]["l0"])
     assert len(tables["stability"]) == len(config["saes"]["l0"])
     assert np.isfinite(tables["c_dec"]["value"]).all()
+
+
+def test_a_search_trains_what_the_grid_lacks_once(tmp_path):
+    config = json.loads(json.dumps(world(2).config))
+    config["saes"]["training"]["training_tokens"] = 20 * 256
+    config["synthetic"]["held_out_tokens"] = 5000
+    config["decoder_metrics"]["batches"] = 1
+    short = replace(world(2), config=config)
+    # A range of 1 to 13 whose first round is its ends and two points between, 2.4 and 5.5.
+    assert searched_config(short)["saes"]["l0"]["first"] == 4
+    grid = measuring.sweep_in(
+        tmp_path / "grid", {**config, "saes": {**config["saes"], "l0": [1.0, 13.0]}}
+    )
+    found = train_search(short, grid, tmp_path)
+    own = pd.read_parquet(tmp_path / short.file)
+    assert sorted({*own["l0"], 1.0, 13.0}) == list(found.points)
+    assert {2.4, 5.5} < {*own["l0"]}
+    assert len(found.points) <= 6
+    written = (tmp_path / short.file).stat().st_mtime_ns
+    assert train_search(short, grid, tmp_path) == found
+    assert (tmp_path / short.file).stat().st_mtime_ns == written
+    with pytest.raises(InputError, match=r"L0 2.4 of a search is not in .*; run python -m calib"):
+        known_points(grid)([1.0, 2.4])
+
+
+def test_searches_cost_at_most_six_tenths_of_the_grid(judged):
+    """What was trained is what the search of today asks for: else it would not be found."""
+    searched = judged.searches[judged.searches["estimator"] == SEARCH]
+    assert set(searched["half"]) == {"report"}
+    assert searched["trained"].max() <= 0.6 + 1e-9
+    whole = judged.searches[judged.searches["estimator"] == GRID]
+    assert set(whole["trained"]) == {1.0}
 
 
 def test_semi_synthetic_worlds_need_the_cache(tmp_path, monkeypatch):

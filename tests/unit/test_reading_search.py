@@ -94,6 +94,33 @@ def test_flat_curves_end_it_and_too_few_points_do_not():
     assert chosen(Said(TOO_FEW), (4, 16, 128)).add_l0 == (8, 45)
 
 
+def test_with_few_points_of_several_seeds_it_looks_beside_the_best_so_far():
+    # The middles of 8 to 16 and 16 to 128; what metrics of the decoder say is not asked.
+    said = Said(NOT_REPRODUCIBLE, best=16)
+    step = chosen(said, (4, 8, 16, 128), seeds=2)
+    assert (step.add_l0, step.why) == (
+        (11, 45), "too few points for a reading: beside the best so far, L0 16"
+    )  # fmt: skip
+    assert chosen(Said(READ, 8, 9, best=4), (4, 8, 16, 128), seeds=2).add_l0 == (5.7,)
+    assert chosen(said, (4, 8, 16, 32, 128), seeds=2).stops
+
+
+def test_an_interval_is_no_narrower_than_the_gaps_beside_its_best_point():
+    grid = (4, 8, 16, 20, 32, 128)
+    step = chosen(Said(READ, 15, 18, best=16), grid, seeds=2)
+    # 8 to 16 is a ratio of 2; 16 to 20 one of 1.25, but in the interval.
+    assert step.add_l0 == (11, 18)
+    assert chosen(Said(READ, 15, 18, best=16), grid, seeds=2, budget=14).add_l0 == (11,)
+    fine = (4, 11, 16, 20, 32, 128)
+    assert chosen(Said(READ, 15, 18, best=16), fine, seeds=2).setting == "until"
+
+
+def test_points_beside_the_best_come_first_where_the_budget_is_short():
+    # Beside 8 the ratios are 2, of 16 to 48 it is 3.
+    said = Said(READ, 8, 64, best=8)
+    assert chosen(said, (4, 8, 16, 48, 64, 128), budget=8).add_l0 == (5.7, 11)
+
+
 def test_the_budget_takes_the_widest_gaps_first_and_then_ends_it():
     grid = (4, 8, 16, 48, 64, 128)  # gaps of 2, 2, 3, 1.33 and 2
     said = Said(READ, 8, 64)

@@ -19,8 +19,9 @@ from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
 from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
+from correct_l0.report.comparison.growth import curves, growth
 from correct_l0.report.comparison.page import caption_of, render_comparison_summary
-from correct_l0.report.comparison.settings import differing_settings
+from correct_l0.report.comparison.settings import comparison_figures, differing_settings
 from correct_l0.report.data import StudyData
 from correct_l0.report.study import read_study
 from correct_l0.saes.sections import Saes
@@ -174,6 +175,47 @@ class TestFigure:
         figure = compare([sweeps[0], lost], False)
         assert len([line for line in figure.axes[1].get_lines() if len(line.get_xdata()) == 8]) == 1
         pyplot.close(figure)
+
+
+def longer(*lengths: int, **changed) -> list[Plan]:
+    """The made-up study as sweeps that are trained on so many tokens each."""
+    raw = made_up.config()
+    saes = raw.pop("saes") | changed
+    raw["sweeps"] = {
+        str(n): {**saes, "training": {**TRAINING, "training_tokens": n}} for n in lengths
+    }
+    return [Plan(config) for config in parse_study(raw)]
+
+
+class TestGrowth:
+    def test_it_is_drawn_of_three_lengths_and_nothing_else(self):
+        assert comparison_figures(longer(10_240, 20_480, 40_960)) == ("comparison", "growth")
+        assert comparison_figures(longer(10_240, 20_480)) == ("comparison",)
+        wider = longer(10_240, 20_480)
+        assert comparison_figures([*wider, plans()[1]]) == ("comparison",)
+
+    def test_answers_and_curves_over_tokens(self):
+        short, middle, long = longer(1_000_448, 2_000_896, 4_001_792)
+        sweeps = [
+            read(long, shared=made_up.PEAKED),
+            read(short, c_dec=made_up.LEVEL, shared=(0.0,) * 8),
+            read(middle, shared=made_up.PEAKED),
+        ]
+        means = curves(sweeps, "c_dec", "value")
+        assert list(means.index) == [1_000_448, 2_000_896, 4_001_792]
+        assert means.loc[1_000_448].to_numpy() == pytest.approx([0.05] * 8, abs=0.02)
+        figure = growth(sweeps, False)
+        figure.draw_without_rendering()
+        named, c_dec, stability = figure.axes
+        bars = [line for line in named.get_lines() if line.get_linewidth() == 7]
+        assert [list(bar.get_xdata()) for bar in bars] == [[4_001_792] * 2, [2_000_896] * 2]
+        assert bars[0].get_ydata() == pytest.approx([LOW, HIGH])
+        (refused,) = named.texts
+        assert refused.get_text() == "none: not reproducible"
+        lines = [line for line in stability.get_lines() if len(line.get_xdata()) == 3]
+        assert len(lines) == len(made_up.L0)
+        assert lines[5].get_ydata() == pytest.approx([0.0, 0.8, 0.8])
+        assert [text.get_text() for text in c_dec.get_xticklabels()] == ["1M", "2M", "4M"]
 
 
 def test_caption_tells_of_what_is_drawn_only(sweeps):

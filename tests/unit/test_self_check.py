@@ -22,14 +22,11 @@ from correct_l0.reading.self_check import (
 )
 from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
-from correct_l0.sources.language_model.layout import parse_settings
 from correct_l0.standing.stale import find
-from correct_l0.study.config import parse_config
-from correct_l0.study.plan import Plan
 from correct_l0.study.self_check import check_plan, swept_around
 from correct_l0.trial import run_study
 from correct_l0.trial.self_check import run_self_check
-from semi_synthetic_toy import write_random
+from semi_synthetic_toy import study
 
 GRID = {4.0: 4.1, 8.0: 8.0, 16.0: 15.5, 32.0: 32.0, 64.0: 66.0}
 
@@ -113,29 +110,6 @@ def test_its_words():
     ]
 
 
-def study(folder: Path, **changes) -> Plan:
-    """Return the plan of a study of a small cache, and write that below the current folder."""
-    if not (folder / "results").exists():
-        write_random(folder)
-    cache = folder / "results/activations/toy"
-    settings = parse_settings(
-        json.loads((cache / "manifest.json").read_text())["parameters"], cache
-    )
-    training = {"training_tokens": 16_384, "batch_tokens": 256, "lr": 3e-3, "lr_warm_up_steps": 9}
-    raw = {
-        "study": "tiny",
-        "device": "cpu",
-        "self_check": True,
-        "activations": settings.model_dump(mode="json"),
-        "saes": {
-            "d_sae": 24, "l0": [1, 2, 4, 6, 8, 10], "seeds": [3, 4], "training": training,
-            "overrides": {4: {"lr": 1e-3}},
-        },
-        "decoder_metrics": {"n": [0.5], "batch_tokens": 512},
-    }  # fmt: skip
-    return Plan(parse_config(raw | changes))
-
-
 def test_the_small_study(tmp_path):
     plan = study(tmp_path)
     small = check_plan(plan, 4.0)
@@ -184,7 +158,9 @@ def test_a_study_is_checked_and_says_so(tmp_path, monkeypatch):
 
     build_figures(plan, tables, verdict, results / "figures")
     page = results / "report.html"
-    build_page(plan, tables, verdict, results / "figures", page, folder / "manifest.json")
+    build_page(
+        plan, tables, verdict, results / "figures", page, self_check=folder / "manifest.json"
+    )
     text = page.read_text()
     assert '<p id="self-check">' in text
     assert text.count(checks[0].why) >= 1

@@ -107,6 +107,7 @@ def test_what_runs_at_the_same_time():
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
             *("train_points", "probe_baselines", "measure_points", "probe_points"),
+            "frozen_control",
         },
         {"read_round"},
         {"gather_tables"},

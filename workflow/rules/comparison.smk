@@ -1,6 +1,8 @@
 # In: tables and verdict of every sweep in results/{study}/{sweep}/tables. Out: results/{study}/
 # report.html, summary.txt and figures/, all sweeps side by side. Included where a study has sweeps.
 
+from correct_l0.report.comparison.settings import comparison_figures
+
 
 rule compare_sweeps:
     """The answers of all sweeps side by side, and one figure of them."""
@@ -14,8 +16,10 @@ rule compare_sweeps:
             category="Report",
         ),
         summary=f"{STUDY_FOLDER}/summary.txt",
-        figures=multiext(
-            f"{STUDY_FOLDER}/figures/comparison", ".svg", ".narrow.svg", ".png"
+        figures=expand(
+            f"{STUDY_FOLDER}/figures/{{name}}.{{suffix}}",
+            name=comparison_figures(PLANS.values()),
+            suffix=("svg", "narrow.svg", "png"),
         ),
         manifest=f"{STUDY_FOLDER}/report.manifest.json",
     log:

@@ -149,6 +149,12 @@ def checks_of(wildcards):
     return [manifest] * plan_of(wildcards).study.self_check
 
 
+def control_of(wildcards):
+    """Return the manifest of a sweep's control, where it has one."""
+    manifest = f"{wildcards.results}/frozen_control/manifest.json"
+    return [manifest] * plan_of(wildcards).study.frozen_control
+
+
 def results_of(wildcards):
     """Return the records of what has to be trained and measured before the tables."""
     plan, results = plan_of(wildcards), wildcards.results

@@ -72,6 +72,7 @@ rule plot_figures:
     input:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
+        control=control_of,
     output:
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES, allow_missing=True),
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES, allow_missing=True),
@@ -103,6 +104,7 @@ rule write_report:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
         figures=rules.plot_figures.output,
+        control=control_of,
         self_check=checks_of,
     output:
         report=report(

@@ -13,4 +13,5 @@ with job(snakemake.log[0], threads=snakemake.threads):
         Path(snakemake.input.tables[0]).parent,
         Path(snakemake.input.verdict),
         Path(snakemake.output.png[0]).parent,
+        next(map(Path, snakemake.input.control), None),
     )

@@ -15,6 +15,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         Path(snakemake.input.verdict),
         Path(snakemake.input.figures[0]).parent,
         Path(snakemake.output.report),
+        next(map(Path, snakemake.input.control), None),
         next(map(Path, snakemake.input.self_check), None),
     )
     # A complete report takes the place of one that an earlier failure left.

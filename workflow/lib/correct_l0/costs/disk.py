@@ -6,7 +6,7 @@ from correct_l0.costs import throughputs as stated
 from correct_l0.costs.estimates import FLOAT, over_tasks, sae_parameters
 from correct_l0.sources.language_model.layout import Layout
 from correct_l0.sources.sae_probes import resolve_tasks
-from correct_l0.study import self_check
+from correct_l0.study import frozen_control, self_check
 from correct_l0.study.config import Config
 
 
@@ -27,12 +27,14 @@ def disk_bytes(study: Config) -> dict[str, int]:
             "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
         }
     checked = self_check.MOST * self_check.POINTS * len(self_check.SEEDS) * study.self_check
+    control = min(frozen_control.SEEDS, len(study.saes.seeds)) * study.frozen_control
     steps = max(study.training(l0).steps for l0 in study.saes.l0)
     tasks = len(resolve_tasks(study.probing.tasks))
     return {
         **source,
         "SAEs": points * (sae + 40 * steps),
         "measurements": points * (1_200_000 + 10_000 * tasks),
+        "frozen control": control * (sae + 40 * steps + 1_200_000 + 10_000 * tasks),
         "self-check": checked * (sae + 1_200_000),
         "report": 20_000_000,
         "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,

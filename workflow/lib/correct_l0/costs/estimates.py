@@ -18,7 +18,7 @@ from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
 from correct_l0.sources.sae_probes import default_tasks, resolve_tasks
-from correct_l0.study import self_check
+from correct_l0.study import frozen_control, self_check
 from correct_l0.study.config import Config
 
 MIB = 2**20
@@ -212,6 +212,15 @@ def self_check_s(study: Config) -> float:
     decoded = rows * 2 * sae_parameters(study) / THROUGHPUT["cpu"].float32
     measured = points * measuring_s(study, 4.0 * self_check.HELD_OUT_TOKENS)
     return self_check.MOST * (trained + decoded + measured + comparison_s(study))
+
+
+def frozen_control_s(study: Config) -> float:
+    """Return the seconds of the control: an SAE for each of two seeds, measured and probed."""
+    saes = min(frozen_control.SEEDS, len(study.saes.seeds))
+    longest = max(train_s(study, l0) for l0 in study.saes.l0)
+    measured = measuring_s(study, 4.0 * study.source.held_out_tokens)
+    probed = probing_s(study) if resolve_tasks(study.probing.tasks) else 0.0
+    return saes * (longest + measured + probed) + comparison_s(study)
 
 
 def sealing_s(study: Config) -> float:

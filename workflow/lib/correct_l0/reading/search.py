@@ -1,10 +1,13 @@
 """Which L0 points a search trains next, or why it stops: the whole policy, a pure function.
 
 1. A refusal that no point mends ends it: SAEs trained too little or not reproducible, n too low.
-2. So does an interval that is as narrow as was asked.
+2. So does an interval that is as narrow as was asked, and stands on points as near: between points
+   that are far apart the curve is a line, and an interval on it too narrow. On the worlds to choose
+   on, their curves interpolated to five points a factor 2.2 apart, two of four such missed.
 3. Else points go where the answer is unsure: into every gap between neighbours that the interval
-   reaches; into the gap at an end of the range where the best point is that end; where the metrics
-   disagree, between what they name.
+   reaches, and the wider ones beside the best point; into the gap at an end of the range where the
+   best point is that end; where the metrics disagree, between what they name; beside the best
+   point, while there are too few points of several seeds for a reading.
 4. Where there is no such gap, or the budget is used, it ends.
 """
 
@@ -55,6 +58,9 @@ class Said:
         The points that the reading itself proposes.
     too_low
         Whether seeds agree best at an L0 that is clearly too low, so that no lower one would help.
+    best
+        The point at which seeds agree best, of those that may be right; `None` where it is not
+        known.
     """
 
     outcome: str
@@ -62,6 +68,7 @@ class Said:
     high: float | None = None
     add_l0: tuple[float, ...] = ()
     too_low: bool = False
+    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,13 +123,14 @@ def next_points(
     (83.0,)
     """
     grid = sorted(grid)
+    # With fewer points the decoder metrics answer, on which no search of several seeds should end.
+    if seeds > 1 and len(grid) < FEWEST_POINTS:
+        said = Said(TOO_FEW, best=said.best)
     if said.outcome in UNMENDED:
         return Round((), UNMENDED[said.outcome])
-    # With fewer points the decoder metrics answer, on which no search of several seeds should end.
-    led = seeds == 1 or len(grid) >= FEWEST_POINTS
-    if led and _is_narrow(search, said):
+    if _is_narrow(search, said, grid):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
-    gaps, why = gaps_to_halve(said if led else Said(TOO_FEW), grid)
+    gaps, why = gaps_to_halve(said, grid, search.until)
     middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
@@ -137,7 +145,8 @@ def next_points(
     if left < 1:
         words = f"the budget of {search.budget} trainings is used"
         return Round((), words, "budget")
-    widest = sorted(wanted, key=lambda x: (-wanted[x][1] / wanted[x][0], x))
+    beside = gaps_beside(said.best, grid)
+    widest = sorted(wanted, key=lambda x: (wanted[x] not in beside, -_ratio(wanted[x]), x))
     chosen: list[float] = []
     for x in widest:
         if len(chosen) < left and all(_apart(x, other) for other in chosen):
@@ -145,8 +154,12 @@ def next_points(
     return Round(tuple(sorted(chosen)), why)
 
 
-def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
+def gaps_to_halve(
+    said: Said, grid: Sequence[float], until: float | None = None
+) -> tuple[list[Gap], str]:
     """Return the gaps of the grid in which points would help, and why, in words.
+
+    With `until`, gaps beside the best point that are wider count too.
 
     Examples
     --------
@@ -157,7 +170,8 @@ def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
     if said.outcome == READ and said.low and said.high:
         inside = [(a, b) for a, b in gaps if a * SAME < said.high and b > said.low * SAME]
         ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
-        return inside, f"to narrow the interval, {ends}"
+        wide = [gap for gap in gaps_beside(said.best, grid) if _ratio(gap) > (until or math.inf)]
+        return sorted({*inside, *wide}), f"to narrow the interval, {ends}"
     if said.outcome == NO_PEAK and said.too_low:
         return [], ""
     if said.outcome == FALLS:
@@ -166,11 +180,19 @@ def gaps_to_halve(said: Said, grid: Sequence[float]) -> tuple[list[Gap], str]:
     if said.outcome in (TOO_HIGH, NO_PEAK):
         best = f"the first point, L0 {format_l0(grid[0])}, is the best so far"
         return gaps[:1], f"{best}: whether the best lies beyond it"
+    if said.outcome == TOO_FEW and said.best is not None:
+        best = f"the best so far, L0 {format_l0(said.best)}"
+        return gaps_beside(said.best, grid), f"too few points for a reading: beside {best}"
     if said.outcome == TOO_FEW:
         return gaps, "too few points for a reading"
     if said.outcome == DISAGREE:
         return [], "the metrics disagree: between what they name"
     return [], ""
+
+
+def gaps_beside(point: float | None, grid: Sequence[float]) -> list[Gap]:
+    """Return the gaps of the grid that a point of it ends."""
+    return [gap for gap in pairwise(grid) if point in gap]
 
 
 def middle_of(gap: Gap, *, whole: bool = False) -> float | None:
@@ -242,7 +264,16 @@ def _apart(x: float, other: float) -> bool:
     return abs(math.log(x / other)) > math.log(SAME)
 
 
-def _is_narrow(search: L0Search, said: Said) -> bool:
-    if said.outcome != READ or said.low is None or said.high is None:
+def _ratio(gap: Gap) -> float:
+    return gap[1] / gap[0]
+
+
+def _is_narrow(search: L0Search, said: Said, grid: Sequence[float]) -> bool:
+    """Return whether an interval is as narrow as asked, and no gap beside its best point is wider.
+
+    Between points that are far apart a curve is a line, and its interval narrower than it should.
+    """
+    if search.until is None or said.outcome != READ or said.low is None or said.high is None:
         return False
-    return search.until is not None and said.high <= search.until * said.low
+    ratios = [said.high / said.low, *map(_ratio, gaps_beside(said.best, grid))]
+    return max(ratios) <= search.until

@@ -20,6 +20,7 @@ from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.rounds import gathered_rounds, next_of_search, verdict_of
 from correct_l0.report.self_check_words import self_check_line
 from correct_l0.report.summary import render_summary, stage_times
+from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
 
@@ -57,22 +58,27 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
     )
 
 
-def build_figures(plan: Plan, tables: Path, verdict: Path, folder: Path) -> None:
-    """Draw every figure, and write their manifest."""
+def build_figures(
+    plan: Plan, tables: Path, verdict: Path, folder: Path, control: Path | None = None
+) -> None:
+    """Draw every figure, and write their manifest; see `build_page`."""
     from correct_l0.report.figures import draw_all
 
-    files = draw_all(open_study(plan, tables, verdict, with_cosines=True), folder)
+    study = open_study(plan, tables, verdict, with_cosines=True, control=control)
+    files = draw_all(study, folder)
     write_manifest(
         folder / "manifest.json",
-        **_drawn_from(plan, tables, verdict),
+        **_drawn_from(plan, tables, verdict, control),
         outputs=files,
         code=report_source_digest("reading", "report"),
     )
 
 
-def _drawn_from(plan: Plan, tables: Path, verdict: Path) -> dict[str, Any]:
+def _drawn_from(plan: Plan, tables: Path, verdict: Path, control: Path | None) -> dict[str, Any]:
     """Return what the manifest of the figures has to say."""
     digests = {"tables": tables / "manifest.json", "verdict": manifest_beside(verdict)}
+    if control is not None:
+        digests[STAGE_OF_CONTROL] = control
     return {
         "stage": "plot_figures",
         "recipe": RECIPE,
@@ -87,6 +93,7 @@ def build_page(
     verdict: Path,
     figures: Path,
     report: Path,
+    control: Path | None = None,
     self_check: Path | None = None,
 ) -> None:
     """Write the page, the summary for a terminal and their manifest beside it.
@@ -99,8 +106,8 @@ def build_page(
         What the page is made from.
     report
         The page.
-    self_check
-        The manifest of the self-check, where there is one.
+    control, self_check
+        The manifest of the frozen control and of the self-check, where there are any.
 
     Raises
     ------
@@ -109,9 +116,9 @@ def build_page(
     """
     from correct_l0.report.page import render_page
 
-    drawn_from = _drawn_from(plan, tables, verdict)
+    drawn_from = _drawn_from(plan, tables, verdict, control)
     check_manifest(figures / "manifest.json", **drawn_from)
-    study = open_study(plan, tables, verdict, self_check=self_check)
+    study = open_study(plan, tables, verdict, control=control, self_check=self_check)
     provenance = read_manifest(tables / "manifest.json")["provenance"]
     with replacing(report) as temporary:
         temporary.write_text(render_page(study, figures, provenance))

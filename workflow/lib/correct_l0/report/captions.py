@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
+from correct_l0.settings.base import format_l0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,18 @@ class _Facts:
             " Controls, on one seed: crosses, probes on shuffled labels; dotted, on as many "
             "latents drawn at random as were chosen "
             f"(both over {rows['task'].nunique()} of the tasks)."
+        )
+
+    @property
+    def frozen(self) -> str:
+        """What the control is, where the study has one."""
+        control = self.study.control
+        if control is None:
+            return ""
+        return (
+            " Cross and dotted level: SAEs trained alike whose decoder stayed as it started, at "
+            f"random, at L0 {format_l0(float(f'{control.l0:.3g}'))}. What F1 they reach needs no "
+            "learnt directions."
         )
 
     @property
@@ -142,6 +155,7 @@ def _answer(f: _Facts) -> Caption:
         "answer that still wanders needs a longer training. Dashed grey is chance: random "
         "decoders of this size, which is what an SAE that learnt nothing has"
         + ("; of F1, a coin." if f.has("probing") else ".")
+        + f.frozen
     )
     return Caption(
         "The answer in one picture",

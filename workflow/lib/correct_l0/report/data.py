@@ -17,6 +17,7 @@ from correct_l0.reading.self_check import Check
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
 from correct_l0.report.silent import drop_silent
+from correct_l0.study.frozen_control import Control
 from correct_l0.study.plan import Plan
 
 
@@ -39,6 +40,8 @@ class StudyData:
         What the language model is called, where its source knows.
     checks
         What the self-check found, where there is one.
+    control
+        What SAEs of a random decoder reach, where the study has some.
     """
 
     plan: Plan
@@ -47,6 +50,7 @@ class StudyData:
     cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
     model_name: str = ""
     checks: tuple[Check, ...] = ()
+    control: Control | None = None
 
     @property
     def l0(self) -> list[float]:
@@ -103,11 +107,12 @@ def open_study(
     tables: Path | str,
     verdict: Path | str,
     with_cosines: bool = False,
+    control: Path | None = None,
     self_check: Path | None = None,
 ) -> StudyData:
     """Load what `gather_tables` and `read_curves` wrote, and cosine matrices where asked for.
 
-    `self_check` is the manifest of the self-check, where there is one.
+    `control` and `self_check` are the manifests of these, where there are any.
 
     Raises
     ------
@@ -132,10 +137,16 @@ def open_study(
         json.loads(Path(verdict).read_text()),
         model_name=read_or_empty(plan.source).get("model_name", ""),
         checks=checks,
+        control=None if control is None else _control(control),
     )
     if with_cosines:
         study.cosines.update(_cosines(study))
     return study
+
+
+def _control(manifest: Path) -> Control:
+    check_outputs(manifest, f"delete {manifest} and run again")
+    return Control(**json.loads(manifest.with_name("control.json").read_text()))
 
 
 def _cosines(study: StudyData) -> dict[float, Float[np.ndarray, "d_sae d_sae"]]:

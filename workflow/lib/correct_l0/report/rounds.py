@@ -79,7 +79,7 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
     >>> points = pd.DataFrame({"l0": [4.0, 16.0], "l0_measured": [4.4, 17.6]})
     >>> decision = {"outcome": "read", "low": 4.4, "high": 8.8, "add_l0": []}
     >>> said_of({"decision": decision}, points)
-    Said(outcome='read', low=4.0, high=8.0, add_l0=(), too_low=False)
+    Said(outcome='read', low=4.0, high=8.0, add_l0=(), too_low=False, best=None)
     """
     decision = verdict["decision"]
     fire = points[points["l0_measured"] > 0]
@@ -89,14 +89,26 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
         log = np.interp(np.log(x), np.log(measured.to_numpy()), np.log(measured.index.to_numpy()))
         return float(f"{np.exp(log):.10g}")
 
-    low, high = decision["low"], decision["high"]
+    low, high, best = decision["low"], decision["high"], best_of(verdict)
     return Said(
         outcome=decision["outcome"],
         low=None if low is None else target(low),
         high=None if high is None else target(high),
         add_l0=tuple(target(x) for x in decision["add_l0"]),
         too_low=decision.get("overlapping") is not None,
+        best=None if best is None else float((measured - best).abs().idxmin()),
     )
+
+
+def best_of(verdict: Mapping[str, Any]) -> float | None:
+    """Return the measured L0 at which seeds agree best, that of the peak where one is read."""
+    stability = verdict.get("stability")
+    if not stability:
+        return None
+    peak: float | None = stability["peak"]["point"]
+    if peak is not None:
+        return peak
+    return max(zip(stability["reproduced"]["means"], stability["points"], strict=True))[1]
 
 
 def _record(

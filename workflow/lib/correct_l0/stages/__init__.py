@@ -16,7 +16,7 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
-from correct_l0.study import rounds, self_check
+from correct_l0.study import frozen_control, rounds, self_check
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings, round_settings
@@ -300,7 +300,22 @@ STAGES = (
         asked=lambda plan: plan.study.self_check,
     ),
     Stage(
-        "plot_figures", "report", "figures", "the figures", ("read_curves", "gather_tables"),
+        frozen_control.STAGE, "report", "frozen control", "the frozen control",
+        ("cache_probing_activations", "seal_activations"),
+        room=frozen_control.STAGE,
+        recipe=frozen_control.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="frozen_control/manifest.json",
+        seconds=lambda study, l0: estimates.frozen_control_s(study),
+        host_bytes=lambda study, saes: estimates.training_bytes(study, 1),
+        writes="frozen control",
+        on_device=True,
+        grows=True,
+        asked=lambda plan: plan.study.frozen_control,
+    ),
+    Stage(
+        "plot_figures", "report", "figures", "the figures",
+        ("read_curves", "gather_tables", frozen_control.STAGE),
         room="figures",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
@@ -309,7 +324,7 @@ STAGES = (
     ),
     Stage(
         "write_report", "report", "report", "the report",
-        ("plot_figures", "read_curves", "gather_tables", self_check.STAGE),
+        ("plot_figures", "read_curves", "gather_tables", frozen_control.STAGE, self_check.STAGE),
         room="page",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

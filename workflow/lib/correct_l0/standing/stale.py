@@ -32,11 +32,12 @@ from correct_l0.standing.chain import (
     result_keys,
     task_manifests,
 )
+from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
-OF_NO_CODE = ("tables", "self_check")
+OF_NO_CODE = ("tables", "self_check", "frozen_control")
 """Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
@@ -51,7 +52,7 @@ class Stale:
     ----------
     room
         `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `rounds`,
-        `tables`, `verdict`, `self_check`, `figures`, `page` or `comparison`.
+        `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -105,7 +106,7 @@ def find(plan: Plan) -> list[Stale]:
         if (reason := reason_of(f, _key(f) in gathered or _has_followers(plan, f)))
     ]
     lost = _lost_tasks(plan, findings.values())
-    return [*cache, *lost, *results, *_stale_report(plan, tables, findings)]
+    return [*cache, *lost, *results, *_stale_report(plan, tables, findings, sealed)]
 
 
 def describe(found: Iterable[Stale]) -> list[str]:
@@ -196,7 +197,9 @@ def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
             yield Stale("activations", None, None, str(path), f"probing/tasks {LOST}")
 
 
-def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> Iterator[Stale]:
+def _stale_report(
+    plan: Plan, tables: Path, findings: Mapping[str, Finding], sealed: str | None
+) -> Iterator[Stale]:
     page = Path(plan.results) / "report.html"
     made_from = {key: standing_digest(findings.get(key)) for key in result_keys(plan)}
     chain: dict[str, dict[str, Any]] = {
@@ -210,19 +213,21 @@ def _stale_report(plan: Plan, tables: Path, findings: Mapping[str, Finding]) -> 
         if stage.asked(plan)
     }
     chain["tables"]["inputs"] = made_from
+    if STAGE_OF_CONTROL in chain:
+        chain[STAGE_OF_CONTROL]["inputs"] = {"activations": sealed}
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
 def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -> Iterator[Stale]:
-    """Yield the first of tables, verdict, self-check, figures and page that does not stand.
+    """Yield the first of what a report is made of that does not stand.
 
     Parameters
     ----------
     page
         The report.
     chain
-        How `examine` looks at each that is asked for; but for the tables, what it follows is the
-        input.
+        How `examine` looks at each that is asked for; but for the tables and the control, what it
+        follows is the input.
     code
         Digest of the code that made all but those `OF_NO_CODE`.
     """

@@ -31,8 +31,8 @@ MOST_EPOCHS = 50
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "tables", "figures", "logs", "benchmarks", "partial",
-    "report.html", "report.manifest.json", "summary.txt", "running.json",
+    "measured", "rounds", "self_check", "frozen_control", "tables", "figures", "logs", "benchmarks",
+    "partial", "report.html", "report.manifest.json", "summary.txt", "running.json",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
 
@@ -80,6 +80,11 @@ class StudyFile(Section):
     interval generate data (as `semi_synthetic`, the residual shuffled), which are swept again at
     small cost, 5 points of the grid, 2 seeds, a quarter of the tokens, and read alike."""
 
+    frozen_control: bool = False
+    """Whether the answer's figure shows what SAEs reach that learnt no direction: one at the middle
+    of the grid for each of two seeds, whose decoder stays as it starts, at random
+    (`saes.training.freeze_decoder`), trained, measured and probed like the others."""
+
     @model_validator(mode="after")
     def _check_sweeps(self) -> StudyFile:
         if (self.saes is None) == (not self.sweeps):
@@ -119,6 +124,11 @@ class Config(StudyFile):
             )
         if self.self_check:
             self._check_self_check()
+        if self.frozen_control and self.activations is None:
+            raise ValueError(
+                "frozen_control: only where the source is `activations`; remove it, and give "
+                "saes.training.freeze_decoder to a sweep of its own"
+            )
         smallest = self.source.held_out_tokens
         if self.activations is not None:
             smallest = min(smallest, self.activations.training_tokens)

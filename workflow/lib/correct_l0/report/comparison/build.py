@@ -9,11 +9,8 @@ from correct_l0.provenance.manifest import digest_of, replacing, write_manifest
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.reading import RECIPE
 from correct_l0.report.comparison.answers import answers_of
-from correct_l0.report.comparison.page import (
-    FIGURE,
-    render_comparison,
-    render_comparison_summary,
-)
+from correct_l0.report.comparison.page import render_comparison, render_comparison_summary
+from correct_l0.report.comparison.settings import COMPARISON, GROWTH, comparison_figures
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.summary import stage_times
 from correct_l0.study.plan import Plan
@@ -29,6 +26,7 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
         If a table or a verdict of a sweep is missing or is not as it was written.
     """
     from correct_l0.report.comparison.figure import compare
+    from correct_l0.report.comparison.growth import growth
     from correct_l0.report.figures import draw_figures
 
     sweeps = []
@@ -38,9 +36,11 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
     answers = answers_of(sweeps)
     study = plans[0].study
     title = study.title or study.study
-    figures = draw_figures({FIGURE: compare}, sweeps, report.parent / "figures")
+    draw = {COMPARISON: compare, GROWTH: growth}
+    names = comparison_figures(plans)
+    figures = draw_figures({name: draw[name] for name in names}, sweeps, report.parent / "figures")
     with replacing(report) as temporary:
-        temporary.write_text(render_comparison(title, answers, report.parent / "figures"))
+        temporary.write_text(render_comparison(title, answers, names, report.parent / "figures"))
     folders = [plans[0].source_folder, *(plan.results for plan in plans)]
     times = stage_times(*(f"{folder}/benchmarks" for folder in folders))
     summary = report.with_name("summary.txt")

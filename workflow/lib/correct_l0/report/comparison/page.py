@@ -8,6 +8,7 @@ from pathlib import Path
 from correct_l0.report.captions import Caption
 from correct_l0.report.comparison.answers import Answer, columns_of
 from correct_l0.report.comparison.figure import color_of
+from correct_l0.report.comparison.settings import COMPARISON, GROWTH
 from correct_l0.report.html import asset, figure_entry, page_environment
 from correct_l0.report.names import join
 from correct_l0.report.page import PATHS
@@ -17,10 +18,17 @@ LEVELS = (
     "The level of c_dec can be compared within one architecture and loss only; where a curve is "
     "lowest, and how it rises, in each."
 )
-FIGURE = "comparison"
+GROWTH_TEXT = (
+    "Left: the L0 that an SAE trained so long names, its bar the interval; or why none is named. "
+    "Beside it c_dec and stability (the share of latents that another seed reproduces) over the "
+    "tokens of the training, a line for each L0: means over seeds and their pairs. Dashed: chance. "
+    "Were the training long enough, all would be level."
+)
 
 
-def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str) -> str:
+def render_comparison(
+    title: str, answers: Sequence[Answer], names: Sequence[str], figures: Path | str
+) -> str:
     """Return the page as HTML with its styles and its figure inside.
 
     Parameters
@@ -29,11 +37,14 @@ def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str
         Of the study.
     answers
         Of every sweep.
+    names
+        Of the figures.
     figures
-        Folder of the figure.
+        Their folder.
     """
     environment = page_environment("correct_l0.report")
     columns = columns_of(answers)
+    captions = {COMPARISON: caption_of, GROWTH: caption_of_growth}
     return environment.get_template("comparison.html").render(
         title=title,
         answers=[
@@ -41,7 +52,7 @@ def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str
             for i, x in enumerate(answers)
         ],
         columns=columns,
-        figures={FIGURE: figure_entry(figures, FIGURE, caption_of(answers))},
+        figures={name: figure_entry(figures, name, captions[name](answers)) for name in names},
         style=asset(environment, "report.css") + asset(environment, "comparison.css"),
     )
 
@@ -101,3 +112,11 @@ def caption_of(answers: Sequence[Answer]) -> Caption:
         f"{x.sweep}: {x.headline}" for x in answers
     )
     return Caption("All sweeps on one axis", text, alt)
+
+
+def caption_of_growth(answers: Sequence[Answer]) -> Caption:
+    """Return the caption of what longer training does."""
+    alt = "L0 named, c_dec and stability over the tokens of the training. " + " ".join(
+        f"{x.settings['training_tokens']} tokens: {x.headline}" for x in answers
+    )
+    return Caption("What longer training does", GROWTH_TEXT, alt)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from correct_l0.report.names import join
 from correct_l0.saes.architectures import read_architecture
 from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
+from correct_l0.study.plan import Plan
 
 ABSENT = "–"
+
+COMPARISON, GROWTH = "comparison", "growth"
+"""Figures of the page of all sweeps."""
+FEWEST_LENGTHS = 3
+
+
+def comparison_figures(plans: Iterable[Plan]) -> tuple[str, ...]:
+    """Return the figures of the page: what longer training does, where sweeps differ in it alone.
+
+    From three lengths on.
+    """
+    sweeps = {str(plan.study.sweep): plan.study.saes for plan in plans}
+    differing = differing_settings(sweeps)
+    lengths = differing.get("training_tokens", [])
+    grows = list(differing) == ["training_tokens"] and len(set(lengths)) >= FEWEST_LENGTHS
+    return (COMPARISON, GROWTH) if grows else (COMPARISON,)
 
 
 def differing_settings(sweeps: Mapping[str, Sweep]) -> dict[str, list[str]]:

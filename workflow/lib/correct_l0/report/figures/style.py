@@ -215,6 +215,14 @@ def answer_band(ax: Axes, study: StudyData) -> None:
         ax.axvline(x, **LEANING)
 
 
+def control_mark(ax: Axes, study: StudyData, value: float | None, color: str = INK) -> None:
+    """Draw what SAEs of a random decoder reach: a mark at their L0, and its level."""
+    if study.control is not None and value is not None:
+        ax.axhline(value, color=color, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
+        ax.plot(study.control.l0, value, "X", color=color, markersize=7, markeredgecolor="white",
+                linestyle="none", zorder=5, label="frozen decoder")  # fmt: skip
+
+
 def chance_line(ax: Axes, level: float) -> None:
     """Draw the chance level of a metric across a panel."""
     ax.axhline(level, color=GREY, linestyle="--", linewidth=1.3, label=CHANCE)
