@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
+from correct_l0.provenance.manifest import digest_of, read_or_empty, write_json, write_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.reading.search import Round, Said, next_points
 from correct_l0.report.gather import COLUMNS, gather
@@ -59,6 +59,8 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
         true_l0=float(truth.mean()) if len(truth) else None,
+        norms=read_or_empty(plan.source).get("norms"),
+        source=plan.source_kind,
     )
 
 

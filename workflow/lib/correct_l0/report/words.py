@@ -8,6 +8,7 @@ from dataclasses import replace
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK, OVERLAP
 from correct_l0.reading.reading import (
     ABOVE_N,
@@ -19,7 +20,7 @@ from correct_l0.reading.reading import (
     VALLEY_RATIO,
     CurveReading,
 )
-from correct_l0.reading.remedy import ADD_POINTS, RAISE_N, TRAIN_OR_NARROW, WIDEN
+from correct_l0.reading.remedy import ADD_POINTS, DROP_ROWS, RAISE_N, TRAIN_OR_NARROW, WIDEN
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.verdict import Decision
 from correct_l0.reading.voices import DISAGREE, SPLIT, Voice, those_that_read
@@ -76,6 +77,11 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
             + join(_untrained(d, names))
             + f". As they stand, the curves would read: {as_it_stands}"
         )
+    if d.outcome == LEANS:
+        return (
+            "Leans on outlying rows: a few rows of massive norm weigh more than a tenth of all "
+            "rows together, so that the SAEs are largely about them. No L0 is named."
+        )
     if d.outcome == NOT_REPRODUCIBLE and d.reproducibility:
         return f"Not reproducible: {differing_words(d.reproducibility, names)}. No L0 is named."
     if d.outcome == DISAGREE:
@@ -121,6 +127,7 @@ def _order(d: Decision) -> str:
         WIDEN: "The SAE has to be wider.",
         RAISE_N: RAISE_IT,
         TRAIN_OR_NARROW: "Train longer or narrower.",
+        DROP_ROWS: "Leave them out.",
     }.get(d.remedy, "")
 
 
@@ -254,6 +261,8 @@ def agreement_line(
     Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
     """
     if not probed and (d.outcome == NOT_REPRODUCIBLE or not (d.low or _voices_speak(d))):
+        return ""
+    if d.outcome == LEANS:
         return ""
     if d.outcome == NOT_REPRODUCIBLE:
         return "There is no interval that F1 could confirm, as another seed has other latents."

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of, read_manifest
-from correct_l0.sources.language_model.layout import COLUMNS, Layout
+from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
 from correct_l0.sources.language_model.shards import read_chunk, read_index, remedy, shard_path
 from correct_l0.sources.language_model.stream import TrainingStream
+from correct_l0.sources.outlying import Kept, load_outlying
 
 __all__ = ["Store", "TrainingStream", "open_store"]
 
@@ -74,11 +75,15 @@ class Store:
     d_in : int
         Width of the activations.
     n_training, n_held_out : int
-        Rows of the two splits.
+        Rows of the two splits that are used.
+    kept : dict
+        Which those are (`outlying.Kept`), by split.
+    norms : dict or None
+        What is known of the rows' norms (`outlying.norm_facts`).
     mean : Float[Tensor, "d_in"]
-        Mean of the raw training rows.
+        Mean of the raw training rows, all of them.
     mean_norm : float
-        Mean norm of the raw training rows.
+        Mean norm of the raw training rows that are not outlying.
     digest : str
         Identifies the cache's content.
     dtype : str
@@ -100,8 +105,14 @@ class Store:
         self.listing = listing
         self.layout = Layout(**listing["layout"])
         self.d_in = self.layout.d_in
-        self.n_training = self.layout.training
-        self.n_held_out = self.layout.held_out
+        self.norms = manifest.get("norms")
+        outlying = load_outlying(path.parent, manifest)
+        self._dropped = outlying["held_out"] if self._drops() else outlying["held_out"][:0]
+        self.kept = {
+            split: Kept(self.layout.rows(split), rows if self._drops() else rows[:0])
+            for split, rows in outlying.items()
+        }
+        self.n_training, self.n_held_out = (len(self.kept[split]) for split in SPLITS)
         self.dtype = self.layout.dtype
         self.mean_norm = float(manifest["mean_norm"])
         self.mean = torch.tensor(manifest["mean"], dtype=torch.float32)
@@ -115,9 +126,26 @@ class Store:
         self._shards: dict[tuple[str, str, int], tuple[Path, np.ndarray]] = {}
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None
 
+    def _drops(self) -> bool:
+        return self.norms is not None and self.norms["rows"] == "drop"
+
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
-        """Return raw held-out rows [start, stop), in float32."""
-        return self.rows("held_out", start, stop)
+        """Return the raw held-out rows [start, stop) of those that are used, in float32."""
+        if not 0 <= start <= stop <= self.n_held_out:
+            raise InputError(
+                f"rows {start}:{stop} leave the {self.n_held_out} rows of held_out; ask for fewer"
+            )
+        if start == stop:
+            return self.rows("held_out", 0, 0)
+        numbers = self.kept["held_out"].numbers(start, stop)
+        first, last = int(numbers[0]), int(numbers[-1])
+        rows = self.rows("held_out", first, last + 1)
+        return rows if len(rows) == len(numbers) else rows[torch.from_numpy(numbers - first)]
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return the first raw held-out rows that are left out, at most so many."""
+        rows = [self.rows("held_out", int(row), int(row) + 1) for row in self._dropped[:most]]
+        return torch.cat([torch.empty(0, self.d_in), *rows])
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1
