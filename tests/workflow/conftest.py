@@ -13,10 +13,11 @@ from workflow_runs import run_snakemake
 
 @pytest.fixture(scope="session")
 def tiny_study(tmp_path_factory) -> Path:
-    """The folder in which the tiny study has run to its end."""
+    """The folder in which the tiny study has run to its end, and what stood on the screen."""
     folder = tmp_path_factory.mktemp("study")
     run = run_snakemake(folder)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]
+    (folder / "screen.txt").write_text(run.stdout)
     return folder
 
 
