@@ -349,3 +349,15 @@ def test_f1_that_is_the_same_everywhere_is_said_without_an_error_of_zero():
     made_up["probing"]["f1"] = made_up["probing"]["task"].str[-2:].astype(float) / 100
     result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
     assert "is flat: best 0.195 at L0 4, and all alike; " in result["lines"][2]
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.1, False), (None, False), (0.004, True)])
+def test_of_a_text_that_is_not_english_it_is_told_what_f1_means(share, told):
+    made_up = tables()
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1, english_words=share)
+    lines = [line for line in result["caveats"] if line.startswith("F1 is of English tasks")]
+    assert len(lines) == told
+    assert all("hardly English: 0.4% of its words" in line for line in lines)
+    unprobed = made_up | {"probing": made_up["probing"].iloc[:0]}
+    result = read_study(unprobed, d_sae=1536, l0=list(L0), training_tokens=1, english_words=share)
+    assert not any("English" in line for line in result["caveats"])

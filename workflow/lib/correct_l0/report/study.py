@@ -26,6 +26,7 @@ from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
+from correct_l0.report.names import percents
 from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.stability_words import stability_caveats, stability_lines
@@ -39,6 +40,10 @@ LONGER, MUCH_LONGER = 2, 4
 seeds match above 0.9 from .010 to .05 only, so that twice is no help there."""
 
 
+ENGLISH_LIMIT = 0.04
+"""Share of the commonest English words below which a text counts as hardly English."""
+
+
 def read_study(
     tables: Mapping[str, pd.DataFrame],
     *,
@@ -48,6 +53,7 @@ def read_study(
     true_l0: float | None = None,
     norms: Mapping[str, Any] | None = None,
     source: str = "language_model",
+    english_words: float | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -68,6 +74,8 @@ def read_study(
         What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
     source
         The kind of the source (`Plan.source_kind`).
+    english_words
+        Share of the text's words that are among English's commonest, where that is known.
 
     Returns
     -------
@@ -120,6 +128,7 @@ def read_study(
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
                 *_caveats(decision, c_dec, s_n, f1, tables, names),
+                *(_language_caveats(english_words) if f1 else []),
             ],
             "next": _next(decision, l0, training_tokens, d_sae, section),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
@@ -254,6 +263,18 @@ def _caveats(
     if flat:
         caveats.append(f"F1 with {words.join(flat)} is flat: it neither supports nor contradicts.")
     return caveats
+
+
+def _language_caveats(english_words: float | None) -> list[str]:
+    """Return what scores on English tasks mean where the text is hardly English."""
+    if english_words is None or english_words >= ENGLISH_LIMIT:
+        return []
+    return [
+        f"F1 is of English tasks, and the text is hardly English: {percents([english_words])} of "
+        "its words are among the commonest English ones, of English prose about 10%. F1 then says "
+        "how well latents that were learnt on this text tell English prompts apart, which may peak "
+        "at another L0."
+    ]
 
 
 def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:

@@ -105,6 +105,7 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         model=record["model"],
         model_name=record.get("model_name", activations.model.source),
         documents=text["documents"],
+        english_words=text.get("english_words"),
         dropped_ids=text["dropped_ids"],
         bytes=sum(f["bytes"] for s in SPLITS for r in shards[s] for f in r["files"].values()),
         jobs=len(manifests),
