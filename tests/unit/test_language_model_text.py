@@ -385,7 +385,7 @@ DECLARATION = {
     "begiftigd met verstand en geweten, en behoren zich jegens elkander te gedragen.",
     "French": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont "
     "doués de raison et de conscience et doivent agir les uns envers les autres.",
-    "Chinese": "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心,并应以兄弟关系的精神相对待。",
+    "Chinese": "人人生而自由,在尊严和权利上一律平等。",
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-COMMONEST = frozenset("the and that with this from are were which have not".split())
+COMMONEST = frozenset(
+    ["the", "and", "that", "with", "this", "from", "are", "were", "which", "have", "not"]
+)
 """Words that are common in English, and not in other languages that use its letters."""
 
 DOCUMENTS, CHARACTERS = 2000, 5000
