@@ -88,7 +88,7 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
         return "The metrics disagree: " + "; ".join(_positions(d, names)) + "."
     if d.outcome == ABOVE_N:
         return (
-            "Not readable: s_n^dec names an L0 not below n at every n, and n has to be above the "
+            "Not readable: s_n^dec names an L0 of n or more at every n, and n has to be above the "
             "correct L0."
         )
     return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
@@ -149,8 +149,8 @@ def _untrained(d: Decision, names: Names) -> list[str]:
         )
     if moved := d.weak.get("c_dec_moved"):
         parts.append(
-            f"at L0 {names.list(moved)} c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in "
-            "the last tenth of training"
+            f"at L0 {names.list(moved)} c_dec moved by more than {MOVED_LIMIT:.0%} of its whole "
+            "rise in the last tenth of training"
         )
     return parts
 
@@ -170,7 +170,7 @@ def _position(voice: Voice, names: Names) -> str:
         TOO_HIGH: "is lowest at the start of the grid",
         FLAT: "is flat",
         SPLIT: "says different things at different n",
-        ABOVE_N: "is not counted, as it names an L0 not below n",
+        ABOVE_N: "is not counted, as it names an L0 of n or more",
         TOO_FEW: "has too few points",
     }[voice.outcome]
 
@@ -189,13 +189,13 @@ def curve_line(reading: CurveReading, names: Names) -> str:
             f"{lowest}: flat, it rises by only {r.jump:.2g}{error} towards L0 {names(r.points[0])}."
         )
     if r.outcome == ABOVE_N:
-        return f"{lowest}: the L0 it names is not below n, so that it is not counted."
+        return f"{lowest}: it names an L0 of n or more, and is not counted."
     if r.outcome == TOO_HIGH:
         return f"{lowest}, the start of the grid: the rise at low L0 is not seen."
     rise = f"it rises by {r.jump:.3g}{error} towards L0 {names(r.points[0])}"
     elbow = (
-        f"the elbow lies between {names(r.elbow_low)} and {names(r.elbow_high)} "
-        f"(interpolated {format_l0(float(f'{r.elbow:.3g}'))})"
+        f"that rise begins (the elbow) between {names(r.elbow_low)} and {names(r.elbow_high)}, "
+        f"by interpolation at {format_l0(float(f'{r.elbow:.3g}'))}"
     )
     line = f"{lowest}; {rise}; {elbow}"
     if r.outcome == FALLS:
@@ -208,12 +208,12 @@ def curve_line(reading: CurveReading, names: Names) -> str:
 
 
 def not_counted(readings: Mapping[int, CurveReading]) -> str:
-    """Return which n of s_n^dec name an L0 not below them; empty where none does."""
+    """Return which n of s_n^dec name an L0 of n or more; empty where none does."""
     above = [str(n) for n, reading in readings.items() if reading.outcome == ABOVE_N]
     if not above:
         return ""
     verbs = ("names", "is") if len(above) == 1 else ("name", "are")
-    return f"n = {', '.join(above)} {verbs[0]} an L0 not below n and {verbs[1]} not counted"
+    return f"n = {', '.join(above)} {verbs[0]} an L0 of n or more and {verbs[1]} not counted"
 
 
 def voice_line(voice: Voice, readings: Mapping[int, CurveReading], names: Names) -> str:
