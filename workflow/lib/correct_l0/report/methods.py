@@ -98,8 +98,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Rise and elbow",
         "The whole rise is the metric at the lowest L0 minus its minimum. Going from the minimum "
         "to lower L0, the elbow is where the curve leaves the band of "
-        f"{TOLERANCE_OF_JUMP:.0%} of the rise (or {SET_ERRORS:g} standard errors, if larger) above the minimum: an interval "
-        "between two grid points, and a place in it interpolated on log L0. The curve names its "
+        f"{TOLERANCE_OF_JUMP:.0%} of the rise (or {SET_ERRORS:g} standard errors, if larger) above "
+        "the minimum: an interval between two grid points, and a place in it interpolated on log L0. The curve names its "
         "upper end, the lowest L0 at its bottom; its interval reaches from its lower "
         "end to the right neighbour of the minimum, or of the elbow where the minimum is more "
         f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
@@ -110,13 +110,13 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"{PROMINENCE:g} over the grid; falls to the grid's end where it is highest there; no peak "
         "where it is highest at the start, and rises nowhere behind it. Of c_dec and s_n^dec: flat "
         f"where the whole rise is within {FLAT_ERRORS:g} standard errors; falls to the grid's end "
-        "where they are lowest at the highest L0; starts too high where at the lowest; s_n^dec that "
-        "names an L0 of n or more is not counted. Not trained enough: at a point "
+        "where they are lowest at the highest L0; starts too high where at the lowest; s_n^dec "
+        "that names an L0 of n or more is not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
         f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its rise in the "
         "last tenth of training. Leans on outlying rows: see there. Not reproducible: at a point "
-        "the answer names, two seeds do not find the same latents. The metrics disagree, with one seed only: their intervals do not "
-        "overlap, or F1 peaks outside.",
+        "the answer names, two seeds do not find the same latents. The metrics disagree, with one "
+        "seed only: their intervals do not overlap, or F1 peaks outside.",
     ),
     (
         "Stability",
