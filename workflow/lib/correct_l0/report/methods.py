@@ -99,9 +99,9 @@ METHODS: tuple[tuple[str, str], ...] = (
         "The whole rise is the metric at the lowest L0 minus its minimum. Going from the minimum "
         "to lower L0, the elbow is where the curve leaves the band of "
         f"{TOLERANCE_OF_JUMP:.0%} of the rise (or {SET_ERRORS:g} standard errors, if larger) above "
-        "the minimum: an interval between two grid points, and a place in it interpolated on log L0. The curve names its "
-        "upper end, the lowest L0 at its bottom; its interval reaches from its lower "
-        "end to the right neighbour of the minimum, or of the elbow where the minimum is more "
+        "the minimum: an interval between two grid points, and a place in it interpolated on log "
+        "L0. The curve names its upper end, the lowest L0 at its bottom; its interval reaches from "
+        "its lower end to the right neighbour of the minimum, or of the elbow where the minimum is more "
         f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
     ),
     (
