@@ -101,8 +101,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"{TOLERANCE_OF_JUMP:.0%} of the rise (or {SET_ERRORS:g} standard errors, if larger) above "
         "the minimum: an interval between two grid points, and a place in it interpolated on log "
         "L0. The curve names its upper end, the lowest L0 at its bottom; its interval reaches from "
-        "its lower end to the right neighbour of the minimum, or of the elbow where the minimum is more "
-        f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
+        "its lower end to the right neighbour of the minimum, or of the elbow where the minimum is "
+        f"more than {VALLEY_RATIO:g} times higher, in a shallow valley.",
     ),
     (
         "Outcomes",
