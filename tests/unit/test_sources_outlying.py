@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import made_up
+from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.reading.outlying import LEANS
@@ -171,6 +172,16 @@ def test_norms_that_were_not_kept_are_read_again(tmp_path, dtype):
         path.unlink()
     gone[-1].write_bytes(b"torn")
     assert seal_toy(settings, cache).read_text() == before
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(b"torn")])
+def test_a_damaged_list_of_outlying_rows_is_refused_and_mended_by_sealing(tmp_path, damage):
+    settings, cache = sink_cache(tmp_path, sealed=False)
+    path = seal_toy(settings, cache)
+    damage(cache / "outlying.npz")
+    with pytest.raises(InputError, match=r"outlying\.npz: missing or changed since it was sealed; d"):
+        open_store(path)
+    assert open_store(seal_toy(settings, cache)).n_training < 300
 
 
 # A synthetic world: the example of one sample in a thousand, of 1000 times the mean norm

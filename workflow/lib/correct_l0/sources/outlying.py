@@ -79,7 +79,6 @@ def norm_facts(
     (4.0, 1, 0, 0.9)
     """
     limit = limit_of(training, wanted)
-    squares = np.square(training, dtype=np.float64)
     far = training > limit
     found = np.quantile(training, QUANTILES)
     return {
@@ -91,8 +90,14 @@ def norm_facts(
         "held_out": len(held_out),
         "outlying_training": int(far.sum()),
         "outlying_held_out": int((held_out > limit).sum()),
-        "weight": float(squares[far].sum() / squares.sum()) if far.any() else 0.0,
+        "weight": _square_sum(training[far]) / _square_sum(training) if far.any() else 0.0,
     }
+
+
+def _square_sum(norms: Float[np.ndarray, " rows"], block: int = 2**20) -> float:
+    """Return the sum of squares in float64, of as many rows at a time as memory does not notice."""
+    parts = np.array_split(norms, 1 + len(norms) // block)
+    return sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
 
 
 def any_outlying(facts: Mapping[str, Any] | None) -> bool:

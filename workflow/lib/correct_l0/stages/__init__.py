@@ -177,6 +177,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_source(),
         result="manifest.json",
         seconds=lambda study, l0: estimates.sealing_s(study),
+        host_bytes=lambda study, saes: estimates.sealing_bytes(study),
         asked=_of_language_model,
     ),
     Stage(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import digest_of, read_manifest
+from correct_l0.provenance.manifest import digest_of, read_manifest, sha256_of
 from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
 from correct_l0.sources.language_model.shards import read_chunk, read_index, remedy, shard_path
 from correct_l0.sources.language_model.stream import TrainingStream
@@ -54,11 +53,11 @@ def open_store(manifest_path: Path | str) -> Store:
             f"{path}: stage is {manifest.get('stage')!r}, not 'seal_activations'; "
             "name the manifest.json in the cache's own folder"
         )
-    listing = path.parent / "shards.json"
-    expected = manifest["outputs"]["shards.json"]["sha256"]
-    if not listing.exists() or hashlib.sha256(listing.read_bytes()).hexdigest() != expected:
-        raise InputError(f"{listing}: missing or changed since it was sealed; {_reseal(path)}")
-    store = Store(path, manifest, read_manifest(listing))
+    for name, expected in manifest["outputs"].items():
+        file = path.parent / name
+        if not file.exists() or sha256_of(file) != expected["sha256"]:
+            raise InputError(f"{file}: missing or changed since it was sealed; {_reseal(path)}")
+    store = Store(path, manifest, read_manifest(path.parent / "shards.json"))
     store.check_sizes()
     return store
 
@@ -106,12 +105,11 @@ class Store:
         self.layout = Layout(**listing["layout"])
         self.d_in = self.layout.d_in
         self.norms = manifest.get("norms")
-        outlying = load_outlying(path.parent, manifest)
-        self._dropped = outlying["held_out"] if self._drops() else outlying["held_out"][:0]
-        self.kept = {
-            split: Kept(self.layout.rows(split), rows if self._drops() else rows[:0])
-            for split, rows in outlying.items()
-        }
+        dropped = load_outlying(path.parent, manifest)
+        if self.norms is None or self.norms["rows"] == "keep":
+            dropped = {split: rows[:0] for split, rows in dropped.items()}
+        self.kept = {split: Kept(self.layout.rows(split), dropped[split]) for split in SPLITS}
+        self._aside = dropped["held_out"]
         self.n_training, self.n_held_out = (len(self.kept[split]) for split in SPLITS)
         self.dtype = self.layout.dtype
         self.mean_norm = float(manifest["mean_norm"])
@@ -125,9 +123,6 @@ class Store:
         }
         self._shards: dict[tuple[str, str, int], tuple[Path, np.ndarray]] = {}
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None
-
-    def _drops(self) -> bool:
-        return self.norms is not None and self.norms["rows"] == "drop"
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
         """Return the raw held-out rows [start, stop) of those that are used, in float32."""
@@ -144,7 +139,7 @@ class Store:
 
     def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
         """Return the first raw held-out rows that are left out, at most so many."""
-        rows = [self.rows("held_out", int(row), int(row) + 1) for row in self._dropped[:most]]
+        rows = [self.rows("held_out", int(row), int(row) + 1) for row in self._aside[:most]]
         return torch.cat([torch.empty(0, self.d_in), *rows])
 
     def stream(
