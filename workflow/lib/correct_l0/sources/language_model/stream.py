@@ -184,14 +184,16 @@ class _InMemory:
         self.seed = seed
         rows = store.layout.training
         self.values = store.view(store.column("training", "acts", 0, rows))
-        self.kept = store.kept["training"].between(0, rows)
+        self.kept = store.kept["training"]
         self.epoch = -1
         self.permutation = torch.empty(0, dtype=torch.long)
 
     def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
         if epoch != self.epoch:
             order = _generator(self.seed, epoch).permutation(len(self.kept))
-            self.permutation, self.epoch = torch.from_numpy(self.kept[order]), epoch
+            if len(order) < len(self.values):
+                order = self.kept.numbers(0, len(order))[order]
+            self.permutation, self.epoch = torch.from_numpy(order), epoch
         return self.permutation[start:stop]
 
     def rows(self, epoch: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
