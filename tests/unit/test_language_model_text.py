@@ -152,7 +152,8 @@ def test_half_a_character_is_replaced_and_counted(tmp_path):
     counts = text.Counts()
     contexts = {split: Contexts(8, (), 1) for split in ("training", "held_out")}
     documents = read_documents(settings.text, 0)
-    given = [document for _, document in text._assign(settings, documents, contexts, counts)]
+    found = text._assign(settings, documents, contexts, counts, EnglishWords())
+    given = [document for _, document in found]
     assert given == ["w1 \U0001f600", "w2 \ufffd b \ufffd"]
     assert (counts.read, counts.mended) == (2, 1)
 

@@ -104,8 +104,9 @@ def test_a_cache_is_sealed_anew_for_another_rule_on_outlying_rows(study):
     config = made_up.config()
     config["activations"]["outlying"] = {"norm": 20, "rows": "keep"}
     assert describe(find(Plan(parse_config(config)))) == [
-        'activations: outlying.norm 10.0 -> 20.0; outlying.rows "drop" -> "keep"',
-        'tables: activations.outlying.norm 10.0 -> 20.0; activations.outlying.rows "drop" -> ...',
+        'activations: manifest.json outlying.norm 10.0 -> 20.0; outlying.rows "drop" -> "keep"',
+        "tables: activations.outlying.norm 10.0 -> 20.0; "
+        'activations.outlying.rows "drop" -> "keep"',
     ]
 
 
