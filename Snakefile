@@ -59,6 +59,7 @@ rule all:
 
 
 look_at_manifests()
+when_nothing_is_to_do(tell_answer)
 
 
 onstart:
@@ -74,6 +75,8 @@ onsuccess:
         sys.exit(1)
     if rounds_were_read():
         start_again()
+    else:
+        tell_answer()
 
 
 onerror:

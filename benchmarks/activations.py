@@ -55,7 +55,7 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     import torch
 
     from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
-    from correct_l0.sources.language_model.cache import statistics
+    from correct_l0.sources.language_model.cache import row_norms, statistics
     from correct_l0.sources.language_model.layout import Layout, identity_settings
     from correct_l0.sources.language_model.seal import seal
     from correct_l0.sources.language_model.settings import Activations
@@ -87,15 +87,18 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     writer = ShardWriter(folder, layout, "benchmark")
     acts = gaussian_rows(shard_rows, d_in).to(getattr(torch, dtype))
     bits = acts.view(torch.uint16) if dtype == "bfloat16" else acts
-    ids = np.zeros(shard_rows, dtype=np.int32)
+    ids, norms = np.zeros(shard_rows, dtype=np.int32), row_norms(acts)
     shards = []
     for split in ("training", "held_out"):
         for shard in range(layout.shards(split)):
             start, stop = layout.shard_range(split, shard)
             columns = dict.fromkeys(("token_id", "document_id", "position"), ids[: stop - start])
             columns["acts"] = bits[: stop - start].numpy()
-            facts = statistics(acts[: min(1024, stop - start)])
-            record = writer.write(split, shard, columns, **facts)
+            few = min(1024, stop - start)
+            facts = statistics(acts[:few], norms[:few])
+            record = writer.write(
+                split, shard, columns, norms[: stop - start].float().numpy(), **facts
+            )
             shards.append({"split": split, "shard": shard, **record})
     part = folder / "parts" / "part_0.json"
     write_manifest(

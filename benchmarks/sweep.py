@@ -29,7 +29,7 @@ L0 = (32, 64, 16, 128, 8, 96, 160, 220)
 class Rows:
     """Activations in memory, as half-precision numbers: a store and a stream of batches."""
 
-    d_in, n_held_out, digest = D_IN, HELD_OUT, "rows in memory"
+    d_in, n_held_out, digest, norms = D_IN, HELD_OUT, "rows in memory", None
 
     def __init__(self) -> None:
         import torch

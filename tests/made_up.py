@@ -12,7 +12,9 @@ from correct_l0.metrics.stability.measure import SeedPair, stability_table
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import read_peak
+from correct_l0.sources.outlying import norm_facts
 from correct_l0.sources.sae_probes import resolve_tasks
+from correct_l0.sources.settings import Outlying
 from correct_l0.stages import BY_RULE
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
@@ -197,13 +199,17 @@ def world_plan(**saes) -> Plan:
     return Plan(parse_config(world_config(**saes)))
 
 
+NORMS = norm_facts(np.linspace(9, 11, 100), np.linspace(9, 11, 10), Outlying())
+"""Norms of the rows, none of which is outlying."""
+
+
 def write_study(plan: Plan) -> None:
     """Write every file of a study below the current folder, as its rooms would.
 
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
     cache = Path(plan.source_folder)
-    _seal(cache, plan.source_stage, plan.settings_source(), {}, [])
+    _seal(cache, plan.source_stage, plan.settings_source(), {}, [], norms=NORMS)
     digest = digest_of(cache / "manifest.json")
     saes: dict[str, dict[int, str]] = {label: {} for label in plan.labels}
     for label, seed in plan.points:

@@ -20,6 +20,7 @@ class ToyStore:
     n_training = BATCH * 50
     n_held_out = 9_000
     digest = "toy"
+    norms = None
 
     def __init__(self):
         generator = torch.Generator().manual_seed(1)

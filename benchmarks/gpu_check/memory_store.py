@@ -22,6 +22,7 @@ class MemoryStore:
         self.training, self._held_out = rows[:-held_out], rows[-held_out:]
         self.d_in = rows.shape[1]
         self.n_held_out = held_out
+        self.norms = None
         self.mean_norm = float(self.training[: 2**16].float().norm(dim=1).mean())
 
     def held_out(self, start: int, stop: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from snakemake import api
 from snakemake.dag import DAG
 from snakemake.jobs import Job
 from snakemake.scheduling.job_scheduler import JobScheduler
-from snakemake.settings.types import DAGSettings
+from snakemake.settings.types import DAGSettings, OutputSettings
 from snakemake.target_jobs import TargetSpec
 from workflow_runs import ROOT
 
@@ -41,10 +41,11 @@ def test_they_are_used_in_one_file():
 
 def test_they_are_there():
     used = {*PRIVATE.findall(code_of(ENGINE))}
-    of_class = {"is_main_process", "overwrite_configfiles", "rules", "workdir_init"}
-    assert used == {"dag", "dag_settings", "scheduler", *of_class}
+    of_class = {"dryrun", "is_main_process", "overwrite_configfiles", "rules", "workdir_init"}
+    assert used == {"dag", "dag_settings", "output_settings", "scheduler", *of_class}
     assert all(isinstance(getattr(api.Workflow, name, None), property) for name in of_class)
-    assert "dag_settings" in {field.name for field in fields(api.Workflow)}
+    assert {"dag_settings", "output_settings"} <= {field.name for field in fields(api.Workflow)}
+    assert "quiet" in {field.name for field in fields(OutputSettings)}
     assert "target_jobs" in {field.name for field in fields(DAGSettings)}
     assert TargetSpec._fields == ("rulename", "wildcards_dict")
     of_dag = {*re.findall(r"workflow\.dag\.(\w+)", ENGINE.read_text())}

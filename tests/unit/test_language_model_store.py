@@ -612,7 +612,7 @@ def test_finished_shards_are_not_computed_again(tmp_path):
     written = {
         p.name for p in (cache / "records").iterdir() if records[p.name] != p.stat().st_mtime_ns
     }
-    assert written == {"training_000001.json"}
+    assert written == {"training_000001.json", "training_000001.norms.npy"}
     assert shard_files(cache) != before
     for job in jobs_of(settings):
         run_job(settings, cache, job)

@@ -13,6 +13,7 @@ import zstandard
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
+from correct_l0.report.study import ENGLISH_LIMIT
 from correct_l0.sources.language_model import text
 from correct_l0.sources.language_model.documents import (
     read_documents,
@@ -20,6 +21,7 @@ from correct_l0.sources.language_model.documents import (
     reserved_texts,
     shuffled_probe_texts,
 )
+from correct_l0.sources.language_model.english import EnglishWords
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.reader import open_store
 from correct_l0.sources.language_model.settings import Text
@@ -150,7 +152,8 @@ def test_half_a_character_is_replaced_and_counted(tmp_path):
     counts = text.Counts()
     contexts = {split: Contexts(8, (), 1) for split in ("training", "held_out")}
     documents = read_documents(settings.text, 0)
-    given = [document for _, document in text._assign(settings, documents, contexts, counts)]
+    found = text._assign(settings, documents, contexts, counts, EnglishWords())
+    given = [document for _, document in found]
     assert given == ["w1 \U0001f600", "w2 \ufffd b \ufffd"]
     assert (counts.read, counts.mended) == (2, 1)
 
@@ -372,3 +375,31 @@ def test_the_seed_changes_the_split(tmp_path):
     assert first != second
     # Binomial: 500 expected, standard deviation 19.
     assert abs(first.count("held_out") - 500) < 4 * 19.4
+
+
+DECLARATION = {
+    "English": "All human beings are born free and equal in dignity and rights. They are endowed "
+    "with reason and conscience and should act towards one another in a spirit of brotherhood.",
+    "German": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit "
+    "Vernunft und Gewissen begabt und sollen einander im Geist der Brüderlichkeit begegnen.",
+    "Dutch": "Alle mensen worden vrij en gelijk in waardigheid en rechten geboren. Zij zijn "
+    "begiftigd met verstand en geweten, en behoren zich jegens elkander te gedragen.",
+    "French": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont "
+    "doués de raison et de conscience et doivent agir les uns envers les autres.",
+    "Chinese": "人人生而自由,在尊严和权利上一律平等。",
+}
+
+
+@pytest.mark.parametrize("language", DECLARATION)
+def test_english_is_known_by_its_commonest_words(language):
+    words = EnglishWords()
+    words.add(DECLARATION[language])
+    assert (words.share > 0.15) if language == "English" else (words.share == 0)
+    assert ENGLISH_LIMIT < 0.1
+
+
+def test_how_english_a_text_is_stands_in_the_manifests(tmp_path):
+    """Words are w0, w1, ...: none is English."""
+    path = toy_cache(tmp_path)
+    assert read_manifest(path)["english_words"] == 0
+    assert read_manifest(path.parent / "text/manifest.json")["english_words"] == 0

@@ -100,6 +100,24 @@ def test_the_recipe_of_a_cache_counts(study):
     assert describe(find(study)) == ["activations: manifest.json recipe 0 -> 1"]
 
 
+def test_a_cache_is_sealed_anew_for_another_rule_on_outlying_rows(study):
+    config = made_up.config()
+    config["activations"]["outlying"] = {"norm": 20, "rows": "keep"}
+    assert describe(find(Plan(parse_config(config)))) == [
+        'activations: manifest.json outlying.norm 10.0 -> 20.0; outlying.rows "drop" -> "keep"',
+        "tables: activations.outlying.norm 10.0 -> 20.0; "
+        'activations.outlying.rows "drop" -> "keep"',
+    ]
+
+
+def test_a_cache_of_unknown_norms_is_sealed_anew(study):
+    path = Path("results/activations/made-up/manifest.json")
+    write_json(path, {k: v for k, v in read_manifest(path).items() if k != "norms"})
+    assert describe(find(study)) == [
+        "activations: manifest.json sealed before the norms of rows were looked at"
+    ]
+
+
 def test_results_that_are_gone_are_lost_only_where_others_were_made_from_them(study):
     shutil.rmtree(RESULTS / "tables")
     (RESULTS / "report.html").unlink()

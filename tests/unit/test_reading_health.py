@@ -71,7 +71,7 @@ def test_a_loss_still_falling_is_only_a_caveat():
     assert result["outcome"] == READ
     assert result["caveats"] == [
         "The loss still falls by 0.9% to 2.6% per tenth of training at L0 64 to 128, while c_dec "
-        "there moves by 0% to 5% of its jump."
+        "there moves by 0% to 5% of its whole rise."
     ]
     assert verdict(loss_slope=0.01)["caveats"] == []
 
@@ -86,8 +86,8 @@ def test_c_dec_that_moves_by_a_tenth_of_its_jump_is_not_trained_enough(share, ou
     assert result["convergence"]["moved_share"][5] == pytest.approx(share)
     if outcome == NOT_TRAINED:
         assert result["headline"] == (
-            "Not trained enough to say: at L0 128 c_dec moved by more than 10% of its jump in the "
-            "last tenth of training. As they stand, the curves would read: L0 about 128 "
+            "Not trained enough to say: at L0 128 c_dec moved by more than 10% of its whole rise "
+            "in the last tenth of training. As they stand, the curves would read: L0 about 128 "
             "(between 64 and 192)."
         )
         assert result["next"]["line"] == "saes.training.training_tokens: 2000"

@@ -33,7 +33,7 @@ def test_one_answer_with_its_interval():
         in (result["agreement"])
     )
     assert len(result["lines"]) == 4
-    assert "elbow lies between 64 and 128" in result["lines"][0]
+    assert "begins (the elbow) between 64 and 128" in result["lines"][0]
     assert "at 3 of 3 n (n = 400, 500, 600)" in result["lines"][1]
     assert result["caveats"] == []
 
@@ -243,11 +243,11 @@ def test_n_that_name_an_l0_not_below_them_do_not_vote():
     # S_N names 128: three n of five may not say so, and the two that may agree
     result = verdict(s_n={48: S_N, 96: S_N, 128: S_N, 160: S_N, 500: S_N})
     assert result["outcome"] == READ
-    not_counted = "n = 48, 96, 128 name an L0 not below n and are not counted"
+    not_counted = "n = 48, 96, 128 name an L0 of n or more and are not counted"
     assert result["lines"][1].endswith(f" at 2 of 2 n (n = 160, 500); {not_counted}.")
     assert any(f"s_n^dec: {not_counted}" in line for line in result["caveats"])
-    assert "not below n" in result["s_n_dec_lines"][0]
-    assert "elbow lies between 64 and 128" in result["s_n_dec_lines"][3]
+    assert "of n or more" in result["s_n_dec_lines"][0]
+    assert "begins (the elbow) between 64 and 128" in result["s_n_dec_lines"][3]
 
 
 def test_n_that_name_an_l0_not_below_them_do_not_outvote_the_others():
@@ -258,7 +258,7 @@ def test_n_that_name_an_l0_not_below_them_do_not_outvote_the_others():
     # n = 160 may say 128: one against one
     result = verdict(c_dec=AT_32, s_n={96: S_N, 160: S_N, 500: at_32}, f1=FLAT_F1)
     assert result["outcome"] == DISAGREE
-    assert "; n = 96 names an L0 not below n and is not counted." in result["lines"][1]
+    assert "; n = 96 names an L0 of n or more and is not counted." in result["lines"][1]
 
 
 def test_s_n_dec_without_an_n_above_its_l0_leaves_the_answer_to_c_dec():
@@ -268,7 +268,7 @@ def test_s_n_dec_without_an_n_above_its_l0_leaves_the_answer_to_c_dec():
     assert result["decision"]["voices"][1]["outcome"] == ABOVE_N
     assert "Only c_dec has a reading" in result["agreement"]
     assert result["lines"][1] == (
-        "s_n^dec cannot tell: n = 48, 96, 160 name an L0 not below n and are not counted. "
+        "s_n^dec cannot tell: n = 48, 96, 160 name an L0 of n or more and are not counted. "
         "Raise n above the L0 in question, at most to d_sae / 2."
     )
 
@@ -349,3 +349,15 @@ def test_f1_that_is_the_same_everywhere_is_said_without_an_error_of_zero():
     made_up["probing"]["f1"] = made_up["probing"]["task"].str[-2:].astype(float) / 100
     result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
     assert "is flat: best 0.195 at L0 4, and all alike; " in result["lines"][2]
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.1, False), (None, False), (0.004, True)])
+def test_of_a_text_that_is_not_english_it_is_told_what_f1_means(share, told):
+    made_up = tables()
+    result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1, english_words=share)
+    lines = [line for line in result["caveats"] if line.startswith("F1 is of English tasks")]
+    assert len(lines) == told
+    assert all("hardly English: 0.4% of its words" in line for line in lines)
+    unprobed = made_up | {"probing": made_up["probing"].iloc[:0]}
+    result = read_study(unprobed, d_sae=1536, l0=list(L0), training_tokens=1, english_words=share)
+    assert not any("English" in line for line in result["caveats"])

@@ -13,7 +13,10 @@ from workflow_runs import run_snakemake, tiny_config
 
 @pytest.fixture(scope="session")
 def tiny_study(shared) -> Path:
-    """The folder in which the tiny study has run to its end, the SAEs of a seed together."""
+    """The folder in which the tiny study has run to its end, the SAEs of a seed together.
+
+    `screen.txt` is what stood on the screen.
+    """
     return shared("tiny_study", run_tiny_study)
 
 
@@ -22,6 +25,7 @@ def run_tiny_study(folder: Path) -> None:
     config["saes"]["points_per_job"] = len(config["saes"]["l0"])
     run = run_snakemake(folder, config=config)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]
+    (folder / "screen.txt").write_text(run.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from workflow_runs import TINY_L0, TINY_SEEDS
+from workflow_runs import TINY_L0, TINY_SEEDS, run_snakemake
 
 RESULTS = "results/tiny"
 
@@ -22,6 +22,18 @@ def test_everything_promised_is_there(tiny_study):
         parquet = pd.read_parquet(results / "tables" / f"{table}.parquet")
         assert len(csv) == len(parquet) > 0
         assert {"l0", "l0_measured", "seed"} <= set(csv.columns) & set(parquet.columns)
+
+
+def test_a_run_ends_with_the_answer_and_where_the_report_is(tiny_study):
+    """So does one that finds nothing to do; one of a single file, or a dry one, does not."""
+    answer = (tiny_study / RESULTS / "summary.txt").read_text().rstrip()
+    assert f"Report: {RESULTS}/report.html" in answer
+    assert (tiny_study / "screen.txt").read_text().rstrip().endswith(answer)
+    again = run_snakemake(tiny_study)
+    assert "Nothing to be done" in again.stderr
+    assert again.stdout.strip() == answer
+    for arguments in (["--quiet", "all"], ["--dry-run"], [f"{RESULTS}/tables/verdict.json"]):
+        assert answer not in run_snakemake(tiny_study, *arguments).stdout
 
 
 def test_one_row_per_observation(tiny_study):

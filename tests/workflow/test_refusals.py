@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 
 import pytest
 import yaml
-from workflow_runs import ROOT, run_snakemake, tiny_config, trained
+from workflow_runs import ROOT, run_snakemake, snakemake_command, tiny_config, trained
 
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
@@ -68,6 +70,37 @@ def test_a_cache_dated_in_the_future(tmp_path):
     os.utime(manifest, (1893499200, 1893499200))
     line = refused(tmp_path, "study", "tiny")
     assert line.endswith("where the clock is right: touch results/activations/tiny/manifest.json")
+
+
+def test_damaged_records_of_snakemakes(tmp_path):
+    """Snakemake itself ends in a traceback: UnicodeDecodeError, or pydantic's ValidationError."""
+    records = tmp_path / ".snakemake/metadata"
+    records.mkdir(parents=True)
+    (records / "a torn one").write_bytes(b"\xff\x00{")
+    (records / "list").write_text("[1]")
+    line = refused(tmp_path, "study", "tiny")
+    assert "metadata/a torn one and 1 more: a record of Snakemake's that is damaged" in line
+    subprocess.run(line.rpartition(": ")[2], shell=True, check=True, cwd=tmp_path)
+    assert run_snakemake(tmp_path, "--dry-run").returncode == 0
+
+
+@pytest.mark.parametrize("read_only", ["results", "."])
+def test_results_that_are_read_only(tmp_path, read_only):
+    """On a disk that is mounted so, where even root may not write; a dry run may go on."""
+    (tmp_path / "results/activations/tiny").mkdir(parents=True)
+    here = tmp_path / read_only
+    mount = f"mount --bind {here} {here} && mount -o remount,ro,bind {here} && cd {tmp_path} &&"
+    for options, status in (([], 1), (["--dry-run"], 0)):
+        command = shlex.join(snakemake_command(tmp_path, *options))
+        run = subprocess.run(
+            ["unshare", "--mount", "--map-root-user", "sh", "-c", f"{mount} {command}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert run.returncode == status, run.stderr
+        assert "Traceback" not in run.stderr
+        errors = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == status
+        assert all(line.startswith("error: results: read-only here, so that") for line in errors)
 
 
 @pytest.mark.parametrize("study", sorted(p.name for p in (ROOT / "config").glob("*layer*.yaml")))

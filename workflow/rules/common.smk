@@ -14,6 +14,7 @@ from correct_l0.study.plan import Plan
 from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
+from correct_l0.standing.folders import check_records
 from correct_l0.stages import BY_RULE as STAGES
 from correct_l0.jobs.running import (
     WITHOUT_A_WORD,
@@ -32,6 +33,7 @@ try:
     PLANS = {plan.results: plan for plan in Plan.all_from_config(config, CONFIG_FOLDER)}
     PLAN = next(iter(PLANS.values()))
     if is_main_process():
+        check_records()
         check_dates(PLANS.values())
 except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
@@ -134,6 +136,13 @@ def tell_reasons_of_failure():
     if lines:
         atexit.register(print, *lines, sep="\n", file=sys.stderr)
     return bool(lines)
+
+
+def tell_answer():
+    """Print the answer and where the report is, after all that Snakemake prints."""
+    summary = Path(STUDY_FOLDER, "summary.txt")
+    if asks_for_all() and not is_quiet() and summary.exists():
+        atexit.register(print, f"\n{summary.read_text().rstrip()}")
 
 
 def write_partial_report():

@@ -4,16 +4,22 @@
 # jobs that make those are forced. No rule. Included first.
 
 import atexit
+import logging
 import os
 import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.settings.enums import Quietness
+from snakemake.workflow import NOTHING_TO_BE_DONE_MSG
+
 CHECKED_WITH = "9.27"
 
 LIBRARY = str(Path(workflow.basedir) / "workflow" / "lib")
 sys.path.insert(0, LIBRARY)
+from correct_l0.errors import InputError
 from correct_l0.jobs.again import again
+from correct_l0.standing.folders import check_writable
 from correct_l0.standing.stale import describe, find
 from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.groups import is_record
@@ -25,6 +31,34 @@ CONFIGFILES = list(workflow.overwrite_configfiles)
 def is_main_process():
     """Tell whether this is the Snakemake that was typed, not one that a job runs in."""
     return workflow.is_main_process
+
+
+def is_quiet():
+    """Tell whether nothing but errors is to be printed."""
+    return Quietness.ALL in (workflow.output_settings.quiet or ())
+
+
+def asks_for_all():
+    """Tell whether the whole study is asked for on the command line."""
+    return [rule.name for rule in workflow.dag.targetrules] == ["all"]
+
+
+class _Nothing(logging.Handler):
+    """Calls a function when Snakemake says that there is nothing to do: no hook of its does."""
+
+    def __init__(self, do):
+        super().__init__()
+        self.do = do
+
+    def emit(self, record):
+        if record.getMessage() == NOTHING_TO_BE_DONE_MSG and not workflow.dryrun:
+            self.do()
+
+
+def when_nothing_is_to_do(do):
+    """Have a function called when a run finds nothing to do."""
+    if is_main_process():
+        logger.addHandler(_Nothing(do))
 
 
 def make_again(files):
@@ -92,9 +126,20 @@ def stale_results():
     return found
 
 
+@cache
+def refuse_read_only():
+    """End here where jobs would find that they cannot write; only now is a dry run known for one."""
+    try:
+        if not workflow.dryrun:
+            check_writable(PLANS.values())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
 def mark_stale(wildcards):
     """Name no input file. Called as the jobs are worked out, before any is judged up to date."""
     if is_main_process():
+        refuse_read_only()
         make_again(x.path for results in stale_results().values() for x in results)
         # A record that is there was left behind, its points perhaps lost since.
         make_again(filter(is_record, asked_files() or []))

@@ -35,7 +35,7 @@ rule stage_text:
         mem_mb=memory("stage_text"),
         runtime=runtime("stage_text"),
     params:
-        settings=PLAN.settings_source(),
+        settings=PLAN.settings_rows(),
         recipe=recipe("stage_text"),
     script:
         "../scripts/stage_text.py"
@@ -65,7 +65,7 @@ rule cache_activations:
         mem_mb=memory("cache_activations"),
         runtime=runtime("cache_activations"),
     params:
-        settings=PLAN.settings_source(),
+        settings=PLAN.settings_rows(),
         recipe=recipe("cache_activations"),
     script:
         "../scripts/cache_activations.py"

@@ -25,7 +25,7 @@ rule cache_probing_activations:
         mem_mb=memory("cache_probing_activations"),
         runtime=runtime("cache_probing_activations"),
     params:
-        settings=PLAN.settings_source(),
+        settings=PLAN.settings_rows(),
         recipe=recipe("cache_probing_activations"),
     script:
         "../scripts/cache_probing_activations.py"

@@ -13,16 +13,16 @@ from correct_l0.study.config import Config
 def disk_bytes(study: Config) -> dict[str, int]:
     """Return the bytes of each part of a finished study, and of the checkpoint of one training.
 
-    Token, document and position of a row are 4 bytes each; a training step is a line of 40 bytes;
-    a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on disk
-    while one replaces the other.
+    Token, document, position and norm of a row are 4 bytes each; a training step is a line of 40
+    bytes; a point's measurements are 1.2 MB, mostly its heat map. Of a checkpoint two states are on
+    disk while one replaces the other.
     """
     points, sae = len(study.points()), FLOAT * sae_parameters(study)
     source: dict[str, int] = {}
     if (a := study.activations) is not None:
         rows = a.training_tokens + a.held_out_tokens
         source = {
-            "activations": rows * (Layout.of(a).row_bytes + 12),
+            "activations": rows * (Layout.of(a).row_bytes + 16),
             "text": rows * 10,
             "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
         }

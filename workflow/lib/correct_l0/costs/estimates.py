@@ -228,6 +228,12 @@ def sealing_s(study: Config) -> float:
     return 1 + 0.05 * Layout.of(study.language_model).shards("training")
 
 
+def sealing_bytes(study: Config) -> float:
+    """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
+    a = study.language_model
+    return 12.0 * (a.training_tokens + a.held_out_tokens)
+
+
 def prompts_s(study: Config) -> float:
     """Return the seconds of caching the activations of the probing prompts."""
     return _forward_s(study, over_tasks(study, stated.TASK_TOKENS))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, TOO_FEW, TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
@@ -18,6 +19,7 @@ WIDEN = "widen the SAE"
 TRAIN = "train longer"
 TRAIN_OR_NARROW = "train longer or narrower"
 RAISE_N = "raise n"
+DROP_ROWS = "leave outlying rows out"
 MORE_POINTS = "add any L0 points"
 NOTHING = "no further L0 point"
 
@@ -69,6 +71,7 @@ def remedy_of(
         NOT_REPRODUCIBLE: TRAIN_OR_NARROW,
         TOO_FEW: MORE_POINTS,
         ABOVE_N: RAISE_N,
+        LEANS: DROP_ROWS,
     }
     if outcome in without_points:
         return Remedy(without_points[outcome])

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.remedy import FINE_ENOUGH
@@ -40,6 +41,7 @@ UNMENDED = {
         "fewer latents"
     ),
     ABOVE_N: "every n of s_n^dec is too low, which no further L0 mends: raise n",
+    LEANS: "rows of massive norm weigh too much, which no further L0 mends: leave them out",
 }
 """Outcomes that are no matter of L0."""
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from correct_l0.reading.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.reading.health import NOT_TRAINED, weak_points
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK, PeakReading
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
 from correct_l0.reading.remedy import NOTHING, remedy_of
@@ -45,13 +46,13 @@ class Decision:
     ----------
     outcome
         `READ`, `FLAT`, `FALLS`, `NO_PEAK`, `TOO_HIGH`, `TOO_FEW`, `ABOVE_N`, `NOT_TRAINED`,
-        `NOT_REPRODUCIBLE` or `DISAGREE`.
+        `NOT_REPRODUCIBLE`, `LEANS` or `DISAGREE`.
     led_by_stability
         Whether the agreement of seeds gave the answer, or the decoder metrics had to.
     overlapping
         Where seeds agree well at an L0 that is clearly too low (`PeakReading.overlapping`).
     as_it_stands
-        For `NOT_TRAINED` and `NOT_REPRODUCIBLE`: what the curves would say otherwise.
+        For `NOT_TRAINED`, `NOT_REPRODUCIBLE` and `LEANS`: what the curves would say otherwise.
     leaning
         L0 of the points the answer leans on.
     f1_agrees, f1_disagrees, f1_silent
@@ -136,6 +137,7 @@ def decide(
     health: pd.DataFrame,
     d_sae: int,
     stability: StabilityReading | None = None,
+    leans: bool = False,
 ) -> Decision:
     """Return the answer.
 
@@ -156,6 +158,8 @@ def decide(
     stability
         How alike two seeds are, at the same measured L0 as `health` has; `None` where that is not
         known.
+    leans
+        Whether the SAEs are largely of rows of massive norm (`outlying.leans_on_outlying`).
     """
     voices = voices_of(c_dec, s_n_dec)
     grid = sorted(health.groupby("l0")["l0_measured"].mean())
@@ -171,10 +175,10 @@ def decide(
     ground = ground_of_peak(peak, interval, grid) if peak else ground_of(curves_say, voices, grid)
     weak = weak_points(health, ground.leaning)
     alike = reproducibility_at(stability, ground.named) if stability else None
-    refusal = refusal_of(curves_say, ground, weak, alike)
+    refusal = LEANS if leans else refusal_of(curves_say, ground, weak, alike)
 
     outcome = refusal or curves_say
-    named = None if outcome == NOT_REPRODUCIBLE else interval
+    named = None if outcome in (NOT_REPRODUCIBLE, LEANS) else interval
     marks = marks_of_peak(peak, interval, grid) if peak else marks_of(voices, f1, f1_say)
     overlapping = peak.overlapping if peak and math.isfinite(peak.overlapping) else None
     remedy = remedy_of(outcome, marks, grid, d_sae, too_low=overlapping is not None)

@@ -31,9 +31,10 @@ from correct_l0.study.plan import Plan
 LOSS_ROWS = 400
 
 FACTS = (
-    "d_in", "d_sae", "steps", "tokens", "threshold", "fvu", "mse", "dead_latents", "dead_fraction",
-    "evaluated_tokens", "activation_scale", "init_cosine_median", "loss_slope", "tokens_per_s",
-    "data_wait_fraction", "wall_s", "resumed_from_step", "device", "threads", "code_version",
+    "d_in", "d_sae", "steps", "tokens", "threshold", "fvu", "fvu_ordinary", "fvu_outlying", "mse",
+    "dead_latents", "dead_fraction", "evaluated_tokens", "activation_scale", "init_cosine_median",
+    "loss_slope", "tokens_per_s", "data_wait_fraction", "wall_s", "resumed_from_step", "device",
+    "threads", "code_version",
 )  # fmt: skip
 
 COLUMNS: dict[str, tuple[str, ...]] = {

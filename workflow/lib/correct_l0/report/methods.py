@@ -5,6 +5,7 @@ from __future__ import annotations
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
+from correct_l0.reading.outlying import WEIGHT_LIMIT
 from correct_l0.reading.peak import FEWEST_POINTS, OVERLAP, PROMINENCE, SMOOTHING
 from correct_l0.reading.reading import (
     FLAT_ERRORS,
@@ -94,28 +95,28 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"{SET_ERRORS:g} standard errors.",
     ),
     (
-        "Jump and elbow",
-        "The jump is the metric at the lowest L0 minus its minimum. Going from the minimum to "
-        f"lower L0, the elbow is where the curve leaves the band of {TOLERANCE_OF_JUMP:.0%} of the "
-        f"jump (or {SET_ERRORS:g} standard errors, if larger) above the minimum: an interval "
-        "between two grid points, and a place in it interpolated on log L0. The curve names its "
-        "upper end, the lowest L0 at its bottom; its interval reaches from its lower "
-        "end to the right neighbour of the minimum, or of the elbow where the minimum is more "
-        f"than {VALLEY_RATIO:g} times higher, in a shallow valley.",
+        "Rise and elbow",
+        "The whole rise is the metric at the lowest L0 minus its minimum. Going from the minimum "
+        "to lower L0, the elbow is where the curve leaves the band of "
+        f"{TOLERANCE_OF_JUMP:.0%} of the rise (or {SET_ERRORS:g} standard errors, if larger) above "
+        "the minimum: an interval between two grid points, and a place in it interpolated on log "
+        "L0. The curve names its upper end, the lowest L0 at its bottom; its interval reaches from "
+        "its lower end to the right neighbour of the minimum, or of the elbow where the minimum is "
+        f"more than {VALLEY_RATIO:g} times higher, in a shallow valley.",
     ),
     (
         "Outcomes",
         "Of the agreement of seeds: flat where it differs by less than "
         f"{PROMINENCE:g} over the grid; falls to the grid's end where it is highest there; no peak "
         "where it is highest at the start, and rises nowhere behind it. Of c_dec and s_n^dec: flat "
-        f"where the jump is within {FLAT_ERRORS:g} standard errors; falls to the grid's end where "
-        "they are lowest at the highest L0; starts too high where at the lowest; s_n^dec that "
-        "names an L0 of n or more is not counted. Not trained enough: at a point "
+        f"where the whole rise is within {FLAT_ERRORS:g} standard errors; falls to the grid's end "
+        "where they are lowest at the highest L0; starts too high where at the lowest; s_n^dec "
+        "that names an L0 of n or more is not counted. Not trained enough: at a point "
         "the answer leans on, the median cosine of decoder rows with their initialisation is "
-        f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in the "
-        "last tenth of training. Not reproducible: at a point the answer names, two seeds do not "
-        "find the same latents. The metrics disagree, with one seed only: their intervals do not "
-        "overlap, or F1 peaks outside.",
+        f"above {COSINE_LIMIT:g}, or c_dec moved by more than {MOVED_LIMIT:.0%} of its rise in the "
+        "last tenth of training. Leans on outlying rows: see there. Not reproducible: at a point "
+        "the answer names, two seeds do not find the same latents. The metrics disagree, with one "
+        "seed only: their intervals do not overlap, or F1 peaks outside.",
     ),
     (
         "Stability",
@@ -152,7 +153,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Was the training long enough?",
         "What matters is whether the metric still moves. c_dec is measured at every tenth of the "
         "training. Its move in the last tenth is |c_dec at the end − c_dec at nine tenths|, mean "
-        "over seeds, as a share of c_dec's jump (of its rise towards the highest L0 where it is "
+        "over seeds, as a share of c_dec's whole rise (of that towards the highest L0 where it is "
         "lowest at the lowest); where c_dec is flat there is nothing to hold it against. The "
         f"limit, {MOVED_LIMIT:.0%}, is the tolerance that defines the elbow: a larger move may "
         "shift it. c_dec's curves as they stood at half and at nine tenths of the training, at "
@@ -165,6 +166,14 @@ METHODS: tuple[tuple[str, str], ...] = (
         "F1 peak",
         "The point with the highest mean F1 and all points within 2 standard errors of it; flat "
         f"where best and worst are within {FLAT_ERRORS:g}.",
+    ),
+    (
+        "Outlying rows",
+        "Rows whose norm is above a multiple (outlying.norm) of the median norm of the training "
+        "rows. By default they train no SAE and enter no metric. The scale of the activations is "
+        "always that of the other rows. Where they are kept (outlying.rows) and are more than "
+        f"{WEIGHT_LIMIT:.0%} of the squared norm of all training rows, no L0 is named. FVU of "
+        "either group of rows is over the squared distance from the mean of the others.",
     ),
     (
         "Reconstruction",

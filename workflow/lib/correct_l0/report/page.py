@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from correct_l0.reading.health import NOT_TRAINED, last_moves
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
@@ -27,6 +28,7 @@ from correct_l0.report.html import (
     page_environment,
 )
 from correct_l0.report.methods import methods_of
+from correct_l0.report.norms_words import norms_line
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
 from correct_l0.report.terms import terms_of, what_is_right
@@ -45,6 +47,7 @@ PATHS = {
     DISAGREE: "open",
     NOT_TRAINED: "warning",
     NOT_REPRODUCIBLE: "warning",
+    LEANS: "warning",
     TOO_FEW: "warning",
     ABOVE_N: "warning",
 }
@@ -134,6 +137,8 @@ def full_table(study: StudyData) -> dict[str, Any]:
         "wall_s": "training time (s)",
         "data_wait_fraction": "waiting for data (share of training time)",
     }
+    if not wide["fvu_outlying"].isna().all():
+        health |= {"fvu_ordinary": "FVU of ordinary rows", "fvu_outlying": "FVU of outlying rows"}
     parts.append(wide[list(health)])
     columns |= health
     parts.append(last_moves(tables["c_dec_training"]).set_index(["l0", "seed"])[["moved"]])
@@ -198,6 +203,7 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
     swept = "Target L0" if study.swept == "target L0" else "Coefficients"
     form = config.saes.architecture_name
     what = "tokens" if config.synthetic is None else "samples"
+    norms = study.verdict.get("norms")
     return [
         *_source(study),
         ("SAEs", f"{len(points)} of {config.saes.d_sae:,} latents on {d_in:,} dimensions"),
@@ -206,6 +212,7 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
         ("Training", f"{spoken} {what} each, batches of {training.batch_tokens:,}"),
         ("Measured on", f"{config.source.held_out_tokens:,} held-out {what}"),
+        *([("Norms of rows", norms_line(norms))] if norms else []),
         *(probing if "probing" in study.plan.rooms else []),
         ("Time in training", time_in_training(points)),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
+from correct_l0.provenance.manifest import digest_of, read_or_empty, write_json, write_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.reading.search import Round, Said, next_points
 from correct_l0.report.gather import COLUMNS, gather
@@ -53,12 +53,16 @@ def build_round(plan: Plan, number: int) -> None:
 def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """Return the verdict on a study's tables."""
     saes, truth = plan.study.saes, tables["recovery"]["true_l0"]
+    source = read_or_empty(plan.source)
     return read_study(
         tables,
         d_sae=saes.d_sae,
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
         true_l0=float(truth.mean()) if len(truth) else None,
+        norms=source.get("norms"),
+        source=plan.source_kind,
+        english_words=source.get("english_words"),
     )
 
 

@@ -19,12 +19,15 @@ from correct_l0.reading.health import (
     read_convergence,
     weak_points,
 )
+from correct_l0.reading.outlying import leans_on_outlying
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, TOO_HIGH, CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
+from correct_l0.report.names import percents
+from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
@@ -37,6 +40,10 @@ LONGER, MUCH_LONGER = 2, 4
 seeds match above 0.9 from .010 to .05 only, so that twice is no help there."""
 
 
+ENGLISH_LIMIT = 0.04
+"""Share of the commonest English words below which a text counts as hardly English."""
+
+
 def read_study(
     tables: Mapping[str, pd.DataFrame],
     *,
@@ -44,6 +51,9 @@ def read_study(
     l0: list[float],
     training_tokens: int,
     true_l0: float | None = None,
+    norms: Mapping[str, Any] | None = None,
+    source: str = "language_model",
+    english_words: float | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -60,6 +70,12 @@ def read_study(
         Tokens each SAE was trained on.
     true_l0
         Mean number of features that fire, where the truth is known.
+    norms
+        What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
+    source
+        The kind of the source (`Plan.source_kind`).
+    english_words
+        Share of the text's words that are among English's commonest, where that is known.
 
     Returns
     -------
@@ -84,7 +100,9 @@ def read_study(
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
     recovery = _recovery(tables, measured, true_l0)
-    decision = decide(c_dec, s_n, f1, health, d_sae, stability)
+    decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
+    # A semi-synthetic source has the rule of the cache it is made from.
+    section = "synthetic" if source == "synthetic" else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += [words.voice_line(v, s_n, names) for v in many]
@@ -100,7 +118,9 @@ def read_study(
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
             "truth_line": truth_line(recovery, decision, names) if recovery else None,
+            "norms": norms,
             "caveats": [
+                *norms_caveats(norms, points, section),
                 *(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
@@ -108,8 +128,9 @@ def read_study(
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
                 *_caveats(decision, c_dec, s_n, f1, tables, names),
+                *(_language_caveats(english_words) if f1 else []),
             ],
-            "next": _next(decision, l0, training_tokens, d_sae),
+            "next": _next(decision, l0, training_tokens, d_sae, section),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -244,6 +265,18 @@ def _caveats(
     return caveats
 
 
+def _language_caveats(english_words: float | None) -> list[str]:
+    """Return what scores on English tasks mean where the text is hardly English."""
+    if english_words is None or english_words >= ENGLISH_LIMIT:
+        return []
+    return [
+        f"F1 is of English tasks, and the text is hardly English: {percents([english_words])} of "
+        "its words are among the commonest English ones, of English prose about 10%. F1 then says "
+        "how well latents that were learnt on this text tell English prompts apart, which may peak "
+        "at another L0."
+    ]
+
+
 def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:
     """Return whether results of probing are missing that the study asks for."""
     return bool(tables["gaps"]["room"].astype(str).str.startswith("probing").any())
@@ -257,7 +290,9 @@ def _gap(row: Mapping[Any, Any]) -> str:
     return f"L0 {format_l0(row['l0'])}{seed} ({row['room']})"
 
 
-def _next(decision: Decision, l0: list[float], training_tokens: int, d_sae: int) -> dict[str, Any]:
+def _next(
+    decision: Decision, l0: list[float], training_tokens: int, d_sae: int, section: str
+) -> dict[str, Any]:
     """Return what to do next: a sentence and the line for the configuration."""
     sentence, line = {
         remedy.TRAIN: (
@@ -275,6 +310,10 @@ def _next(decision: Decision, l0: list[float], training_tokens: int, d_sae: int)
             f"saes.d_sae: {2 * d_sae}",
         ),
         remedy.RAISE_N: (words.RAISE_IT, None),
+        remedy.DROP_ROWS: (
+            "Leave the rows of massive norm out of training and metrics.",
+            f"{section}.outlying.rows: drop",
+        ),
         remedy.MORE_POINTS: ("Add L0 points: a curve is read from three on.", None),
         remedy.NOTHING: ("No further L0 point would narrow this answer.", None),
         remedy.ADD_POINTS: _points_to_add(decision, l0),

@@ -21,14 +21,16 @@ TERMS: dict[str, str] = {
     "active latents, it mixes features, and the curve rises.",
     "elbow": "Where a curve begins to rise towards low L0: between the lowest L0 that is still at "
     "the bottom of the curve and its left neighbour.",
-    "jump": "How far a curve rises, from its lowest point to the lowest L0 of the grid. Changes "
-    "are given as a share of it, as that says whether they matter.",
+    "whole rise": "How far a curve rises, from its lowest point to the lowest L0 of the grid. "
+    "Changes are given as a share of it, as that says whether they matter.",
     "shallow valley": "The bottom of a curve is nearly level over a factor of two in L0 or more; "
     "then its left end counts.",
     "n": "The rank that s_n^dec looks at. It has to be above the right L0: only then is the n-th "
     "projection one on a latent that should not fire.",
-    "not below n": "s_n^dec names an L0 of n or more. As n has to be above the right L0, it then "
-    "contradicts itself, and does not count.",
+    "of n or more": "n has to be above the right L0. A curve that names an L0 of n or more "
+    "contradicts that, and does not count.",
+    "outlying rows": "Activations of massive norm, as a language model has them at a few tokens, "
+    "mostly the first of a text. They would take over training and metrics.",
     "matched above 0.9": "Latents of two seeds are matched one to one; a pair with a cosine above "
     "0.9 counts as the same latent.",
     "reproduce": "By how much a latent's match in another seed is nearer than chance, by the angle "

@@ -25,8 +25,8 @@ def training_lines(convergence: Convergence, names: Names) -> list[str]:
     if known:
         shares, where = percents([share for share, _ in known]), names(max(known)[1])
         lines.append(
-            f"In the last tenth of its training, c_dec moved by {shares} of its jump, most at L0 "
-            f"{where}."
+            f"In the last tenth of its training, c_dec moved by {shares} of its whole rise, most "
+            f"at L0 {where}."
         )
     return lines
 
@@ -62,7 +62,7 @@ def training_caveats(
         )
         moved = means_at(health, "c_dec_moved", decision.leaning)
         if any(math.isfinite(x) for x in moved):
-            line += f", while c_dec there moves by {percents(moved)} of its jump"
+            line += f", while c_dec there moves by {percents(moved)} of its whole rise"
         caveats.append(line + ".")
     return caveats
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, PEAK, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
+from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK, OVERLAP
 from correct_l0.reading.reading import (
     ABOVE_N,
@@ -19,7 +20,7 @@ from correct_l0.reading.reading import (
     VALLEY_RATIO,
     CurveReading,
 )
-from correct_l0.reading.remedy import ADD_POINTS, RAISE_N, TRAIN_OR_NARROW, WIDEN
+from correct_l0.reading.remedy import ADD_POINTS, DROP_ROWS, RAISE_N, TRAIN_OR_NARROW, WIDEN
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.verdict import Decision
 from correct_l0.reading.voices import DISAGREE, SPLIT, Voice, those_that_read
@@ -76,13 +77,18 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
             + join(_untrained(d, names))
             + f". As they stand, the curves would read: {as_it_stands}"
         )
+    if d.outcome == LEANS:
+        return (
+            "Leans on outlying rows: a few rows of massive norm weigh more than a tenth of all "
+            "rows together, so that the SAEs are largely about them. No L0 is named."
+        )
     if d.outcome == NOT_REPRODUCIBLE and d.reproducibility:
         return f"Not reproducible: {differing_words(d.reproducibility, names)}. No L0 is named."
     if d.outcome == DISAGREE:
         return "The metrics disagree: " + "; ".join(_positions(d, names)) + "."
     if d.outcome == ABOVE_N:
         return (
-            "Not readable: s_n^dec names an L0 not below n at every n, and n has to be above the "
+            "Not readable: s_n^dec names an L0 of n or more at every n, and n has to be above the "
             "correct L0."
         )
     return f"Too few points to read a curve ({span}): at least 3 L0 values are needed."
@@ -121,6 +127,7 @@ def _order(d: Decision) -> str:
         WIDEN: "The SAE has to be wider.",
         RAISE_N: RAISE_IT,
         TRAIN_OR_NARROW: "Train longer or narrower.",
+        DROP_ROWS: "Leave them out.",
     }.get(d.remedy, "")
 
 
@@ -142,8 +149,8 @@ def _untrained(d: Decision, names: Names) -> list[str]:
         )
     if moved := d.weak.get("c_dec_moved"):
         parts.append(
-            f"at L0 {names.list(moved)} c_dec moved by more than {MOVED_LIMIT:.0%} of its jump in "
-            "the last tenth of training"
+            f"at L0 {names.list(moved)} c_dec moved by more than {MOVED_LIMIT:.0%} of its whole "
+            "rise in the last tenth of training"
         )
     return parts
 
@@ -163,7 +170,7 @@ def _position(voice: Voice, names: Names) -> str:
         TOO_HIGH: "is lowest at the start of the grid",
         FLAT: "is flat",
         SPLIT: "says different things at different n",
-        ABOVE_N: "is not counted, as it names an L0 not below n",
+        ABOVE_N: "is not counted, as it names an L0 of n or more",
         TOO_FEW: "has too few points",
     }[voice.outcome]
 
@@ -182,13 +189,13 @@ def curve_line(reading: CurveReading, names: Names) -> str:
             f"{lowest}: flat, it rises by only {r.jump:.2g}{error} towards L0 {names(r.points[0])}."
         )
     if r.outcome == ABOVE_N:
-        return f"{lowest}: the L0 it names is not below n, so that it is not counted."
+        return f"{lowest}: it names an L0 of n or more, and is not counted."
     if r.outcome == TOO_HIGH:
         return f"{lowest}, the start of the grid: the rise at low L0 is not seen."
     rise = f"it rises by {r.jump:.3g}{error} towards L0 {names(r.points[0])}"
     elbow = (
-        f"the elbow lies between {names(r.elbow_low)} and {names(r.elbow_high)} "
-        f"(interpolated {format_l0(float(f'{r.elbow:.3g}'))})"
+        f"that rise begins (the elbow) between {names(r.elbow_low)} and {names(r.elbow_high)}, "
+        f"by interpolation at {format_l0(float(f'{r.elbow:.3g}'))}"
     )
     line = f"{lowest}; {rise}; {elbow}"
     if r.outcome == FALLS:
@@ -201,12 +208,12 @@ def curve_line(reading: CurveReading, names: Names) -> str:
 
 
 def not_counted(readings: Mapping[int, CurveReading]) -> str:
-    """Return which n of s_n^dec name an L0 not below them; empty where none does."""
+    """Return which n of s_n^dec name an L0 of n or more; empty where none does."""
     above = [str(n) for n, reading in readings.items() if reading.outcome == ABOVE_N]
     if not above:
         return ""
     verbs = ("names", "is") if len(above) == 1 else ("name", "are")
-    return f"n = {', '.join(above)} {verbs[0]} an L0 not below n and {verbs[1]} not counted"
+    return f"n = {', '.join(above)} {verbs[0]} an L0 of n or more and {verbs[1]} not counted"
 
 
 def voice_line(voice: Voice, readings: Mapping[int, CurveReading], names: Names) -> str:
@@ -254,6 +261,8 @@ def agreement_line(
     Of a study that probes nothing F1 is not spoken of; empty where then nothing is left to say.
     """
     if not probed and (d.outcome == NOT_REPRODUCIBLE or not (d.low or _voices_speak(d))):
+        return ""
+    if d.outcome == LEANS:
         return ""
     if d.outcome == NOT_REPRODUCIBLE:
         return "There is no interval that F1 could confirm, as another seed has other latents."

@@ -45,11 +45,13 @@ class Source(Protocol):
     d_in
         Width of the activations.
     mean_norm
-        Mean norm of the raw training rows, a constant of the source.
+        Mean norm of the raw training rows that are not outlying, a constant of the source.
+    norms
+        What is known of the rows' norms (`outlying.norm_facts`); None where nothing is.
     digest
         Identifies the source's content.
     n_held_out
-        Rows that train no SAE.
+        Rows that train no SAE and are measured on.
     metadata
         What a saved SAE tells about its input: model_name, hook_name, context_size.
     truth
@@ -58,6 +60,7 @@ class Source(Protocol):
 
     d_in: int
     mean_norm: float
+    norms: dict[str, Any] | None
     digest: str
     n_held_out: int
     metadata: dict[str, str | int | None]
@@ -65,6 +68,9 @@ class Source(Protocol):
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
         """Return raw held-out rows [start, stop), in float32."""
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return the first raw held-out rows that are left out, at most so many."""
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1

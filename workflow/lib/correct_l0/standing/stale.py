@@ -137,9 +137,9 @@ def _key(finding: Finding) -> str:
 
 
 def _stale_cache(plan: Plan) -> list[Stale]:
-    """Return the manifests of the cache that another recipe made.
+    """Return the manifests of the cache that another recipe made, or that leave out other rows.
 
-    Its settings were compared when the configuration was read.
+    The settings of its rows were compared when the configuration was read.
     """
     if plan.study.truth_is_known:
         return _stale_world(plan)
@@ -154,12 +154,24 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     stale = []
     for path, recipe in recipes.items():
         found = read_or_empty(path) if path.exists() else None
-        if found is None or (is_whole(found) and found.get("recipe") == recipe):
+        if found is None:
             continue
         words = f"recipe {found.get('recipe')} -> {recipe}" if is_whole(found) else "damaged"
+        if is_whole(found) and found.get("recipe") == recipe:
+            words = _unsealed(plan, found) if str(path) == plan.source else ""
+        if not words:
+            continue
         reason = f"{path.relative_to(folder)} {words}"
         stale.append(Stale("activations", None, None, str(path), reason))
     return stale
+
+
+def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
+    """Return why a cache whose rows stand has to be sealed anew; empty where it has not."""
+    settings = str(sealed.get("parameters")), plan.settings_source()
+    if settings[0] != settings[1]:
+        return _changes(*settings)
+    return "" if "norms" in sealed else "sealed before the norms of rows were looked at"
 
 
 def _stale_world(plan: Plan) -> list[Stale]:

@@ -15,7 +15,7 @@ from correct_l0.metrics import metrics
 from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
-from correct_l0.sources.language_model.layout import identity_settings
+from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
 from correct_l0.sources.language_model.places import NOWHERE, Places, by_content
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.sources.semi_synthetic.settings import SAE_FILES
@@ -224,7 +224,11 @@ class Plan:
         """Return the settings that the source's numbers depend on."""
         if self.study.activations is None:
             return canonical(self.study.source)
-        return identity_settings(self.study.activations)
+        return sealed_settings(self.study.activations)
+
+    def settings_rows(self) -> str:
+        """Return the settings that the rows of the activation cache depend on."""
+        return identity_settings(self.study.language_model)
 
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""

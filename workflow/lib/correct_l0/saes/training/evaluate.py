@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -58,7 +58,12 @@ def held_out_chunks(
 
 
 @torch.no_grad()
-def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: float) -> dict:
+def measure(
+    sae: Codes,
+    chunks: Iterable[Float[Tensor, "chunk d_in"]],
+    scale: float,
+    outlying: Outlying | None = None,
+) -> dict:
     """Return what an inference SAE does on raw activations.
 
     Parameters
@@ -69,13 +74,17 @@ def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: fl
         Raw activations.
     scale
         Factor from raw activations to training units.
+    outlying
+        What is known of outlying rows, where the source has any.
 
     Returns
     -------
     dict
         `l0_measured` (mean active latents per token); `mse` (squared error per token, summed over
         d_in, training units); `fvu` (squared error over the squared distance from the mean);
-        `dead_latents` and `dead_fraction` (never active on these tokens); `evaluated_tokens`.
+        `dead_latents` and `dead_fraction` (never active on these tokens); `evaluated_tokens`. With
+        outlying rows `fvu_ordinary` and `fvu_outlying`, of either group of rows, both over the
+        squared distance from the mean of the ordinary ones, and `outlying_tokens`.
 
     Examples
     --------
@@ -90,9 +99,13 @@ def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: fl
     total: Tensor | None = None
     tokens = 0
     fired = torch.zeros(sae.d_sae, dtype=torch.bool)
+    groups = None if outlying is None else RowGroups(outlying.limit)
     for x in chunks:
         acts = sae.encode(x)
-        error += (sae.decode(acts) - x).square().sum(dtype=torch.float64).item()
+        errors = (sae.decode(acts) - x).square()
+        error += errors.sum(dtype=torch.float64).item()
+        if groups is not None:
+            groups.add(x, errors)
         active += torch.count_nonzero(acts).item()
         fired |= (acts != 0).any(0).cpu()
         wide = x.to(torch.float64)
@@ -103,6 +116,11 @@ def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: fl
         raise ValueError("no held-out tokens to measure on")
     variance = squares - total.square().sum().item() / tokens
     dead = int((~fired).sum())
+    by_group = {}
+    if groups is not None and outlying is not None:
+        aside = outlying.aside
+        groups.add(aside, (sae.decode(sae.encode(aside)) - aside).square())
+        by_group = groups.facts()
     return {
         "l0_measured": active / tokens,
         "mse": error * scale**2 / tokens,
@@ -110,7 +128,63 @@ def measure(sae: Codes, chunks: Iterable[Float[Tensor, "chunk d_in"]], scale: fl
         "dead_latents": dead,
         "dead_fraction": dead / sae.d_sae,
         "evaluated_tokens": tokens,
+        **by_group,
     }
+
+
+class Outlying(NamedTuple):
+    """Outlying rows of a source: the norm above which a row is one, and held-out ones left out."""
+
+    limit: float
+    aside: Float[Tensor, "rows d_in"]
+
+
+class RowGroups:
+    """Squared errors of ordinary and of outlying rows.
+
+    Parameters
+    ----------
+    limit
+        The norm above which a row is outlying.
+
+    Examples
+    --------
+    Ordinary rows 1 and 3 have mean 2, one away from either; an outlying 102 is 100 away:
+
+    >>> groups = RowGroups(limit=50.0)
+    >>> groups.add(torch.tensor([[1.0], [3.0], [102.0]]), torch.tensor([[0.5], [0.5], [2500.0]]))
+    >>> groups.facts()
+    {'fvu_ordinary': 0.5, 'fvu_outlying': 0.25, 'outlying_tokens': 1}
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._rows = [0, 0]
+        self._errors, self._squares, self._sums = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]
+
+    def add(self, x: Float[Tensor, "rows d_in"], errors: Float[Tensor, "rows d_in"]) -> None:
+        """Add rows, and the squared error of each value."""
+        far = x.norm(dim=1) > self._limit
+        for group, chosen in enumerate((~far, far)):
+            wide = x[chosen].double()
+            self._rows[group] += len(wide)
+            self._errors[group] += errors[chosen].sum(dtype=torch.float64).item()
+            self._squares[group] += wide.square().sum().item()
+            self._sums[group] = self._sums[group] + wide.sum(0)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the share of the squared distance that is left, of both groups."""
+        centre = self._sums[0] / self._rows[0]
+
+        def fvu(group: int) -> float | None:
+            if not self._rows[group]:
+                return None
+            cross = (centre * self._sums[group]).sum().item()
+            distance = self._rows[group] * centre.square().sum().item() - 2 * cross
+            return self._errors[group] / (self._squares[group] + distance)
+
+        names = {"fvu_ordinary": fvu(0), "fvu_outlying": fvu(1), "outlying_tokens": self._rows[1]}
+        return names
 
 
 def row_cosines(

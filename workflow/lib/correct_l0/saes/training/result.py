@@ -22,6 +22,7 @@ from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
+from correct_l0.sources.outlying import any_outlying
 
 DIVERGED_FVU = 10.0
 """Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.
@@ -47,9 +48,22 @@ class Store(evaluate.HeldOut, Protocol):
 
     d_in: int
     mean_norm: float
-    """Mean norm of the raw training rows: a constant of the store."""
+    """Mean norm of the raw training rows that are not outlying: a constant of the store."""
+    norms: Mapping[str, Any] | None
+    """What is known of the rows' norms (`sources.outlying.norm_facts`)."""
     digest: str
     """Identifies the store's content."""
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return the first raw held-out rows that are left out, at most so many."""
+
+
+def outlying_of(store: Store, device: str) -> evaluate.Outlying | None:
+    """Return what is known of a store's outlying rows; None where it has none."""
+    if store.norms is None or not any_outlying(store.norms):
+        return None
+    aside = store.set_aside(evaluate.CHUNK_TOKENS).to(device)
+    return evaluate.Outlying(store.norms["limit"], aside)
 
 
 def scale_of(store: Store) -> float:
@@ -180,7 +194,7 @@ def _save_sae(
     trained_how = training_metadata(run.settings, l0, details)
     write_saved_sae(folder / "sae", sae.to("cpu"), {**metadata, **trained_how})
     saved = load_saved_sae(folder / "sae", device)
-    facts = evaluate.measure(saved, chunks(1), scale)
+    facts = evaluate.measure(saved, chunks(1), scale, outlying_of(store, device))
     reached = l0 is None or abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
     if not reached:
         print(

@@ -177,7 +177,10 @@ class _Run:
         # Zarr 3.1 has no bfloat16.
         bits = acts.view(torch.uint16) if acts.dtype == torch.bfloat16 else acts
         arrays["acts"] = bits.numpy()
-        return self.writer.write(split, shard, arrays, **statistics(acts))
+        norms = row_norms(acts)
+        return self.writer.write(
+            split, shard, arrays, norms.float().numpy(), **statistics(acts, norms)
+        )
 
 
 def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, "rows"]:
@@ -262,18 +265,28 @@ def check_finite(
     )
 
 
-def statistics(acts: Float[Tensor, "rows d_in"], block: int = 16_384) -> dict[str, Any]:
+BLOCK = 16_384
+"""Rows that are looked at together in float64."""
+
+
+def row_norms(acts: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
+    """Return the norm of each row as stored, in float64."""
+    return torch.cat([part.double().norm(dim=1) for part in acts.split(BLOCK)])
+
+
+def statistics(acts: Float[Tensor, "rows d_in"], norms: Float[Tensor, " rows"]) -> dict[str, Any]:
     """Return the sum of the rows and of their norms, in float64, of the values as stored.
 
     Examples
     --------
-    >>> statistics(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    >>> rows = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    >>> statistics(rows, row_norms(rows))
     {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]}
     """
-    parts = [part.double() for part in acts.split(block)]
+    sums = torch.stack([part.double().sum(dim=0) for part in acts.split(BLOCK)])
     return {
-        "norm_sum": float(sum(part.norm(dim=1).sum() for part in parts)),
-        "vector_sum": torch.stack([part.sum(dim=0) for part in parts]).sum(dim=0).tolist(),
+        "norm_sum": float(sum(part.sum() for part in norms.split(BLOCK))),
+        "vector_sum": sums.sum(dim=0).tolist(),
     }
 
 

@@ -12,6 +12,7 @@ from correct_l0.sources.language_model.settings import Activations
 
 SPLITS = ("training", "held_out")
 COLUMNS = ("acts", "token_id", "document_id", "position")
+NOT_OF_ROWS = ("cache", "shards_per_job", "forward_batch_tokens")
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 # Reads of at least a mebibyte cost the same in any order; zarr's own overhead asks for a few.
@@ -19,17 +20,22 @@ CHUNK_BYTES = 4 * 2**20
 
 
 def identity_settings(activations: Activations) -> str:
-    """Return the canonical settings that a cache's numbers depend on.
+    """Return the canonical settings that the rows of a cache depend on.
 
-    The cache's name and what only divides the work among jobs are left out.
+    The cache's name, what only divides the work among jobs, and which rows are used are left out.
     """
-    return canonical(activations, "cache", "shards_per_job", "forward_batch_tokens")
+    return canonical(activations, *NOT_OF_ROWS, "outlying")
+
+
+def sealed_settings(activations: Activations) -> str:
+    """Return the canonical settings that the numbers of a sealed cache depend on."""
+    return canonical(activations, *NOT_OF_ROWS)
 
 
 def parse_settings(
     settings: str, cache_folder: Path | str, shards_per_job: int | None = None
 ) -> Activations:
-    """Return the settings of a cache from `identity_settings` and its folder, named after it."""
+    """Return the settings of a cache from one of the two above, and its folder's name."""
     rest = {} if shards_per_job is None else {"shards_per_job": shards_per_job}
     return Activations.model_validate(
         {**json.loads(settings), "cache": Path(cache_folder).name, **rest}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import digest_of, read_manifest
-from correct_l0.sources.language_model.layout import COLUMNS, Layout
+from correct_l0.provenance.manifest import digest_of, read_manifest, sha256_of
+from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
 from correct_l0.sources.language_model.shards import read_chunk, read_index, remedy, shard_path
 from correct_l0.sources.language_model.stream import TrainingStream
+from correct_l0.sources.outlying import Kept, load_outlying
 
 __all__ = ["Store", "TrainingStream", "open_store"]
 
@@ -53,11 +53,11 @@ def open_store(manifest_path: Path | str) -> Store:
             f"{path}: stage is {manifest.get('stage')!r}, not 'seal_activations'; "
             "name the manifest.json in the cache's own folder"
         )
-    listing = path.parent / "shards.json"
-    expected = manifest["outputs"]["shards.json"]["sha256"]
-    if not listing.exists() or hashlib.sha256(listing.read_bytes()).hexdigest() != expected:
-        raise InputError(f"{listing}: missing or changed since it was sealed; {_reseal(path)}")
-    store = Store(path, manifest, read_manifest(listing))
+    for name, expected in manifest["outputs"].items():
+        file = path.parent / name
+        if not file.exists() or sha256_of(file) != expected["sha256"]:
+            raise InputError(f"{file}: missing or changed since it was sealed; {_reseal(path)}")
+    store = Store(path, manifest, read_manifest(path.parent / "shards.json"))
     store.check_sizes()
     return store
 
@@ -74,11 +74,15 @@ class Store:
     d_in : int
         Width of the activations.
     n_training, n_held_out : int
-        Rows of the two splits.
+        Rows of the two splits that are used.
+    kept : dict
+        Which those are (`outlying.Kept`), by split.
+    norms : dict or None
+        What is known of the rows' norms (`outlying.norm_facts`).
     mean : Float[Tensor, "d_in"]
-        Mean of the raw training rows.
+        Mean of the raw training rows, all of them.
     mean_norm : float
-        Mean norm of the raw training rows.
+        Mean norm of the raw training rows that are not outlying.
     digest : str
         Identifies the cache's content.
     dtype : str
@@ -100,8 +104,13 @@ class Store:
         self.listing = listing
         self.layout = Layout(**listing["layout"])
         self.d_in = self.layout.d_in
-        self.n_training = self.layout.training
-        self.n_held_out = self.layout.held_out
+        self.norms = manifest.get("norms")
+        dropped = load_outlying(path.parent, manifest)
+        if self.norms is None or self.norms["rows"] == "keep":
+            dropped = {split: rows[:0] for split, rows in dropped.items()}
+        self.kept = {split: Kept(self.layout.rows(split), dropped[split]) for split in SPLITS}
+        self._aside = dropped["held_out"]
+        self.n_training, self.n_held_out = (len(self.kept[split]) for split in SPLITS)
         self.dtype = self.layout.dtype
         self.mean_norm = float(manifest["mean_norm"])
         self.mean = torch.tensor(manifest["mean"], dtype=torch.float32)
@@ -116,8 +125,22 @@ class Store:
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
-        """Return raw held-out rows [start, stop), in float32."""
-        return self.rows("held_out", start, stop)
+        """Return the raw held-out rows [start, stop) of those that are used, in float32."""
+        if not 0 <= start <= stop <= self.n_held_out:
+            raise InputError(
+                f"rows {start}:{stop} leave the {self.n_held_out} rows of held_out; ask for fewer"
+            )
+        if start == stop:
+            return self.rows("held_out", 0, 0)
+        numbers = self.kept["held_out"].numbers(start, stop)
+        first, last = int(numbers[0]), int(numbers[-1])
+        rows = self.rows("held_out", first, last + 1)
+        return rows if len(rows) == len(numbers) else rows[torch.from_numpy(numbers - first)]
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return the first raw held-out rows that are left out, at most so many."""
+        rows = [self.rows("held_out", int(row), int(row) + 1) for row in self._aside[:most]]
+        return torch.cat([torch.empty(0, self.d_in), *rows])
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1

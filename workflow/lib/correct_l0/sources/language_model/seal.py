@@ -22,11 +22,19 @@ from correct_l0.provenance.manifest import (
     write_manifest,
 )
 from correct_l0.sources.language_model import RECIPE
-from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout, identity_settings
+from correct_l0.sources.language_model.layout import (
+    COLUMNS,
+    SPLITS,
+    Layout,
+    identity_settings,
+    sealed_settings,
+)
+from correct_l0.sources.language_model.norms import most_positions, split_norms
 from correct_l0.sources.language_model.reader import Store, open_store
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.language_model.shards import MISSING, read_index, remedy, shard_path
 from correct_l0.sources.language_model.store import check_metadata
+from correct_l0.sources.outlying import norm_facts, save_outlying
 
 Depth = Literal["sizes", "indexes", "checksums"]
 
@@ -54,8 +62,8 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
     """
     layout = Layout.of(activations)
     text_digest = digest_of(cache / "text" / "manifest.json")
-    settings = identity_settings(activations)
-    manifests = [_read_part(Path(path), settings, text_digest) for path in parts]
+    rows_settings = identity_settings(activations)
+    manifests = [_read_part(Path(path), rows_settings, text_digest) for path in parts]
     shards = _collect(cache, layout, manifests)
     check_metadata(cache / "store", layout)
     listing = {
@@ -63,7 +71,13 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         "shards": {split: [record["files"] for record in shards[split]] for split in SPLITS},
     }
     write_json(cache / "shards.json", listing)
-    means = {split: _means(shards[split]) for split in SPLITS}
+    norms = {split: split_norms(cache, layout, split, shards[split]) for split in SPLITS}
+    facts = norm_facts(*(np.concatenate(norms[split]) for split in SPLITS), activations.outlying)
+    limit = math.inf if facts["limit"] is None else facts["limit"]
+    far = {split: [part > limit for part in norms[split]] for split in SPLITS}
+    rows = {split: np.concatenate(far[split]) for split in SPLITS}
+    facts["positions"] = most_positions(cache, np.flatnonzero(rows["training"]))
+    means = {split: _means(shards[split], norms[split], far[split]) for split in SPLITS}
     for split, (mean, mean_norm) in means.items():
         array = zarr.open_array(cache / "store" / split / "acts", mode="r+")
         array.attrs.update({"mean": mean, "mean_norm": mean_norm})
@@ -76,9 +90,10 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         cache / "manifest.json",
         stage="seal_activations",
         recipe=RECIPE,
-        parameters=settings,
+        parameters=sealed_settings(activations),
         inputs={"text": text_digest},
-        outputs=[cache / "shards.json"],
+        outputs=[cache / "shards.json", *save_outlying(cache, rows)],
+        norms=facts,
         cache=activations.cache,
         d_in=layout.d_in,
         n_training=layout.training,
@@ -90,6 +105,7 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
         model=record["model"],
         model_name=record.get("model_name", activations.model.source),
         documents=text["documents"],
+        english_words=text.get("english_words"),
         dropped_ids=text["dropped_ids"],
         bytes=sum(f["bytes"] for s in SPLITS for r in shards[s] for f in r["files"].values()),
         jobs=len(manifests),
@@ -145,11 +161,20 @@ def _check_record(
             )
 
 
-def _means(shards: Sequence[dict[str, Any]]) -> tuple[list[float], float]:
-    """Return the mean row and the mean norm."""
+def _means(
+    shards: Sequence[dict[str, Any]], norms: Sequence[np.ndarray], far: Sequence[np.ndarray]
+) -> tuple[list[float], float]:
+    """Return the mean row, and the mean norm of the rows that are not outlying."""
     rows = sum(record["rows"] for record in shards)
     vector = np.sum([record["vector_sum"] for record in shards], axis=0) / rows
-    return vector.tolist(), math.fsum(record["norm_sum"] for record in shards) / rows
+    outlying = sum(int(part.sum()) for part in far)
+    sums = [record["norm_sum"] for record in shards]
+    sums += [
+        -float(part[these].sum(dtype=np.float64))
+        for part, these in zip(norms, far, strict=True)
+        if these.any()
+    ]
+    return vector.tolist(), math.fsum(sums) / (rows - outlying)
 
 
 def verify(manifest_path: Path | str, depth: Depth) -> Store:
@@ -203,7 +228,7 @@ def main() -> None:
         store = verify(arguments.manifest, arguments.depth)
     except InputError as error:
         sys.exit(f"error: {error}")
-    rows = f"{store.n_training:,} training and {store.n_held_out:,} held-out rows"
+    rows = f"{store.layout.training:,} training and {store.layout.held_out:,} held-out rows"
     print(f"{arguments.manifest}: {rows} of {store.d_in}, {arguments.depth} verified")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Name, Section, Seed
+from correct_l0.sources.settings import Outlying
 
 
 class Model(Section):
@@ -100,6 +101,9 @@ class Activations(Section):
 
     special_tokens: Literal["keep", "drop"] = "keep"
     """Whether rows at special tokens (BOS, [CLS], [SEP]) are cached."""
+
+    outlying: Outlying = Outlying()
+    """Rows of massive norm. Changed, the cache is sealed anew, not made anew."""
 
     training_tokens: Count
     """Rows cached for training."""

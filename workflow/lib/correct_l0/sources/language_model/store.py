@@ -21,7 +21,7 @@ import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from correct_l0.errors import DISK_FULL, InputError
-from correct_l0.provenance.manifest import read_manifest, sha256_of, write_json
+from correct_l0.provenance.manifest import read_manifest, replacing, sha256_of, write_json
 from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
 from correct_l0.sources.language_model.shards import remedy, shard_path
 
@@ -194,7 +194,12 @@ class ShardWriter:
         return record
 
     def write(
-        self, split: str, shard: int, columns: Mapping[str, np.ndarray], **facts: Any
+        self,
+        split: str,
+        shard: int,
+        columns: Mapping[str, np.ndarray],
+        norms: np.ndarray,
+        **facts: Any,
     ) -> dict[str, Any]:
         """Write the rows of one shard of all four arrays, then its record.
 
@@ -205,6 +210,8 @@ class ShardWriter:
         columns
             `acts` of shape (rows, d_in) in the type on disk; `token_id`, `document_id` and
             `position` of shape (rows,).
+        norms
+            Norms of the rows, float32, shape (rows,); beside the record.
         **facts
             What the record keeps beside the files.
 
@@ -236,13 +243,17 @@ class ShardWriter:
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 files[column] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            record = {"identity": self.identity, "rows": stop - start, "files": files, **facts}
+            with replacing(norms_path(self.records, split, shard)) as path:
+                np.save(path, norms)
+                digest = sha256_of(path)
+            record = {"identity": self.identity, "rows": stop - start, "files": files}
+            record |= {"norms": digest, **facts}
             write_json(self._record(split, shard), record)
             return record
 
     def discard(self, split: str, shard: int) -> list[Path]:
         """Delete what there is of a shard; return its files."""
-        paths = [self._record(split, shard)]
+        paths = [self._record(split, shard), norms_path(self.records, split, shard)]
         paths += [shard_path(self.store, split, column, shard) for column in COLUMNS]
         there = [path for path in paths if path.exists()]
         for path in there:
@@ -251,6 +262,11 @@ class ShardWriter:
 
     def _record(self, split: str, shard: int) -> Path:
         return self.records / f"{split}_{shard:06d}.json"
+
+
+def norms_path(records: Path, split: str, shard: int) -> Path:
+    """Return the file of the norms of a shard's rows, beside its record."""
+    return records / f"{split}_{shard:06d}.norms.npy"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ SPARE_BATCHES = 3
 
 
 class TrainingStream:
-    """Batches of raw training rows, each row once per epoch.
+    """Batches of raw training rows, each row that is used once per epoch.
 
     A split of at most 2 GiB is read into memory and permuted as a whole in each epoch. A larger
     one is read in whole chunks, in an order drawn anew in each epoch, 65 to 128 at a time; the rows
@@ -82,7 +82,7 @@ class TrainingStream:
             )
         self.store = store
         self.batch_tokens = batch_tokens
-        in_memory = store.n_training * store.layout.row_bytes <= memory_bytes
+        in_memory = store.layout.training * store.layout.row_bytes <= memory_bytes
         self._order: _InMemory | _Groups = (
             _InMemory(store, seed)
             if in_memory
@@ -182,13 +182,17 @@ class _InMemory:
 
     def __init__(self, store: Store, seed: int) -> None:
         self.seed = seed
-        self.values = store.view(store.column("training", "acts", 0, store.n_training))
+        rows = store.layout.training
+        self.values = store.view(store.column("training", "acts", 0, rows))
+        self.kept = store.kept["training"]
         self.epoch = -1
         self.permutation = torch.empty(0, dtype=torch.long)
 
     def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
         if epoch != self.epoch:
-            order = _generator(self.seed, epoch).permutation(len(self.values))
+            order = _generator(self.seed, epoch).permutation(len(self.kept))
+            if len(order) < len(self.values):
+                order = self.kept.numbers(0, len(order))[order]
             self.permutation, self.epoch = torch.from_numpy(order), epoch
         return self.permutation[start:stop]
 
@@ -219,21 +223,18 @@ class _Groups:
     def numbers(self, epoch: int, start: int, stop: int) -> Tensor:
         parts = []
         for group, first, after in self._locate(epoch, start, stop):
-            size = self.store.layout.chunk_rows
-            rows = torch.cat(
-                [
-                    torch.arange(c * size, c * size + self.store.chunk_length("training", c))
-                    for c in self._groups(epoch)[0][group]
-                ]
-            )
-            parts.append(rows[self._permutation(epoch, group, len(rows))[first:after]])
+            chunks = [int(c) for c in self._groups(epoch)[0][group]]
+            rows = np.concatenate([np.arange(*self._range(c)) for c in chunks])
+            order = self._order((epoch, group), chunks)[first:after]
+            parts.append(torch.from_numpy(rows)[order])
         return torch.cat(parts)
 
     def _groups(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the chunks of each group of an epoch, and the row where each group begins."""
         if self.plan is None or self.plan[0] != epoch:
             groups = self._draw(epoch)
-            sizes = [sum(self.store.chunk_length("training", int(c)) for c in g) for g in groups]
+            kept = self.store.kept["training"]
+            sizes = [sum(kept.count(*self._range(int(c))) for c in g) for g in groups]
             self.plan = (epoch, groups, np.cumsum([0, *sizes]))
         return self.plan[1], self.plan[2]
 
@@ -246,8 +247,20 @@ class _Groups:
             yield group, start - first, min(stop, after) - first
             start = min(stop, after)
 
-    def _permutation(self, epoch: int, group: int, rows: int) -> Tensor:
-        return torch.from_numpy(_generator(self.seed, epoch, group, 1).permutation(rows))
+    def _range(self, chunk: int) -> tuple[int, int]:
+        """Return the rows [start, stop) of a chunk."""
+        start = chunk * self.store.layout.chunk_rows
+        return start, start + self.store.chunk_length("training", chunk)
+
+    def _order(self, group: tuple[int, int], chunks: list[int]) -> Tensor:
+        """Return the order in which a group's rows that are used are given out, by their place."""
+        kept, begin, places = self.store.kept["training"], 0, []
+        for start, stop in map(self._range, chunks):
+            places.append(kept.between(start, stop) - start + begin)
+            begin += stop - start
+        used = np.concatenate(places)
+        order = _generator(self.seed, *group, 1).permutation(len(used))
+        return torch.from_numpy(used[order])
 
     def _values(self, epoch: int, group: int) -> tuple[np.ndarray, Tensor]:
         """Return a group's rows as they lie in its chunks, and the order they are given out in."""
@@ -279,7 +292,7 @@ class _Groups:
         apply = map if self.readers is None else self.readers.map
         for _ in apply(self._read, chunks, parts):
             pass
-        return values, self._permutation(*group, int(begins[-1]))
+        return values, self._order(group, chunks)
 
     def _read(self, chunk: int, out: np.ndarray) -> None:
         self.store.fill_chunk("training", "acts", chunk, out)

@@ -16,6 +16,7 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, replacing, write_manifest
 from correct_l0.sources.language_model import RECIPE
 from correct_l0.sources.language_model.documents import mend, read_documents, reserved_texts
+from correct_l0.sources.language_model.english import EnglishWords
 from correct_l0.sources.language_model.layout import SPLITS, identity_settings
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.places import NOWHERE, Places
@@ -128,10 +129,10 @@ def stage_text(
     dropped = specials if a.special_tokens == "drop" else ()
     contexts = {split: Contexts(a.context_size, dropped, _rows(a, split)) for split in SPLITS}
     packers = {split: _packer(a, tokenizer, contexts[split]) for split in SPLITS}
-    counts = Counts()
+    counts, english = Counts(), EnglishWords()
     kept = folder / ".stream"
     found = read_documents(places.fill(a).text, a.seed, kept)
-    documents = _assign(a, found, contexts, counts)
+    documents = _assign(a, found, contexts, counts, english)
     number = 0
     while batch := list(islice(documents, BATCH_DOCUMENTS)):
         tokens = _tokenise(a, tokenizer, [document for _, document in batch])
@@ -163,6 +164,7 @@ def stage_text(
         outputs=files,
         **facts,
         documents=vars(counts),
+        english_words=english.share,
         rows={split: contexts[split].rows for split in SPLITS},
         source=a.text.model_dump(mode="json"),
         packing=a.packing,
@@ -211,7 +213,11 @@ def separator_id(separator: str, tokenizer: Any) -> int | None:
 
 
 def _assign(
-    a: Activations, documents: Iterable[str], contexts: dict[str, Contexts], counts: Counts
+    a: Activations,
+    documents: Iterable[str],
+    contexts: dict[str, Contexts],
+    counts: Counts,
+    english: EnglishWords,
 ) -> Iterator[tuple[str, str]]:
     """Yield (split, document) for the splits that are not full, each text once."""
     reserved = reserved_texts(resolve_tasks(a.text.reserve_tasks))
@@ -221,6 +227,7 @@ def _assign(
         if all(part.full for part in contexts.values()):
             return
         document, mended = mend(document)
+        english.add(document)
         counts.read += 1
         counts.mended += mended
         key = hashlib.blake2b(document.encode(), digest_size=12).digest()

@@ -24,6 +24,7 @@ from correct_l0.provenance.manifest import (
     write_manifest,
 )
 from correct_l0.sources.language_model.reader import open_store
+from correct_l0.sources.outlying import limit_of, norm_facts
 from correct_l0.sources.semi_synthetic import RECIPE, STAGE
 from correct_l0.sources.semi_synthetic.generator import Generator, Stream
 from correct_l0.sources.semi_synthetic.settings import SAE_FILES, SemiSynthetic
@@ -52,11 +53,12 @@ def sae_digest(folder: Path | str) -> str:
 
 def _generator(settings: SemiSynthetic) -> Generator:
     module, name = LOADER
+    cache = open_store(settings.activations)
     return Generator(
         getattr(import_module(module), name)(settings.sae),
-        open_store(settings.activations),
+        cache,
         shuffled=settings.residual == "shuffled",
-        n_held_out=settings.held_out_tokens,
+        n_held_out=min(settings.held_out_tokens, cache.n_held_out),
     )
 
 
@@ -84,7 +86,8 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
     start = time.perf_counter()
     folder = Path(folder)
     settings = SemiSynthetic.model_validate(json.loads(settings_json))
-    generator, rows = _generator(settings), settings.held_out_tokens
+    generator = _generator(settings)
+    rows = generator.n_held_out
     counts = torch.zeros(len(generator.sae.W_dec), dtype=torch.int64)
     for first in range(0, rows, BLOCK_TOKENS):
         counts += (generator.codes(first, min(first + BLOCK_TOKENS, rows)) > 0).sum(0)
@@ -95,6 +98,10 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
             f"{settings.sae}: none of its latents fires on {rows} held-out rows of "
             f"{settings.activations}; name another SAE, or the cache it was trained on"
         )
+    norms = _norms(generator)
+    # The cache has left out what it leaves out: what is left is used.
+    wanted = settings.cache.outlying.model_copy(update={"rows": "keep"})
+    limit = limit_of(norms.numpy(), wanted)
     with replacing(folder / "truth.npz") as path:
         np.savez(path, latents=latents, rates=counts.numpy()[latents] / rows)
     write_manifest(
@@ -107,7 +114,8 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
         features=len(latents),
         d_in=generator.cache.d_in,
         held_out_tokens=rows,
-        mean_norm=_mean_norm(generator),
+        norms=norm_facts(norms.flatten().numpy(), np.empty(0), wanted) | {"held_out": rows},
+        mean_norm=_mean_norm(norms, limit),
         true_l0=int(counts.sum()) / rows,
         true_l0_from=f"measured on {rows} held-out rows",
         wall_s=round(time.perf_counter() - start, 3),
@@ -115,14 +123,20 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
     return read_manifest(folder / "manifest.json")
 
 
-def _mean_norm(generator: Generator) -> float:
-    """Return the mean norm of the first training rows of seed 0."""
+def _norms(generator: Generator) -> Float[Tensor, "batches rows"]:
+    """Return the norms of the first training rows of seed 0."""
     rows = generator.cache.n_training
     batch = min(BLOCK_TOKENS, rows)
     stream = Stream(generator, generator.cache.stream(0, batch))
     batches = min(SURVEY_BATCHES, rows // batch)
-    norms = [stream.batch(step).norm(dim=1).sum(dtype=torch.float64) for step in range(batches)]
-    return float(sum(norms)) / (batches * batch)
+    return torch.stack([stream.batch(step).norm(dim=1) for step in range(batches)])
+
+
+def _mean_norm(norms: Float[Tensor, "batches rows"], limit: float) -> float:
+    """Return the mean of the norms that are not outlying."""
+    ordinary = [batch[batch <= limit] for batch in norms]
+    total = sum(batch.sum(dtype=torch.float64) for batch in ordinary)
+    return float(total) / sum(map(len, ordinary))
 
 
 def open_semi_synthetic(manifest_path: Path | str) -> SemiSyntheticStore:
@@ -172,8 +186,10 @@ class SemiSyntheticStore:
         Width of the rows.
     n_held_out : int
         Held-out rows.
+    norms : dict or None
+        What is known of the training rows' norms (`outlying.norm_facts`), by a survey.
     mean_norm : float
-        Mean norm of the training rows, measured once.
+        Mean norm of the training rows that are not outlying, measured once.
     digest : str
         Identifies the source's content.
     manifest : dict
@@ -201,6 +217,7 @@ class SemiSyntheticStore:
         self.digest = digest
         self.d_in = generator.cache.d_in
         self.n_held_out = generator.n_held_out
+        self.norms = manifest.get("norms")
         self.mean_norm = float(manifest["mean_norm"])
         self.metadata: dict[str, str | int | None] = {
             **generator.cache.metadata,
@@ -238,6 +255,10 @@ class SemiSyntheticStore:
             low, high = max(start, first), min(stop, first + BLOCK_TOKENS)
             rows[low - start : high - start] = self._block(block)[low - first : high - first]
         return rows
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return no rows: what the cache leaves out is not decoded."""
+        return torch.empty(0, self.d_in)
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1

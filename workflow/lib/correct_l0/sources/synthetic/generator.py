@@ -17,15 +17,18 @@ from torch import Tensor
 from correct_l0.sources.synthetic.sparse import Firing, SparseSampler
 from correct_l0.sources.synthetic.world import World
 
-PURPOSES = ("train", "measure", "survey")
+PURPOSES = ("train", "measure", "survey", "spare")
 """Samples measured on come from another stream than those trained on, whatever the seed. A world's
-constants are measured on a third one."""
+constants are measured on a third one; a fourth takes the place of what is left out of training."""
+
+SINKS = 1
+"""Tells the draws of which samples are sinks from those of the samples."""
 
 # The two ways draw other samples of one world: part of the recipe.
 DENSE_FEATURES = 1024
 """Most features of which all are drawn."""
 
-Purpose = Literal["train", "measure", "survey"]
+Purpose = Literal["train", "measure", "survey", "spare"]
 
 
 class Sampler(Protocol):
@@ -53,7 +56,7 @@ class Stream:
     batch_tokens
         Samples per batch.
     purpose
-        `train`, `measure` or `survey`.
+        One of `PURPOSES`.
 
     References
     ----------
@@ -70,26 +73,76 @@ class Stream:
         dense = world.tree is None and not low_rank and world.count <= DENSE_FEATURES
         kind = DenseSampler if dense else SparseSampler
         self._sampler: Sampler = kind(world, batch_tokens)
+        self._sink = None if world.sink is None else torch.from_numpy(world.sink)
+        self._sinks = batch_tokens, world.sink_share
 
     def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
         """Return the samples of one step, counted from 0."""
         batch = self._sampler.batch((*self._entropy, step))
-        return batch if self._bias is None else batch.add_(self._bias)
+        if self._bias is not None:
+            batch.add_(self._bias)
+        if self._sink is not None:
+            batch[torch.from_numpy(self._is_sink(step))] = self._sink
+        return batch
 
     def firing(self, step: int) -> Firing:
         """Return which features fire in the samples of one step, and how strongly."""
-        return self._sampler.firing((*self._entropy, step))
+        firing = self._sampler.firing((*self._entropy, step))
+        if self._sink is None:
+            return firing
+        fires = ~self._is_sink(step)[firing.rows]
+        return Firing(*(values[fires] for values in firing))
 
     def magnitudes(self, step: int) -> Float[Tensor, "batch features"]:
         """Return the magnitude of each feature in each sample, zero where it does not fire.
 
         Overwritten by the next call.
         """
-        return self._sampler.magnitudes((*self._entropy, step))
+        magnitudes = self._sampler.magnitudes((*self._entropy, step))
+        if self._sink is not None:
+            magnitudes[torch.from_numpy(self._is_sink(step))] = 0
+        return magnitudes
+
+    def _is_sink(self, step: int) -> Bool[np.ndarray, " batch"]:
+        """Return which samples of a step are the sink alone."""
+        rows, share = self._sinks
+        drawn = np.random.default_rng(np.random.SeedSequence((*self._entropy, step, SINKS)))
+        return drawn.random(rows) < share
 
     def fires(self, step: int) -> Bool[Tensor, "batch features"]:
         """Return which features fire in the samples of one step."""
         return self.magnitudes(step) > 0
+
+
+class Ordinary:
+    """A stream whose outlying samples are left out, another sample in the place of each.
+
+    Parameters
+    ----------
+    rows
+        The stream.
+    spare
+        Where the others come from.
+    limit
+        The norm above which a sample is outlying.
+    """
+
+    def __init__(self, rows: Stream | Ahead, spare: Stream, limit: float) -> None:
+        self._rows, self._spare, self._limit = rows, spare, limit
+
+    def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
+        """Return the samples of one step."""
+        batch = self._rows.batch(step)
+        places = (batch.norm(dim=1) > self._limit).nonzero()[:, 0]
+        block = 0
+        while len(places):
+            # Blocks of a step are numbered behind it, far from those of any other step.
+            others = self._spare.batch((block << 48) + step)
+            others = others[others.norm(dim=1) <= self._limit][: len(places)]
+            batch[places[: len(others)]] = others
+            places = places[len(others) :]
+            block += 1
+        return batch
 
 
 class DenseSampler:

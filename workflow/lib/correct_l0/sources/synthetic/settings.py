@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, PositiveFloat, Section, Seed
+from correct_l0.sources.settings import Outlying
 from correct_l0.sources.synthetic.laws import (
     Firing,
     FiringLaw,
@@ -131,6 +132,16 @@ class Magnitude(Section):
         return self
 
 
+class Sinks(Section):
+    """Samples that are one common vector of massive norm, as at a model's attention sinks."""
+
+    share: Annotated[float, Field(gt=0, lt=0.5)]
+    """Share of the samples that are this vector."""
+
+    norm: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    """Its norm, in mean norms of the other samples."""
+
+
 class Synthetic(Section):
     """A synthetic world: each sample is a bias and the sum of the features that fire.
 
@@ -164,6 +175,12 @@ class Synthetic(Section):
 
     bias: NotNegative = 0.0
     """Norm of a constant vector, of random direction, that is part of every sample."""
+
+    sinks: Sinks | None = None
+    """Samples of massive norm in which no feature fires: whether the answer stands them."""
+
+    outlying: Outlying = Outlying()
+    """Rows of massive norm."""
 
     held_out_tokens: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
     """Samples that the SAEs are calibrated and measured on, and never trained on. Training itself

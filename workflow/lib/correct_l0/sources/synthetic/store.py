@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
@@ -23,11 +23,20 @@ from correct_l0.provenance.manifest import (
     replacing,
     write_manifest,
 )
+from correct_l0.sources.outlying import (
+    Kept,
+    any_outlying,
+    limit_of,
+    load_outlying,
+    norm_facts,
+    save_outlying,
+)
+from correct_l0.sources.settings import Outlying
 from correct_l0.sources.synthetic import RECIPE, STAGE
-from correct_l0.sources.synthetic.generator import Ahead, Stream
+from correct_l0.sources.synthetic.generator import Ahead, Ordinary, Stream
 from correct_l0.sources.synthetic.hierarchy import Tree
 from correct_l0.sources.synthetic.settings import Synthetic
-from correct_l0.sources.synthetic.world import World, build_world, firing_rates
+from correct_l0.sources.synthetic.world import World, build_world, firing_rates, with_sinks
 
 # The size of a block is part of the recipe: the samples depend on it.
 BLOCK_TOKENS = 1024
@@ -37,25 +46,39 @@ SURVEY_BLOCKS = 100
 """Blocks of samples on which a world's constants are measured."""
 
 
+SPARE_TOKENS = 64
+"""Samples that are made at a time where some have to take the place of outlying ones."""
+
+
+STANDARD = Outlying()
+"""What is outlying where nothing else is asked for."""
+
+
 class Survey(NamedTuple):
     """Constants of a world, measured on `SURVEY_BLOCKS` blocks of samples of their own."""
 
     mean_norm: float
-    """Mean norm of the samples."""
+    """Mean norm of the samples that are not outlying."""
+    norms: Float[np.ndarray, " samples"]
+    """Norm of each sample, float32."""
     rates: Float[np.ndarray, " features"]
     """How often each feature fires."""
 
 
-def survey(world: World, seed: int) -> Survey:
+def survey(world: World, seed: int, wanted: Outlying = STANDARD) -> Survey:
     """Measure a world's constants."""
     stream = Stream(world, seed, BLOCK_TOKENS, "survey")
     tokens = SURVEY_BLOCKS * BLOCK_TOKENS
-    norms, counts = 0.0, np.zeros(world.count, dtype=np.int64)
+    norms, counts = [], np.zeros(world.count, dtype=np.int64)
     for block in range(SURVEY_BLOCKS):
-        norms += stream.batch(block).norm(dim=1).sum(dtype=torch.float64).item()
+        norms.append(stream.batch(block).norm(dim=1))
         if world.tree is not None:
             counts += np.bincount(stream.firing(block).columns, minlength=world.count)
-    return Survey(norms / tokens, counts / tokens)
+    limit = limit_of(torch.cat(norms).numpy(), wanted)
+    ordinary = [block[block <= limit] for block in norms]
+    total = sum(block.sum(dtype=torch.float64).item() for block in ordinary)
+    mean_norm = total / sum(map(len, ordinary))
+    return Survey(mean_norm, torch.cat(norms).numpy(), counts / tokens)
 
 
 def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
@@ -78,7 +101,13 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
     folder = Path(folder)
     settings = Synthetic.model_validate(json.loads(settings_json))
     world = build_world(settings)
-    measured = survey(world, settings.seed)
+    measured = survey(world, settings.seed, settings.outlying)
+    if settings.sinks is not None:
+        world = with_sinks(world, settings.sinks, measured.mean_norm, settings.seed)
+        measured = survey(world, settings.seed, settings.outlying)
+    norms = norm_facts(measured.norms, measured.norms[:0], settings.outlying)
+    far = _outlying(world, settings, norms)
+    norms |= {"held_out": settings.held_out_tokens, "outlying_held_out": int(far.sum())}
     exact = firing_rates(world)
     rates = measured.rates if exact is None else exact
     with replacing(folder / "world.npz") as path:
@@ -89,7 +118,11 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
         recipe=RECIPE,
         parameters=settings_json,
         inputs={},
-        outputs=[folder / "world.npz"],
+        outputs=[
+            folder / "world.npz",
+            *save_outlying(folder, {"training": far[:0], "held_out": far}),
+        ],
+        norms=norms,
         seed=settings.seed,
         features=world.count,
         d_in=world.d_in,
@@ -104,9 +137,26 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
     return read_manifest(folder / "manifest.json")
 
 
+def _outlying(
+    world: World, settings: Synthetic, norms: Mapping[str, Any]
+) -> Bool[np.ndarray, " rows"]:
+    """Return which held-out samples are outlying: none where none was found in the survey."""
+    rows = settings.held_out_tokens
+    far = np.zeros(rows, dtype=bool)
+    if not norms["outlying_training"]:
+        return far
+    stream = Stream(world, settings.seed, BLOCK_TOKENS, "measure")
+    for start in range(0, rows, BLOCK_TOKENS):
+        found = stream.batch(start // BLOCK_TOKENS).norm(dim=1) > norms["limit"]
+        far[start : start + BLOCK_TOKENS] = found[: rows - start].numpy()
+    return far
+
+
 def _arrays(world: World) -> dict[str, Any]:
     """Return a world as named arrays."""
     parts = dict(vars(world))
+    if world.sink is None:
+        del parts["sink"], parts["sink_share"]
     tree = parts.pop("tree")
     return parts | ({f"tree_{name}": value for name, value in vars(tree).items()} if tree else {})
 
@@ -115,6 +165,7 @@ def _world(arrays: Mapping[str, np.ndarray]) -> World:
     """Return the world of the arrays that `_arrays` named."""
     parts: dict[str, Any] = {field.name: arrays.get(field.name) for field in fields(World)}
     parts["scaled"] = bool(parts["scaled"])
+    parts["sink_share"] = float(parts["sink_share"] or 0.0)
     if "tree_roots" in arrays:
         roots, branching, depth = (
             int(arrays[f"tree_{name}"]) for name in ("roots", "branching", "depth")
@@ -145,7 +196,8 @@ def open_world(manifest_path: Path | str) -> SyntheticStore:
         )
     check_outputs(path, f"delete {path} and run again")
     with np.load(path.parent / "world.npz") as arrays:
-        return SyntheticStore(dict(arrays), manifest, digest_of(path))
+        outlying = load_outlying(path.parent, manifest)["held_out"]
+        return SyntheticStore(dict(arrays), manifest, digest_of(path), outlying)
 
 
 class SyntheticStore:
@@ -156,9 +208,12 @@ class SyntheticStore:
     d_in : int
         Width of the samples.
     n_held_out : int
-        Held-out samples. There is no end of training samples.
+        Held-out samples that are used. There is no end of training samples.
+    norms : dict or None
+        What is known of the samples' norms (`outlying.norm_facts`), of training samples by the
+        survey.
     mean_norm : float
-        Mean norm of the samples, measured once for the world.
+        Mean norm of the samples that are not outlying, measured once for the world.
     digest : str
         Identifies the world's content.
     manifest : dict
@@ -172,13 +227,21 @@ class SyntheticStore:
     """
 
     def __init__(
-        self, arrays: Mapping[str, np.ndarray], manifest: dict[str, Any], digest: str
+        self,
+        arrays: Mapping[str, np.ndarray],
+        manifest: dict[str, Any],
+        digest: str,
+        outlying: Int[np.ndarray, " n"],
     ) -> None:
         self.world = _world(arrays)
         self.manifest = manifest
         self.digest = digest
         self.d_in = self.world.d_in
-        self.n_held_out = int(manifest["held_out_tokens"])
+        self.norms = manifest.get("norms")
+        self._drops = self.norms is not None and self.norms["rows"] == "drop"
+        self._dropped = outlying if self._drops else outlying[:0]
+        self._kept = Kept(int(manifest["held_out_tokens"]), self._dropped)
+        self.n_held_out = len(self._kept)
         self.mean_norm = float(manifest["mean_norm"])
         self.metadata: dict[str, str | int | None] = {
             "model_name": "synthetic",
@@ -191,22 +254,30 @@ class SyntheticStore:
             rates=arrays["rates"],
             true_l0=float(manifest["true_l0"]),
             true_l0_from=manifest["true_l0_from"],
-            magnitudes=partial(self._rows, self._held_out.magnitudes, self.world.count),
+            magnitudes=partial(self._used, self._held_out.magnitudes, self.world.count),
         )
 
     def held_out(self, start: int, stop: int) -> Float[Tensor, "rows d_in"]:
-        """Return held-out samples [start, stop).
+        """Return the held-out samples [start, stop) of those that are used.
 
         Raises
         ------
         InputError
             If the range leaves the held-out samples.
         """
-        return self._rows(self._held_out.batch, self.d_in, start, stop)
+        return self._used(self._held_out.batch, self.d_in, start, stop)
+
+    def set_aside(self, most: int) -> Float[Tensor, "rows d_in"]:
+        """Return the first held-out samples that are left out, at most so many."""
+        rows = [
+            self._rows(self._held_out.batch, self.d_in, int(row), int(row) + 1)
+            for row in self._dropped[:most]
+        ]
+        return torch.cat([torch.empty(0, self.d_in), *rows])
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1
-    ) -> Stream | Ahead:
+    ) -> Stream | Ahead | Ordinary:
         """Return the stream of training batches: `.batch(step)`, any step at any time.
 
         Parameters
@@ -221,18 +292,35 @@ class SyntheticStore:
         threads
             Batches in the making. The batches do not depend on them.
         """
-        if prefetch:
-            return Ahead(self.world, seed, batch_tokens, threads)
-        return Stream(self.world, seed, batch_tokens)
+        rows = (
+            Ahead(self.world, seed, batch_tokens, threads)
+            if prefetch
+            else Stream(self.world, seed, batch_tokens)
+        )
+        if not (self._drops and any_outlying(self.norms)):
+            return rows
+        spare = Stream(self.world, seed, SPARE_TOKENS, "spare")
+        return Ordinary(rows, spare, self.manifest["norms"]["limit"])
 
-    def _rows(
+    def _used(
         self, make: Callable[[int], Tensor], width: int, start: int, stop: int
     ) -> Float[Tensor, "rows width"]:
-        """Return rows [start, stop) of what is made block by block."""
+        """Return rows [start, stop) of those that are used, of what is made block by block."""
         if not 0 <= start <= stop <= self.n_held_out:
             raise InputError(
                 f"rows {start}:{stop} leave the {self.n_held_out} held-out samples; ask for fewer"
             )
+        if start == stop:
+            return torch.empty(0, width)
+        numbers = self._kept.numbers(start, stop)
+        first, last = int(numbers[0]), int(numbers[-1])
+        rows = self._rows(make, width, first, last + 1)
+        return rows if len(rows) == len(numbers) else rows[torch.from_numpy(numbers - first)]
+
+    def _rows(
+        self, make: Callable[[int], Tensor], width: int, start: int, stop: int
+    ) -> Float[Tensor, "rows width"]:
+        """Return rows [start, stop) of what is made block by block, outlying ones too."""
         rows = torch.empty(stop - start, width)
         for block in range(start // BLOCK_TOKENS, -(-stop // BLOCK_TOKENS)):
             first = block * BLOCK_TOKENS

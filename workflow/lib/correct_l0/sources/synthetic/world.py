@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri, owens_t
 
 from correct_l0.sources.synthetic import correlations, directions, hierarchy
-from correct_l0.sources.synthetic.settings import Correlation, Synthetic
+from correct_l0.sources.synthetic.settings import Correlation, Sinks, Synthetic
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class World:
         Which feature is below which.
     scaled
         Whether a child's magnitude is multiplied by that of its parent relative to its mean.
+    sink, sink_share
+        A vector of massive norm, and the share of samples that are it alone.
     """
 
     directions: Float[np.ndarray, "features d_in"]
@@ -50,6 +52,8 @@ class World:
     bias: Float[np.ndarray, " d_in"]
     tree: hierarchy.Tree | None = None
     scaled: bool = False
+    sink: Float[np.ndarray, " d_in"] | None = None
+    sink_share: float = 0.0
 
     @property
     def count(self) -> int:
@@ -95,6 +99,25 @@ def build_world(settings: Synthetic) -> World:
         tree=tree,
         scaled=settings.hierarchy is not None and settings.hierarchy.scaled,
     )
+
+
+def with_sinks(world: World, wanted: Sinks, mean_norm: float, seed: int) -> World:
+    """Return a world in which some samples are one vector of random direction.
+
+    Parameters
+    ----------
+    world
+        Without sinks.
+    wanted
+        How many, and of which norm.
+    mean_norm
+        Of the other samples.
+    seed
+        Seed of the direction.
+    """
+    toward = np.random.default_rng((seed, 4)).standard_normal(world.d_in)
+    sink = (wanted.norm * mean_norm / np.linalg.norm(toward) * toward).astype(np.float32)
+    return replace(world, sink=sink, sink_share=wanted.share)
 
 
 def _weights(
