@@ -30,6 +30,8 @@ rule train_points:
         runtime=runtime("train_points"),
     params:
         saes=saes_of,
-        recipe=recipe("train_sae"),
+        recipe=lambda wildcards: (
+            f"recipe={STAGES['train_sae'].recipe_in(plan_of(wildcards))}"
+        ),
     script:
         "../scripts/train_points.py"

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import PositiveFloat, Section
+from correct_l0.saes.architectures import Architecture, Options
+from correct_l0.settings.base import PositiveFloat
 
 
-class JumpRelu(Section):
+class JumpRelu(Options):
     """Settings of a JumpReLU SAE; the defaults are Anthropic's, as the paper takes them."""
 
     jumprelu_bandwidth: PositiveFloat = 2.0

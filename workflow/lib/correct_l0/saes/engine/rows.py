@@ -1,0 +1,157 @@
+"""Exact selection of the largest pre-activations of every token.
+
+A sort of every row takes longer than the encoder. Here a bound is narrowed by counting what lies
+above it, which the processor does sixteen values at a time, until few are left to choose from; the
+last row's bound is tried first, and has no effect on the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from correct_l0.jobs.compiled import compiled
+from correct_l0.saes.engine.selection import Selected
+
+
+def keep_largest_of_rows_(acts: Float[Tensor, "batch d_sae"], k: int) -> int | Tensor:
+    """Zero all but the k largest values of each row, where positive, in place.
+
+    Among equal values at the edge those with the lowest index stay on a CPU.
+
+    Returns
+    -------
+    int or Tensor
+        How many values stay; a tensor on other devices, which need not be waited for.
+
+    References
+    ----------
+    Gao et al., arXiv 2406.04093, equation 3.
+
+    Examples
+    --------
+    >>> acts = torch.tensor([[3.0, 1.0, 2.0, -1.0], [0.5, 0.5, -2.0, 0.5], [-1.0, -2.0, 4.0, -3.0]])
+    >>> keep_largest_of_rows_(acts, 2), acts.tolist()
+    (5, [[3.0, 0.0, 2.0, 0.0], [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 4.0, 0.0]])
+    """
+    if acts.device.type == "cpu":
+        return int(_keep_in_rows(acts.numpy(), k))
+    values, latents = acts.topk(k, dim=1, sorted=False)
+    values.relu_()
+    acts.zero_().scatter_(1, latents, values)
+    return torch.count_nonzero(values)
+
+
+def select_largest_of_rows(
+    encode: Callable[[int, int], Float[Tensor, "rows d_sae"]],
+    norms: Float[Tensor, " d_sae"],
+    batch: int,
+    rows: int,
+    k: int,
+) -> Selected:
+    """Return what `keep_largest_of_rows_` keeps of a batch on the CPU that is encoded in blocks.
+
+    Parameters
+    ----------
+    encode, norms, batch, rows
+        As in `selection.select_largest`.
+    k
+        How many each token keeps.
+    """
+    scales = norms.numpy()
+    starts = np.zeros(batch + 1, dtype=np.int64)
+    # Of the row that is being read all may stay at first.
+    latents = np.empty(batch * k + len(scales) + 1, dtype=np.int32)
+    values = np.empty(len(latents), dtype=scales.dtype)
+    for start in range(0, batch, rows):
+        block = encode(start, min(start + rows, batch)).numpy()
+        _compress_rows(block, scales, k, starts[start : start + len(block) + 1], latents, values)
+    kept = starts[-1]
+    return Selected(starts, latents[:kept], values[:kept])
+
+
+@compiled
+def _count_above(row, bound):  # type: ignore[no-untyped-def]
+    n = np.int32(0)
+    for value in row:
+        n += np.int32(value > bound)
+    return n
+
+
+@compiled
+def _edge(row, k, guess, few):  # type: ignore[no-untyped-def]
+    """Return the smallest of the k largest positive values, and how many of its equals stay.
+
+    0 and 0 where all positive values stay. `few` is memory as long as the row.
+    """
+    low, n_above = row.dtype.type(0), _count_above(row, row.dtype.type(0))
+    if n_above <= k:
+        return low, 0
+    high, bound = row.dtype.type(np.inf), guess if guess > 0 else row.dtype.type(1)
+    while n_above > 2 * k + 8:
+        n = _count_above(row, bound)
+        if n >= k:
+            low, n_above = bound, n
+        else:
+            high = bound
+        bound = row.dtype.type(2) * low if high == np.inf else (low + high) / row.dtype.type(2)
+        if not low < bound < high:
+            break
+    n = 0
+    for value in row:
+        few[n] = value
+        n += value > low
+    edge = np.partition(few[:n], n - k)[n - k]
+    return edge, k - _count_above(few[:n], edge)
+
+
+@compiled
+def _keep_in_rows(acts, k):  # type: ignore[no-untyped-def]
+    """Zero what does not stay; return how many do."""
+    few = np.empty(acts.shape[1] + 1, acts.dtype)
+    guess, kept = acts.dtype.type(0), 0
+    for row in acts:
+        edge, ties = _edge(row, k, guess, few)
+        guess = edge
+        for j in range(len(row)):
+            equal = row[j] == edge
+            if row[j] > edge or (equal and ties > 0):
+                kept += 1
+                ties -= equal
+            else:
+                row[j] = 0
+    return kept
+
+
+@compiled
+def _compress_rows(block, norms, k, starts, latents, values):  # type: ignore[no-untyped-def]
+    """Write out what stays of each row of a block, times the norms, from `starts[0]` on."""
+    n = starts[0]
+    few, acts = np.empty(len(norms) + 1, norms.dtype), np.empty_like(norms)
+    stays = np.zeros(-(-len(norms) // 8) * 8, np.uint8)
+    eights = stays.view(np.uint64)
+    guess = norms.dtype.type(0)
+    for token in range(len(block)):
+        row = block[token]
+        for latent in range(len(norms)):
+            acts[latent] = row[latent] * norms[latent]
+        edge, ties = _edge(acts, k, guess, few)
+        guess = edge
+        for latent in range(len(norms)):
+            stays[latent] = (acts[latent] >= edge) & (acts[latent] > 0)
+        for eight in range(len(eights)):
+            if eights[eight]:
+                for latent in range(8 * eight, 8 * eight + 8):
+                    if stays[latent]:
+                        equal = acts[latent] == edge
+                        if equal and ties == 0:
+                            continue
+                        ties -= equal
+                        latents[n] = latent
+                        values[n] = acts[latent]
+                        n += 1
+        starts[token + 1] = n
