@@ -74,6 +74,8 @@ class SaelensTrainer:
         if l0 is not None and hasattr(sae.activation_fn, "k"):
             # TopK and AbsTopK take a whole number per token, BatchTopK any.
             sae.activation_fn.k = type(sae.cfg.k)(l0)
+        elif l0 is not None:
+            sae.cfg.target_l0 = l0
         output = self._trainer.step(sae_in)
         self._trainer.n_training_steps += 1
         active = torch.count_nonzero(output.feature_acts) / len(sae_in)

@@ -104,20 +104,44 @@ class Pattern:
         G is error * scale; dH is G W_dec^T where z is not zero, and zero elsewhere. With `widths`
         the latents up to the first have the first errors for G, those up to the second the next.
         """
-        starts, rows = self.latent_starts, self.tokens
+        rows = self.tokens
         if widths:
-            ends = starts[list(widths)]
+            ends = self.latent_starts[list(widths)]
             shift = np.repeat(np.arange(len(widths)), np.diff(ends, prepend=0)) * self.shape[0]
             rows = rows + shift.astype(rows.dtype)
-        dtype = self.z.dtype
-        dH, sums = np.empty_like(self.z), np.empty(self.shape[1], dtype=dtype)
-        errors = error.numpy()
-        _by_row(
-            kernels.dot_rows, starts, rows, dtype.type(scale), W_dec.numpy(), errors, dH, sums
-        )
-        _by_row(kernels.sum_rows, starts, self.tokens, dH, centred.numpy(), out[0].numpy())
-        _by_row(kernels.sum_rows, starts, rows, self.z_by_latent * scale, errors, out[1].numpy())
+        dH, sums = self._products(rows, error, W_dec, scale)
+        self.sum_over_tokens(dH, centred, out[0])
+        self._sum_rows(rows, self.z_by_latent * scale, error, out[1])
         return torch.from_numpy(sums)
+
+    def products(
+        self, error: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"], scale: float
+    ) -> Float[np.ndarray, " entries"]:
+        """Return G W_dec^T at the non-zeros, by latent; G is error * scale."""
+        return self._products(self.tokens, error, W_dec, scale)[0]
+
+    def sum_over_tokens(
+        self,
+        weights: Float[np.ndarray, " entries"],
+        rows: Float[Tensor, "batch width"],
+        out: Float[Tensor, "d_sae width"],
+    ) -> None:
+        """Write each latent's sum of its tokens' rows, weighted, into `out`."""
+        self._sum_rows(self.tokens, weights, rows, out)
+
+    def _products(
+        self, rows: np.ndarray, error: Tensor, W_dec: Tensor, scale: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        dtype = self.z.dtype
+        dots, sums = np.empty_like(self.z), np.empty(self.shape[1], dtype=dtype)
+        arrays = (W_dec.numpy(), error.numpy(), dots, sums)
+        _by_row(kernels.dot_rows, self.latent_starts, rows, dtype.type(scale), *arrays)
+        return dots, sums
+
+    def _sum_rows(
+        self, rows: np.ndarray, weights: np.ndarray, values: Tensor, out: Tensor
+    ) -> None:
+        _by_row(kernels.sum_rows, self.latent_starts, rows, weights, values.numpy(), out.numpy())
 
     def write_gradients(
         self,

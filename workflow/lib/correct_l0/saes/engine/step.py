@@ -155,7 +155,7 @@ def _select(
         pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
         return pattern, smallest, len(pattern)
     acts = work.empty("acts", len(centred), len(b_enc))
-    selected = _pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
+    selected = pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
     if dead_acts is not None and options.dead is not None:
         torch.index_select(selected, 1, options.dead, out=dead_acts)
     if options.per_token is not None:
@@ -163,7 +163,7 @@ def _select(
     return selected, *keep_largest_(selected, options.count, options.guess)
 
 
-def _pre_acts(
+def pre_acts(
     centred: Float[Tensor, "rows d_in"],
     W_enc: Float[Tensor, "d_in d_sae"],
     b_enc: Float[Tensor, " d_sae"],
@@ -226,7 +226,7 @@ def _encode_sparse(
     buffer = work.empty("block", rows, d_sae)
 
     def encode(start: int, stop: int) -> Tensor:
-        block = _pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])
+        block = pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])
         if dead_acts is not None and options.dead is not None:
             part = dead_acts[start:stop]
             torch.index_select(block, 1, options.dead, out=part)
