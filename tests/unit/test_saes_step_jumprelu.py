@@ -63,6 +63,7 @@ def ours(sae, x, dead, sparse, transposed=True):
         mode=sae.cfg.jumprelu_sparsity_loss_mode,
         coefficient=sae.cfg.l0_coefficient,
         target_l0=sae.cfg.target_l0,
+        aim=sae.cfg.target_l0,
         tanh_scale=sae.cfg.jumprelu_tanh_scale,
         bandwidth=sae.cfg.jumprelu_bandwidth,
         to_input=sae.cfg.jumprelu_ste_to_input,
@@ -128,7 +129,7 @@ def test_training_equals_saelens_trainer(mode):
     """Clipping over all five, the coefficient's warm-up, thresholds that would fall below zero."""
     options = {
         "jumprelu_sparsity_loss_mode": mode, "jumprelu_ste_to_input": True,
-        "warm_up_fraction": 0.5, **OPTIONS, "jumprelu_init_threshold": 0.02,
+        "warm_up_fraction": 0.5, "aim_fraction": 0, **OPTIONS, "jumprelu_init_threshold": 0.02,
     }  # fmt: skip
     training = {
         "training_tokens": 8 * BATCH, "batch_tokens": BATCH, "lr": 0.01, "dead_feature_window": 2,

@@ -10,12 +10,15 @@ gradient of the threshold passed to the input, a penalty on pre-activations of d
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from correct_l0.saes.architectures import Architecture, Options
 from correct_l0.settings.base import PositiveFloat
+
+if TYPE_CHECKING:
+    from correct_l0.saes.sections import Training
 
 QUADRATIC = "quadratic"
 
@@ -30,6 +33,11 @@ class JumpRelu(Options):
 
     l0_coefficient: PositiveFloat = 1.0
     """Weight of the quadratic penalty; of the others it is swept."""
+
+    aim_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of the quadratic penalty: L0 comes to rest above its aim, where what one latent more explains
+    is worth the penalty. So from the end of the warm-up on the aim is moved, in so large a share of
+    the training by as much as L0 is off the target. 0: the aim is the target, as in SAELens."""
 
     jumprelu_bandwidth: PositiveFloat = 2.0
     """Width of the window around the threshold within which it gets a gradient, in units of the
@@ -58,6 +66,19 @@ class JumpRelu(Options):
                 f"{self.jumprelu_sparsity_loss_mode} it is swept; list it in l0"
             )
         return self
+
+    def saelens(self, d_sae: int) -> dict[str, Any]:
+        """Return them as SAELens' training configuration has them."""
+        return self.model_dump(exclude={"aim_fraction"})
+
+    def unusable_with(self, training: Training, d_sae: int) -> str:
+        """Return why no SAE can be trained so; empty where one can."""
+        if training.engine == "saelens" and self._has_target and self.aim_fraction:
+            return (
+                f"aim_fraction {self.aim_fraction:g}: engine saelens aims at the target itself; "
+                "set it to 0 or use engine fused"
+            )
+        return ""
 
     @property
     def _has_target(self) -> bool:

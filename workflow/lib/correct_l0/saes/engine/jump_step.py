@@ -39,7 +39,9 @@ class JumpOptions:
     coefficient: float
     """Its weight in this step."""
     target_l0: float
-    """Of the quadratic penalty."""
+    """Of the quadratic penalty, which is measured in it."""
+    aim: float | Tensor
+    """The L0 from which the quadratic penalty rises, that is the target or near it."""
     tanh_scale: float
     """Of the tanh."""
     bandwidth: float
@@ -132,7 +134,7 @@ def _of_l0(
     weight = options.coefficient / len(l0)
     if options.mode == "step":
         return l0.sum() * weight, torch.full_like(l0, weight)
-    above, weight = l0 - options.target_l0, 2 * weight / options.target_l0
+    above, weight = l0 - options.aim, 2 * weight / options.target_l0
     return above.square().sum() * weight, above * (2 * weight)
 
 

@@ -32,6 +32,8 @@ class JumpReluTrainer(FusedTrainer):
     threshold : Float[Tensor, "d_sae"]
         Pre-activations above which latents are active, in training units; float32, as all weights
         are, whatever the precision of the products.
+    offset : Float[Tensor, ""]
+        How far the penalty's aim is off the target L0; see `JumpRelu.aim_fraction`.
     share : float
         Share of the entries that the last step's products had to run over.
     """
@@ -44,6 +46,7 @@ class JumpReluTrainer(FusedTrainer):
         self._own = options
         self.threshold = torch.full_like(weights.b_enc, options.jumprelu_init_threshold)
         self._d_threshold = torch.zeros_like(self.threshold)
+        self.offset = self.threshold.new_zeros(())
         self.share = 1.0
         self._warm_up_steps = options.warm_up_steps(settings.steps)
         super().__init__(settings, weights, work)
@@ -51,7 +54,7 @@ class JumpReluTrainer(FusedTrainer):
     def details(self, l0: float | None) -> dict[str, Any]:
         """Return what SAELens notes about the training of such an SAE, which ended at this L0."""
         return {
-            **self._own.model_dump(exclude={"warm_up_fraction"}),
+            **self._own.model_dump(exclude={"warm_up_fraction", "aim_fraction"}),
             "l0_warm_up_steps": self._warm_up_steps,
             "decoder_init_norm": DECODER_NORM,
             "l0_coefficient": self._coefficient,
@@ -60,12 +63,14 @@ class JumpReluTrainer(FusedTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
-        return {**super().state_dict(), "threshold": self.threshold, "share": self.share}
+        own = {"threshold": self.threshold, "offset": self.offset, "share": self.share}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
         super().load_state_dict(state)
         copy_exactly(self.threshold, state["threshold"])
+        copy_exactly(self.offset, state["offset"])
         self.share = state["share"]
 
     @property
@@ -89,6 +94,7 @@ class JumpReluTrainer(FusedTrainer):
             mode=own.jumprelu_sparsity_loss_mode,
             coefficient=self._coefficient * (min(self.n_steps / warm_up, 1) if warm_up else 1),
             target_l0=l0,
+            aim=l0 + self.offset,
             tanh_scale=own.jumprelu_tanh_scale,
             bandwidth=own.jumprelu_bandwidth,
             to_input=own.jumprelu_ste_to_input,
@@ -102,6 +108,8 @@ class JumpReluTrainer(FusedTrainer):
         )
         self.share = found.share
         active = found.active / len(sae_in)
+        if own.aim_fraction and self.n_steps >= warm_up:
+            self.offset -= (active - l0) / max(own.aim_fraction * self.settings.steps, 1)
         return Losses(found.mse_loss, found.penalty, loss, active), found.fired
 
 
