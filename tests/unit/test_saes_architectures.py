@@ -307,7 +307,9 @@ def test_in_a_group_and_alone_it_has_the_same_bits(name, tmp_path):
     from correct_l0.saes.training.points import train_points
 
     texts = [SETTINGS[name], settings(4.5), json.dumps(json.loads(SETTINGS[name]) | {"l0": 6})]
-    texts = [json.dumps(json.loads(x) | {"training": json.loads(x)["training"] | SHORT}) for x in texts]
+    texts = [
+        json.dumps(json.loads(x) | {"training": json.loads(x)["training"] | SHORT}) for x in texts
+    ]
     jobs = [PointJob(tmp_path / "group" / str(i), text, 0) for i, text in enumerate(texts)]
     store = ToyStore()
     assert not train_points(store, ToyBatches(store), jobs, measures=measures())

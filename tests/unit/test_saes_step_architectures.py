@@ -236,9 +236,7 @@ def trained(kind, name, sae, swept, options, x_of, steps=8):
 
 
 def test_training_topk_equals_saelens_trainer():
-    trainer, last = trained(
-        TopKTrainer, "topk", topk(2), {"l0": 2}, {}, lambda n: batch(seed=n)
-    )
+    trainer, last = trained(TopKTrainer, "topk", topk(2), {"l0": 2}, {}, lambda n: batch(seed=n))
     assert last.losses["auxiliary_reconstruction_loss"] > 0
     assert trainer.details(2) == trainer_details(topk(2))
 

@@ -109,6 +109,13 @@ def full_table(study: StudyData) -> dict[str, Any]:
     keyed = tables["c_dec"].set_index(["l0", "seed"])
     parts.append(keyed[["value"]].set_axis(["c_dec"], axis="columns"))
     columns["c_dec"] = "c_dec"
+    of_prefixes = tables["c_dec_prefixes"].pivot_table(
+        index=["l0", "seed"], columns="latents", values="value"
+    )
+    named = [f"c_dec_{int(latents)}" for latents in of_prefixes.columns]
+    for latents, name in zip(of_prefixes.columns, named, strict=True):
+        columns[name] = f"c_dec of the first {int(latents):,} latents"
+    parts.append(of_prefixes.set_axis(named, axis="columns"))
     means = tables["s_n_dec"][tables["s_n_dec"]["statistic"] == "batch_mean"]
     s_n = means.pivot_table(index=["l0", "seed"], columns="n", values="value")
     for n in s_n.columns:

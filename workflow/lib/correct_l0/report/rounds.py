@@ -59,6 +59,7 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
         true_l0=float(truth.mean()) if len(truth) else None,
+        by_coefficient=saes.swept == "coefficient",
     )
 
 

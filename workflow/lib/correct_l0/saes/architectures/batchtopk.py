@@ -21,6 +21,6 @@ ARCHITECTURE = Architecture(
     form="jumprelu",
     calibrated=True,
     trainer="correct_l0.saes.engine.batchtopk:build",
-    cost_factor=4.5,
+    cost_factor=8.2,
     own_cost_factor=1.0,
 )

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 class MatryoshkaBatchTopK(Options):
     """Settings of a Matryoshka BatchTopK SAE."""
 
-    prefixes: Annotated[
-        tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)
-    ] = (1 / 32, 3 / 32, 7 / 32, 15 / 32)
+    prefixes: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
+        1 / 32,
+        3 / 32,
+        7 / 32,
+        15 / 32,
+    )
     """The first latents that reconstruct by themselves, as shares of d_sae, ascending; all of them,
     which do too, are left out. The default is that of arXiv 2503.17547."""
 

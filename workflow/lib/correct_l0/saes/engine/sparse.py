@@ -138,9 +138,7 @@ class Pattern:
         _by_row(kernels.dot_rows, self.latent_starts, rows, dtype.type(scale), *arrays)
         return dots, sums
 
-    def _sum_rows(
-        self, rows: np.ndarray, weights: np.ndarray, values: Tensor, out: Tensor
-    ) -> None:
+    def _sum_rows(self, rows: np.ndarray, weights: np.ndarray, values: Tensor, out: Tensor) -> None:
         _by_row(kernels.sum_rows, self.latent_starts, rows, weights, values.numpy(), out.numpy())
 
     def write_gradients(
