@@ -5,10 +5,10 @@ from the same weights, in float32; a look at the loss after each call makes sure
 sparsify, in one comparison, trains another SAE: TopK per token, its decoder of unit norm. Left out:
 dictionary_learning, whose package asks for nnsight below 0.4 and a dozen others.
 
-Activations and weights are those of `step_inputs.py`; a JumpReLU SAE, whose cost depends on how many
-pre-activations lie near their thresholds, goes on from a short training of its own. A few steps are taken by each side before the
-first timed one, so that Adam's moments and the threshold's guess are warm; both trainers hold the
-dead latents as dead from the first step on.
+Activations and weights are those of `step_inputs.py`; a JumpReLU SAE, whose cost depends on how
+many pre-activations lie near their thresholds, goes on from a short training of its own. A few
+steps are taken by each side before the first timed one, so that Adam's moments and the threshold's
+guess are warm; both trainers hold the dead latents as dead from the first step on.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def another(name: str) -> tuple[Callable[..., Step], Callable[..., Step]]:
         return started(name, d_in, d_sae, batch, l0, n_dead).step
 
     def theirs(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
-        from correct_l0.saes.engine.saelens import configuration
         from sae_lens.registry import get_sae_training_class
+
+        from correct_l0.saes.engine.saelens import configuration
 
         start = started(name, d_in, d_sae, batch, l0, n_dead)
         kind, _ = get_sae_training_class(name)
@@ -183,10 +184,11 @@ def one(
     known = ("n_dead", "steps", "rival", "architecture")
     how = {key: options.pop(key) for key in known if key in options}
     dead = f", {how['n_dead']} dead latents" if "n_dead" in how else ""
+    of = WORDS[how.get("architecture", "batchtopk")]
     return Comparison(
         name=name,
         room="saes",
-        workload=f"{WORDS[how.get('architecture', 'batchtopk')]}step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}",
+        workload=f"{of}step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}",
         rival=SPARSIFY if "rival" in how else saelens_trainer.NAME,
         prepare=partial(sides, d_in, d_sae, batch, l0, **how),
         target=target,

@@ -205,7 +205,7 @@ def test_rows_that_are_not_finite_end():
 
 
 def trained(kind, name, sae, swept, options, x_of, steps=8):
-    """Train eight steps with ours and SAELens' trainer from one start; the last has dead latents."""
+    """Train eight steps by both trainers from one start; the last has dead latents."""
     training = {
         "training_tokens": steps * BATCH, "batch_tokens": BATCH, "lr": 0.01,
         "dead_feature_window": 2, "lr_warm_up_steps": 3, "lr_decay_fraction": 0.25,

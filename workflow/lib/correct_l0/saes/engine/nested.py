@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -118,7 +119,7 @@ def parts(
         yield dead, dead_acts, error
         return
     edges = [0, *(int((dead < width).sum()) for width in levels.widths)]
-    for level, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+    for level, (start, stop) in enumerate(pairwise(edges)):
         if stop > start:
             yield dead[start:stop], dead_acts[:, start:stop], errors[level]
 

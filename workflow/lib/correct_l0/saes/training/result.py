@@ -17,7 +17,7 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
 from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
-from correct_l0.saes.settings import PointJob, SaeSettings
+from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
