@@ -65,7 +65,7 @@ def select_largest_of_rows(
     scales = norms.numpy()
     starts = np.zeros(batch + 1, dtype=np.int64)
     # Of the row that is being read all may stay at first.
-    latents = np.empty(batch * k + len(scales) + 1, dtype=np.int32)
+    latents = np.empty(batch * k + len(scales) + 8, dtype=np.int32)
     values = np.empty(len(latents), dtype=scales.dtype)
     for start in range(0, batch, rows):
         block = encode(start, min(start + rows, batch)).numpy()
@@ -77,20 +77,17 @@ def select_largest_of_rows(
 @compiled
 def _count_above(row, bound):  # type: ignore[no-untyped-def]
     n = np.int32(0)
-    for value in row:
-        n += np.int32(value > bound)
+    for j in range(row.size):
+        # This form is compiled to sixteen comparisons at a time.
+        n = np.int32(n + (1 if row[j] > bound else 0))
     return n
 
 
 @compiled
-def _edge(row, k, guess, few):  # type: ignore[no-untyped-def]
-    """Return the smallest of the k largest positive values, and how many of its equals stay.
-
-    0 and 0 where all positive values stay. `few` is memory as long as the row.
-    """
-    low, n_above = row.dtype.type(0), _count_above(row, row.dtype.type(0))
-    if n_above <= k:
-        return low, 0
+def _bound(row, k, guess):  # type: ignore[no-untyped-def]
+    """Return a value, not negative, above which k or few more lie; 0 if fewer are positive."""
+    low, two = row.dtype.type(0), row.dtype.type(2)
+    n_above = _count_above(row, low)
     high, bound = row.dtype.type(np.inf), guess if guess > 0 else row.dtype.type(1)
     while n_above > 2 * k + 8:
         n = _count_above(row, bound)
@@ -98,60 +95,71 @@ def _edge(row, k, guess, few):  # type: ignore[no-untyped-def]
             low, n_above = bound, n
         else:
             high = bound
-        bound = row.dtype.type(2) * low if high == np.inf else (low + high) / row.dtype.type(2)
+        bound = two * low if high == np.inf else (low + high) / two
         if not low < bound < high:
             break
+    return low
+
+
+@compiled
+def _largest(row, k, guess, stays, latents, values):  # type: ignore[no-untyped-def]
+    """Write out the k largest positive values, latents ascending; return their number, the edge.
+
+    `stays` is memory of the row's length, a multiple of 8; the other two have one place more.
+    """
+    low = _bound(row, k, guess)
+    eights = stays.view(np.uint64)
+    for j in range(row.size):
+        stays[j] = row[j] > low
     n = 0
-    for value in row:
-        few[n] = value
-        n += value > low
-    edge = np.partition(few[:n], n - k)[n - k]
-    return edge, k - _count_above(few[:n], edge)
+    for eight in range(len(eights)):
+        if eights[eight]:
+            for j in range(8 * eight, 8 * eight + 8):
+                latents[n] = j
+                n += stays[j]
+    for place in range(n):
+        values[place] = row[latents[place]]
+    if n <= k:
+        return n, low
+    edge = np.partition(values[:n], n - k)[n - k]
+    ties, kept = k - _count_above(values[:n], edge), 0
+    for place in range(n):
+        value, latent = values[place], latents[place]
+        equal = value == edge
+        if value > edge or (equal and ties > 0):
+            ties -= equal
+            latents[kept], values[kept] = latent, value
+            kept += 1
+    return kept, edge
 
 
 @compiled
 def _keep_in_rows(acts, k):  # type: ignore[no-untyped-def]
     """Zero what does not stay; return how many do."""
-    few = np.empty(acts.shape[1] + 1, acts.dtype)
-    guess, kept = acts.dtype.type(0), 0
-    for row in acts:
-        edge, ties = _edge(row, k, guess, few)
-        guess = edge
-        for j in range(len(row)):
-            equal = row[j] == edge
-            if row[j] > edge or (equal and ties > 0):
-                kept += 1
-                ties -= equal
-            else:
-                row[j] = 0
-    return kept
+    width = acts.shape[1]
+    stays = np.zeros(-(-width // 8) * 8, np.uint8)
+    latents, values = np.empty(width + 8, np.int32), np.empty(width + 8, acts.dtype)
+    guess, total = acts.dtype.type(0), 0
+    for token in range(len(acts)):
+        row = acts[token]
+        n, guess = _largest(row, k, guess, stays, latents, values)
+        total += n
+        row[:] = 0
+        for place in range(n):
+            row[latents[place]] = values[place]
+    return total
 
 
 @compiled
 def _compress_rows(block, norms, k, starts, latents, values):  # type: ignore[no-untyped-def]
     """Write out what stays of each row of a block, times the norms, from `starts[0]` on."""
-    n = starts[0]
-    few, acts = np.empty(len(norms) + 1, norms.dtype), np.empty_like(norms)
+    acts = np.empty_like(norms)
     stays = np.zeros(-(-len(norms) // 8) * 8, np.uint8)
-    eights = stays.view(np.uint64)
-    guess = norms.dtype.type(0)
+    guess, first = norms.dtype.type(0), starts[0]
     for token in range(len(block)):
         row = block[token]
         for latent in range(len(norms)):
             acts[latent] = row[latent] * norms[latent]
-        edge, ties = _edge(acts, k, guess, few)
-        guess = edge
-        for latent in range(len(norms)):
-            stays[latent] = (acts[latent] >= edge) & (acts[latent] > 0)
-        for eight in range(len(eights)):
-            if eights[eight]:
-                for latent in range(8 * eight, 8 * eight + 8):
-                    if stays[latent]:
-                        equal = acts[latent] == edge
-                        if equal and ties == 0:
-                            continue
-                        ties -= equal
-                        latents[n] = latent
-                        values[n] = acts[latent]
-                        n += 1
-        starts[token + 1] = n
+        n, guess = _largest(acts, k, guess, stays, latents[first:], values[first:])
+        first += n
+        starts[token + 1] = first
