@@ -224,7 +224,7 @@ def test_l0_follows_a_schedule_in_the_others_too(tmp_path):
         ),
         (
             settings_of("matryoshka_batchtopk", options={"prefixes": [0.01, 0.5]}, l0=4),
-            "prefixes: they are 0, 16 of 32 latents, each must add one at least; set fewer or widen",
+            "prefixes: they are 0, 16 of 32 latents, each must add one at least; set fewer or",
         ),
         (
             settings_of(

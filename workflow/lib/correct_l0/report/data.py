@@ -50,7 +50,7 @@ class StudyData:
     cosines: dict[float, Float[np.ndarray, "d_sae d_sae"]] = field(default_factory=dict)
     model_name: str = ""
     checks: tuple[Check, ...] = ()
-    every_coefficient: pd.DataFrame = field(default_factory=pd.DataFrame)
+    every_coefficient: pd.DataFrame | None = None
 
     @property
     def l0(self) -> list[float]:

@@ -39,7 +39,9 @@ def write_sparsify_sae(folder: Path | str, sae: SavedSae) -> list[Path]:
         If it is not a TopK SAE that subtracts `b_dec` from its input: sparsify has no other.
     """
     if sae.form != "topk" or not sae.apply_b_dec_to_input:
-        form = sae.form if sae.apply_b_dec_to_input else f"{sae.form} that leaves b_dec in its input"
+        form = (
+            sae.form if sae.apply_b_dec_to_input else f"{sae.form} that leaves b_dec in its input"
+        )
         raise InputError(
             f"{folder}: the SAE is {form}, sparsify's are topk on centred input; export a topk SAE"
         )

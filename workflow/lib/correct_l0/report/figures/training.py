@@ -103,7 +103,8 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
 
 def _l0_of_coefficients(study: StudyData, narrow: bool) -> Figure:
     figure, (ax,) = panels(1, 1, narrow, height=3.0)
-    table = study.every_coefficient
+    every = study.every_coefficient
+    table = study.tables["points"] if every is None else every
     sns.lineplot(table, x="l0", y="l0_measured", errorbar=None, color=BLUE, ax=ax)
     sns.scatterplot(table, x="l0", y="l0_measured", color=BLUE, s=32, ax=ax, label="each seed")
     ax.set_xscale("log")
