@@ -35,6 +35,6 @@ def prefix_lines(table: pd.DataFrame | None, names: Names) -> list[str]:
             f"({curve.min():.3g})"
         )
     return [
-        f"c_dec {join(parts)}; the nested losses push the directions of a prefix together, so that "
-        "these levels are not those of an SAE of that width, and the whole is what is read."
+        f"c_dec {join(parts)}; nested losses change its level, so that these are not those of SAEs "
+        "of that width, and only the whole is read."
     ]
