@@ -30,8 +30,6 @@ rule train_points:
         runtime=runtime("train_points"),
     params:
         saes=saes_of,
-        recipe=lambda wildcards: (
-            f"recipe={STAGES['train_sae'].recipe_in(plan_of(wildcards))}"
-        ),
+        recipe=recipe("train_sae"),
     script:
         "../scripts/train_points.py"
