@@ -1,13 +1,14 @@
-"""One training step of a BatchTopK SAE: this project's against SAELens' trainer.
+"""One training step of an SAE: this project's against SAELens' trainer.
 
 Both do a whole step - forward, backward, clipping, Adam, dead-latent count - on the same batches
 from the same weights, in float32; a look at the loss after each call makes sure that it is one.
 sparsify, in one comparison, trains another SAE: TopK per token, its decoder of unit norm. Left out:
 dictionary_learning, whose package asks for nnsight below 0.4 and a dozen others.
 
-Activations and weights are those of `step_inputs.py`. A few steps are taken by each side before the
-first timed one, so that Adam's moments and the threshold's guess are warm; both trainers hold the
-dead latents as dead from the first step on.
+Activations and weights are those of `step_inputs.py`; a JumpReLU SAE, whose cost depends on how
+many pre-activations lie near their thresholds, goes on from a short training of its own. A few
+steps are taken by each side before the first timed one, so that Adam's moments and the threshold's
+guess are warm; both trainers hold the dead latents as dead from the first step on.
 """
 
 from __future__ import annotations
@@ -30,15 +31,19 @@ WARM_UP = 3
 LARGE = 2**24
 """Weights from which on one step warms up: SAELens' takes tens of seconds."""
 LR = 1e-4
+SHORT_STEPS, SHORT_BATCH, SHORT_LR = 100, 512, 1e-3
+"""The training from which JumpReLU's timed steps go on: L0 is near its target then."""
 Step = Callable[[torch.Tensor], Any]
 
 
-def point(d_sae: int, batch: int, l0: float) -> Any:
+def point(d_sae: int, batch: int, l0: float, name: str = "batchtopk", lr: float = LR) -> Any:
     """Return the settings of a point of the pipeline."""
     from correct_l0.saes.settings import parse_settings
 
-    training = {"training_tokens": batch * 10**6, "batch_tokens": batch, "lr": LR}
-    return parse_settings(json.dumps({"d_sae": d_sae, "l0": l0, "training": training}))
+    training = {"training_tokens": batch * 10**6, "batch_tokens": batch, "lr": lr}
+    options = {"warm_up_fraction": 0, "aim_fraction": 0} if name == "jumprelu" else {}
+    settings = {"d_sae": d_sae, "l0": l0, "training": training}
+    return parse_settings(json.dumps({**settings, "architecture": {"name": name, **options}}))
 
 
 def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
@@ -61,6 +66,52 @@ def saelens(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     made = saelens_trainer.trainer(sae, batch, 10**6, LR)
     made.n_forward_passes_since_fired[:n_dead] = NEVER
     return saelens_trainer.step_of(made)
+
+
+def another(name: str) -> tuple[Callable[..., Step], Callable[..., Step]]:
+    """Return our step and SAELens' of another architecture, by the same settings and weights."""
+
+    def mine(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
+        return started(name, d_in, d_sae, batch, l0, n_dead).step
+
+    def theirs(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
+        from sae_lens.registry import get_sae_training_class
+
+        from correct_l0.saes.engine.saelens import configuration
+
+        start = started(name, d_in, d_sae, batch, l0, n_dead)
+        kind, _ = get_sae_training_class(name)
+        sae = kind(configuration(start.settings, d_in))
+        names = [*start.weights._fields, *(["threshold"] if name == "jumprelu" else [])]
+        with torch.no_grad():
+            for each in names:
+                getattr(sae, each).copy_(getattr(start.weights, each, getattr(start, each, None)))
+        made = saelens_trainer.trainer(sae, batch, 10**6, LR)
+        made.n_forward_passes_since_fired[:n_dead] = NEVER
+        return saelens_trainer.step_of(made)
+
+    return mine, theirs
+
+
+def started(name: str, d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Any:
+    """Return our trainer of an architecture where its timed steps begin."""
+    from correct_l0.saes.engine.batchtopk import Weights
+    from correct_l0.saes.training.train import build_trainer
+
+    settings = point(d_sae, batch, l0, name)
+    made = build_trainer(settings, d_in, 0)
+    if name == "jumprelu":
+        short = build_trainer(point(d_sae, SHORT_BATCH, l0, name, SHORT_LR), d_in, 0)
+        batches = activations(d_in, SHORT_BATCH * SHORT_STEPS // BATCHES, "cpu")
+        for rows in torch.cat(batches).split(SHORT_BATCH):
+            short.step(rows)
+        made = type(made)(settings, Weights(*short.weights))
+        made.threshold.copy_(short.threshold.clamp(min=0))
+        made.share = short.share
+    else:
+        uneven_(made.weights.W_dec, made.weights.b_enc, n_dead)
+    made.since_fired[:n_dead] = NEVER
+    return made
 
 
 def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
@@ -94,6 +145,7 @@ def sides(
     n_dead: int = 0,
     steps: int = 1,
     rival: Callable[..., Step] = saelens,
+    architecture: str = "batchtopk",
 ) -> Sides:
     """Return both trainers' steps on the same batches."""
     batches = activations(d_in, batch, "cpu")
@@ -110,8 +162,11 @@ def sides(
         call(WARM_UP if d_in * d_sae < LARGE else 1)
         return call
 
+    mine = ours
+    if architecture != "batchtopk":
+        mine, rival = another(architecture)
     return {
-        "ours": calls(ours(d_in, d_sae, batch, l0, n_dead)),
+        "ours": calls(mine(d_in, d_sae, batch, l0, n_dead)),
         "rival": calls(rival(d_in, d_sae, batch, l0, n_dead)),
     }
 
@@ -126,13 +181,14 @@ def one(
     **options: Any,
 ) -> Comparison:
     """Return the comparison of one shape; `options` go to `sides` and to `Comparison`."""
-    known = ("n_dead", "steps", "rival")
+    known = ("n_dead", "steps", "rival", "architecture")
     how = {key: options.pop(key) for key in known if key in options}
     dead = f", {how['n_dead']} dead latents" if "n_dead" in how else ""
+    of = WORDS[how.get("architecture", "batchtopk")]
     return Comparison(
         name=name,
         room="saes",
-        workload=f"step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}",
+        workload=f"{of}step at {d_in} x {d_sae}, batch {batch}, L0 {l0:g}{dead}",
         rival=SPARSIFY if "rival" in how else saelens_trainer.NAME,
         prepare=partial(sides, d_in, d_sae, batch, l0, **how),
         target=target,
@@ -142,11 +198,26 @@ def one(
     )
 
 
+WORDS = {
+    "batchtopk": "",
+    "topk": "TopK: ",
+    "matryoshka_batchtopk": "Matryoshka, five levels: ",
+    "jumprelu": "JumpReLU: ",
+}
+
 COMPARISONS = [
     one("step-384x3072-l0-32", 384, 3072, 4096, 32, 7),
     one("step-384x3072-l0-128", 384, 3072, 4096, 128, 4.5),
     one("step-384x3072-l0-32-dead", 384, 3072, 4096, 32, 8, n_dead=100),
     one("step-2304x32768-l0-100", 2304, 32768, 1024, 100, 4, rounds=2),
+    *(
+        one(f"step-384x3072-l0-32-{short}", 384, 3072, 4096, 32, target, architecture=name)
+        for short, name, target in (
+            ("topk", "topk", 5),
+            ("matryoshka", "matryoshka_batchtopk", 5),
+            ("jumprelu", "jumprelu", 3),
+        )
+    ),
     one("step-384x3072-l0-32-sparsify", 384, 3072, 4096, 32, rival=sparsify, rounds=5),
     *(one(f"step-default-study-l0-{l0}", 384, 768, 512, l0, steps=4) for l0 in (4, 32, 300)),
     *(

@@ -40,6 +40,8 @@ WORLDS = {"toy model": Synthetic(), "superposition": Synthetic(d_in=40, directio
 
 D_SAE, TRANSITION_END, TRANSITION_STARTS = 50, 11.0, (20.0, 2.0)
 
+JUMPRELU = {"name": "jumprelu", "jumprelu_sparsity_loss_mode": "tanh"}
+"""The paper's JumpReLU, whose coefficient is swept; all else as by default."""
 ROLES = ("sweep", "transitions", "auto_l0", "jumprelu", "superposition")
 """What a sweep can stand for."""
 
@@ -130,7 +132,7 @@ def role_of(plan: Plan) -> str:
         other = "overrides of single L0" if saes.overrides else training
         raise InputError(f"another training than the paper's ({other}); change it back")
     schedule, name = saes.training.l0_schedule, saes.architecture.get("name", "batchtopk")
-    if set(saes.architecture) - {"name"} or name not in ("batchtopk", "jumprelu"):
+    if saes.architecture not in ({}, JUMPRELU):
         raise InputError(f"no claim is about the architecture {saes.architecture}; change it")
     if worlds[found] == "superposition":
         if schedule is None and name == "batchtopk":

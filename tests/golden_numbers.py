@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import made_up
 from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.metrics import probing
+from correct_l0.saes.architectures import architecture
 from correct_l0.sources import language_model as activations
 from correct_l0.sources import semi_synthetic, synthetic
 from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
@@ -41,7 +42,7 @@ class Golden:
     compute
         Returns numbers and words, nested.
     room
-        Folder of the package whose `__init__.py` holds the constant.
+        File of the package that holds the constant, or the folder whose `__init__.py` does.
     constant, recipe
         Its name and value.
     relative
@@ -58,7 +59,8 @@ class Golden:
     @property
     def file(self) -> Path:
         """Where the constant is."""
-        return PACKAGE / self.room / "__init__.py"
+        path = PACKAGE / self.room
+        return path if path.suffix else path / "__init__.py"
 
 
 def activation_numbers() -> dict[str, Any]:
@@ -159,13 +161,36 @@ def sae_numbers() -> dict[str, Any]:
     }
 
 
-def toy_sae(steps: int, l0: float, **training: Any) -> dict[str, Any]:
+def sae_numbers_of(name: str, l0: float, **options: dict[str, Any]) -> dict[str, Any]:
+    """Two toy SAEs of another architecture, one with dead latents, and one of each option.
+
+    `at` among them is its L0 or coefficient, where that is another.
+    """
+    briefly = {"lr_warm_up_steps": 5, "lr_decay_fraction": 0.2}
+    found = {
+        "30 steps": toy_sae(30, l0, {"name": name}, **briefly),
+        "with dead latents": toy_sae(20, 1, {"name": name}, dead_feature_window=1),
+    }
+    for option, given in options.items():
+        own = {key: value for key, value in given.items() if key != "at"}
+        found[option] = toy_sae(30, given.get("at", l0), {"name": name, **own}, **briefly)
+    return found
+
+
+def toy_sae(
+    steps: int, l0: float, architecture: dict[str, Any] | None = None, **training: Any
+) -> dict[str, Any]:
     """Return the facts of a toy SAE and four steps of its losses."""
     import pandas as pd
 
     import saes_toy
+    from correct_l0.saes.architectures import declared_with, read_architecture
 
-    text = saes_toy.settings(l0, training_tokens=saes_toy.BATCH * steps, **training)
+    values = json.loads(saes_toy.settings(l0, training_tokens=saes_toy.BATCH * steps, **training))
+    if architecture:
+        swept = declared_with(*read_architecture(architecture)).swept
+        values |= {"architecture": architecture, swept: values.pop("l0")}
+    text = json.dumps(values)
     with tempfile.TemporaryDirectory() as folder:
         facts = saes_toy.train_toy(folder, text)
         loss = pd.read_csv(f"{folder}/loss.csv")
@@ -274,6 +299,13 @@ def summary(values: torch.Tensor) -> list[float]:
     return [float(flat.norm()), float((flat * weights).sum()), float(flat[0]), float(flat[-1])]
 
 
+OTHER_ENGINES: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {
+    "topk": (4, {}),
+    "matryoshka_batchtopk": (4.5, {"balanced": {"prefixes": [0.25], "inner_weights": [0.5]}}),
+    "jumprelu": (4, {"tanh": {"jumprelu_sparsity_loss_mode": "tanh", "at": 0.1}}),
+}
+"""L0, and options to try, of each architecture that has a recipe of its own."""
+
 STAGES = {
     "activations": Golden(
         activation_numbers, "sources/language_model", "RECIPE", activations.RECIPE, 1e-3, 1e-4
@@ -288,6 +320,13 @@ STAGES = {
         1e-3, 1e-5,
     ),
     "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
+    **{
+        f"saes_{name}": Golden(
+            partial(sae_numbers_of, name, l0, **options), f"saes/architectures/{name}.py",
+            "RECIPE", architecture(name).recipe, 1e-3, 1e-5,
+        )
+        for name, (l0, options) in OTHER_ENGINES.items()
+    },
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),

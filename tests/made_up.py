@@ -122,6 +122,7 @@ def tables(
     return {
         "points": points.drop(columns="value"),
         "c_dec": ends,
+        "c_dec_prefixes": pd.DataFrame(columns=[*columns[:3], "latents", "value"]),
         "c_dec_training": training,
         "s_n_dec": pd.concat(s_frames, ignore_index=True),
         "probing": pd.DataFrame(

@@ -11,6 +11,7 @@ import yaml
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
+from correct_l0.saes.architectures import architecture
 from correct_l0.saes.sections import Training
 from correct_l0.stages import BY_JOB, BY_RULE, limits, throughputs
 from correct_l0.study.config import Config, parse_config
@@ -81,23 +82,36 @@ def test_the_default_studys_trainings_are_met(l0, measured):
 
 
 def test_another_architecture_takes_its_factor():
-    """Times a fused step where the factors were measured, 1.5 + 10 * 32 / 1536 products."""
+    """Of SAELens' times a fused step where they were measured, 1.5 + 10 * 32 / 1536 products."""
     training = Training(training_tokens=2**20, batch_tokens=1024)
+    by_saelens = training.model_copy(update={"engine": "saelens"})
     product = 2**20 * 2 * 384 * 1536 / throughputs.THROUGHPUT["cpu"].float32
-    fused, topk = (
-        costs.training_s(384, 1536, 32, training, "cpu", name=name)
-        for name in ("batchtopk", "topk")
+    batchtopk, topk, matryoshka, theirs = (
+        costs.training_s(384, 1536, 32, how, "cpu", name=name)
+        for name, how in (
+            ("batchtopk", training),
+            ("topk", training),
+            ("matryoshka_batchtopk", training),
+            ("topk", by_saelens),
+        )
     )
+    fused = (1.5 + 320 / 1536) * product
     calls = training.steps * (throughputs.SAELENS_STEP_S - throughputs.STEP_S)
-    assert topk - fused == pytest.approx((4.7 - 1) * (1.5 + 320 / 1536) * product + calls)
+    assert theirs - batchtopk == pytest.approx((4.7 - 1) * fused + calls)
+    of = {name: architecture(name).own_cost_factor for name in ("topk", "matryoshka_batchtopk")}
+    assert topk - batchtopk == pytest.approx((of["topk"] - 1) * fused)
+    assert matryoshka - batchtopk == pytest.approx((of["matryoshka_batchtopk"] - 1) * fused)
     # Of a study, whatever it sweeps; SAELens' step is dense, at any L0.
-    topk, gated = (
+    abstopk, gated = (
         study("config", device="cpu", saes__architecture={"name": name})
-        for name in ("topk", "gated")
+        for name in ("abstopk", "gated")
     )
-    assert costs.train_s(topk, 4) == costs.train_s(topk, 300)
+    assert costs.train_s(abstopk, 4) == costs.train_s(abstopk, 300)
     ours = study("config", device="cpu")
-    assert costs.train_s(ours, 4) < costs.train_s(topk, 4) < costs.train_s(gated, 0.5)
+    assert costs.train_s(ours, 4) < costs.train_s(abstopk, 4) < costs.train_s(gated, 0.5)
+    tanh = {"name": "jumprelu", "jumprelu_sparsity_loss_mode": "tanh"}
+    jumprelu = study("config", device="cpu", saes__architecture=tanh)
+    assert costs.train_s(jumprelu, 0.5) == costs.train_s(jumprelu, 5000)
 
 
 def test_time_grows_with_the_study():

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.metrics.decoder.files import held_out_batches, write_cosines, write_projections
+from correct_l0.metrics.decoder.files import (
+    held_out_batches,
+    write_cosines,
+    write_prefixes,
+    write_projections,
+)
 from correct_l0.metrics.decoder.measure import measure_projections
 
 
@@ -58,3 +63,17 @@ def test_no_heat_map_of_a_wide_sae(tmp_path):
     paths = write_cosines(tmp_path, torch.eye(1025))
     assert [path.name for path in paths] == ["c_dec.csv"]
     assert not (tmp_path / "cosine_heatmap.npz").exists()
+
+
+def test_c_dec_of_prefixes(tmp_path):
+    """Rows at 0, 90 and 45 degrees: of the first two |cosine| 0, of all the mean of 0, .5^.5 twice.
+
+    A prefix of one latent has no pair. Of an SAE without prefixes an earlier file goes.
+    """
+    W_dec = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 3.0]])
+    (path,) = write_prefixes(tmp_path, W_dec, [1, 2, 3])
+    rows = pd.read_csv(path).to_dict("records")
+    assert [row["latents"] for row in rows] == [2, 3]
+    assert [row["value"] for row in rows] == pytest.approx([0.0, 2 * 0.5**0.5 / 3], abs=1e-6)
+    assert write_prefixes(tmp_path, W_dec, ()) == []
+    assert not path.exists()

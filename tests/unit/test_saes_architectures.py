@@ -36,9 +36,9 @@ SETTINGS = {
     "batchtopk": settings_of("batchtopk", l0=4.5),
     "topk": settings_of("topk", l0=4),
     "abstopk": settings_of("abstopk", l0=4),
-    "jumprelu": settings_of("jumprelu", coefficient=0.5),
+    "jumprelu": settings_of("jumprelu", l0=4),
     "matryoshka_batchtopk": settings_of(
-        "matryoshka_batchtopk", l0=4.5, options={"matryoshka_widths": [8, 16]}
+        "matryoshka_batchtopk", l0=4.5, options={"prefixes": [0.25, 0.5]}
     ),
     "standard": settings_of("standard", coefficient=0.5),
     "gated": settings_of("gated", coefficient=0.5),
@@ -86,7 +86,11 @@ def test_the_saved_sae_does_what_the_trained_one_does(name):
 
     Those that select over a batch in training go by a threshold when in use.
     """
-    parsed, store = parse_settings(SETTINGS[name]), ToyStore()
+    values = json.loads(SETTINGS[name])
+    values["training"]["engine"] = "saelens"
+    if name == "jumprelu":
+        values["architecture"]["aim_fraction"] = 0
+    parsed, store = parse_settings(json.dumps(values)), ToyStore()
     trainer, batches, scale = build_trainer(parsed, D_IN, 0), ToyBatches(store), 0.7
     for step in range(30):
         trainer.step(batches.batch(step) * scale)
@@ -129,13 +133,37 @@ def test_thresholds_are_calibrated_where_the_batch_is_selected_from(trained):
         assert manifest["threshold"] > 0
 
 
-def test_a_higher_coefficient_has_a_lower_l0(trained, tmp_path):
-    _, manifest = trained["jumprelu"]
-    lower = train_toy(tmp_path, settings_of("jumprelu", coefficient=5))
-    assert lower["l0_measured"] < 0.8 * manifest["l0_measured"]
+TANH = {"jumprelu_sparsity_loss_mode": "tanh"}
+
+
+def test_a_higher_coefficient_has_a_lower_l0(tmp_path):
+    """Of the paper's penalty, where the L0 of a coefficient is not known before."""
+    higher, lower = (
+        train_toy(tmp_path / str(c), settings_of("jumprelu", options=TANH, coefficient=c))
+        for c in (0.5, 5)
+    )
+    assert lower["l0_measured"] < 0.8 * higher["l0_measured"]
     assert (lower["l0"], lower["l0_end"], lower["coefficient"]) == (None, None, 5)
     assert lower["l0_reached"] is True
-    assert len(np.load(tmp_path / "decoder_norms.npy")) == D_SAE
+    assert len(np.load(tmp_path / "5" / "decoder_norms.npy")) == D_SAE
+
+
+def test_jumprelu_ends_at_its_target_l0(trained, capsys, tmp_path):
+    """The aim is moved; at the target itself L0 comes to rest above it, and the point says so."""
+    _, manifest = trained["jumprelu"]
+    assert manifest["l0_measured"] == pytest.approx(4, rel=0.03)
+    assert (manifest["l0_reached"], manifest["recipe"]) == (True, 4)
+    off = train_toy(tmp_path, settings_of("jumprelu", options={"aim_fraction": 0}, l0=4))
+    assert off["l0_measured"] > 1.03 * 4
+    assert off["l0_reached"] is False
+    assert "measured on held-out tokens, more than 3% away" in capsys.readouterr().out
+
+
+def test_jumprelu_follows_a_schedule(tmp_path):
+    ramp = {"kind": "linear", "end_l0": 3, "ramp_steps": 100}
+    train_toy(tmp_path, settings_of("jumprelu", {"l0_schedule": ramp}, l0=8))
+    course = pd.read_csv(tmp_path / "loss.csv")["l0_batch"]
+    assert 2.7 < course[-20:].mean() < 3.3
 
 
 class Stopping(ToyBatches):
@@ -186,6 +214,24 @@ def test_l0_follows_a_schedule_in_the_others_too(tmp_path):
             settings_of("gated", {"training_tokens": 1}, coefficient=0.5),
             "coefficient 0.5: training",
         ),
+        (
+            settings_of("jumprelu", options={**TANH, "l0_coefficient": 2}, coefficient=0.5),
+            "l0_coefficient 2: of the penalty tanh it is swept; list it in l0",
+        ),
+        (
+            settings_of("jumprelu", {"engine": "saelens"}, l0=4),
+            r"aim_fraction 0\.1: engine saelens aims at the target itself; set it to 0 or use",
+        ),
+        (
+            settings_of("matryoshka_batchtopk", options={"prefixes": [0.01, 0.5]}, l0=4),
+            "prefixes: they are 0, 16 of 32 latents, each must add one at least; set fewer or",
+        ),
+        (
+            settings_of(
+                "matryoshka_batchtopk", {"engine": "saelens"}, {"inner_weights": [1, 1, 1, 2]}, l0=4
+            ),
+            "inner_weights: engine saelens weighs all levels alike; use engine fused",
+        ),
     ],
 )
 def test_refused_in_one_line(text, message):
@@ -197,8 +243,10 @@ def test_refused_in_one_line(text, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"matryoshka_widths": [16, 8]}, r"matryoshka_batchtopk: .*do not ascend; sort them"),
-        ({"matryoshka_widths": [0]}, r"matryoshka_batchtopk.matryoshka_widths.0: .*greater than 0"),
+        ({"prefixes": [0.5, 0.25]}, r"matryoshka_batchtopk: .*do not ascend; sort them"),
+        ({"prefixes": [0]}, r"matryoshka_batchtopk.prefixes.0: .*greater than 0"),
+        ({"prefixes": [1]}, r"matryoshka_batchtopk.prefixes.0: .*less than 1"),
+        ({"inner_weights": [1]}, r"inner_weights are 1, one is needed for each of the 4 prefixes"),
         ({"widths": [3]}, r"architecture matryoshka_batchtopk"),
     ],
 )
@@ -218,12 +266,20 @@ def test_a_sweep_of_an_architecture():
     """What a point's settings say; a default spelt out says nothing, and neither does BatchTopK."""
     assert saes(l0=[4]).point(4.0) == {"d_sae": D_SAE, "l0": 4.0}
     assert saes(l0=[4], architecture={"name": "batchtopk"}) == saes(l0=[4])
-    jumprelu = saes(l0=[400], architecture={"name": "jumprelu", "jumprelu_tanh_scale": 4})
-    assert jumprelu.point(400.0) == {
-        "architecture": {"name": "jumprelu"}, "d_sae": D_SAE, "coefficient": 400.0,
+    tanh = {"name": "jumprelu", **TANH}
+    by_coefficient = saes(l0=[400], architecture={**tanh, "jumprelu_tanh_scale": 4})
+    assert by_coefficient.point(400.0) == {
+        "architecture": tanh, "d_sae": D_SAE, "coefficient": 400.0,
     }  # fmt: skip
+    by_target = saes(l0=[4], architecture={"name": "jumprelu"})
+    assert by_target.point(4.0) == {"architecture": {"name": "jumprelu"}, "d_sae": D_SAE, "l0": 4.0}
+    assert (by_coefficient.swept, by_target.swept) == ("coefficient", "l0")
     with pytest.raises(ValueError, match="l0 400 is above d_sae 32"):
         saes(l0=[400])
+    with pytest.raises(ValueError, match="l0 400 is above d_sae 32"):
+        saes(l0=[400], architecture={"name": "jumprelu"})
+    with pytest.raises(ValueError, match="prefixes: they are 0, 2, 4, 8 of 16 latents"):
+        saes(d_sae=16, l0=[4], architecture={"name": "matryoshka_batchtopk"})
     with pytest.raises(ValueError, match=r"l0 4\.5 is not whole"):
         saes(l0=[4.5], architecture={"name": "topk"})
     with pytest.raises(ValueError, match="architecture 'nothing' is not known; choose one of"):
@@ -234,3 +290,31 @@ def test_batchtopk_by_name_has_the_bits_of_the_default(trained, tmp_path):
     train_toy(tmp_path, settings(4.5))
     file = "sae/sae_weights.safetensors"
     assert (tmp_path / file).read_bytes() == (trained["batchtopk"][0] / file).read_bytes()
+
+
+def test_a_sweep_of_search_knows_what_an_option_changes():
+    search = {"from": 1, "to": 8, "budget": 9}
+    with pytest.raises(ValueError, match="sweeps a coefficient, which is not searched"):
+        saes(l0=search, architecture={"name": "jumprelu", **TANH})
+    assert saes(l0=search, architecture={"name": "jumprelu"}).swept == "l0"
+
+
+@pytest.mark.parametrize("name", ["topk", "matryoshka_batchtopk", "jumprelu"])
+def test_in_a_group_and_alone_it_has_the_same_bits(name, tmp_path):
+    """Two points of one architecture and one of BatchTopK, which share memory."""
+    from correct_l0.metrics.decoder.along_training import measures
+    from correct_l0.saes.settings import PointJob
+    from correct_l0.saes.training.points import train_points
+
+    texts = [SETTINGS[name], settings(4.5), json.dumps(json.loads(SETTINGS[name]) | {"l0": 6})]
+    texts = [
+        json.dumps(json.loads(x) | {"training": json.loads(x)["training"] | SHORT}) for x in texts
+    ]
+    jobs = [PointJob(tmp_path / "group" / str(i), text, 0) for i, text in enumerate(texts)]
+    store = ToyStore()
+    assert not train_points(store, ToyBatches(store), jobs, measures=measures())
+    for i, text in enumerate(texts):
+        train_toy(tmp_path / "alone" / str(i), text)
+        for file in ("sae/sae_weights.safetensors", "loss.csv"):
+            one, two = ((tmp_path / way / str(i) / file).read_bytes() for way in ("group", "alone"))
+            assert one == two, (i, file)

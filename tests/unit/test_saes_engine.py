@@ -129,7 +129,11 @@ def test_the_files_are_those_saelens_writes(tmp_path):
             getattr(trainer.weights, name).copy_(value)
     sae = fold(trainer.weights, 0.7)
     sae.threshold.fill_(0.25)
-    write_saved_sae(tmp_path / "ours", sae, {"model_name": "toy", **training_metadata(parsed, 4.5)})
+    write_saved_sae(
+        tmp_path / "ours",
+        sae,
+        {"model_name": "toy", **training_metadata("batchtopk", trainer.details(4.5))},
+    )
     theirs.fold_activation_norm_scaling_factor(0.7)
     theirs.topk_threshold.fill_(0.25)
     theirs.save_inference_model(tmp_path / "theirs")

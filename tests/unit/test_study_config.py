@@ -251,7 +251,7 @@ def test_a_search_over_coefficients_or_with_overrides_is_refused():
     with pytest.raises(InputError, match="overrides: a search chooses its points itself; remove"):
         parse_study(raw)
     raw = changed("saes.l0", SEARCH)
-    raw["saes"]["architecture"] = {"name": "jumprelu"}
+    raw["saes"]["architecture"] = {"name": "jumprelu", "jumprelu_sparsity_loss_mode": "tanh"}
     with pytest.raises(InputError, match="jumprelu sweeps a coefficient, which is not searched"):
         parse_study(raw)
 

@@ -108,7 +108,10 @@ def runtime(name):
 
 def recipe(name):
     """Return the recipe of a rule, as its jobs' parameters have it."""
-    return f"recipe={STAGES[name].recipe}"
+    stage = STAGES[name]
+    if stage.trains:
+        return lambda wildcards: f"recipe={stage.recipe_in(plan_of(wildcards))}"
+    return f"recipe={stage.recipe}"
 
 
 def report_code(wildcards):

@@ -4,7 +4,8 @@ The public face; each name is imported when it is first asked for:
 
 - `c_dec(W_dec)`: mean absolute cosine between decoder rows;
 - `s_n_dec(x, W_dec, b_dec, n)`: the n-th highest projection of a batch on the decoder;
-- `load_sae(folder)`: a trained SAE in SAELens' inference format;
+- `load_sae(folder)`: a trained SAE in SAELens' inference format, or a TopK SAE in sparsify's;
+- `save_for_sparsify(folder, sae)`: a TopK SAE in sparsify's format;
 - `read_curves(tables, d_sae=..., ...)`: from a study's tables to the answer.
 """
 
@@ -17,10 +18,11 @@ _FACE = {
     "c_dec": ("correct_l0.metrics.decoder.cosine", "mean_absolute_cosine"),
     "s_n_dec": ("correct_l0.metrics.decoder.projection", "s_n_dec"),
     "load_sae": ("correct_l0.saes.saved", "load_saved_sae"),
+    "save_for_sparsify": ("correct_l0.saes.sparsify", "write_sparsify_sae"),
     "read_curves": ("correct_l0.report.study", "read_study"),
 }
 
-__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "s_n_dec"]
+__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "s_n_dec", "save_for_sparsify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -73,7 +73,8 @@ def training_s(
 
     A step is some products of the encoder's size, passes over memory, and what any step costs
     however small; reading the data, which `together` SAEs share, costs more only where the disk is
-    slower. `name` is the architecture's; of one that SAELens trains the L0 is no matter.
+    slower. `name` is the architecture's; of one that SAELens trains the L0 is no matter, and of one
+    whose L0 is not known before, it is taken to be small.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def training_s(
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
-    by_saelens = name != DEFAULT or training.engine == "saelens"
+    by_saelens = _is_trained_by_saelens(training, name)
     floor_s = stated.SAELENS_STEP_S if by_saelens else stated.STEP_S
     flops = _products(d_sae, l0, training, device, name) * batch * weights
     passes = stated.WEIGHT_PASSES * weights
@@ -95,13 +96,18 @@ def training_s(
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
 
+def _is_trained_by_saelens(training: Training, name: str) -> bool:
+    return training.engine == "saelens" or not architecture(name).own_cost_factor
+
+
 def _products(d_sae: int, l0: float | None, training: Training, device: str, name: str) -> float:
     """Return a training step in products of the encoder's size."""
-    if name != DEFAULT and device == "cpu":
+    if not _is_trained_by_saelens(training, name):
+        fused = stated.FUSED_CUDA if device == "cuda" else _fused(l0 or 0.0, d_sae)
+        return architecture(name).own_cost_factor * fused
+    if device == "cpu":
         return architecture(name).cost_factor * _fused(*stated.FACTORS_AT)
-    if name != DEFAULT or training.engine == "saelens":
-        return stated.SAELENS
-    return stated.FUSED_CUDA if device == "cuda" else _fused(l0 or 0.0, d_sae)
+    return stated.SAELENS
 
 
 def _fused(l0: float, d_sae: int) -> float:
@@ -117,7 +123,8 @@ def train_s(study: Config, l0: float, together: int = 1) -> float:
     evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
     samples = samples_s(study, training.training_tokens) / together
     name = study.saes.architecture_name
-    trained = training_s(d_in, d_sae, l0, training, device_of(study), together, name)
+    target = l0 if study.saes.swept == "l0" else None
+    trained = training_s(d_in, d_sae, target, training, device_of(study), together, name)
     return trained + evaluation + samples
 
 

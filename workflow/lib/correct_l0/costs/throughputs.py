@@ -48,8 +48,8 @@ FUSED_CUDA, SAELENS = 5.0, 14.0
 """The same on a GPU, where every product is dense (encoder, decoder, three gradients; assumed), and
 for SAELens' engine (measured 13.5 to 16 at 384 x 3072 on one core)."""
 FACTORS_AT = 32, 1536
-"""L0 and d_sae at which the other architectures' `cost_factor` was measured on a core. On a GPU
-they take what SAELens' engine takes (assumed)."""
+"""L0 and d_sae at which `cost_factor` of SAELens' engine was measured on a core. On a GPU all its
+architectures take the same (assumed)."""
 
 STEP_S, SAELENS_STEP_S = 5e-4, 3e-3
 """Seconds of a step however small the SAE, its calls and launches, and the same in SAELens' engine.

@@ -16,6 +16,7 @@ from correct_l0.reading.reading import READ
 from correct_l0.reading.self_check import Check
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
+from correct_l0.report.saturated import one_of_each
 from correct_l0.report.silent import drop_silent
 from correct_l0.study.frozen_control import Control
 from correct_l0.study.plan import Plan
@@ -42,6 +43,8 @@ class StudyData:
         What the self-check found, where there is one.
     control
         What SAEs of a random decoder reach, where the study has some.
+    every_coefficient
+        The table `points` with those coefficients too whose L0 another one has already.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class StudyData:
     model_name: str = ""
     checks: tuple[Check, ...] = ()
     control: Control | None = None
+    every_coefficient: pd.DataFrame | None = None
 
     @property
     def l0(self) -> list[float]:
@@ -121,6 +125,9 @@ def open_study(
     """
     check_outputs(manifest_beside(verdict), f"delete {verdict} and run again")
     loaded, _ = drop_silent(load_tables(tables))
+    every = loaded["points"]
+    if plan.study.saes.swept == "coefficient":
+        loaded, _ = one_of_each(loaded)
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table
@@ -138,6 +145,7 @@ def open_study(
         model_name=read_or_empty(plan.source).get("model_name", ""),
         checks=checks,
         control=None if control is None else _control(control),
+        every_coefficient=every,
     )
     if with_cosines:
         study.cosines.update(_cosines(study))

@@ -112,6 +112,9 @@ def full_table(study: StudyData) -> dict[str, Any]:
     keyed = tables["c_dec"].set_index(["l0", "seed"])
     parts.append(keyed[["value"]].set_axis(["c_dec"], axis="columns"))
     columns["c_dec"] = "c_dec"
+    part, labels = _prefix_columns(study)
+    parts.append(part)
+    columns |= labels
     means = tables["s_n_dec"][tables["s_n_dec"]["statistic"] == "batch_mean"]
     s_n = means.pivot_table(index=["l0", "seed"], columns="n", values="value")
     for n in s_n.columns:
@@ -148,6 +151,16 @@ def full_table(study: StudyData) -> dict[str, Any]:
         "columns": list(columns.values()),
         "rows": [[cell(row[name]) for name in columns] for row in rows.to_dict("records")],
     }
+
+
+def _prefix_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return c_dec of each prefix by point, and the columns' names; none without prefixes."""
+    table = study.tables["c_dec_prefixes"]
+    if table.empty:
+        return pd.DataFrame(), {}
+    wide = table.pivot_table(index=["l0", "seed"], columns="latents", values="value")
+    labels = {f"c_dec_{int(n)}": f"c_dec of the first {int(n):,} latents" for n in wide.columns}
+    return wide.set_axis(list(labels), axis="columns"), labels
 
 
 def _stability_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:

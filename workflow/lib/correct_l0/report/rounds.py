@@ -63,6 +63,7 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         norms=source.get("norms"),
         source=plan.source_kind,
         english_words=source.get("english_words"),
+        by_coefficient=saes.swept == "coefficient",
     )
 
 

@@ -28,12 +28,16 @@ from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
 from correct_l0.report.names import percents
 from correct_l0.report.norms_words import norms_caveats
+from correct_l0.report.prefix_words import prefix_lines
+from correct_l0.report.saturated import SAME, one_of_each
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.truth_words import truth_line
 from correct_l0.settings.base import format_l0
 
+OFF_TARGET = 0.02
+"""Relative distance of the measured from the target L0 from which on it is told."""
 LONGER, MUCH_LONGER = 2, 4
 """How many times longer the next training is proposed to be, the second where seeds disagree: for
 768 latents of all-MiniLM-L6-v2 at L0 128, six times the tokens raised the share of latents that two
@@ -54,6 +58,7 @@ def read_study(
     norms: Mapping[str, Any] | None = None,
     source: str = "language_model",
     english_words: float | None = None,
+    by_coefficient: bool = False,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -76,6 +81,8 @@ def read_study(
         The kind of the source (`Plan.source_kind`).
     english_words
         Share of the text's words that are among English's commonest, where that is known.
+    by_coefficient
+        Whether `l0` are coefficients of a penalty.
 
     Returns
     -------
@@ -86,6 +93,7 @@ def read_study(
         its interval, and every reading with its numbers.
     """
     tables, silent = drop_silent(tables)
+    tables, saturated = one_of_each(tables) if by_coefficient else (tables, [])
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
@@ -105,6 +113,7 @@ def read_study(
     section = "synthetic" if source == "synthetic" else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
+    lines += prefix_lines(tables.get("c_dec_prefixes"), names)
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
     return plain(
@@ -125,12 +134,13 @@ def read_study(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
                 ),
+                *(_saturates(group, measured) for group in saturated),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *_caveats(decision, c_dec, s_n, f1, tables, names),
+                *_caveats(decision, c_dec, s_n, f1, tables, names, by_coefficient),
                 *(_language_caveats(english_words) if f1 else []),
             ],
-            "next": _next(decision, l0, training_tokens, d_sae, section),
+            "next": _next(decision, l0, training_tokens, d_sae, section, by_coefficient),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -218,6 +228,7 @@ def _caveats(
     f1: Mapping[int, F1Reading],
     tables: Mapping[str, pd.DataFrame],
     names: words.Names,
+    by_coefficient: bool,
 ) -> list[str]:
     caveats = []
     points, gaps = tables["points"], tables["gaps"]
@@ -250,13 +261,7 @@ def _caveats(
             )
     if dead := decision.weak.get("dead"):
         caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
-    off = points[(points["l0_measured"] / points["l0"] - 1).abs() > 0.02]
-    if len(off):
-        targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
-        caveats.append(
-            f"Measured L0 is off its target by more than 2% at target {targets}; "
-            "everything is read over measured L0."
-        )
+    caveats += [] if by_coefficient else _off_target(points)
     if not_counted := words.not_counted(s_n):
         caveats.append(f"s_n^dec: {not_counted}, as n has to be above the correct L0.")
     flat = [words.latents(k) for k, reading in f1.items() if reading.outcome == FLAT_F1]
@@ -277,6 +282,26 @@ def _language_caveats(english_words: float | None) -> list[str]:
     ]
 
 
+def _off_target(points: pd.DataFrame) -> list[str]:
+    off = points[(points["l0_measured"] / points["l0"] - 1).abs() > OFF_TARGET]
+    if not len(off):
+        return []
+    targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
+    return [
+        f"Measured L0 is off its target by more than {OFF_TARGET:.0%} at target {targets}; "
+        "everything is read over measured L0."
+    ]
+
+
+def _saturates(group: tuple[float, ...], measured: pd.Series) -> str:
+    """Return that several coefficients end at one L0."""
+    l0 = format_l0(float(f"{measured[group[0]]:.3g}"))
+    return (
+        f"The penalty saturates: its coefficients {words.join([format_l0(x) for x in group])} all "
+        f"end at L0 {l0}, within {SAME:.0%}. They are one point, that of {format_l0(group[0])}."
+    )
+
+
 def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:
     """Return whether results of probing are missing that the study asks for."""
     return bool(tables["gaps"]["room"].astype(str).str.startswith("probing").any())
@@ -291,7 +316,12 @@ def _gap(row: Mapping[Any, Any]) -> str:
 
 
 def _next(
-    decision: Decision, l0: list[float], training_tokens: int, d_sae: int, section: str
+    decision: Decision,
+    l0: list[float],
+    training_tokens: int,
+    d_sae: int,
+    section: str,
+    by_coefficient: bool,
 ) -> dict[str, Any]:
     """Return what to do next: a sentence and the line for the configuration."""
     sentence, line = {
@@ -316,15 +346,20 @@ def _next(
         ),
         remedy.MORE_POINTS: ("Add L0 points: a curve is read from three on.", None),
         remedy.NOTHING: ("No further L0 point would narrow this answer.", None),
-        remedy.ADD_POINTS: _points_to_add(decision, l0),
+        remedy.ADD_POINTS: _points_to_add(decision, l0, by_coefficient),
     }[decision.remedy]
     return {"sentence": sentence, "line": line}
 
 
-def _points_to_add(decision: Decision, l0: list[float]) -> tuple[str, str]:
+def _points_to_add(
+    decision: Decision, l0: list[float], by_coefficient: bool
+) -> tuple[str, str | None]:
     added = ", ".join(format_l0(x) for x in decision.add_l0)
     why = {FALLS: "to see where the fall ends", TOO_HIGH: "to see the rise at low L0"}
     why[NO_PEAK] = "to see whether there is a peak below"
+    if by_coefficient:
+        reason = why.get(decision.outcome, "to narrow the interval")
+        return f"Add coefficients that end near L0 {added} {reason}.", None
     grid = ", ".join(format_l0(x) for x in sorted({*l0, *decision.add_l0}))
     return (
         f"Add L0 {added} {why.get(decision.outcome, 'to narrow the interval')}; "

@@ -1,4 +1,4 @@
-"""A trained SAE in its folder, in SAELens' inference format.
+"""A trained SAE in its folder, in SAELens' inference format; sparsify's is read too.
 
 SAELens reads the same folder with `SAE.load_from_disk`, but takes seconds to import.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_json
+from correct_l0.saes.sparsify import is_sparsify_folder, read_sparsify_sae
 
 FORMS = ("jumprelu", "topk", "abstopk")
 REQUIRED = {
@@ -160,7 +161,7 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
 
 
 def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
-    """Return the SAE saved in a folder by SAELens.
+    """Return the SAE saved in a folder by SAELens, or a TopK SAE saved by sparsify.
 
     Raises
     ------
@@ -169,6 +170,8 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
         known form: a BatchTopK SAE in training form gives codes that depend on the batch.
     """
     folder = Path(folder)
+    if is_sparsify_folder(folder):
+        return SavedSae(**read_sparsify_sae(folder, device))
     try:
         settings = json.loads((folder / "cfg.json").read_text())
         weights = load_file(folder / "sae_weights.safetensors", device=device)

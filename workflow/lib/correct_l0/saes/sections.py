@@ -9,7 +9,12 @@ from pydantic import Discriminator, Field, Tag, create_model, field_validator, m
 from pydantic.fields import FieldInfo
 
 from correct_l0.errors import InputError
-from correct_l0.saes.architectures import DEFAULT, architecture, read_architecture
+from correct_l0.saes.architectures import (
+    DEFAULT,
+    Architecture,
+    declared_with,
+    read_architecture,
+)
 from correct_l0.saes.l0_schedule import L0Schedule, unusable
 from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import (
@@ -206,14 +211,19 @@ class Saes(Section):
         return str(self.architecture.get("name", DEFAULT))
 
     @property
+    def declared(self) -> Architecture:
+        """What the architecture declares."""
+        return declared_with(*read_architecture(self.architecture))
+
+    @property
     def swept(self) -> Literal["l0", "coefficient"]:
         """What the values of `l0` are."""
-        return architecture(self.architecture_name).swept
+        return self.declared.swept
 
     @property
     def takes_whole_l0(self) -> bool:
         """Whether the architecture keeps the same number of latents for every token."""
-        return architecture(self.architecture_name).whole
+        return self.declared.whole
 
     def point(self, l0: float) -> dict[str, Any]:
         """Return the settings of the SAE at one of the values of `l0`, without its training."""
@@ -241,12 +251,13 @@ class Saes(Section):
                     f"l0 {l0:g} is above d_sae {self.d_sae}; lower it or widen the SAE"
                 )
         check_unique(l0=points)
+        _, options = read_architecture(self.architecture)
         for l0 in points:
             training, target = self.training_of(l0), l0 if self.swept == "l0" else None
-            declared = architecture(self.architecture_name)
-            wrong = declared.unusable_at(l0, training.l0_schedule is not None)
-            wrong = wrong or training.unusable_at(
-                f"{self.swept} {format_l0(l0)}", target, self.d_sae
+            wrong = (
+                self.declared.unusable_at(l0, training)
+                or options.unusable_with(training, self.d_sae)
+                or training.unusable_at(f"{self.swept} {format_l0(l0)}", target, self.d_sae)
             )
             if wrong:
                 raise ValueError(wrong)
@@ -286,8 +297,8 @@ class Sweep(Saes):
         l0 = given.get("l0") if isinstance(given, Mapping) else None
         if not isinstance(l0, Mapping):
             return given
-        name = (given.get("architecture") or {}).get("name", DEFAULT)
-        first = L0Search.model_validate(l0).first_points(whole=architecture(name).whole)
+        whole = declared_with(*read_architecture(given.get("architecture") or {})).whole
+        first = L0Search.model_validate(l0).first_points(whole=whole)
         return {**given, "l0": first, "search": l0, "rounds": (first,)}
 
     def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.saes.architectures import DEFAULT, Architecture, architecture, read_architecture
+from correct_l0.saes.architectures import (
+    DEFAULT,
+    Architecture,
+    Options,
+    declared_with,
+    read_architecture,
+)
 from correct_l0.saes.sections import Training
-from correct_l0.settings.base import Section, format_l0
+from correct_l0.settings.base import format_l0
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class SaeSettings:
     """Training parameters, the point's overrides applied."""
     architecture: str = DEFAULT
     """Name of the architecture."""
-    options: Section = field(default_factory=Section)
+    options: Options = field(default_factory=Options)
     """The architecture's own settings."""
     coefficient: float | None = None
     """Coefficient of the penalty, where it is swept."""
@@ -32,7 +38,7 @@ class SaeSettings:
     @property
     def declared(self) -> Architecture:
         """What the architecture declares."""
-        return architecture(self.architecture)
+        return declared_with(self.architecture, self.options)
 
     @property
     def label(self) -> str:
@@ -82,13 +88,17 @@ def parse_settings(text: str) -> SaeSettings:
     values = json.loads(text)
     training = Training.model_validate(values["training"])
     name, options = read_architecture(values.get("architecture", {}))
-    declared, d_sae = architecture(name), int(values["d_sae"])
+    declared, d_sae = declared_with(name, options), int(values["d_sae"])
     swept = float(values[declared.swept])
     if declared.swept == "coefficient":
         settings = SaeSettings(d_sae, None, training, name, options, swept)
     else:
         settings = SaeSettings(d_sae, swept, training, name, options)
-    wrong = declared.unusable_at(swept, training.l0_schedule is not None)
-    if wrong := wrong or training.unusable_at(settings.label, settings.l0, d_sae):
+    wrong = (
+        declared.unusable_at(swept, training)
+        or options.unusable_with(training, d_sae)
+        or training.unusable_at(settings.label, settings.l0, d_sae)
+    )
+    if wrong:
         raise InputError(wrong)
     return settings

@@ -46,7 +46,7 @@ class Stage:
     room
         What `provenance` calls its result; a point's is in the folder of that name.
     recipe
-        The `RECIPE` of its room.
+        The `RECIPE` of its room; of a training see `recipe_in`.
     settings
         The settings its numbers depend on; the second argument is the point's L0 label.
     result
@@ -91,6 +91,10 @@ class Stage:
     def made_by(self) -> str:
         """The Snakemake rule whose jobs make it."""
         return self.job or self.rule
+
+    def recipe_in(self, plan: Plan) -> int:
+        """Return the recipe in a study: of a training that of its architecture."""
+        return plan.study.saes.declared.recipe if self.trains else self.recipe
 
     def result_of(self, plan: Plan, wildcards: Mapping[str, str | int] | None = None) -> Path:
         """Return the file that is there where a job has run to its end."""

@@ -111,7 +111,7 @@ def examine_point(
             stage.room,
             stage.result_of(plan, {"l0": l0, "seed": seed}),
             stage=stage.rule,
-            recipe=stage.recipe,
+            recipe=stage.recipe_in(plan),
             parameters=stage.settings(plan, l0),
             inputs={name: of for rule in stage.after for name, of in inputs.get(rule, {}).items()},
             l0=l0,

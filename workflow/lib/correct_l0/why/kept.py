@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from correct_l0.provenance.manifest import read_or_empty
-from correct_l0.saes import RECIPE
+from correct_l0.saes.settings import parse_settings
 from correct_l0.study.plan import Plan
 
 
@@ -63,5 +63,6 @@ def _checkpointed(index: Path, settings: str, seed: int) -> int:
     """Return the step of a checkpoint of these settings and seed, 0 where there is none."""
     found = read_or_empty(index)
     identity = found.get("identity", {})
+    recipe = parse_settings(settings).declared.recipe
     theirs = [identity.get(key) for key in ("recipe", "settings", "seed")]
-    return int(found["step"]) if theirs == [RECIPE, settings, seed] else 0
+    return int(found["step"]) if theirs == [recipe, settings, seed] else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from correct_l0.metrics.decoder.histogram import coarse_histogram
 from correct_l0.metrics.decoder.measure import ProjectionStatistics, s_n_dec_table
 from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
 from correct_l0.provenance.manifest import replacing
+
+PREFIXES = "c_dec_prefixes.csv"
 
 
 class HeldOut(Protocol):
@@ -57,6 +59,24 @@ def write_projections(folder: Path | str, statistics: ProjectionStatistics) -> l
     with replacing(histogram) as temporary:
         np.savez_compressed(temporary, counts=counts, edges=edges)
     return [table, histogram]
+
+
+def write_prefixes(
+    folder: Path | str, W_dec: Float[Tensor, "d_sae d_in"], widths: Sequence[int]
+) -> list[Path]:
+    """Write `c_dec_prefixes.csv`: c_dec of the first latents, as many as each width says.
+
+    Of an SAE without prefixes there is no such file.
+    """
+    table = Path(folder) / PREFIXES
+    # c_dec is of pairs.
+    rows = [(width, mean_absolute_cosine(W_dec[:width])) for width in widths if width > 1]
+    if not rows:
+        table.unlink(missing_ok=True)
+        return []
+    with replacing(table) as temporary:
+        pd.DataFrame(rows, columns=["latents", "value"]).to_csv(temporary, index=False)
+    return [table]
 
 
 def write_cosines(folder: Path | str, W_dec: Float[Tensor, "d_sae d_in"]) -> list[Path]:

@@ -31,6 +31,7 @@ METRIC = Metric(
     tables={
         "s_n_dec": ("n", "statistic", "value", "standard_error", "batches", "tokens"),
         "c_dec": ("value", "random"),
+        "c_dec_prefixes": ("latents", "value"),
         "histograms": ("low", "high", "count"),
     },
 )

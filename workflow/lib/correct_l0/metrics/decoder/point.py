@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from correct_l0.metrics import Measured
-from correct_l0.metrics.decoder.files import held_out_batches, write_cosines, write_projections
+from correct_l0.metrics.decoder.files import (
+    PREFIXES,
+    held_out_batches,
+    write_cosines,
+    write_prefixes,
+    write_projections,
+)
 from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
 from correct_l0.metrics.decoder.measure import measure_projections
 from correct_l0.metrics.decoder.settings import DecoderMetrics
@@ -32,6 +38,7 @@ def measure(
         [int(n) for n in wanted.n],
     )
     outputs = write_projections(folder, statistics) + write_cosines(folder, sae.W_dec)
+    outputs += write_prefixes(folder, sae.W_dec, facts.get("prefixes", ()))
     return Measured(outputs, {"pooled_bound": RESOLUTION_BOUND})
 
 
@@ -40,9 +47,13 @@ def read(folder: Path, manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     c_dec = pd.read_csv(folder / "c_dec.csv")[["c_dec", "c_dec_random"]]
     with np.load(folder / "histogram.npz") as file:
         counts, edges = file["counts"], file["edges"]
+    prefixes = pd.DataFrame(columns=["latents", "value"])
+    if (folder / PREFIXES).exists():
+        prefixes = pd.read_csv(folder / PREFIXES)
     histogram = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
     return {
         "s_n_dec": pd.read_csv(folder / "s_n_dec.csv"),
         "c_dec": c_dec.set_axis(["value", "random"], axis="columns"),
+        "c_dec_prefixes": prefixes,
         "histograms": histogram[histogram["count"] > 0].reset_index(drop=True),
     }

@@ -82,7 +82,10 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
     left.set_title("On held-out tokens")
     left.legend(loc="upper left")
     distance = table["l0_measured"] / table["l0"] - 1
-    right.axhspan(-0.02, 0.02, color=GREY, alpha=0.18, linewidth=0, label="within 2%")
+    within = study.plan.study.saes.declared.l0_tolerance
+    right.axhspan(
+        -within, within, color=GREY, alpha=0.18, linewidth=0, label=f"within {within:.0%}"
+    )
     sns.scatterplot(x=table["l0"], y=distance, color=BLUE, s=32, ax=right, legend=False)
     right.axhline(0, color=GREY, linewidth=1)
     furthest = max(0.03, float(distance.abs().max()) * 1.2)
@@ -100,8 +103,9 @@ def measured_l0(study: StudyData, narrow: bool) -> Figure:
 
 def _l0_of_coefficients(study: StudyData, narrow: bool) -> Figure:
     figure, (ax,) = panels(1, 1, narrow, height=3.0)
-    table = study.tables["points"]
-    sns.lineplot(table, x="l0", y="x", color=BLUE, ax=ax)
+    every = study.every_coefficient
+    table = study.tables["points"] if every is None else every
+    sns.lineplot(table, x="l0", y="l0_measured", errorbar=None, color=BLUE, ax=ax)
     sns.scatterplot(table, x="l0", y="l0_measured", color=BLUE, s=32, ax=ax, label="each seed")
     ax.set_xscale("log")
     ax.set_yscale("log")

@@ -1,20 +1,24 @@
 """Architectures of SAEs, by name: one file each, which declares what the rest of the house needs.
 
-All are SAELens' of the same name; `batchtopk` has an engine of ours. Nothing heavy is imported
-before an SAE is trained.
+All are SAELens' of the same name; some have an engine of ours. Nothing heavy is imported before an
+SAE is trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from correct_l0.errors import InputError
+from correct_l0.saes import RECIPE
 from correct_l0.settings.base import Section, format_l0
+
+if TYPE_CHECKING:
+    from correct_l0.saes.sections import Training
 
 NAMES = (
     "batchtopk",
@@ -29,6 +33,26 @@ DEFAULT = "batchtopk"
 SAELENS = "correct_l0.saes.engine.saelens:build"
 
 
+class Options(Section):
+    """An architecture's own settings."""
+
+    def saelens(self, d_sae: int) -> dict[str, Any]:
+        """Return them as SAELens' training configuration has them, for SAEs of a width."""
+        return self.model_dump()
+
+    def changes(self) -> dict[str, Any]:
+        """Return what they change of the architecture's declaration."""
+        return {}
+
+    def unusable_with(self, training: Training, d_sae: int) -> str:
+        """Return why no SAE can be trained so; empty where one can."""
+        return ""
+
+    def prefixes_of(self, d_sae: int) -> tuple[int, ...]:
+        """Return the numbers of first latents that reconstruct by themselves, without all."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What an architecture declares.
@@ -36,7 +60,7 @@ class Architecture:
     Attributes
     ----------
     settings
-        Its section of a configuration; its fields are those of SAELens' training configuration.
+        Its section of a configuration.
     swept
         What is swept: the target `l0`, or the `coefficient` of a penalty, which has an L0 each.
     parameter
@@ -48,36 +72,48 @@ class Architecture:
     calibrated
         Whether the thresholds are set on held-out tokens for the target L0; else the SAE is saved
         with what it learnt.
+    l0_tolerance
+        Largest relative distance of the measured from the target L0 that counts as meeting it.
+    warm_up
+        Name of its penalty's warm-up in SAELens' configuration, in steps.
     trainer
         `module:function` that returns a trainer at step 0, imported when it is called.
     cost_factor
-        Time of a training step over that of `batchtopk` on our engine, at 384 x 1536, batch 1024,
-        L0 32, on one core.
+        Time of a training step of SAELens over that of `batchtopk` on our engine, at 384 x 1536,
+        batch 1024, L0 32, on one core.
+    own_cost_factor
+        The same of a step on our engine; zero where it has none.
+    recipe
+        Changes when the same settings, seed and activations give other numbers.
     """
 
-    settings: type[Section]
+    settings: type[Options]
     swept: Literal["l0", "coefficient"]
     parameter: str
     form: Literal["jumprelu", "topk", "abstopk"]
     cost_factor: float
+    own_cost_factor: float = 0.0
     whole: bool = False
     calibrated: bool = False
+    l0_tolerance: float = 0.02
+    warm_up: str = ""
     trainer: str = SAELENS
+    recipe: int = RECIPE
 
-    def unusable_at(self, swept: float, has_schedule: bool) -> str:
+    def unusable_at(self, swept: float, training: Training) -> str:
         """Return why an SAE cannot be trained at a value of what is swept; empty where it can."""
         if self.whole and swept != int(swept):
             return (
                 f"l0 {format_l0(swept)} is not whole: every token keeps the same number of latents "
                 "in this architecture; round it"
             )
-        if self.swept == "coefficient" and has_schedule:
+        if self.swept == "coefficient" and training.l0_schedule is not None:
             return "l0_schedule: this architecture has no target L0; remove it or choose another"
         return ""
 
 
 def architecture(name: str) -> Architecture:
-    """Return an architecture by name.
+    """Return an architecture by name, as it is with its default settings.
 
     Raises
     ------
@@ -86,7 +122,7 @@ def architecture(name: str) -> Architecture:
 
     Examples
     --------
-    >>> architecture("jumprelu").swept, architecture("topk").form
+    >>> architecture("gated").swept, architecture("topk").form
     ('coefficient', 'topk')
     """
     if name not in NAMES:
@@ -95,7 +131,18 @@ def architecture(name: str) -> Architecture:
     return found
 
 
-def read_architecture(given: Mapping[str, Any]) -> tuple[str, Section]:
+def declared_with(name: str, options: Options) -> Architecture:
+    """Return what an architecture declares with settings of its own.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    return replace(architecture(name), **options.changes())
+
+
+def read_architecture(given: Mapping[str, Any]) -> tuple[str, Options]:
     """Return the name and the settings of an architecture, as a configuration gives them.
 
     Raises

@@ -7,11 +7,10 @@ AbsTopK, arXiv 2510.00404.
 
 from __future__ import annotations
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import Section
+from correct_l0.saes.architectures import Architecture, Options
 
 
-class AbsTopK(Section):
+class AbsTopK(Options):
     """AbsTopK has no settings of its own."""
 
 

@@ -7,11 +7,10 @@ Bussmann et al., BatchTopK Sparse Autoencoders (2024).
 
 from __future__ import annotations
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import Section
+from correct_l0.saes.architectures import Architecture, Options
 
 
-class BatchTopK(Section):
+class BatchTopK(Options):
     """BatchTopK has no settings of its own."""
 
 
@@ -22,5 +21,6 @@ ARCHITECTURE = Architecture(
     form="jumprelu",
     calibrated=True,
     trainer="correct_l0.saes.engine.batchtopk:build",
-    cost_factor=1.0,
+    cost_factor=8.2,
+    own_cost_factor=1.0,
 )

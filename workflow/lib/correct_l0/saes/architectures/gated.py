@@ -14,11 +14,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import Section
+from correct_l0.saes.architectures import Architecture, Options
 
 
-class Gated(Section):
+class Gated(Options):
     """Settings of a gated SAE."""
 
     warm_up_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -29,6 +28,7 @@ ARCHITECTURE = Architecture(
     settings=Gated,
     swept="coefficient",
     parameter="l1_coefficient",
+    warm_up="l1_warm_up_steps",
     form="jumprelu",
     cost_factor=7.6,
 )

@@ -13,11 +13,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import Section
+from correct_l0.saes.architectures import Architecture, Options
 
 
-class Standard(Section):
+class Standard(Options):
     """Settings of a standard SAE."""
 
     warm_up_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -28,6 +27,7 @@ ARCHITECTURE = Architecture(
     settings=Standard,
     swept="coefficient",
     parameter="l1_coefficient",
+    warm_up="l1_warm_up_steps",
     form="jumprelu",
     cost_factor=4.0,
 )

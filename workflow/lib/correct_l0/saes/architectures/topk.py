@@ -7,14 +7,24 @@ Gao et al., arXiv 2406.04093.
 
 from __future__ import annotations
 
-from correct_l0.saes.architectures import Architecture
-from correct_l0.settings.base import Section
+from correct_l0.saes.architectures import Architecture, Options
 
 
-class TopK(Section):
+class TopK(Options):
     """TopK has no settings of its own."""
 
 
+RECIPE = 4
+"""Changes when the same settings, seed and activations give other numbers."""
+
 ARCHITECTURE = Architecture(
-    settings=TopK, swept="l0", parameter="k", whole=True, form="topk", cost_factor=4.7
+    settings=TopK,
+    swept="l0",
+    parameter="k",
+    whole=True,
+    form="topk",
+    trainer="correct_l0.saes.engine.topk:build",
+    cost_factor=4.7,
+    own_cost_factor=1.0,
+    recipe=RECIPE,
 )

@@ -1,4 +1,4 @@
-"""A BatchTopK SAE in training: its weights, its Adam and its dead latents.
+"""A BatchTopK SAE in training: its weights, its Adam and its dead latents; the base of the others.
 
 The numbers are those of SAELens' trainer, whose import takes longer than all others of a training
 job together: `engine: saelens` is the reference.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import sparse
@@ -107,32 +107,55 @@ class FusedTrainer:
         self.guess: float | None = None
         self._rates = learning_rates(settings)
         self._work = work or Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
-        self._means = [torch.zeros_like(value) for value in _in_memory(weights)]
-        self._squares = [torch.zeros_like(value) for value in _in_memory(weights)]
-        self._counts = [torch.zeros((), device=value.device) for value in weights]
+        self._means = [torch.zeros_like(value) for value in self._trained()]
+        self._squares = [torch.zeros_like(value) for value in self._trained()]
+        self._counts = [torch.zeros((), device=value.device) for value in self._trained()]
         self._none_dead_before = 0
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0; None: the point's."""
-        training = self.settings.training
         l0 = float(self.settings.l0 or 0) if l0 is None else l0
-        options = StepOptions(
-            count=int(l0 * len(sae_in)),
-            guess=self.guess,
-            dead=self._dead(),
-            aux_coefficient=training.aux_loss_coefficient,
-            sparse=self._sparse(sae_in, l0),
-        )
+        losses, fired = self._losses_and_fired(sae_in, l0)
+        self.since_fired += 1
+        self.since_fired.masked_fill_(fired, 0)
+        self._update()
+        self.n_steps += 1
+        return losses
+
+    def details(self, l0: float | None) -> dict[str, Any]:
+        """Return what SAELens notes about the training of such an SAE, which ended at this L0."""
+        return {**self._shared_details(), "k": l0, "topk_threshold_lr": 0.01}
+
+    def _shared_details(self) -> dict[str, Any]:
+        """Return what SAELens notes of every SAE that selects the largest activations."""
+        return {
+            "aux_loss_coefficient": self.settings.training.aux_loss_coefficient,
+            "decoder_init_norm": DECODER_NORM,
+            "rescale_acts_by_decoder_norm": True,
+            "use_sparse_activations": False,
+        }
+
+    def _losses_and_fired(
+        self, sae_in: Float[Tensor, "batch d_in"], l0: float
+    ) -> tuple[Losses, Bool[Tensor, " d_sae"]]:
+        """Write the gradients of a batch; return its losses and which latents fired."""
         b_dec, W_dec, W_enc, b_enc = self.weights
+        options = self._options(sae_in, l0)
         loss, result, _ = loss_and_gradients(
             sae_in, W_enc, b_enc, W_dec, b_dec, options, self._work
         )
         self.guess = result.smallest
-        self.since_fired += 1
-        self.since_fired.masked_fill_(result.fired, 0)
-        self._update()
-        self.n_steps += 1
-        return Losses(result.mse_loss, result.aux_loss, loss, result.kept / len(sae_in))
+        others = result.inner_loss + result.aux_loss
+        return Losses(result.mse_loss, others, loss, result.kept / len(sae_in)), result.fired
+
+    def _options(self, sae_in: Float[Tensor, "batch d_in"], l0: float) -> StepOptions:
+        return StepOptions(
+            count=int(l0 * len(sae_in)),
+            guess=self.guess,
+            dead=self._dead(),
+            aux_coefficient=self.settings.training.aux_loss_coefficient,
+            sparse=self._sparse(sae_in, l0),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -158,6 +181,14 @@ class FusedTrainer:
             copy_exactly(value, saved)
         self.n_steps = state["n_steps"]
         self._none_dead_before = 0
+
+    def _trained(self) -> list[Tensor]:
+        """Return what Adam changes, in the order in which SAELens sums the gradients' norms."""
+        return in_memory(self.weights)
+
+    def _their_gradients(self) -> list[Tensor]:
+        """Return the gradients of what Adam changes."""
+        return in_memory(self._work.gradients)
 
     def _sparse(self, sae_in: Tensor, l0: float) -> bool:
         share = l0 / self.settings.d_sae
@@ -187,24 +218,40 @@ class FusedTrainer:
         if self.settings.training.freeze_decoder:
             # Adam then takes no step, and the other gradients are clipped by their own norm.
             self._work.gradients.W_dec.zero_()
-        gradients = _in_memory(self._work.gradients)
+        gradients = self._their_gradients()
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         torch._foreach_add_(self._counts, 1)
         torch._fused_adam_(
-            _in_memory(self.weights), gradients, self._means, self._squares, [], self._counts,
+            self._trained(), gradients, self._means, self._squares, [], self._counts,
             grad_scale=norm.add_(1e-6).div_(MAX_NORM).clamp_(min=1).float(),
             amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
             lr=self._rates[self.n_steps], weight_decay=0.0, eps=EPSILON, maximize=False,
         )  # fmt: skip
 
 
-def build(
-    settings: SaeSettings, d_in: int, seed: int, device: str, shared: dict[int, Workspace]
+Shared = dict[int, Workspace]
+"""Memory by number of latents, for trainers that take turns on one device."""
+
+
+def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
+    """Return a BatchTopK trainer; see `build_as`."""
+    return build_as(FusedTrainer, settings, d_in, seed, device, shared)
+
+
+def build_as(
+    kind: type[FusedTrainer],
+    settings: SaeSettings,
+    d_in: int,
+    seed: int,
+    device: str,
+    shared: Shared,
 ) -> Any:
     """Return the trainer that the settings ask for, at step 0.
 
     Parameters
     ----------
+    kind
+        The trainer of the fused engine.
     settings, seed
         Of the point.
     d_in
@@ -212,7 +259,7 @@ def build(
     device
         `cpu` or `cuda`.
     shared
-        Memory by number of latents, for trainers that take turns on one device.
+        Memory that trainers share.
     """
     if settings.training.engine == "saelens":
         from correct_l0.saes.engine.saelens import SaelensTrainer
@@ -222,9 +269,9 @@ def build(
     weights = Weights(*(value.to(device) for value in initial))
     if settings.d_sae not in shared:
         shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
-    return FusedTrainer(settings, weights, shared[settings.d_sae])
+    return kind(settings, weights, shared[settings.d_sae])
 
 
-def _in_memory(weights: Weights | Gradients) -> list[Tensor]:
+def in_memory(weights: Weights | Gradients) -> list[Tensor]:
     """Return them as they lie in memory, W_enc as its transpose: Adam is slow on other layouts."""
     return [weights.b_dec, weights.W_dec, weights.W_enc.T, weights.b_enc]

@@ -134,6 +134,27 @@ def decode_error(first, last, starts, latents, z, W_dec, centred, out):  # type:
 
 
 @compiled_sums
+def decode_errors(first, last, starts, latents, z, widths, W_dec, centred, out):  # type: ignore[no-untyped-def]
+    """Set `out[level]` to z W_dec - centred over the latents below its width, as `decode_error`.
+
+    A token's latents ascend, and so do the widths.
+    """
+    for token in range(first, last):
+        for j in range(out.shape[2]):
+            out[0, token, j] = -centred[token, j]
+        place = starts[token]
+        for level in range(len(widths)):
+            if level:
+                for j in range(out.shape[2]):
+                    out[level, token, j] = out[level - 1, token, j]
+            stop = place
+            while stop < starts[token + 1] and latents[stop] < widths[level]:
+                stop += 1
+            _add_rows(out[level, token], place, stop, latents, z, W_dec)
+            place = stop
+
+
+@compiled_sums
 def dot_rows(first, last, starts, indices, scale, left, rows, out, sums):  # type: ignore[no-untyped-def]
     """Set `out` to scale * <left[i], rows[index]> at row i's entries, `sums[i]` to their sum."""
     zero = left.dtype.type(0)

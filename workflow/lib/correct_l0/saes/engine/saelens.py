@@ -59,9 +59,8 @@ class SaelensTrainer:
             return sae.b_mag - sae.r_mag.exp() * sae.b_gate
         return sae.threshold if hasattr(sae, "threshold") else torch.zeros_like(sae.b_enc)
 
-    @property
-    def details(self) -> dict[str, Any]:
-        """What SAELens notes about the training of such an SAE."""
+    def details(self, l0: float | None) -> dict[str, Any]:
+        """Return what SAELens notes about the training of such an SAE, which ended at this L0."""
         return self._trainer.sae.cfg.get_training_architecture_details()
 
     @property
@@ -75,6 +74,8 @@ class SaelensTrainer:
         if l0 is not None and hasattr(sae.activation_fn, "k"):
             # TopK and AbsTopK take a whole number per token, BatchTopK any.
             sae.activation_fn.k = type(sae.cfg.k)(l0)
+        elif l0 is not None:
+            sae.cfg.target_l0 = l0
         output = self._trainer.step(sae_in)
         self._trainer.n_training_steps += 1
         active = torch.count_nonzero(output.feature_acts) / len(sae_in)
@@ -126,17 +127,14 @@ def configuration(settings: SaeSettings, d_in: int) -> Any:
     declared = settings.declared
     _, made = get_sae_training_class(settings.architecture)
     known = {field.name for field in fields(made)}
-    options = settings.options.model_dump()
+    options = settings.options.saelens(settings.d_sae)
     swept = settings.coefficient if settings.l0 is None else settings.l0
     assert swept is not None
     options[declared.parameter] = int(swept) if declared.whole else swept
-    if "warm_up_fraction" in options:
+    if declared.warm_up:
         steps = math.ceil(options.pop("warm_up_fraction") * settings.steps)
-        options[declared.parameter.replace("coefficient", "warm_up_steps")] = steps
+        options[declared.warm_up] = steps
     if "aux_loss_coefficient" in known:
         options["aux_loss_coefficient"] = settings.training.aux_loss_coefficient
         options["rescale_acts_by_decoder_norm"] = True
-    if "matryoshka_widths" in options:
-        widths = [width for width in options["matryoshka_widths"] if width < settings.d_sae]
-        options["matryoshka_widths"] = [*widths, settings.d_sae]
     return made(d_in=d_in, d_sae=settings.d_sae, **options)

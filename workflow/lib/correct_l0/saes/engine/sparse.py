@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from correct_l0.saes.engine import kernels
 from correct_l0.saes.engine.selection import Selected
+from correct_l0.saes.engine.workspace import Gradients
 
 DENSITY = {"highest": (0.23, 0.14), "high": (0.23, 0.14), "medium": (0.065, 0.065)}
 """Share of non-zeros above which dense products are faster, by their precision: where the batch
@@ -75,26 +77,86 @@ class Pattern:
         chosen = self.selected
         _by_row(kernels.decode_error, chosen.starts, chosen.latents, self.z, *arrays)
 
+    def errors(
+        self,
+        W_dec: Float[Tensor, "d_sae d_in"],
+        centred: Float[Tensor, "batch d_in"],
+        widths: Sequence[int],
+        out: Float[Tensor, "levels batch d_in"],
+    ) -> None:
+        """Write the error of the first latents, as many as each width says, into `out`."""
+        arrays = (value.numpy() for value in (W_dec, centred, out))
+        chosen = self.selected
+        ends = np.array(widths)
+        _by_row(kernels.decode_errors, chosen.starts, chosen.latents, self.z, ends, *arrays)
+
     def gradients(
         self,
         centred: Float[Tensor, "batch d_in"],
-        error: Float[Tensor, "batch d_in"],
+        error: Float[Tensor, "levels*batch d_in"],
         W_dec: Float[Tensor, "d_sae d_in"],
         scale: float,
         out: tuple[Float[Tensor, "d_sae d_in"], Float[Tensor, "d_sae d_in"]],
+        widths: Sequence[int] = (),
     ) -> Float[Tensor, " d_sae"]:
         """Write dH^T centred and z^T G into `out`; return dH's column sums.
 
-        G is error * scale; dH is G W_dec^T where z is not zero, and zero elsewhere.
+        G is error * scale; dH is G W_dec^T where z is not zero, and zero elsewhere. With `widths`
+        the latents up to the first have the first errors for G, those up to the second the next.
         """
-        entries = (self.latent_starts, self.tokens)
-        dtype = self.z.dtype
-        dH, sums = np.empty_like(self.z), np.empty(self.shape[1], dtype=dtype)
-        errors = error.numpy()
-        _by_row(kernels.dot_rows, *entries, dtype.type(scale), W_dec.numpy(), errors, dH, sums)
-        _by_row(kernels.sum_rows, *entries, dH, centred.numpy(), out[0].numpy())
-        _by_row(kernels.sum_rows, *entries, self.z_by_latent * scale, errors, out[1].numpy())
+        rows = self.tokens
+        if widths:
+            ends = self.latent_starts[list(widths)]
+            shift = np.repeat(np.arange(len(widths)), np.diff(ends, prepend=0)) * self.shape[0]
+            rows = rows + shift.astype(rows.dtype)
+        dH, sums = self._products(rows, error, W_dec, scale)
+        self.sum_over_tokens(dH, centred, out[0])
+        self._sum_rows(rows, self.z_by_latent * scale, error, out[1])
         return torch.from_numpy(sums)
+
+    def products(
+        self, error: Float[Tensor, "batch d_in"], W_dec: Float[Tensor, "d_sae d_in"], scale: float
+    ) -> Float[np.ndarray, " entries"]:
+        """Return G W_dec^T at the non-zeros, by latent; G is error * scale."""
+        return self._products(self.tokens, error, W_dec, scale)[0]
+
+    def sum_over_tokens(
+        self,
+        weights: Float[np.ndarray, " entries"],
+        rows: Float[Tensor, "batch width"],
+        out: Float[Tensor, "d_sae width"],
+    ) -> None:
+        """Write each latent's sum of its tokens' rows, weighted, into `out`."""
+        self._sum_rows(self.tokens, weights, rows, out)
+
+    def _products(
+        self, rows: np.ndarray, error: Tensor, W_dec: Tensor, scale: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        dtype = self.z.dtype
+        dots, sums = np.empty_like(self.z), np.empty(self.shape[1], dtype=dtype)
+        arrays = (W_dec.numpy(), error.numpy(), dots, sums)
+        _by_row(kernels.dot_rows, self.latent_starts, rows, dtype.type(scale), *arrays)
+        return dots, sums
+
+    def _sum_rows(self, rows: np.ndarray, weights: np.ndarray, values: Tensor, out: Tensor) -> None:
+        _by_row(kernels.sum_rows, self.latent_starts, rows, weights, values.numpy(), out.numpy())
+
+    def write_gradients(
+        self,
+        centred: Float[Tensor, "batch d_in"],
+        error: Float[Tensor, "levels*batch d_in"],
+        W_dec: Float[Tensor, "d_sae d_in"],
+        scale: float,
+        out: Gradients,
+        widths: Sequence[int] = (),
+    ) -> None:
+        """Write all gradients but that of `b_dec`; see `gradients`."""
+        transposed = out.W_enc.T
+        into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
+        sums = self.gradients(centred, error, W_dec, scale, (into, out.W_dec), widths)
+        out.b_enc.copy_(sums)
+        if into is not transposed:
+            transposed.copy_(into)
 
 
 def _by_row(kernel: Any, starts: Int64[np.ndarray, " rows+1"], *rest: Any) -> None:

@@ -1,4 +1,4 @@
-r"""One BatchTopK training step: its loss and gradients, without autograd.
+r"""One step of BatchTopK, TopK or Matryoshka: its loss and gradients, without autograd.
 
 With `rescale_acts_by_decoder_norm` SAELens selects on H * n, where H = (x - b_dec) W_enc + b_enc
 and n = ||W_dec||, and divides n out again before decoding. The gradient through n cancels exactly,
@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine import nested, sparse
+from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 
@@ -42,8 +43,10 @@ class StepResult:
     """Selected activations times the decoder norms: dense, or their pattern."""
     smallest: float
     """Smallest activation selected."""
-    kept: int
+    kept: int | Tensor
     """Number of activations selected."""
+    inner_loss: Float[Tensor, ""]
+    """What the prefixes of a Matryoshka SAE add to the loss, their weights applied."""
 
     @property
     def fired(self) -> Bool[Tensor, " d_sae"]:
@@ -67,6 +70,10 @@ class StepOptions:
     """Weight of the auxiliary loss."""
     sparse: bool
     """Whether the products with z run over its non-zeros."""
+    per_token: int | None = None
+    """How many activations every token keeps, where not the batch as a whole selects."""
+    levels: nested.Levels | None = None
+    """The prefixes of a Matryoshka SAE."""
 
 
 @torch.no_grad()
@@ -97,38 +104,66 @@ def loss_and_gradients(
     The equations of this module; SAELens 6, `BatchTopKTrainingSAE.training_forward_pass`.
     """
     work = Workspace(Gradients.empty_like(W_enc, W_dec)) if work is None else work
-    out, (batch, d_in), d_sae = work.gradients, sae_in.shape, len(b_enc)
+    out, (batch, d_in) = work.gradients, sae_in.shape
     norms = W_dec.norm(dim=-1)
     centred = torch.sub(sae_in, b_dec, out=work.empty("centred", batch, d_in))
-    error = work.empty("error", batch, d_in)
-    dead = options.dead
+    dead, levels = options.dead, options.levels
     dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
-    selected: Tensor | sparse.Pattern
-    if options.sparse:
-        selected, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
-        kept = len(selected)
-        selected.error(W_dec, centred, error)
+    selected, smallest, kept = _select(centred, W_enc, b_enc, norms, dead_acts, options, work)
+    inner_loss, own = centred.new_zeros(()), None
+    if levels is not None:
+        error, inner_loss, own = nested.decode_and_gradients(
+            selected, centred, W_dec, norms, levels, work, keep_errors=dead is not None
+        )
+        mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     else:
-        acts = work.empty("acts", batch, d_sae)
-        selected = _pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
-        if dead is not None:
-            torch.index_select(selected, 1, dead, out=dead_acts)
-        smallest, kept = keep_largest_(selected, options.count, options.guess)
-        torch.mm(selected, W_dec / norms[:, None], out=error).sub_(centred)
-    mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
-    if isinstance(selected, sparse.Pattern):
-        _sparse_gradients(selected, centred, error, W_dec, out)
-    else:
-        _dense_gradients(selected, centred, error, W_dec, norms, work)
+        error = work.empty("error", batch, d_in)
+        if isinstance(selected, sparse.Pattern):
+            selected.error(W_dec, centred, error)
+        else:
+            torch.mm(selected, W_dec / norms[:, None], out=error).sub_(centred)
+        mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
+        if isinstance(selected, sparse.Pattern):
+            _sparse_gradients(selected, centred, error, W_dec, out)
+        else:
+            _dense_gradients(selected, centred, error, W_dec, norms, work)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
-        aux_loss = _add_auxiliary(dead, dead_acts, centred, error, W_dec, norms, options, out)
+        for its_dead, its_acts, its_error in nested.parts(dead, dead_acts, error, levels, own):
+            aux_loss += _add_auxiliary(
+                its_dead, its_acts, centred, its_error, W_dec, norms, options, out
+            )
     out.b_dec.sub_(W_enc @ out.b_enc)
-    result = StepResult(mse_loss, aux_loss, error, selected, smallest, kept)
-    return mse_loss + aux_loss, result, out
+    result = StepResult(mse_loss, aux_loss, error, selected, smallest, kept, inner_loss)
+    return mse_loss + inner_loss + aux_loss, result, out
 
 
-def _pre_acts(
+def _select(
+    centred: Float[Tensor, "batch d_in"],
+    W_enc: Float[Tensor, "d_in d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    norms: Float[Tensor, " d_sae"],
+    dead_acts: Float[Tensor, "batch n_dead"] | None,
+    options: StepOptions,
+    work: Workspace,
+) -> tuple[Float[Tensor, "batch d_sae"] | sparse.Pattern, float, int | Tensor]:
+    """Return the selected activations, the smallest of them, and how many there are.
+
+    Those of dead latents are filled in.
+    """
+    if options.sparse:
+        pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
+        return pattern, smallest, len(pattern)
+    acts = work.empty("acts", len(centred), len(b_enc))
+    selected = pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
+    if dead_acts is not None and options.dead is not None:
+        torch.index_select(selected, 1, options.dead, out=dead_acts)
+    if options.per_token is not None:
+        return selected, 0.0, keep_largest_of_rows_(selected, options.per_token)
+    return selected, *keep_largest_(selected, options.count, options.guess)
+
+
+def pre_acts(
     centred: Float[Tensor, "rows d_in"],
     W_enc: Float[Tensor, "d_in d_sae"],
     b_enc: Float[Tensor, " d_sae"],
@@ -167,11 +202,7 @@ def _sparse_gradients(
 ) -> None:
     scale = 2 / len(error)
     torch.sum(error, 0, out=out.b_dec).mul_(scale)
-    transposed = out.W_enc.T
-    into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
-    out.b_enc.copy_(pattern.gradients(centred, error, W_dec, scale, (into, out.W_dec)))
-    if into is not transposed:
-        transposed.copy_(into)
+    pattern.write_gradients(centred, error, W_dec, scale, out)
 
 
 BLOCK = 2**20
@@ -195,14 +226,17 @@ def _encode_sparse(
     buffer = work.empty("block", rows, d_sae)
 
     def encode(start: int, stop: int) -> Tensor:
-        block = _pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])
+        block = pre_acts(centred[start:stop], W_enc, b_enc, buffer[: stop - start])
         if dead_acts is not None and options.dead is not None:
             part = dead_acts[start:stop]
             torch.index_select(block, 1, options.dead, out=part)
             part.mul_(norms[options.dead])
         return block
 
-    found = select_largest(encode, norms, batch, rows, options.count, options.guess)
+    if options.per_token is not None:
+        found = select_largest_of_rows(encode, norms, batch, rows, options.per_token)
+    else:
+        found = select_largest(encode, norms, batch, rows, options.count, options.guess)
     return sparse.Pattern(found, norms), found.smallest
 
 

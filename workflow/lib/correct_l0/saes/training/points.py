@@ -15,7 +15,6 @@ from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_json
-from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
@@ -120,7 +119,7 @@ class _Group:
 
     def start(self, job: PointJob, settings: SaeSettings) -> None:
         identity = {
-            "recipe": RECIPE,
+            "recipe": settings.declared.recipe,
             "settings": job.settings_json,
             "seed": job.seed,
             "store": self.store.digest,

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
-from correct_l0.saes import RECIPE
-from correct_l0.saes.engine.batchtopk import DECODER_NORM, Weights, initial_decoder
+from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
 from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
-from correct_l0.saes.settings import PointJob, SaeSettings
+from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
@@ -27,10 +26,6 @@ from correct_l0.sources.outlying import any_outlying
 DIVERGED_FVU = 10.0
 """Held-out share of variance unexplained from which on a training diverged; without an SAE it is 1.
 Losses can stay finite all the same."""
-
-L0_TOLERANCE = 0.02
-"""Largest relative distance of the measured from the target L0 that counts as meeting it."""
-
 
 OUTPUTS = (
     "sae/cfg.json",
@@ -128,7 +123,7 @@ def write_point(
     write_manifest(
         folder / "manifest.json",
         stage="train_sae",
-        recipe=RECIPE,
+        recipe=settings.declared.recipe,
         parameters=job.settings_json,
         inputs={"activations": store.digest},
         outputs=[folder / name for name in names],
@@ -139,6 +134,7 @@ def write_point(
         coefficient=settings.coefficient,
         d_in=store.d_in,
         d_sae=settings.d_sae,
+        prefixes=settings.options.prefixes_of(settings.d_sae),
         steps=settings.steps,
         tokens=tokens,
         activation_scale=scale,
@@ -190,16 +186,15 @@ def _save_sae(
         sae = replace(sae, threshold=(run.trainer.threshold * norms).detach())
     else:
         sae = replace(sae, form=declared.form, k=int(l0 or 0))
-    details = None if run.settings.architecture == "batchtopk" else run.trainer.details
-    trained_how = training_metadata(run.settings, l0, details)
+    trained_how = training_metadata(run.settings.architecture, run.trainer.details(l0))
     write_saved_sae(folder / "sae", sae.to("cpu"), {**metadata, **trained_how})
     saved = load_saved_sae(folder / "sae", device)
     facts = evaluate.measure(saved, chunks(1), scale, outlying_of(store, device))
-    reached = l0 is None or abs(facts["l0_measured"] / l0 - 1) <= L0_TOLERANCE
+    reached = l0 is None or abs(facts["l0_measured"] / l0 - 1) <= declared.l0_tolerance
     if not reached:
         print(
             f"l0 {l0:g}: {facts['l0_measured']:.4g} measured on held-out tokens, more than "
-            f"{L0_TOLERANCE:.0%} away; train longer, or hold out more tokens"
+            f"{declared.l0_tolerance:.0%} away; train longer, or hold out more tokens"
         )
     return {**facts, "threshold": threshold, "l0_reached": reached, "calibration_tokens": tokens}
 
@@ -236,34 +231,22 @@ def fold(weights: Weights, scale: float) -> SavedSae:
     )
 
 
-def training_metadata(
-    settings: SaeSettings, l0: float | None, details: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return what SAELens notes in a saved SAE about its training, which ended at this L0.
+def training_metadata(architecture: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what SAELens notes in a saved SAE about its training.
 
     Parameters
     ----------
-    settings
-        Of the point.
-    l0
-        Target L0 at the end.
+    architecture
+        Its name.
     details
-        What the trainer says; None: what SAELens says of a BatchTopK SAE.
+        What the trainer says of it.
     """
     version = package_version("sae-lens")
-    batchtopk = {
-        "aux_loss_coefficient": settings.training.aux_loss_coefficient,
-        "decoder_init_norm": DECODER_NORM,
-        "k": l0,
-        "rescale_acts_by_decoder_norm": True,
-        "topk_threshold_lr": 0.01,
-        "use_sparse_activations": False,
-    }
     return {
         "sae_lens_version": version,
         "sae_lens_training_version": version,
-        "training_architecture": settings.architecture,
-        "training_architecture_details": batchtopk if details is None else details,
+        "training_architecture": architecture,
+        "training_architecture_details": details,
     }
 
 

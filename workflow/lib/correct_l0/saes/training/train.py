@@ -41,15 +41,14 @@ class Trainer(Protocol):
         """Pre-activations above which latents are active, where they are learnt."""
 
     @property
-    def details(self) -> dict[str, Any]:
-        """What SAELens notes about the training of such an SAE."""
-
-    @property
     def n_steps(self) -> int:
         """Steps done."""
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0."""
+
+    def details(self, l0: float | None) -> dict[str, Any]:
+        """Return what SAELens notes about the training of such an SAE, which ended at this L0."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
