@@ -58,6 +58,7 @@ look_at_manifests()
 
 onstart:
     note_run(STUDY_FOLDER)
+    tell_estimates()
 
 
 onsuccess:

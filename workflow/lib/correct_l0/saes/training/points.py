@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.progress import Progress
 from correct_l0.provenance.manifest import write_json
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.workspace import Workspace
@@ -103,6 +104,7 @@ class _Group:
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
     shared: dict[int, Workspace] = field(default_factory=dict)
+    progress: Progress = field(default_factory=lambda: Progress(0, "steps"))
 
     @contextmanager
     def point(self, job: PointJob) -> Iterator[None]:
@@ -113,7 +115,9 @@ class _Group:
             self.fail(job, error)
 
     def fail(self, job: PointJob, error: InputError) -> None:
-        self.runs.pop(job, None)
+        run = self.runs.pop(job, None)
+        if run is not None:
+            self.progress.keep(run.settings.steps - run.step)
         self.failures[job] = error
         write_json(job.folder / "failure.json", {"reason": str(error)})
         print(f"{job.folder}: {error}")
@@ -134,6 +138,9 @@ class _Group:
         self.runs[job] = run
 
     def train(self) -> None:
+        runs = self.runs.values()
+        self.progress = Progress(sum(run.settings.steps for run in runs), "steps")
+        self.progress.keep(sum(run.step for run in runs))
         while self.runs:
             for job, run in list(self.runs.items()):
                 if run.ended:
@@ -166,6 +173,7 @@ class _Group:
             run.wall_s += shared / len(members)
             with self.point(job):
                 run.train_step(sae_in, self.batches)
+        self.progress.add(len(members), lambda: how_far(list(self.runs.values()), self.progress))
 
     def finish(self, job: PointJob, run: Run) -> None:
         """Calibrate, save and measure a point that is trained, from a checkpoint of its end."""
@@ -185,3 +193,28 @@ class _Group:
         if self.interruption.signal is not None:
             self.save()
             self.interruption.leave_if_asked()
+
+
+def how_far(runs: Sequence[Run], progress: Progress) -> str:
+    """Return in words where trainings of one stream stand.
+
+    Parameters
+    ----------
+    runs
+        Those that are left.
+    progress
+        Of all, in steps.
+    """
+    if not runs:
+        return "no SAE left"
+    first = min(runs, key=lambda run: run.step)
+    words = [f"step {first.step:,} of {first.settings.steps:,}"]
+    if len(runs) > 1:
+        words.append(f"{len(runs)} SAEs")
+    looked = [run.last for run in runs if run.last is not None]
+    looked.sort(key=lambda last: last["l0_batch"])
+    for name, called in (("loss", "loss"), ("l0_batch", "L0")) if looked else ():
+        ends = (f"{last[name]:.4g}" for last in (looked[0], looked[-1]))
+        words.append(f"{called} {' to '.join(dict.fromkeys(ends))}")
+    tokens = progress.per_s * first.settings.training.batch_tokens
+    return ", ".join([*words, f"{tokens:,.0f} tokens/s"])
