@@ -30,6 +30,8 @@ IN_THE_VIEW = {
 }  # fmt: skip
 """Events whose lines the live view stands for."""
 
+SAID_OF_EACH_ROUND = "Select jobs to execute..."
+
 
 class LogHandler(LogHandlerBase):
     """Watches the run, and shows it."""
@@ -70,7 +72,7 @@ class LogHandler(LogHandlerBase):
             self._print(f"done: {ended}")
         elif event not in IN_THE_VIEW and not hasattr(record, "quietness"):
             text = self.format(record)
-            if text not in ("", "None"):
+            if text not in ("", "None", SAID_OF_EACH_ROUND):
                 self._print(text, "" if record.levelno < WARNING else "red")
 
     def _print(self, text: str, style: str = "") -> None:

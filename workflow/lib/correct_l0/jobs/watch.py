@@ -15,6 +15,9 @@ from typing import Any
 
 from correct_l0.jobs.progress import HowFar, read_beside
 
+MOST_WRONG = 4.0
+"""How far measured times may move the estimates of rules that no job was seen of."""
+
 
 @dataclass
 class Running:
@@ -137,7 +140,8 @@ class Watched:
         known = [r for r in self._took if r in self.estimated_s]
         measured = sum(sum(self._took[r]) for r in known)
         estimated = sum(len(self._took[r]) * self.estimated_s[r] for r in known)
-        return self.estimated_s.get(rule, 0.0) * (measured / estimated if estimated else 1.0)
+        slower = min(max(measured / estimated, 1 / MOST_WRONG), MOST_WRONG) if estimated else 1.0
+        return self.estimated_s.get(rule, 0.0) * slower
 
     def left_s(self, job: Running, far: HowFar | None, now: float) -> float:
         """Return the seconds that a running job has left."""
