@@ -19,6 +19,9 @@ from correct_l0.command import main
 from correct_l0.saes.saved import load_saved_sae
 from saes_toy import BATCH, STEPS, settings, train_toy
 
+SOURCE = {
+    "model_name": "toy", "hook_name": "blocks.1.hook_resid_post", "dataset_path": "ada/texts",
+}  # fmt: skip
 VERDICT = {
     "headline": "Train at L0 4.",
     "lines": ["c_dec is lowest at 4."],
@@ -33,7 +36,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     results = folder / "results" / "mine"
     for l0 in (2, 4.5):
-        train_toy(results / "saes" / f"l0_{l0}" / "seed_0", settings(l0))
+        train_toy(results / "saes" / f"l0_{l0}" / "seed_0", settings(l0), metadata=SOURCE)
     for name, content in (("figures/answer.png", b"png"), ("tables/verdict.json", VERDICT)):
         path = results / name
         path.parent.mkdir(parents=True)
@@ -140,8 +143,8 @@ def test_the_card_says_what_they_are_and_what_was_found(study, tmp_path):
     _, head, body = text.split("---\n", 2)
     assert yaml.safe_load(head)["library_name"] == "saelens"
     assert "license" not in yaml.safe_load(head)
-    assert "1 sparse autoencoder on" in body
-    assert "trained as batchtopk on 25,600 tokens" in body
+    assert "1 sparse autoencoder on `blocks.1.hook_resid_post` of toy: 32 latents" in body
+    assert "trained as batchtopk on 25,600 tokens of ada/texts" in body
     for words in (
         "Train at L0 4.",
         "- c_dec is lowest at 4.",
