@@ -49,6 +49,11 @@ class StudyFile(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models and SAEs run."""
 
+    tracking: Literal["none", "wandb-offline", "wandb"] = "none"
+    """Whether trainings are also written to Weights & Biases, one run a point: `wandb-offline` to
+    `results/<study>/wandb`, for `wandb sync`; `wandb` to the service, after `wandb login`. No
+    effect on the numbers."""
+
     activations: Activations | None = None
     """The source: the activations of a language model, cached. Or `synthetic` or
     `semi_synthetic`."""

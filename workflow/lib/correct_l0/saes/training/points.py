@@ -15,13 +15,14 @@ from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.progress import Progress
-from correct_l0.provenance.manifest import write_json
+from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.training.result import Store, scale_of, write_point
 from correct_l0.saes.training.schedules import Measures
+from correct_l0.saes.training.tracking import Tracker, Untracked
 from correct_l0.saes.training.train import Batches, Run
 
 
@@ -34,6 +35,7 @@ def train_points(
     device: str = "cpu",
     checkpoint_s: float = 600.0,
     metadata: Mapping[str, Any] | None = None,
+    tracker: Tracker | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
@@ -63,6 +65,8 @@ def train_points(
         Seconds between checkpoints.
     metadata
         What the saved SAEs tell about their input: model_name, hook_name, ...
+    tracker
+        Follows the trainings.
 
     Returns
     -------
@@ -77,7 +81,9 @@ def train_points(
         If a signal asked to stop; the states are saved first.
     """
     with Interruption(checkpoint_s) as interruption:
-        group = _Group(store, batches, measures, device, metadata or {}, interruption)
+        group = _Group(
+            store, batches, measures, device, metadata or {}, interruption, tracker or Untracked()
+        )
         settings: dict[PointJob, SaeSettings] = {}
         for job in jobs:
             with group.point(job):
@@ -101,6 +107,7 @@ class _Group:
     device: str
     metadata: Mapping[str, Any]
     interruption: Interruption
+    tracker: Tracker
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
     shared: dict[int, Workspace] = field(default_factory=dict)
@@ -119,6 +126,7 @@ class _Group:
         if run is not None:
             self.progress.keep(run.settings.steps - run.step)
         self.failures[job] = error
+        self.tracker.end(job, {})
         write_json(job.folder / "failure.json", {"reason": str(error)})
         print(f"{job.folder}: {error}")
 
@@ -173,6 +181,7 @@ class _Group:
             run.wall_s += shared / len(members)
             with self.point(job):
                 run.train_step(sae_in, self.batches)
+                self.tracker.look(job, run)
         self.progress.add(len(members), lambda: how_far(list(self.runs.values()), self.progress))
 
     def finish(self, job: PointJob, run: Run) -> None:
@@ -182,6 +191,7 @@ class _Group:
             run, job, self.store,
             device=self.device, metadata=self.metadata, between=self.leave_if_asked,
         )  # fmt: skip
+        self.tracker.end(job, read_manifest(job.folder / "manifest.json"))
         del self.runs[job]
 
     def save(self) -> None:

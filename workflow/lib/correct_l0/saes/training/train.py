@@ -181,6 +181,11 @@ class Run:
         return f"{self.settings.label}, seed {self.seed}"
 
     @property
+    def looked_at(self) -> int:
+        """Steps whose losses were looked at."""
+        return self._checked
+
+    @property
     def last(self) -> dict[str, float] | None:
         """`COLUMNS` of the last step that was looked at; None where none was."""
         if not self._checked:
