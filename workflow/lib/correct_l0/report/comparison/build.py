@@ -40,7 +40,7 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
     title = study.title or study.study
     figures = draw_figures({FIGURE: compare}, sweeps, report.parent / "figures")
     with replacing(report) as temporary:
-        temporary.write_text(render_comparison(title, answers, report.parent / "figures"))
+        temporary.write_text(render_comparison(title, answers, sweeps, report.parent / "figures"))
     folders = [plans[0].source_folder, *(plan.results for plan in plans)]
     times = stage_times(*(f"{folder}/benchmarks" for folder in folders))
     summary = report.with_name("summary.txt")

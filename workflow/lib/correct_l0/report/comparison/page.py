@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from correct_l0.report.captions import Caption
 from correct_l0.report.comparison.answers import Answer, columns_of
 from correct_l0.report.comparison.figure import color_of
+from correct_l0.report.data import StudyData
+from correct_l0.report.explore import explore_sweeps, packed_library
 from correct_l0.report.html import asset, figure_entry, page_environment
 from correct_l0.report.names import join
 from correct_l0.report.page import PATHS
@@ -20,7 +24,9 @@ LEVELS = (
 FIGURE = "comparison"
 
 
-def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str) -> str:
+def render_comparison(
+    title: str, answers: Sequence[Answer], sweeps: Sequence[StudyData], figures: Path | str
+) -> str:
     """Return the page as HTML with its styles and its figure inside.
 
     Parameters
@@ -29,11 +35,15 @@ def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str
         Of the study.
     answers
         Of every sweep.
+    sweeps
+        The gathered sweeps, in the same order.
     figures
         Folder of the figure.
     """
     environment = page_environment("correct_l0.report")
     columns = columns_of(answers)
+    both = enumerate(zip(answers, sweeps, strict=True))
+    shown = [(answer.sweep, sweep, color_of(i)) for i, (answer, sweep) in both]
     return environment.get_template("comparison.html").render(
         title=title,
         answers=[
@@ -42,7 +52,10 @@ def render_comparison(title: str, answers: Sequence[Answer], figures: Path | str
         ],
         columns=columns,
         figures={FIGURE: figure_entry(figures, FIGURE, caption_of(answers))},
+        picture=Markup(explore_sweeps(shown)),
+        library=packed_library(),
         style=asset(environment, "report.css") + asset(environment, "comparison.css"),
+        script=asset(environment, "explore.js"),
     )
 
 
