@@ -124,11 +124,11 @@ def test_the_picture_is_drawn_when_it_comes_into_view(browser, url, width):
     of_seed = f"{place}.data.filter(t => t.legendgroup === 'seed 0').length"
     # What a click on the legend does.
     browser.evaluate(
-        f"Plotly.restyle({place}, {{visible: 'legendonly'}}, {place}.data"
+        f"void Plotly.restyle({place}, {{visible: 'legendonly'}}, {place}.data"
         ".map((t, i) => t.legendgroup === 'seed 0' ? i : -1).filter(i => i >= 0))"
     )
     wait_for(browser, f"{shown} === {before - browser.evaluate(of_seed)}")
-    hovered = f"Plotly.Fx.hover({place}, [{{curveNumber: 1, pointNumber: 0}}])"
+    hovered = f"void Plotly.Fx.hover({place}, [{{curveNumber: 1, pointNumber: 0}}])"
     browser.evaluate(hovered)
     wait_for(browser, "!!document.querySelector('#explore-plot .hovertext')")
     told = browser.evaluate("document.querySelector('#explore-plot .hovertext').textContent")

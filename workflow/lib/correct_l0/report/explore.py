@@ -25,6 +25,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6B4FA0", "#8A6A12", "#3B
 
 PANEL_PIXELS, REST_PIXELS = 190, 110
 DIGITS = 5
+TICKS = [digit * 10**power for power in range(-1, 6) for digit in (1, 2, 5)]
 
 
 class Curves(NamedTuple):
@@ -48,9 +49,8 @@ def curves_of(study: StudyData) -> Iterator[Curves]:
     of_seed = {name: _by_seed(tables[name]) for name in ("c_dec", "points", "recovery")}
     yield Curves("c_dec", _values(of_seed["c_dec"], "value"))
     if len(pairs := tables["stability"]):
-        who = [
-            f"seeds {a} and {b}" for a, b in zip(pairs["seed"], pairs["other_seed"], strict=True)
-        ]
+        both = zip(pairs["seed_a"], pairs["seed_b"], strict=True)
+        who = [f"seeds {a} and {b}" for a, b in both]
         yield Curves("stability", _values(pairs.assign(who=who), "reproduced_share"))
     for k, scores in tables["probing"].groupby("probe_k") if len(tables["probing"]) else ():
         means = scores.groupby(["l0", "seed"], as_index=False)[["l0_measured", "f1"]].mean()
@@ -112,7 +112,13 @@ def _picture(
     share = 1 / len(shown)
     layout: dict[str, Any] = {
         "height": REST_PIXELS + PANEL_PIXELS * len(shown),
-        "xaxis": {"type": "log", "title": {"text": "measured L0"}, "anchor": "free", "position": 0},
+        "xaxis": {
+            "type": "log",
+            "title": {"text": "measured L0"},
+            "anchor": "free",
+            "position": 0,
+            "tickvals": TICKS,
+        },
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "margin": {"l": 70, "r": 12, "t": 10, "b": 50},
         "hovermode": "closest",

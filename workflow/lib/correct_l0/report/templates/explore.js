@@ -18,9 +18,13 @@ if (place && "DecompressionStream" in window) {
     }
     Object.assign(picture.layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      modebar: { bgcolor: "rgba(0,0,0,0)" },
       font: { color: style.color, family: style.fontFamily, size: 13 },
     });
-    Plotly.newPlot(place, picture.data, picture.layout, { responsive: true, displaylogo: false });
+    const buttons = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
+    Plotly.newPlot(place, picture.data, picture.layout, {
+      responsive: true, displaylogo: false, modeBarButtons: [buttons],
+    });
   };
   new IntersectionObserver(([seen], observer) => {
     if (!seen.isIntersecting) return;
