@@ -76,7 +76,7 @@ gpu-check:
 	  $(if $(WHEELS),--wheels '$(WHEELS)')
 
 why: env
-	@$(BIN)/python -m correct_l0.why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)') \
+	@$(BIN)/correct-l0 why --configfile '$(CONFIG)' $(if $(JOBS),--jobs='$(JOBS)') \
 	  $(if $(BESIDE),--beside '$(BESIDE)')
 
 env: .venv/.ready
@@ -121,7 +121,7 @@ check: env-dev
 	$(BIN)/python -m snakemake --lint
 
 docs: env
-	$(BIN)/python -m correct_l0.study.docs
+	$(BIN)/correct-l0 schema --write
 
 clean-env:
 	rm -rf .venv

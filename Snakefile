@@ -64,6 +64,7 @@ when_nothing_is_to_do(tell_answer)
 
 onstart:
     note_run(STUDY_FOLDER)
+    tell_estimates()
 
 
 onsuccess:

@@ -1,7 +1,6 @@
 """The store: its format, every row of the failure table, resuming, sealing, verifying."""
 
 import errno
-import importlib
 import json
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ import pytest
 import torch
 import zarr
 
+from correct_l0.command import main
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model import layout, shards
 from correct_l0.sources.language_model.cache import shuffle_order
@@ -154,7 +154,9 @@ def test_other_types_come_back_exactly(tmp_path, dtype):
 
 def test_a_missing_shard_is_refused_at_open(manifest):
     acts_shard(manifest).unlink()
-    with pytest.raises(InputError, match=r"acts/c/1/0: missing; `python -m .* --repair`, then run"):
+    with pytest.raises(
+        InputError, match=r"acts/c/1/0: missing; `correct-l0 verify .* --repair`, then run"
+    ):
         open_store(manifest)
 
 
@@ -301,12 +303,9 @@ DAMAGE = {
 
 def follow(words):
     """Do what the words of an error say, up to running again."""
-    command = re.search(r"`python -m (\S+) (\S+) --repair`, then run again$", words)
+    command = re.search(r"`correct-l0 (.+ --repair)`, then run again$", words)
     if command:
-        module, manifest = command.groups()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["", manifest, "--repair"])
-            importlib.import_module(module).main()
+        assert main(command[1].split()) == 0
         return
     before, paths = re.search(r"^(\S+): .*; delete (.+) and run again$", words).groups()
     for name in paths.split(" and "):
@@ -370,9 +369,7 @@ def test_a_damaged_shard_is_written_over_without_being_read(tmp_path, column):
 
 def test_repair_of_a_whole_cache_deletes_nothing(manifest, capsys):
     before = {path: path.stat().st_mtime_ns for path in manifest.parent.rglob("*")}
-    follow(
-        f"`python -m correct_l0.sources.language_model.seal {manifest} --repair`, then run again"
-    )
+    follow(f"`correct-l0 verify {manifest} --repair`, then run again")
     assert capsys.readouterr().out == f"{manifest.parent}: nothing damaged\n"
     assert {path: path.stat().st_mtime_ns for path in manifest.parent.rglob("*")} == before
 
@@ -381,8 +378,12 @@ def test_the_printed_command_runs_in_a_shell(manifest):
     acts_shard(manifest).unlink()
     with pytest.raises(InputError) as error:
         open_store(manifest)
-    command = str(error.value).split("`")[1].replace("python", sys.executable, 1)
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    command = str(error.value).split("`")[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=True,
+        env={**os.environ, "PATH": path},
+    )  # fmt: skip
     assert done.stdout.endswith("Run again: what was deleted is made anew.\n")
     assert f"{manifest}: deleted" in done.stdout
 

@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[2] / "workflow" / "lib" / "correct_l0"
 
 ORDER = (
     "settings", "provenance", "jobs", "sources", "saes", "metrics", "reading", "study", "costs",
-    "stages", "standing", "report", "trial", "why",
+    "stages", "standing", "report", "trial", "why", "command",
 )  # fmt: skip
 """A room imports only rooms before it. Types that are only named in annotations do not count."""
 

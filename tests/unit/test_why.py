@@ -12,6 +12,7 @@ import pytest
 import yaml
 from workflow_runs import TINY, tiny_config
 
+from correct_l0.command import main
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
@@ -23,7 +24,6 @@ from correct_l0.standing.stale import Stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words
-from correct_l0.why.__main__ import main
 from correct_l0.why.dry_run import Job, read_jobs
 from correct_l0.why.reasons import explain, parts_of
 
@@ -385,7 +385,7 @@ class TestPreflight:
 
 class TestRefusals:
     def test_no_such_configuration(self, tmp_path, capsys):
-        assert main(["--configfile", str(tmp_path / "x.yaml")]) == 1
+        assert main(["why", "--configfile", str(tmp_path / "x.yaml")]) == 1
         assert "x.yaml: no such file" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
@@ -400,27 +400,27 @@ class TestRefusals:
     def test_what_holds_no_settings(self, tmp_path, capsys, content, words):
         path = tmp_path / "study.yaml"
         path.write_text(content)
-        assert main(["--configfile", str(path)]) == 1
+        assert main(["why", "--configfile", str(path)]) == 1
         printed = capsys.readouterr().err
         assert words in printed
         assert printed.count("\n") == 1
 
     def test_a_folder(self, tmp_path, capsys):
-        assert main(["--configfile", str(tmp_path)]) == 1
+        assert main(["why", "--configfile", str(tmp_path)]) == 1
         wanted = f"error: {tmp_path}: is a directory; name a study's configuration\n"
         assert capsys.readouterr().err == wanted
 
     @pytest.mark.parametrize("jobs", ["0", "-1", "two"])
     def test_no_number_of_jobs(self, capsys, jobs):
-        assert main([f"--jobs={jobs}"]) == 1
+        assert main(["why", f"--jobs={jobs}"]) == 1
         wanted = f"error: --jobs {jobs}: not a number of GPUs or cores; give 1 or more\n"
         assert capsys.readouterr().err == wanted
 
     def test_a_reader_that_has_enough(self):
         """As in `make why | head`: no traceback."""
         code = (
-            "import sys; from correct_l0.why import __main__ as why; "
-            "why.describe = lambda *arguments: 'x'; sys.exit(why.main([]))"
+            "import sys; from correct_l0.command import main; from correct_l0.why import explained;"
+            "explained.describe = lambda *arguments: 'x'; sys.exit(main(['why']))"
         )
         ours, theirs = os.pipe()
         os.close(ours)
@@ -433,15 +433,15 @@ class TestRefusals:
         config = tiny_config()
         config["saes"]["d_sae"] = -1
         (tmp_path / "x.yaml").write_text(yaml.safe_dump(config))
-        assert main(["--configfile", str(tmp_path / "x.yaml")]) == 1
+        assert main(["why", "--configfile", str(tmp_path / "x.yaml")]) == 1
         assert capsys.readouterr().err.startswith("error: ")
 
     def test_what_cannot_be_read_is_shown_whole(self, tmp_path, capsys, monkeypatch):
         (tmp_path / "x.yaml").write_text(TINY.read_text())
         text = "Job stats:\nanother form\n"
-        monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: ([], text))
+        monkeypatch.setattr("correct_l0.why.explained.run_dry", lambda *arguments: ([], text))
         arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
-        assert main(arguments) == 0
+        assert main(["why", *arguments]) == 0
         printed = capsys.readouterr().out
         assert "could not be read" in printed
         assert text in printed
@@ -450,11 +450,11 @@ class TestRefusals:
 def test_a_study_that_is_being_run(tmp_path, capsys, monkeypatch):
     (tmp_path / "x.yaml").write_text(TINY.read_text())
     nothing = [{"event": "workflow_started"}], ""
-    monkeypatch.setattr("correct_l0.why.__main__.run_dry", lambda *arguments: nothing)
+    monkeypatch.setattr("correct_l0.why.explained.run_dry", lambda *arguments: nothing)
     monkeypatch.setattr(
-        "correct_l0.why.__main__.describe_run", lambda results: f"is being run by Ada in {results}"
+        "correct_l0.why.explained.describe_run", lambda results: f"is being run by Ada in {results}"
     )
     arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
-    assert main(arguments) == 0
+    assert main(["why", *arguments]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "Study tiny is being run by Ada in results/tiny."

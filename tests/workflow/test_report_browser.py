@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,46 @@ def test_a_missing_chromium_fails_with_the_install_line(monkeypatch, tmp_path):
         pass
     assert "apt-get install" in INSTALL
     assert Path(os.environ["PATH"]) == tmp_path
+
+
+DRAWN = "!!document.querySelector('#explore-plot .main-svg')"
+
+
+def wait_for(browser, condition):
+    for _ in range(200):
+        if browser.evaluate(condition):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never: {condition}")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_picture_is_drawn_when_it_comes_into_view(browser, url, width):
+    browser.open(url, width)
+    assert browser.evaluate("typeof Plotly") == "undefined"
+    browser.evaluate("document.querySelector('#explore').scrollIntoView()")
+    wait_for(browser, DRAWN)
+    assert browser.complaints() == []
+    assert browser.requests() == [url]
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    shown = "document.querySelectorAll('#explore-plot .scatterlayer .trace').length"
+    before = browser.evaluate(shown)
+    place = "document.querySelector('#explore-plot')"
+    of_seed = f"{place}.data.filter(t => t.legendgroup === 'seed 0').length"
+    # What a click on the legend does.
+    browser.evaluate(
+        f"void Plotly.restyle({place}, {{visible: 'legendonly'}}, {place}.data"
+        ".map((t, i) => t.legendgroup === 'seed 0' ? i : -1).filter(i => i >= 0))"
+    )
+    wait_for(browser, f"{shown} === {before - browser.evaluate(of_seed)}")
+    hovered = f"void Plotly.Fx.hover({place}, [{{curveNumber: 1, pointNumber: 0}}])"
+    browser.evaluate(hovered)
+    wait_for(browser, "!!document.querySelector('#explore-plot .hovertext')")
+    told = browser.evaluate("document.querySelector('#explore-plot .hovertext').textContent")
+    assert "target L0 4" in told
+
+
+def test_without_scripts_nothing_of_it_shows(made_up_study):
+    text = (made_up_study / "results" / "made-up" / "report.html").read_text()
+    assert '<section id="explore" hidden>' in text
+    assert len(text) < 8_000_000

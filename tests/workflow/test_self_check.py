@@ -95,7 +95,7 @@ def test_why_tells_it(tmp_path):
     config = write_study(tmp_path)
     (tmp_path / "why.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     run = subprocess.run(
-        [sys.executable, "-m", "correct_l0.why", "--configfile", "why.yaml"],
+        [Path(sys.executable).with_name("correct-l0"), "why", "--configfile", "why.yaml"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -98,7 +98,7 @@ def why(folder: Path, config: dict) -> list[str]:
     """Return the reasons that `make why` prints, by line."""
     (folder / "why.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     run = subprocess.run(
-        [sys.executable, "-m", "correct_l0.why", "--configfile", "why.yaml"],
+        [Path(sys.executable).with_name("correct-l0"), "why", "--configfile", "why.yaml"],
         capture_output=True,
         text=True,
         cwd=folder,

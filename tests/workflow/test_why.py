@@ -16,7 +16,13 @@ def why(folder: Path, config: dict, *arguments: str) -> str:
     """Return what it prints about a configuration in a folder."""
     (folder / "why.yaml").write_text(yaml.safe_dump(config))
     run = subprocess.run(
-        [sys.executable, "-m", "correct_l0.why", "--configfile", "why.yaml", *arguments],
+        [
+            Path(sys.executable).with_name("correct-l0"),
+            "why",
+            "--configfile",
+            "why.yaml",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         cwd=folder,

@@ -15,7 +15,7 @@ from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rou
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
 from correct_l0.standing.folders import check_records
-from correct_l0.stages import BY_RULE as STAGES
+from correct_l0.stages import BY_JOB as STAGES_OF_RULE, BY_RULE as STAGES
 from correct_l0.jobs.running import (
     WITHOUT_A_WORD,
     describe_run,
@@ -117,6 +117,13 @@ def recipe(name):
 def report_code(wildcards):
     """Return what changes with a caption, a colour or a sentence, and not with a comment."""
     return f"code={report_source_digest('reading', 'report')}"
+
+
+def tell_estimates():
+    """Tell the view of the run how long a job of each rule takes, as estimated."""
+    rules_here = [each.name for each in workflow.rules if each.name in STAGES_OF_RULE]
+    seconds = {rule: limits.seconds(rule, STUDY) for rule in rules_here}
+    logger.info(None, extra={"estimated_s": seconds})
 
 
 def tell_reasons_of_failure():

@@ -26,6 +26,8 @@ rule train_points:
             60 * plan_of(wildcards).study.saes.checkpoint_min
         ),
         gpu=1,
+        tracking=STUDY.tracking,
+        study=STUDY.study,
         mem_mb=memory("train_points"),
         runtime=runtime("train_points"),
     params:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from correct_l0.errors import DISK_FULL, InputError
+from correct_l0.jobs.progress import say_beside
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 """What keeps Hugging Face's libraries from a hub; to be set before they load."""
@@ -58,6 +59,7 @@ def job(
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         opened = True
+        say_beside(log_path)
         yield
     except Exception as error:
         words = f"error: {_words(error, log_path)}"
@@ -70,6 +72,7 @@ def job(
                 print(words, file=sys.stderr)
         sys.exit(1)
     finally:
+        say_beside(None)
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()

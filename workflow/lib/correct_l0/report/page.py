@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
 from correct_l0.reading.health import NOT_TRAINED, last_moves
 from correct_l0.reading.outlying import LEANS
@@ -19,6 +20,7 @@ from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
+from correct_l0.report.explore import explore_seeds, packed_library
 from correct_l0.report.html import (
     Explainer,
     asset,
@@ -91,7 +93,9 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         ),
         provenance=provenance,
         style=asset(environment, "report.css"),
-        script=asset(environment, "report.js"),
+        picture=Markup(explore_seeds(study)),
+        library=packed_library(),
+        script=asset(environment, "report.js") + asset(environment, "explore.js"),
     )
 
 

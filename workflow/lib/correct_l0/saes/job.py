@@ -27,6 +27,7 @@ def train_saes(
     device: str,
     checkpoint_s: float,
     threads: int,
+    tracking: Sequence[str] = ("none", "", ""),
 ) -> dict[PointJob, InputError]:
     """Train SAEs or go on from their checkpoints; those that stand are left.
 
@@ -44,6 +45,8 @@ def train_saes(
         Seconds between checkpoints.
     threads
         Threads of torch.
+    tracking
+        How the trainings are followed, the study's name, and its folder (`build_tracker`).
 
     Returns
     -------
@@ -62,6 +65,7 @@ def train_saes(
     import torch
 
     from correct_l0.saes.training.points import train_points
+    from correct_l0.saes.training.tracking import build_tracker
     from correct_l0.sources import open_source
 
     torch.set_num_threads(threads)
@@ -87,5 +91,6 @@ def train_saes(
             device=device,
             checkpoint_s=checkpoint_s,
             metadata=source.metadata,
+            tracker=build_tracker(*tracking),
         )
     return failed

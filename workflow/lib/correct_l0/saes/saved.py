@@ -151,13 +151,27 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
         "dtype": str(sae.W_dec.dtype).removeprefix("torch."),
         "metadata": metadata,
     }
-    write_json(cfg, json.loads(json.dumps(content, sort_keys=True)))
+    write_json(cfg, _sorted(content))
     names = WEIGHTS if sae.k is not None else (*WEIGHTS, "threshold")
     with replacing(weights) as path:
         save_file({name: getattr(sae, name).contiguous() for name in names}, path)
         # safetensors makes files that only their owner can read.
         path.chmod(0o644)
     return [cfg, weights]
+
+
+def add_metadata(folder: Path | str, more: Mapping[str, Any]) -> None:
+    """Add to what a saved SAE tells of itself (SAELens' `cfg.metadata`); its weights stay."""
+    cfg = Path(folder) / "cfg.json"
+    content = json.loads(cfg.read_text())
+    content["metadata"] |= more
+    write_json(cfg, _sorted(content))
+
+
+def _sorted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON with the keys of every level in order."""
+    ordered: dict[str, Any] = json.loads(json.dumps(content, sort_keys=True))
+    return ordered
 
 
 def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:

@@ -32,7 +32,7 @@ MOST_EPOCHS = 50
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
     "measured", "rounds", "self_check", "frozen_control", "tables", "figures", "logs", "benchmarks",
-    "partial", "report.html", "report.manifest.json", "summary.txt", "running.json",
+    "partial", "report.html", "report.manifest.json", "summary.txt", "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
 
@@ -48,6 +48,11 @@ class StudyFile(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models and SAEs run."""
+
+    tracking: Literal["none", "wandb-offline", "wandb"] = "none"
+    """Whether trainings are also written to Weights & Biases, one run a point: `wandb-offline` to
+    `results/<study>/wandb`, for `wandb sync`; `wandb` to the service, after `wandb login`. No
+    effect on the numbers."""
 
     activations: Activations | None = None
     """The source: the activations of a language model, cached. Or `synthetic` or

@@ -1,7 +1,4 @@
-"""Write the schema and the option table of config/README.md from the models.
-
-Run as `python -m correct_l0.study.docs` in the repository's root.
-"""
+"""The schema and the option table of config/README.md, from the models: `correct-l0 schema`."""
 
 from __future__ import annotations
 
@@ -122,12 +119,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def main(config_folder: Path = Path("config")) -> None:
+def write_docs(config_folder: Path) -> None:
     """Write the schema and the table."""
     (config_folder / "schema.json").write_text(schema_text())
     readme = config_folder / "README.md"
     readme.write_text(with_table(readme.read_text()))
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ def report_settings(plan: Plan) -> str:
     Left out is what changes no number, and the order of L0 values and seeds is lost: neither
     rewrites a report.
     """
-    settings = json.loads(canonical(plan.study, "device"))
+    settings = json.loads(canonical(plan.study, "device", "tracking"))
     saes = settings["saes"]
     for name in ("checkpoint_min", "points_per_job", "gpu_memory_gb"):
         saes.pop(name, None)

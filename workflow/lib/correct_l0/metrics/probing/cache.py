@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.progress import Progress
 from correct_l0.metrics.probing import CACHE_RECIPE
 from correct_l0.metrics.probing.data import Task, activations_file, read_task
 from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_manifest
@@ -153,10 +154,11 @@ def _compute(
     drop = activations.special_tokens == "drop"
     last = {prompt: i for i, task in enumerate(tasks) for prompt in task.prompts}
     held: dict[str, Tensor] = {}
+    progress = Progress(len(last), "prompts")
     for i, task in enumerate(tasks):
         prompts = [prompt for prompt in dict.fromkeys(task.prompts) if prompt not in held]
         if prompts:
-            rows = read_prompts(model, prompts, drop, batch_tokens)
+            rows = read_prompts(model, prompts, drop, batch_tokens, progress)
             if not torch.isfinite(rows).all():
                 bad = int((~torch.isfinite(rows).all(dim=1)).sum())
                 raise InputError(
@@ -181,6 +183,7 @@ def read_prompts(
     prompts: Sequence[str],
     drop_special: bool,
     batch_tokens: int,
+    progress: Progress | None = None,
 ) -> Float[Tensor, "prompts d_in"]:
     """Return the activation at the last token of each prompt, in float32.
 
@@ -196,6 +199,8 @@ def read_prompts(
         differ, in models whose tokenizer adds nothing at the end they are the same.)
     batch_tokens
         Tokens per forward pass.
+    progress
+        Counts the prompts.
     """
     tokenizer = load_tokenizer(model.folder)
     tokenizer.truncation_side = "left"
@@ -206,6 +211,8 @@ def read_prompts(
     rows = torch.empty((len(contexts), model.d_in))
     for i, values in model.read_all(contexts, batch_tokens):
         rows[i] = values[last_token(contexts[i], specials)]
+        if progress is not None:
+            progress.add(1)
     return rows
 
 

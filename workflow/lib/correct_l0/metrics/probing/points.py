@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from correct_l0.jobs.progress import Progress
 from correct_l0.metrics import Measured
 from correct_l0.metrics.job import Trained, Wanted, make
 from correct_l0.metrics.probing import RECIPE
@@ -51,8 +52,10 @@ def probe_points(
     wanted_tasks = resolve_tasks(Probing.model_validate(json.loads(settings)).tasks)
     digests = dict(zip(wanted_tasks, map(checked_digest_of, tasks), strict=True))
     activations = ActivationsFolder(tasks[0].parents[1], *names)
-    failed = []
-    for point in trained:
+    failed, points = [], list(trained)
+    progress = Progress(len(points) * len(tasks), "fits of a task's probes")
+    for number, point in enumerate(points):
+        progress.keep(number * len(tasks) - progress.done)
         folder = Path(folders[str(point.folder)])
         wanted = Wanted(
             folder,
@@ -65,7 +68,9 @@ def probe_points(
 
         def probe(point: Trained = point, folder: Path = folder) -> Measured:
             controlled = tasks_with_controls(wanted_tasks) if point.seed == controls_seed else ()
-            return _probe(point, activations, digests, settings, folder, threads, controlled)
+            return _probe(
+                point, activations, digests, settings, folder, threads, controlled, progress
+            )
 
         if not make(wanted, probe):
             failed.append(folder)
@@ -80,6 +85,7 @@ def _probe(
     folder: Path,
     threads: int,
     controlled: Sequence[str],
+    progress: Progress,
 ) -> Measured:
     probing = Probing.model_validate(json.loads(settings))
     controls = controlled if probing.controls else ()
@@ -97,7 +103,7 @@ def _probe(
             engine = reference_engine(point.folder / "sae", activations, results / "work")
             threads = 1
         records = Records(results, identity)
-        probes = probe_tasks(engine, digests, probing.probe_k, records, threads, controls)
+        probes = probe_tasks(engine, digests, probing.probe_k, records, threads, controls, progress)
     scores = folder / "scores.csv"
     write_scores(scores, scores_table(probes))
     return Measured([scores, *write_package_results(results, activations.cache, hook, probes)])

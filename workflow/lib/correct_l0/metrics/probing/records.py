@@ -65,6 +65,7 @@ def probe_tasks(
     records: Records,
     threads: int = 1,
     controls: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> dict[str, list[Probe]]:
     """Return the probes of every task, fitting those that no record holds.
 
@@ -82,6 +83,8 @@ def probe_tasks(
         Tasks probed at the same time; the solvers run outside Python's lock.
     controls
         Tasks whose probes have controls; those on record without are fitted again.
+    progress
+        Counts the tasks.
     """
 
     def lacks(name: str, probe: Probe | None) -> bool:
@@ -101,11 +104,15 @@ def probe_tasks(
             for k, probe in zip(missing, engine(task, split, missing), strict=True):
                 probes[k] = {"entry": probe["entry"], "extras": {**probe["extras"], **rows}}
             records.save(name, digests[name], probes)
-            print(f"{name}: probed with {', '.join(map(str, missing))}", flush=True)
         return [probes[k] for k in probe_k]
 
     with ThreadPoolExecutor(threads) as pool:
-        return dict(zip(digests, pool.map(probe_one, digests), strict=True))
+        found = {}
+        for name, probes in zip(digests, pool.map(probe_one, digests), strict=True):
+            found[name] = probes
+            if progress is not None:
+                progress.add(1)
+        return found
 
 
 def scores_table(probes: Mapping[str, list[Probe]]) -> pd.DataFrame:

@@ -40,7 +40,9 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
     names = comparison_figures(plans)
     figures = draw_figures({name: draw[name] for name in names}, sweeps, report.parent / "figures")
     with replacing(report) as temporary:
-        temporary.write_text(render_comparison(title, answers, names, report.parent / "figures"))
+        temporary.write_text(
+            render_comparison(title, answers, sweeps, names, report.parent / "figures")
+        )
     folders = [plans[0].source_folder, *(plan.results for plan in plans)]
     times = stage_times(*(f"{folder}/benchmarks" for folder in folders))
     summary = report.with_name("summary.txt")

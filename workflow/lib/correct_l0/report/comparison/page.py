@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from correct_l0.report.captions import Caption
 from correct_l0.report.comparison.answers import Answer, columns_of
 from correct_l0.report.comparison.figure import color_of
 from correct_l0.report.comparison.settings import COMPARISON, GROWTH
+from correct_l0.report.data import StudyData
+from correct_l0.report.explore import explore_sweeps, packed_library
 from correct_l0.report.html import asset, figure_entry, page_environment
 from correct_l0.report.names import join
 from correct_l0.report.page import PATHS
@@ -27,7 +31,11 @@ GROWTH_TEXT = (
 
 
 def render_comparison(
-    title: str, answers: Sequence[Answer], names: Sequence[str], figures: Path | str
+    title: str,
+    answers: Sequence[Answer],
+    sweeps: Sequence[StudyData],
+    names: Sequence[str],
+    figures: Path | str,
 ) -> str:
     """Return the page as HTML with its styles and its figure inside.
 
@@ -37,6 +45,8 @@ def render_comparison(
         Of the study.
     answers
         Of every sweep.
+    sweeps
+        The gathered sweeps, in the same order.
     names
         Of the figures.
     figures
@@ -45,6 +55,8 @@ def render_comparison(
     environment = page_environment("correct_l0.report")
     columns = columns_of(answers)
     captions = {COMPARISON: caption_of, GROWTH: caption_of_growth}
+    both = enumerate(zip(answers, sweeps, strict=True))
+    shown = [(answer.sweep, sweep, color_of(i)) for i, (answer, sweep) in both]
     return environment.get_template("comparison.html").render(
         title=title,
         answers=[
@@ -53,7 +65,10 @@ def render_comparison(
         ],
         columns=columns,
         figures={name: figure_entry(figures, name, captions[name](answers)) for name in names},
+        picture=Markup(explore_sweeps(shown)),
+        library=packed_library(),
         style=asset(environment, "report.css") + asset(environment, "comparison.css"),
+        script=asset(environment, "explore.js"),
     )
 
 

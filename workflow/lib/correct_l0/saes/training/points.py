@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import write_json
+from correct_l0.jobs.progress import Progress
+from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from correct_l0.saes.training.result import Store, scale_of, write_point
 from correct_l0.saes.training.schedules import Measures
+from correct_l0.saes.training.tracking import Tracker, Untracked
 from correct_l0.saes.training.train import Batches, Run
 
 
@@ -32,6 +34,7 @@ def train_points(
     device: str = "cpu",
     checkpoint_s: float = 600.0,
     metadata: Mapping[str, Any] | None = None,
+    tracker: Tracker | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
@@ -61,6 +64,8 @@ def train_points(
         Seconds between checkpoints.
     metadata
         What the saved SAEs tell about their input: model_name, hook_name, ...
+    tracker
+        Follows the trainings.
 
     Returns
     -------
@@ -75,7 +80,9 @@ def train_points(
         If a signal asked to stop; the states are saved first.
     """
     with Interruption(checkpoint_s) as interruption:
-        group = _Group(store, batches, measures, device, metadata or {}, interruption)
+        group = _Group(
+            store, batches, measures, device, metadata or {}, interruption, tracker or Untracked()
+        )
         settings: dict[PointJob, SaeSettings] = {}
         for job in jobs:
             with group.point(job):
@@ -99,9 +106,11 @@ class _Group:
     device: str
     metadata: Mapping[str, Any]
     interruption: Interruption
+    tracker: Tracker
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
     shared: dict[int, Workspace] = field(default_factory=dict)
+    progress: Progress = field(default_factory=lambda: Progress(0, "steps"))
 
     @contextmanager
     def point(self, job: PointJob) -> Iterator[None]:
@@ -112,8 +121,11 @@ class _Group:
             self.fail(job, error)
 
     def fail(self, job: PointJob, error: InputError) -> None:
-        self.runs.pop(job, None)
+        run = self.runs.pop(job, None)
+        if run is not None:
+            self.progress.keep(run.settings.steps - run.step)
         self.failures[job] = error
+        self.tracker.end(job, {})
         write_json(job.folder / "failure.json", {"reason": str(error)})
         print(f"{job.folder}: {error}")
 
@@ -133,6 +145,9 @@ class _Group:
         self.runs[job] = run
 
     def train(self) -> None:
+        runs = self.runs.values()
+        self.progress = Progress(sum(run.settings.steps for run in runs), "steps")
+        self.progress.keep(sum(run.step for run in runs))
         while self.runs:
             for job, run in list(self.runs.items()):
                 if run.ended:
@@ -165,6 +180,8 @@ class _Group:
             run.wall_s += shared / len(members)
             with self.point(job):
                 run.train_step(sae_in, self.batches)
+                self.tracker.look(job, run)
+        self.progress.add(len(members), lambda: how_far(list(self.runs.values()), self.progress))
 
     def finish(self, job: PointJob, run: Run) -> None:
         """Calibrate, save and measure a point that is trained, from a checkpoint of its end."""
@@ -173,6 +190,7 @@ class _Group:
             run, job, self.store,
             device=self.device, metadata=self.metadata, between=self.leave_if_asked,
         )  # fmt: skip
+        self.tracker.end(job, read_manifest(job.folder / "manifest.json"))
         del self.runs[job]
 
     def save(self) -> None:
@@ -184,3 +202,28 @@ class _Group:
         if self.interruption.signal is not None:
             self.save()
             self.interruption.leave_if_asked()
+
+
+def how_far(runs: Sequence[Run], progress: Progress) -> str:
+    """Return in words where trainings of one stream stand.
+
+    Parameters
+    ----------
+    runs
+        Those that are left.
+    progress
+        Of all, in steps.
+    """
+    if not runs:
+        return "no SAE left"
+    first = min(runs, key=lambda run: run.step)
+    words = [f"step {first.step:,} of {first.settings.steps:,}"]
+    if len(runs) > 1:
+        words.append(f"{len(runs)} SAEs")
+    looked = [run.last for run in runs if run.last is not None]
+    looked.sort(key=lambda last: last["l0_batch"])
+    for name, called in (("loss", "loss"), ("l0_batch", "L0")) if looked else ():
+        ends = (f"{last[name]:.4g}" for last in (looked[0], looked[-1]))
+        words.append(f"{called} {' to '.join(dict.fromkeys(ends))}")
+    tokens = progress.per_s * first.settings.training.batch_tokens
+    return ", ".join([*words, f"{tokens:,.0f} tokens/s"])

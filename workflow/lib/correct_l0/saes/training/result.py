@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from correct_l0 import __version__
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
 from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
-from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
-from correct_l0.saes.settings import PointJob
+from correct_l0.saes.saved import SavedSae, add_metadata, load_saved_sae, write_saved_sae
+from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
@@ -190,6 +191,7 @@ def _save_sae(
     write_saved_sae(folder / "sae", sae.to("cpu"), {**metadata, **trained_how})
     saved = load_saved_sae(folder / "sae", device)
     facts = evaluate.measure(saved, chunks(1), scale, outlying_of(store, device))
+    add_metadata(folder / "sae", measured_metadata(run.settings, run.seed, facts))
     reached = l0 is None or abs(facts["l0_measured"] / l0 - 1) <= declared.l0_tolerance
     if not reached:
         print(
@@ -247,6 +249,28 @@ def training_metadata(architecture: str, details: Mapping[str, Any]) -> dict[str
         "sae_lens_training_version": version,
         "training_architecture": architecture,
         "training_architecture_details": details,
+    }
+
+
+def measured_metadata(settings: SaeSettings, seed: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a saved SAE tells of how it came out, wherever it travels.
+
+    Rounded, so that the same weights make the same file on every machine.
+
+    Parameters
+    ----------
+    settings, seed
+        Of the point.
+    facts
+        As measured on held-out tokens.
+    """
+    return {
+        "correct_l0_version": __version__,
+        "dead_latents": facts["dead_latents"],
+        "fvu": float(f"{facts['fvu']:.3g}"),
+        "l0_measured": float(f"{facts['l0_measured']:.3g}"),
+        "seed": seed,
+        "training_tokens": settings.steps * settings.training.batch_tokens,
     }
 
 

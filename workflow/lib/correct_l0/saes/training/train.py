@@ -179,6 +179,18 @@ class Run:
         """How messages name the point."""
         return f"{self.settings.label}, seed {self.seed}"
 
+    @property
+    def looked_at(self) -> int:
+        """Steps whose losses were looked at."""
+        return self._checked
+
+    @property
+    def last(self) -> dict[str, float] | None:
+        """`COLUMNS` of the last step that was looked at; None where none was."""
+        if not self._checked:
+            return None
+        return dict(zip(COLUMNS, self.history[self._checked - 1].tolist(), strict=True))
+
     def train_step(self, sae_in: Float[Tensor, "batch d_in"], batches: Batches) -> None:
         """Train on the batch of the step that comes next, in training units.
 

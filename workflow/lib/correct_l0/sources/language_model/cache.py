@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.progress import Progress
 from correct_l0.provenance.manifest import (
     PACKAGES,
     digest_of,
@@ -69,8 +70,9 @@ def cache_job(
     """
     started = time.perf_counter()
     writer = store_writer(activations, cache)
-    run = _Run(activations, cache, writer, load_model, forward_batch_tokens)
     windows = windows_of_jobs(activations, cache)[job]
+    progress = Progress(sum(window.stop - window.start for window in windows), "tokens")
+    run = _Run(activations, cache, writer, load_model, forward_batch_tokens, progress)
     shards = [shard for window in windows for shard in run.window(window)]
     write_manifest(
         cache / "parts" / f"part_{job}.json",
@@ -125,6 +127,7 @@ class _Run:
         writer: ShardWriter,
         load_model: Callable[[], LanguageModel],
         forward_batch_tokens: int,
+        progress: Progress,
     ) -> None:
         self.activations = activations
         self.cache = cache
@@ -132,6 +135,7 @@ class _Run:
         self.writer = writer
         self.load_model = load_model
         self.forward_batch_tokens = forward_batch_tokens
+        self.progress = progress
         self.model: LanguageModel | None = None
         self.rows_computed = 0
         self.forward_s = 0.0
@@ -151,6 +155,8 @@ class _Run:
                 records[shard] = record
         if len(records) < len(numbers):
             columns = self._read(window)
+        else:
+            self.progress.keep(window.stop - window.start)
         for shard in (shard for shard in numbers if shard not in records):
             start, stop = self.layout.shard_range(split, shard)
             part = slice(start - window.start, stop - window.start)
@@ -164,7 +170,7 @@ class _Run:
         text = StagedText(self.cache / "text", window.split)
         order = shuffle_order(self.activations.seed, window)
         columns = read_window(
-            self.model, text, window, order, self.layout, self.forward_batch_tokens
+            self.model, text, window, order, self.layout, self.forward_batch_tokens, self.progress
         )
         self.forward_s += time.perf_counter() - started
         self.rows_computed += window.stop - window.start
@@ -197,6 +203,7 @@ def read_window(
     order: Int[np.ndarray, "rows"],
     layout: Layout,
     batch_tokens: int,
+    progress: Progress,
 ) -> dict[str, Tensor]:
     """Return the stored columns of a window.
 
@@ -214,6 +221,8 @@ def read_window(
         Width and type of the activations.
     batch_tokens
         Tokens per forward pass.
+    progress
+        Counts the rows.
 
     Returns
     -------
@@ -236,6 +245,7 @@ def read_window(
         at = place[max(0, first) : max(0, first) + len(kept)]
         acts[torch.from_numpy(at)] = values[torch.from_numpy(kept)]
         columns[:, at] = contexts[i][kept], text.documents(numbers[i])[kept], kept
+        progress.add(len(at))
     names = ("token_id", "document_id", "position")
     return {"acts": acts, **dict(zip(names, map(torch.from_numpy, columns), strict=True))}
 

@@ -120,6 +120,7 @@ class Store:
             "model_name": manifest.get("model_name", settings["model"]["source"]),
             "hook_name": settings["hook_name"],
             "context_size": settings.get("context_size"),
+            "dataset_path": settings["text"].get("dataset") or settings["text"]["source"],
         }
         self._shards: dict[tuple[str, str, int], tuple[Path, np.ndarray]] = {}
         self._last: tuple[tuple[str, str, int], np.ndarray] | None = None

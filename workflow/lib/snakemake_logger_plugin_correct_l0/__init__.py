@@ -1,0 +1,146 @@
+"""A logger plugin of Snakemake: what runs, how far it is, and when the run ends.
+
+The default profile names it. In a terminal a live view stands below the lines of jobs that ended,
+in place of Snakemake's own; elsewhere Snakemake's lines stay, and one on the whole run comes every
+minute. With `--quiet` of any kind, and in a dry run, it says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from logging import WARNING, LogRecord
+from typing import TYPE_CHECKING, Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from correct_l0.jobs.watch import Watched, spoken
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LINE_S = 60.0
+"""Seconds between lines where there is no terminal."""
+
+IN_THE_VIEW = {
+    LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO,
+    LogEvent.PROGRESS, LogEvent.SHELLCMD, LogEvent.RESOURCES_INFO, LogEvent.WORKFLOW_STARTED,
+}  # fmt: skip
+"""Events whose lines the live view stands for."""
+
+SAID_OF_EACH_ROUND = "Select jobs to execute..."
+
+
+class LogHandler(LogHandlerBase):
+    """Watches the run, and shows it."""
+
+    def __post_init__(self) -> None:
+        self._run = Watched()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._live: Any = None
+        self._console: Any = None
+        plain = self.common_settings
+        self._silent = bool(plain.dryrun or plain.quiet)
+        wordy = plain.verbose or plain.debug_dag or plain.printshellcmds
+        terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._shows = terminal and not self._silent and not wordy
+
+    def emit(self, record: LogRecord) -> None:
+        """Take up a record; show what is for people."""
+        if self._silent:
+            return
+        try:
+            self._take_up(record)
+        except Exception:
+            self.handleError(record)
+
+    def _take_up(self, record: LogRecord) -> None:
+        told, event = vars(record), vars(record).get("event")
+        # What the Snakefile tells beside Snakemake's own events.
+        if "estimated_s" in told:
+            self._run.estimated_s = told["estimated_s"]
+            return
+        ended = self._run.observe(str(event), told)
+        if event == LogEvent.JOB_INFO:
+            self._start()
+        if not self._shows:
+            return
+        if ended:
+            self._print(f"done: {ended}")
+        elif event not in IN_THE_VIEW and not hasattr(record, "quietness"):
+            text = self.format(record)
+            if text not in ("", "None", SAID_OF_EACH_ROUND):
+                self._print(text, "" if record.levelno < WARNING else "red")
+
+    def _print(self, text: str, style: str = "") -> None:
+        if self._live is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._console.print(text, style=style, markup=False, highlight=False)
+
+    def _start(self) -> None:
+        """Begin to show the run with its first job."""
+        if self._shows and self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._console = Console(stderr=True, no_color=self.common_settings.nocolor)
+            self._live = Live(
+                get_renderable=self._view,
+                console=self._console,
+                transient=True,
+                refresh_per_second=1,
+            )
+            self._live.start()
+        elif not self._shows and self._thread is None:
+            self._thread = threading.Thread(target=self._say, daemon=True)
+            self._thread.start()
+
+    def _say(self) -> None:
+        while not self._ended.wait(LINE_S):
+            print(self._run.line(), file=sys.stderr, flush=True)
+
+    def _view(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(width=16)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        rows = self._run.rows()
+        room = max(self._console.height - 4, 1)
+        for job, far in rows[:room]:
+            if far is None:
+                state = "waiting" if job.waiting else "running"
+                table.add_row(job.name, "", "", "", state)
+            else:
+                bar = ProgressBar(100, far.percent)
+                left = f"{spoken(far.left_s)} left"
+                table.add_row(job.name, bar, f"{far.percent}%", left, far.words)
+        more = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
+        return Group(Text(self._run.headline(), style="bold"), table, *more)
+
+    def close(self) -> None:
+        """Take the view away."""
+        self._ended.set()
+        if self._live is not None:
+            self._live.stop()
+        super().close()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Whether it stands in for Snakemake's own lines."""
+        return self._shows
+
+    writes_to_file = False
+    has_filter = True
+    has_formatter = False
+    needs_rulegraph = False
