@@ -21,6 +21,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         device=snakemake.resources.device,
         checkpoint_s=snakemake.resources.checkpoint_s,
         threads=snakemake.threads,
+        weights=next(iter(snakemake.input.weights), None),
     )
     # A point that failed holds up no other: whoever gathers the points refuses.
     write_json(

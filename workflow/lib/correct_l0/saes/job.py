@@ -27,6 +27,7 @@ def train_saes(
     device: str,
     checkpoint_s: float,
     threads: int,
+    weights: Path | str | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs or go on from their checkpoints; those that stand are left.
 
@@ -44,6 +45,9 @@ def train_saes(
         Seconds between checkpoints.
     threads
         Threads of torch.
+    weights
+        Of imported SAEs: the manifest of their weights (`imported.fetch`). They are converted and
+        measured instead of trained.
 
     Returns
     -------
@@ -67,6 +71,11 @@ def train_saes(
     torch.set_num_threads(threads)
     device = resolve_device(device)
     source = open_source(activations)
+    if weights is not None:
+        from correct_l0.saes.imported.fetch import Fetched
+        from correct_l0.saes.imported.job import import_points
+
+        return import_points(rest, Fetched(weights), source, device)
     # Beside a GPU the next batches are read while it works.
     ahead = device != "cpu"
     alike: dict[int, list[PointJob]] = {}

@@ -206,9 +206,19 @@ class Saes(Section):
         return str(self.architecture.get("name", DEFAULT))
 
     @property
-    def swept(self) -> Literal["l0", "coefficient"]:
+    def swept(self) -> Literal["l0", "coefficient", "number"]:
         """What the values of `l0` are."""
         return architecture(self.architecture_name).swept
+
+    @property
+    def imported(self) -> bool:
+        """Whether the SAEs exist already."""
+        return False
+
+    @property
+    def downloads(self) -> bool:
+        """Whether they are fetched from a hub."""
+        return False
 
     @property
     def takes_whole_l0(self) -> bool:
@@ -289,6 +299,11 @@ class Sweep(Saes):
         name = (given.get("architecture") or {}).get("name", DEFAULT)
         first = L0Search.model_validate(l0).first_points(whole=architecture(name).whole)
         return {**given, "l0": first, "search": l0, "rounds": (first,)}
+
+    @property
+    def all_points(self) -> list[tuple[str, int]]:
+        """Every (L0 label, seed), lowest L0 first."""
+        return [(format_l0(l0), seed) for l0 in sorted(self.l0) for seed in self.seeds]
 
     def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
         """Return the sweep of a search after some rounds."""
