@@ -22,6 +22,8 @@ from correct_l0.study import self_check
 from correct_l0.study.config import Config
 
 MIB = 2**20
+IMPORTED_TOGETHER = 16
+"""Imported SAEs that one job converts, one after the other."""
 FLOAT = 4
 
 
@@ -51,6 +53,8 @@ def points_per_job(study: Config) -> int:
     temporaries of 0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take
     6.1 + 1.8 n GB.
     """
+    if study.saes.imported:
+        return IMPORTED_TOGETHER
     if study.saes.points_per_job != "auto":
         return study.saes.points_per_job
     if device_of(study) != "cuda":

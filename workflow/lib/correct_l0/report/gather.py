@@ -36,6 +36,9 @@ FACTS = (
     "data_wait_fraction", "wall_s", "resumed_from_step", "device", "threads", "code_version",
 )  # fmt: skip
 
+IMPORTED_FACTS = ("l0_announced", "training_steps", "imported_from", "form")
+"""What the manifest of an imported SAE says besides."""
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
     "probing": (
@@ -221,7 +224,8 @@ def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.Dat
 
 def _read_facts(point: PointFiles) -> pd.DataFrame:
     manifest = point.manifests["saes"]
-    return pd.DataFrame([{name: manifest.get(name) for name in FACTS}])
+    names = (*FACTS, *IMPORTED_FACTS) if "imported_from" in manifest else FACTS
+    return pd.DataFrame([{name: manifest.get(name) for name in names}])
 
 
 def _has(point: PointFiles, file: str) -> bool:

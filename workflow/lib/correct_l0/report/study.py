@@ -25,6 +25,12 @@ from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
+from correct_l0.report.imported_words import (
+    Imported,
+    imported_caveats,
+    next_of_imported,
+    too_low_line,
+)
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
@@ -44,6 +50,7 @@ def read_study(
     l0: list[float],
     training_tokens: int,
     true_l0: float | None = None,
+    imported: Imported | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -60,6 +67,8 @@ def read_study(
         Tokens each SAE was trained on.
     true_l0
         Mean number of features that fire, where the truth is known.
+    imported
+        What is known of SAEs that were not trained here; `training_tokens` is then not used.
 
     Returns
     -------
@@ -78,7 +87,7 @@ def read_study(
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
     convergence = None
-    if c_dec:
+    if c_dec and len(tables["c_dec_training"]):
         c_table = _at_mean_l0(tables["c_dec"], measured)
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
@@ -89,10 +98,12 @@ def read_study(
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
+    if imported and (line := too_low_line(decision, names, grid)):
+        lines.append(line)
     return plain(
         {
             "outcome": decision.outcome,
-            "headline": words.headline(decision, names, grid),
+            "headline": words.headline(decision, names, grid, imported is not None),
             "lines": lines,
             "agreement": words.agreement_line(
                 decision, f1, names, bool(f1) or _lacks_probing(tables)
@@ -107,9 +118,11 @@ def read_study(
                 ),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *_caveats(decision, c_dec, s_n, f1, tables, names),
+                *_caveats(decision, c_dec, s_n, f1, tables, names, imported),
             ],
-            "next": _next(decision, l0, training_tokens, d_sae),
+            "next": next_of_imported(decision)
+            if imported
+            else _next(decision, l0, training_tokens, d_sae),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -197,9 +210,10 @@ def _caveats(
     f1: Mapping[int, F1Reading],
     tables: Mapping[str, pd.DataFrame],
     names: words.Names,
+    imported: Imported | None,
 ) -> list[str]:
-    caveats = []
     points, gaps = tables["points"], tables["gaps"]
+    caveats = imported_caveats(imported, points) if imported else []
     if points["seed"].nunique() == 1:
         caveats.append(
             "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
@@ -207,6 +221,7 @@ def _caveats(
             if c_dec and c_dec.noise == "roughness"
             else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
         )
+    if points["seed"].nunique() == 1 and not imported:
         caveats.append(
             "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until "
             "then c_dec and s_n^dec have to say which L0 is right."
@@ -230,10 +245,11 @@ def _caveats(
     if dead := decision.weak.get("dead"):
         caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
     off = points[(points["l0_measured"] / points["l0"] - 1).abs() > 0.02]
-    if len(off):
+    if len(off) and not (imported and imported.by_number):
+        target = "announced L0" if imported else "target"
         targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
         caveats.append(
-            f"Measured L0 is off its target by more than 2% at target {targets}; "
+            f"Measured L0 is off its {target} by more than 2% at {target} {targets}; "
             "everything is read over measured L0."
         )
     if not_counted := words.not_counted(s_n):
