@@ -85,8 +85,8 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
     steps = points["training_steps"].dropna().astype(float) if "training_steps" in points else []
     if len(steps) and max(steps) > 1.05 * min(steps):
         said.append(
-            f"Their trainings differ in length, {min(steps):,.0f} to {max(steps):,.0f} steps, which "
-            "moves c_dec by itself."
+            f"Their trainings differ in length, {min(steps):,.0f} to {max(steps):,.0f} steps, "
+            "which moves c_dec by itself."
         )
     if why := MOVES_C_DEC.get(imported.family):
         said.append(

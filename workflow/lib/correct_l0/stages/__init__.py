@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from correct_l0 import reading, saes
-from correct_l0.saes import imported
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
+from correct_l0.saes import imported
 from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
 from correct_l0.study import rounds, self_check
 from correct_l0.study.config import Config

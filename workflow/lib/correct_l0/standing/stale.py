@@ -50,8 +50,8 @@ class Stale:
     Attributes
     ----------
     room
-        `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `rounds`,
-        `tables`, `verdict`, `self_check`, `figures`, `page` or `comparison`.
+        `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
+        `rounds`, `tables`, `verdict`, `self_check`, `figures`, `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path

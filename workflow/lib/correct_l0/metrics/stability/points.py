@@ -40,7 +40,9 @@ def compare_points(
     failed = []
     for above, points in by_l0.items():
         if len(points) < wanted[above]:
-            print(f"{above}: left out, {len(points)} of {wanted[above]} seeds are there", flush=True)
+            print(
+                f"{above}: left out, {len(points)} of {wanted[above]} seeds are there", flush=True
+            )
             continue
         folder = Path(folders[above])
         result = Wanted(

@@ -59,9 +59,7 @@ def fetch_weights(folder: Path, settings: str) -> None:
             total += files[name]["bytes"]
         weights = files[sae.files[0]]
         if sae.digest and sae.digest != weights["sha256"]:
-            raise InputError(
-                f"{sae.name}: its weights changed while they were read; run again"
-            )
+            raise InputError(f"{sae.name}: its weights changed while they were read; run again")
         told = _told(sae, _finder(sweep, commit), sweep.origin)
         saes.append({"name": sae.name, "files": files, **told})
         print(f"{sae.name}: {sum(x['bytes'] for x in files.values()):,} bytes", flush=True)

@@ -5,10 +5,10 @@ Nothing heavy is imported here: it is asked whenever Snakemake parses the workfl
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from itertools import takewhile
 from typing import Any
 
 from correct_l0.errors import InputError
@@ -145,12 +145,18 @@ def _line(names: Sequence[str], every: Sequence[str]) -> str:
     >>> _line(["l_5/w/x_1", "l_5/w/x_2"], ["l_5/w/x_1", "l_5/w/x_2", "l_12/w/x_1"])
     '"l_5/w/x_*"'
     """
-    start = os.path.commonprefix(list(names))
-    end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]
+    start = _common_start(names)
+    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
     for pattern in (f"{start}*", f"{start}*{end}"):
         if {x for x in every if fnmatch(x, pattern)} == {*names}:
             return f'"{pattern}"'
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _common_start(words: Sequence[str]) -> str:
+    """Return the characters that all words begin with."""
+    alike = takewhile(lambda each: len({*each}) == 1, zip(*words, strict=False))
+    return "".join(each[0] for each in alike)
 
 
 def _numbered(told: Sequence[Told]) -> list[dict[str, Any]]:

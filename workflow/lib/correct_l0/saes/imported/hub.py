@@ -17,7 +17,6 @@ from correct_l0.saes.imported.listing import Listing
 @contextmanager
 def _in_words(repository: str, revision: str) -> Iterator[None]:
     """Turn what the hub's library raises into one line."""
-    import httpx
     from huggingface_hub import errors
 
     at = f" at revision {revision}" if revision else ""
@@ -46,12 +45,10 @@ def _in_words(repository: str, revision: str) -> Iterator[None]:
             if status == 429
             else f"answers {status}; run again, downloads go on where they stopped"
         )
-    except (httpx.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:
         if getattr(error, "errno", None) in DISK_FULL:
             raise
-        words = (
-            f"broke off ({_short(error)}); run again, downloads go on where they stopped"
-        )
+        words = f"broke off ({_short(error)}); run again, downloads go on where they stopped"
     else:
         return
     raise InputError(f"repository {repository}{at} {words}")
@@ -159,5 +156,3 @@ def cached_file(repository: str, name: str, revision: str) -> Path:
             "weights/ and run again to fetch it"
         )
     return Path(found)
-
-

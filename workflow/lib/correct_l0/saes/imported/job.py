@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,9 +59,7 @@ def _import(job: PointJob, fetched: Fetched, store: Source, device: str) -> None
     sweep = fetched.sweep
     found = next(x for x in sweep.of_l0(float(settings["l0"])) if x.seed == job.seed)
     told = fetched.facts(found)
-    sae, facts = load_imported(
-        found.name, found.layout, sweep.origin, fetched.find, k=told["k"]
-    )
+    sae, facts = load_imported(found.name, found.layout, sweep.origin, fetched.find, k=told["k"])
     if (sae.d_in, sae.d_sae) != (sweep.d_in, sweep.d_sae):
         raise InputError(
             f"{found.name}: {sae.d_sae} latents of {sae.d_in} dimensions, not {sweep.d_sae} of "

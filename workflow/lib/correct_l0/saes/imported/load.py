@@ -7,9 +7,11 @@ was checked with.
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,7 +35,7 @@ FIELDS = ("W_enc", "W_dec", "b_dec")
 
 UNREADABLE = (
     ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
-    pickle.UnpicklingError, SafetensorError,
+    pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile,
 )  # fmt: skip
 """What loaders raise on a file that is not what it should be."""
 
@@ -146,6 +148,8 @@ def _build(name: str, layout: str, origin: str, find: Callable[[str], Path]) -> 
             force_download=False,
             cfg_overrides={"dtype": "float32"},
         )
+        if layout == "sparsify":
+            _as_sparsify_has_it(cfg, state, _json(find(f"{name}/cfg.json")))
         if "W_dec" in state:
             cfg["d_sae"], cfg["d_in"] = state["W_dec"].shape
         return cfg, {key: value.contiguous() for key, value in state.items()}
@@ -158,9 +162,23 @@ def _build(name: str, layout: str, origin: str, find: Callable[[str], Path]) -> 
     return sae
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    import json
+def _as_sparsify_has_it(
+    cfg: dict[str, Any], state: dict[str, Tensor], written: Mapping[str, Any]
+) -> None:
+    """Mend what SAELens takes to be otherwise of a file that sparsify wrote.
 
+    `W_dec` has a row for each latent there, and `b_dec` is subtracted from the input whatever the
+    decoder's norms are (`SparseCoder.encode`, sparsify 1.3.3).
+    """
+    if written.get("transcode"):
+        raise InputError("a transcoder of sparsify, which has no input of its own; name an SAE")
+    d_in, d_sae = state["W_enc"].shape
+    if state["W_dec"].shape == (d_in, d_sae):
+        state["W_dec"] = state["W_dec"].T
+    cfg["apply_b_dec_to_input"] = True
+
+
+def _json(path: Path) -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads(path.read_text())
     return found
 
