@@ -52,7 +52,9 @@ def root(tmp_path_factory) -> Path:
     toy.write(folder, {"me/bench/BatchTopK_toy/resid_post_layer_8/trainer_0/eval_results.json":
                        {"l0": 2.1}})  # fmt: skip
     (folder / "me/bench/README.md").write_text("large and of no use here")
-    toy.write_batchtopk(folder / "me/damaged/damaged_0", toy.parts(), threshold=-1.0)
+    for name in ("damaged", "short"):
+        toy.write_batchtopk(folder / f"me/{name}/{name}_0", toy.parts(), threshold=-1.0)
+    toy.write(folder, {"me/readme/config.json": {}})
     # Above the 10 MiB that the library writes at once.
     large = toy.parts(d_in=512, d_sae=2700)
     toy.write_batchtopk(folder / "me/cut/cut_0", large, threshold=-1.0)
@@ -107,11 +109,18 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(root, tmp_path):
 def test_faults_are_one_line_each(root, tmp_path):
     with loopback.serve(root) as hub:
         hub.damaged.add("damaged_0/ae.pt")
-        said = ask(hub, tmp_path, "me/gated", "me/gone", "me/busy", "me/damaged", "no name")
+        hub.short.add("short_0/ae.pt")
+        said = ask(
+            hub, tmp_path,
+            "me/gated", "me/gone", "me/busy", "me/damaged", "me/short", "no name", "me/readme",
+        )  # fmt: skip
     words = {
         "me/gated": "is gated; accept its terms on its page",
         "me/gone": "is not on the hub, or is private; correct its name",
         "me/busy": "asks to wait (429, too many requests); run again later",
+        "me/short": "broke off (Consistency check failed: file should be of size",
+        "no name": "is no name of a repository; give <owner>/<name>",
+        "me/readme": "me/readme has no SAE of a known layout",
         "me/damaged": "its content is not what the hub says it is; removed, run again",
     }
     for repository, expected in words.items():

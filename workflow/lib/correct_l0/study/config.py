@@ -139,6 +139,21 @@ class Config(StudyFile):
             )
         if self.self_check:
             self._check_self_check()
+        if self.has_rows:
+            self._check_batches()
+            self._check_ranks()
+        for k in self.probing.probe_k:
+            if k > self.saes.d_sae:
+                raise ValueError(f"probe_k {k} is above d_sae {self.saes.d_sae}; lower it")
+        for name, values in (("probe_k", self.probing.probe_k), ("tasks", self.probing.tasks)):
+            if not isinstance(values, str) and len(set(values)) < len(values):
+                raise ValueError(f"{name} lists a value more than once; keep one of each")
+        for l0 in self.decoder_metrics.histogram_l0:
+            if l0 not in self.saes.l0:
+                raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
+        return self
+
+    def _check_batches(self) -> None:
         smallest = self.source.held_out_tokens
         if self.activations is not None:
             smallest = min(smallest, self.activations.training_tokens)
@@ -146,11 +161,13 @@ class Config(StudyFile):
             *((f"l0 {format_l0(x)}", self.training(x).batch_tokens) for x in self.saes.l0),
             ("decoder_metrics", self.decoder_metrics.batch_tokens),
         ):
-            if batch > smallest and self.has_rows:
+            if batch > smallest:
                 raise ValueError(
                     f"batch_tokens {batch} ({label}) is above the {smallest} tokens of the "
                     "source's training or held-out part; make more of them or the batch smaller"
                 )
+
+    def _check_ranks(self) -> None:
         for n in self.decoder_metrics.n:
             if n > 1 and n != int(n):
                 raise ValueError(f"n {n:g} is neither whole nor a fraction below 1; round it")
@@ -163,16 +180,6 @@ class Config(StudyFile):
         ranks = self.n_values()
         for n in dict.fromkeys(n for n in ranks if ranks.count(n) > 1):
             raise ValueError(f"n {n} is listed more than once (after fractions of d_sae); keep one")
-        for k in self.probing.probe_k:
-            if k > self.saes.d_sae:
-                raise ValueError(f"probe_k {k} is above d_sae {self.saes.d_sae}; lower it")
-        for name, values in (("probe_k", self.probing.probe_k), ("tasks", self.probing.tasks)):
-            if not isinstance(values, str) and len(set(values)) < len(values):
-                raise ValueError(f"{name} lists a value more than once; keep one of each")
-        for l0 in self.decoder_metrics.histogram_l0:
-            if l0 not in self.saes.l0:
-                raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
-        return self
 
     def _check_import(self, saes: ImportedSweep) -> None:
         if self.self_check:

@@ -26,6 +26,8 @@ def _in_words(repository: str, revision: str) -> Iterator[None]:
         words = "is gated; accept its terms on its page, log in with `hf auth login`, run again"
     except errors.RepositoryNotFoundError:
         words = "is not on the hub, or is private; correct its name or log in with `hf auth login`"
+    except errors.HFValidationError:
+        words = "is no name of a repository; give <owner>/<name>"
     except errors.RevisionNotFoundError:
         words = f"has no revision {revision}; correct saes.import.revision"
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
