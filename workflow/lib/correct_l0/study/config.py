@@ -143,7 +143,7 @@ class Config(StudyFile):
             self._check_batches()
             self._check_ranks()
         for k in self.probing.probe_k:
-            if k > self.saes.d_sae:
+            if k > self.saes.d_sae and self.has_rows:
                 raise ValueError(f"probe_k {k} is above d_sae {self.saes.d_sae}; lower it")
         for name, values in (("probe_k", self.probing.probe_k), ("tasks", self.probing.tasks)):
             if not isinstance(values, str) and len(set(values)) < len(values):
