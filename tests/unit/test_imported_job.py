@@ -69,7 +69,7 @@ def test_a_point_has_the_folder_of_a_trained_one(fetched):
         found = read_manifest(job.folder / "manifest.json")
         assert (found["l0"], found["l0_measured"], found["l0_announced"]) == (L0[seed],) * 3
         assert found["inputs"] == {"activations": open_source(plan.source).digest}
-        assert found["imported_from"] == f"average_l0_{L0[seed]}"
+        assert found["imported_from"] == f"layer_12/average_l0_{L0[seed]}"
         W_dec = toy.unit(toy.parts(seed))["W_dec"]
         sae = load_saved_sae(job.folder / "sae")
         assert torch.allclose(sae.W_dec, W_dec, atol=1e-6)
@@ -89,7 +89,7 @@ def announced(l0):
     folder = Path("announced")
     toy.write_gemma_2(folder / "sae", p)
     section = {"folders": ["announced/*"], "d_in": toy.D_IN, "d_sae": toy.D_SAE,
-               "l0": {} if l0 is None else {l0: "sae"}}  # fmt: skip
+               "l0": {} if l0 is None else {l0: "announced/sae"}}  # fmt: skip
     plan = Plan.from_config({"study": "one", "saes": {"import": section}}, Path.cwd())
     fetch_weights(Path(plan.source_folder), plan.settings_weights())
     (job,) = jobs(plan)

@@ -50,6 +50,12 @@ def test_gemma_scope(tmp_path, origin):
     assert facts["unit_norm"] and facts["hook_name"] == "blocks.12.hook_resid_post"
 
 
+def test_a_folder_of_gemma_scope_may_have_any_name(tmp_path):
+    toy.write_gemma_2(tmp_path / "mine", toy.parts())
+    sae, facts = load(tmp_path, "mine", "gemma_2", "my saes")
+    assert sae.d_in == toy.D_IN and facts["hook_name"] is None
+
+
 def test_gemma_scope_2(tmp_path):
     p = toy.parts()
     name = "resid_post/layer_7_width_16k_l0_small"

@@ -82,10 +82,8 @@ def local_listing(patterns: tuple[str, ...], base: Path) -> Listing:
         if not found:
             raise InputError(f"saes.import.folders {pattern!r}: no folder matches; correct it")
         folders += [x for x in found if x not in folders]
-    place = os.path.commonpath(folders)
-    alone = (weights.rpartition("/")[2] for weights, *_ in WEIGHTS_OF.values() if weights)
-    if any(Path(place, file).exists() for file in alone):
-        place = os.path.dirname(place)
+    # Names begin with the folder that was named: it may tell the layer.
+    place = os.path.dirname(os.path.commonpath(folders))
     names = [
         Path(file).relative_to(place).as_posix()
         for folder in folders

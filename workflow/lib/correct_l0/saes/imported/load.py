@@ -28,6 +28,9 @@ from correct_l0.saes.saved import SavedSae
 
 CHECKED_WITH = "6.54"
 
+NO_LAYER = "layer_0/"
+"""Before the name of a SAE of Gemma Scope's layout that tells no layer, which SAELens asks for."""
+
 UNIT = 1e-3
 """Largest distance of a decoder row's norm from 1 that counts as 1."""
 
@@ -77,7 +80,7 @@ def load_imported(
         If a file is missing or holds something else, a value is not finite, or a decoder row is
         zero.
     """
-    with _files_from(find):
+    with _files_from(lambda file: find(file.removeprefix(NO_LAYER))):
         try:
             sae = _build(name, layout, origin, find)
         except InputError:
@@ -135,15 +138,18 @@ def _build(name: str, layout: str, origin: str, find: Callable[[str], Path]) -> 
     from sae_lens import SAE
     from sae_lens.loading import pretrained_sae_loaders as loaders
 
+    folder_name = name
     loader = loaders.NAMED_PRETRAINED_SAE_LOADERS[layout]
     if layout == "gemma_2" and not re.search(r"(2b|9b|27b).*(res|mlp|att)", origin):
         # SAELens reads model and hook off the repository's name; a local folder may have any.
         origin = "gemma-scope-2b-pt-res"
+    if layout == "gemma_2" and not re.search(r"layer_\d", name):
+        folder_name = NO_LAYER + name
 
     def convert(path: Any, device: str, cfg_overrides: Any) -> tuple[dict[str, Any], Any]:
         cfg, state, _ = loader(
             repo_id=origin,
-            folder_name=name,
+            folder_name=folder_name,
             device=device,
             force_download=False,
             cfg_overrides={"dtype": "float32"},
@@ -155,6 +161,8 @@ def _build(name: str, layout: str, origin: str, find: Callable[[str], Path]) -> 
         return cfg, {key: value.contiguous() for key, value in state.items()}
 
     sae = SAE.load_from_disk(name, converter=convert)
+    if folder_name != name:
+        sae.cfg.metadata.hook_name = None
     if sae.cfg.normalize_activations == "expected_average_only_in" and layout == "llama_scope":
         hyper = _json(find(f"{name}/hyperparams.json"))
         norm = hyper["dataset_average_activation_norm"]["in"]

@@ -104,7 +104,7 @@ class FoundSae(Section):
     """Its seed, or its number among replicates."""
 
     name: str
-    """Its folder in the repository, or below the local folder that was named."""
+    """Its folder in the repository, or from the local folder on that was named."""
 
     layout: Layout
     """How it is written."""
