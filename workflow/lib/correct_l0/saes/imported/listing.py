@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,17 @@ def local_listing(patterns: tuple[str, ...], base: Path) -> Listing:
         If a pattern matches no folder.
     """
     folders: list[str] = []
+    named: list[str] = []
     for pattern in patterns:
         whole = os.path.normpath(base / Path(pattern).expanduser())
         found = sorted(x for x in glob.glob(whole, recursive=True) if os.path.isdir(x))
         if not found:
             raise InputError(f"saes.import.folders {pattern!r}: no folder matches; correct it")
+        plain = takewhile(lambda part: not glob.has_magic(part), Path(whole).parts)
+        named.append(str(Path(*plain)))
         folders += [x for x in found if x not in folders]
-    # Names begin with the folder that was named: it may tell the layer.
-    place = os.path.dirname(os.path.commonpath(folders))
+    # Names begin with the folder that was named, up to a pattern: it may tell the layer.
+    place = os.path.commonpath([os.path.dirname(each) for each in named])
     names = [
         Path(file).relative_to(place).as_posix()
         for folder in folders
