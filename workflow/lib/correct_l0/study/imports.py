@@ -13,7 +13,12 @@ from typing import Any
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_or_empty, write_json
 from correct_l0.saes.imported.find import sweep_of
-from correct_l0.saes.imported.listing import local_listing, release_listing, table_version
+from correct_l0.saes.imported.listing import (
+    local_listing,
+    named_listing,
+    release_listing,
+    table_version,
+)
 from correct_l0.saes.imported.settings import Import, ImportedSaes
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.places import remembered_digests
@@ -63,6 +68,8 @@ def _found(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any
         for sae, path in zip(sweep["saes"], weights, strict=True):
             sae["digest"] = digests[path]
         return sweep
+    if wanted.repository and wanted.names_each:
+        return sweep_of(wanted, named_listing(wanted))
     record = folder / "listings" / f"{name}.json"
     asked = {"import": canonical(wanted), "table": table_version()}
     known = read_or_empty(record)

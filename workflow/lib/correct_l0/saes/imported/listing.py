@@ -22,6 +22,7 @@ import yaml
 
 from correct_l0.errors import InputError
 from correct_l0.saes.imported.layouts import WEIGHTS_OF
+from correct_l0.saes.imported.settings import Import
 
 SMALL_BYTES = 1_000_000
 """Larger JSON files tell nothing of an SAE."""
@@ -110,6 +111,13 @@ def _json(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def named_listing(wanted: Import) -> Listing:
+    """Return the SAEs of a repository that a configuration names one by one; no hub is asked."""
+    layout = str(wanted.layout)
+    names = tuple(name + WEIGHTS_OF[layout][0] for name in wanted.patterns)
+    return Listing(wanted.repository, names, layout=layout)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -28,6 +29,23 @@ Layout = Literal[
 ]  # fmt: skip
 
 
+def expand(pattern: str) -> list[str]:
+    """Return the patterns that one with braces stands for.
+
+    Examples
+    --------
+    >>> expand("{a,b}/seed-{0..1}")
+    ['a/seed-0', 'a/seed-1', 'b/seed-0', 'b/seed-1']
+    """
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if found is None:
+        return [pattern]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    run = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    inside = map(str, range(int(run[1]), int(run[2]) + 1)) if run else found[1].split(",")
+    return [before + each + rest for each in inside for rest in expand(after)]
+
+
 class Import(Section):
     """SAEs that exist already: those in local folders, of a hub repository or a SAELens release."""
 
@@ -49,7 +67,12 @@ class Import(Section):
     has."""
 
     select: tuple[str, ...] | str = "*"
-    """Which SAEs: a pattern over their names, such as `layer_12/width_16k/*`, or several."""
+    """Which SAEs: a pattern over their names, such as `layer_12/width_16k/*`, or several; `{a,b}`
+    and `{0..5}` stand for each of these."""
+
+    layout: Layout | None = None
+    """How the SAEs are written, where `select` names each of a repository's: no hub is asked for
+    its list then."""
 
     l0: dict[PositiveFloat, str] = Field({})
     """L0 of SAEs whose names and files do not tell it, by L0: the name or a pattern that one SAE
@@ -63,8 +86,14 @@ class Import(Section):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The patterns of `select`."""
-        return (self.select,) if isinstance(self.select, str) else self.select
+        """The patterns of `select`, braces expanded."""
+        given = (self.select,) if isinstance(self.select, str) else self.select
+        return tuple(each for pattern in given for each in expand(pattern))
+
+    @property
+    def names_each(self) -> bool:
+        """Whether every SAE is named, and how it is written."""
+        return self.layout is not None and not any({*"*?["} & {*x} for x in self.patterns)
 
     @model_validator(mode="after")
     def _check_one(self) -> Import:
