@@ -5,6 +5,7 @@ The public face; each name is imported when it is first asked for:
 - `c_dec(W_dec)`: mean absolute cosine between decoder rows;
 - `s_n_dec(x, W_dec, b_dec, n)`: the n-th highest projection of a batch on the decoder;
 - `load_sae(folder)`: a trained SAE in SAELens' inference format;
+- `read_sweep(saes)`: from decoders by L0 to the answer, in a notebook;
 - `read_curves(tables, d_sae=..., ...)`: from a study's tables to the answer.
 """
 
@@ -18,9 +19,10 @@ _FACE = {
     "s_n_dec": ("correct_l0.metrics.decoder.projection", "s_n_dec"),
     "load_sae": ("correct_l0.saes.saved", "load_saved_sae"),
     "read_curves": ("correct_l0.report.study", "read_study"),
+    "read_sweep": ("correct_l0.report.sweep", "read_sweep"),
 }
 
-__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "s_n_dec"]
+__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "read_sweep", "s_n_dec"]
 
 
 def __getattr__(name: str) -> Any:
