@@ -18,7 +18,8 @@ if not CONFIGFILES:
 include: "workflow/rules/common.smk"
 
 
-SHARED = [PLAN.source_kind, "groups", "saes", "measured"]
+IMPORTS = any(plan.study.saes.imported for plan in PLANS.values())
+SHARED = [PLAN.source_kind, *["weights"] * IMPORTS, "groups", "saes", "measured"]
 MEASURED = [
     room
     for plan in PLANS.values()

@@ -103,7 +103,7 @@ def test_what_runs_at_the_same_time():
     assert phases() == [
         {"stage_text"},
         {"cache_activations", "cache_probing_activations"},
-        {"seal_activations", "make_world", "make_semi_synthetic"},
+        {"seal_activations", "make_world", "make_semi_synthetic", "fetch_weights"},
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
             *("train_points", "probe_baselines", "measure_points", "probe_points"),

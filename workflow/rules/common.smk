@@ -44,6 +44,10 @@ STUDY = PLAN.study
 # The sweeps of a study share its source; of the rest each has its own, in its own folder.
 STUDY_FOLDER, RESULTS = PLAN.study_folder, "{results}"
 SOURCE, SOURCE_FOLDER, DEVICE = PLAN.source, PLAN.source_folder, STUDY.device
+if not STUDY.has_rows:
+    # Of weights alone each sweep has its own.
+    SOURCE_FOLDER = f"{RESULTS}/weights"
+    SOURCE = f"{SOURCE_FOLDER}/manifest.json"
 TASK_MANIFESTS = list(PLAN.task_manifests().values())
 
 

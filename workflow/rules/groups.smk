@@ -43,7 +43,7 @@ def trainings(results):
         jobs = jobs_of_this_process("train_points")
         return [group_of(job) for job in jobs if job["results"] == results]
     plan, points = PLANS[results], to_train(results)
-    if not Path(SOURCE).exists():
+    if not Path(plan.source).exists():
         points = [point for point in plan.points if asked(results, *point)]
     named = [
         group_named(target)
@@ -202,7 +202,8 @@ def saes_by_seed(wildcards):
     return {
         str(seed): {
             plan.point_folder("saes", l0, seed): plan.settings_sae(l0)
-            for l0 in plan.labels
+            for l0, seeds in plan.compared.items()
+            if seed in seeds
         }
         for seed in sorted(plan.study.saes.seeds)
     }

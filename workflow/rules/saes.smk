@@ -9,6 +9,7 @@ rule train_points:
     """SAEs of one seed in one reading of the data, or from their checkpoints; one that fails ends no other."""
     input:
         activations=SOURCE,
+        weights=lambda wildcards: plan_of(wildcards).weights(),
     output:
         points=temp(f"{RESULTS}/saes/groups/seed_{{seed}}/l0_{{l0s}}.json"),
     log:

@@ -16,8 +16,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
     asked = [folder for saes in snakemake.params.saes.values() for folder in saes]
     failed = compare_points(
         trained,
-        len(snakemake.params.saes),
         snakemake.params.folders,
+        asked,
         snakemake.params.settings,
     )
     write_record(snakemake.output.compared, asked, trained, failed)

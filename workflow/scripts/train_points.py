@@ -26,6 +26,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             snakemake.resources.study,
             snakemake.wildcards.results,
         ),
+        weights=next(iter(snakemake.input.weights), None),
     )
     # A point that failed holds up no other: whoever gathers the points refuses.
     write_json(

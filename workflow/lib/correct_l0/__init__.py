@@ -6,6 +6,7 @@ The public face; each name is imported when it is first asked for:
 - `s_n_dec(x, W_dec, b_dec, n)`: the n-th highest projection of a batch on the decoder;
 - `load_sae(folder)`: a trained SAE in SAELens' inference format, or a TopK SAE in sparsify's;
 - `save_for_sparsify(folder, sae)`: a TopK SAE in sparsify's format;
+- `read_sweep(saes)`: from decoders by L0 to the answer, in a notebook;
 - `read_curves(tables, d_sae=..., ...)`: from a study's tables to the answer.
 """
 
@@ -20,9 +21,18 @@ _FACE = {
     "load_sae": ("correct_l0.saes.saved", "load_saved_sae"),
     "save_for_sparsify": ("correct_l0.saes.sparsify", "write_sparsify_sae"),
     "read_curves": ("correct_l0.report.study", "read_study"),
+    "read_sweep": ("correct_l0.report.sweep", "read_sweep"),
 }
 
-__all__ = ["__version__", "c_dec", "load_sae", "read_curves", "s_n_dec", "save_for_sparsify"]
+__all__ = [
+    "__version__",
+    "c_dec",
+    "load_sae",
+    "read_curves",
+    "read_sweep",
+    "s_n_dec",
+    "save_for_sparsify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,7 @@ def disk_bytes(study: Config) -> dict[str, int]:
     tasks = len(resolve_tasks(study.probing.tasks))
     return {
         **source,
+        "weights": points * sae * study.saes.downloads,
         "SAEs": points * (sae + 40 * steps),
         "measurements": points * (1_200_000 + 10_000 * tasks),
         "frozen control": control * (sae + 40 * steps + 1_200_000 + 10_000 * tasks),

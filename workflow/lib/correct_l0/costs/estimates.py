@@ -22,6 +22,8 @@ from correct_l0.study import frozen_control, self_check
 from correct_l0.study.config import Config
 
 MIB = 2**20
+IMPORTED_TOGETHER = 16
+"""Imported SAEs that one job converts, one after the other."""
 FLOAT = 4
 
 
@@ -51,6 +53,8 @@ def points_per_job(study: Config) -> int:
     temporaries of 0.6 GB, six tensors of 4096 x 32768 (3.2 GB) and CUDA's own 1 GB: n SAEs take
     6.1 + 1.8 n GB.
     """
+    if study.saes.imported:
+        return IMPORTED_TOGETHER
     if study.saes.points_per_job != "auto":
         return study.saes.points_per_job
     if device_of(study) != "cuda":
@@ -122,10 +126,25 @@ def train_s(study: Config, l0: float, together: int = 1) -> float:
     # Threshold and measures: encoder and decoder on the held-out tokens.
     evaluation = 3 * study.source.held_out_tokens * 2 * d_in * d_sae / speed.float32
     samples = samples_s(study, training.training_tokens) / together
+    if study.saes.imported:
+        return converting_s(study) + evaluation
     name = study.saes.architecture_name
     target = l0 if study.saes.swept == "l0" else None
     trained = training_s(d_in, d_sae, target, training, device_of(study), together, name)
     return trained + evaluation + samples
+
+
+def fetching_s(study: Config) -> float:
+    """Return the seconds of fetching the weights of imported SAEs, and of reading them once."""
+    weights = len(study.points()) * FLOAT * sae_parameters(study)
+    down = weights / stated.DOWNLOAD if study.saes.downloads else 0.0
+    return 3 + down + weights / stated.DISK_READ
+
+
+def converting_s(study: Config) -> float:
+    """Return the seconds of reading the weights of an imported SAE and writing it anew."""
+    weights = FLOAT * sae_parameters(study)
+    return weights / stated.DISK_READ + 2 * weights / stated.DISK_WRITE
 
 
 def _forward_s(study: Config, tokens: float) -> float:
@@ -299,6 +318,10 @@ def decoding_bytes(study: Config) -> float:
 def training_bytes(study: Config, saes: int) -> float:
     """Return what training some SAEs in one job holds in the host's memory."""
     rows, sae = source_bytes(study), FLOAT * sae_parameters(study)
+    if study.saes.imported:
+        # As it was written, as it is saved, and as it is measured; codes of a chunk.
+        chunk = FLOAT * stated.MEASURED_ROWS * study.saes.d_sae if study.has_rows else 0
+        return rows + 3 * sae + 3 * chunk
     if device_of(study) == "cuda":
         # Initial SAEs; the saved one twice, a checkpoint while it is read.
         return rows + (5 + saes) * sae

@@ -38,6 +38,10 @@ MODEL_FLOAT32_CUDA = 20e12
 """The language model in float32 on a GPU, FLOP per s; assumed."""
 DISK_READ, DISK_WRITE = 500e6, 300e6
 """Bytes per s of a shared file system to one job; assumed."""
+DOWNLOAD = 50e6
+"""Bytes per s from a hub; assumed."""
+MEASURED_ROWS = 4096
+"""Held-out rows whose codes are held at once where an SAE is measured."""
 STAGED_TOKENS = 100_000
 """Tokens per s of staging: documents read, split, tokenised and packed; measured 130,000."""
 

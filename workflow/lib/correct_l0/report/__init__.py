@@ -30,7 +30,10 @@ FIGURES = (
 
 def figures_of(plan: Plan) -> tuple[str, ...]:
     """Return the names of the figures that a study has data for."""
+    imported, rows = plan.study.saes.imported, plan.study.has_rows
     there = {
+        "training": not imported,
+        **dict.fromkeys(("reconstruction", "measured_l0", "s_n_dec", "histograms"), rows),
         "stability": "stability" in plan.study_rooms,
         "f1": "probing" in plan.rooms,
         "probing_tasks": "probing" in plan.rooms,

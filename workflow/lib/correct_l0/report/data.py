@@ -80,8 +80,10 @@ class StudyData:
 
     @property
     def swept(self) -> str:
-        """What the values of `l0` are: the target L0, or the coefficient of a penalty."""
-        return "target L0" if self.plan.study.saes.swept == "l0" else "coefficient"
+        """What the values of `l0` are: the target L0, the coefficient of a penalty, ..."""
+        saes = self.plan.study.saes
+        target = "announced L0" if saes.imported else "target L0"
+        return {"l0": target, "number": "number"}.get(saes.swept, "coefficient")
 
     def l0_of(self, l0: float) -> float:
         """Return the mean measured L0 of a point, given by its value of `l0`."""

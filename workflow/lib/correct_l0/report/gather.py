@@ -37,6 +37,9 @@ FACTS = (
     "threads", "code_version",
 )  # fmt: skip
 
+IMPORTED_FACTS = ("l0_announced", "training_steps", "imported_from", "form")
+"""What the manifest of an imported SAE says besides."""
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
     "probing": (
@@ -222,10 +225,18 @@ def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.Dat
 
 def _read_facts(point: PointFiles) -> pd.DataFrame:
     manifest = point.manifests["saes"]
-    return pd.DataFrame([{name: manifest.get(name) for name in FACTS}])
+    names = (*FACTS, *IMPORTED_FACTS) if "imported_from" in manifest else FACTS
+    return pd.DataFrame([{name: manifest.get(name) for name in names}])
+
+
+def _has(point: PointFiles, file: str) -> bool:
+    """Tell whether the folder of an SAE has a file: of imported ones no course of training."""
+    return file in point.manifests["saes"]["outputs"]
 
 
 def _read_init_cosines(point: PointFiles) -> pd.DataFrame:
+    if not _has(point, "decoder_init_cosine.npy"):
+        return pd.DataFrame()
     cosines = np.load(point.folders["saes"] / "decoder_init_cosine.npy")
     levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
     return pd.DataFrame({"quantile": levels, "cosine": np.quantile(cosines, levels)})
@@ -233,6 +244,8 @@ def _read_init_cosines(point: PointFiles) -> pd.DataFrame:
 
 def _read_loss(point: PointFiles) -> pd.DataFrame:
     """Loss curve, averaged over runs of steps so that no curve has more than LOSS_ROWS rows."""
+    if not _has(point, "loss.csv"):
+        return pd.DataFrame()
     loss = pd.read_csv(point.folders["saes"] / "loss.csv").drop(columns="c_dec")
     width = max(1, -(-len(loss) // LOSS_ROWS))
     return loss.groupby(np.arange(len(loss)) // width).mean().reset_index(drop=True)
@@ -240,6 +253,8 @@ def _read_loss(point: PointFiles) -> pd.DataFrame:
 
 def _read_c_dec_training(point: PointFiles) -> pd.DataFrame:
     """c_dec at every tenth of training: the few steps of the loss curve that have it."""
+    if not _has(point, "loss.csv"):
+        return pd.DataFrame()
     columns = ["step", "tokens", "c_dec"]
     steps = pd.read_csv(point.folders["saes"] / "loss.csv", usecols=columns)[columns]
     return steps.dropna(subset="c_dec").reset_index(drop=True)

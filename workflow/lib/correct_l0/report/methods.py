@@ -44,7 +44,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
         "Random directions in d dimensions have Γ(d/2) / (√π Γ((d+1)/2)), about sqrt(2 / (π d)): "
         "that is chance. Its level depends on architecture and loss as well: at one L0 a penalty "
-        "or nested losses may raise or lower it, so that levels are compared within one of them only. "
+        "or nested losses may raise or lower it, so that levels are compared within one only. "
         "Of a Matryoshka SAE c_dec of the rows of each prefix stands beside it.",
     ),
     (

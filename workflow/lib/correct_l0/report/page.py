@@ -35,8 +35,10 @@ from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words
+from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.synthetic.settings import Synthetic
+from correct_l0.study.config import Config
 
 __all__ = ["full_table", "notation", "render_page"]
 
@@ -211,13 +213,11 @@ def _gap(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _facts(study: StudyData) -> list[tuple[str, str]]:
     config, points = study.plan.study, study.tables["points"]
-    training = config.saes.training
     d_in = config.source.d_in
-    tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
-    spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
     tasks = study.tables["probing"]["task"].nunique()
     probing = [("Probing", f"{tasks} tasks" if tasks else "no scores")]
-    swept = "Target L0" if study.swept == "target L0" else "Coefficients"
+    swept = {"coefficient": "Coefficients"}.get(study.swept, study.swept.capitalize())
+    swept = swept.replace("l0", "L0")
     form = config.saes.architecture_name
     what = "tokens" if config.synthetic is None else "samples"
     norms = study.verdict.get("norms")
@@ -227,24 +227,38 @@ def _facts(study: StudyData) -> list[tuple[str, str]]:
         ("Architecture", form),
         (swept, ", ".join(format_l0(x) for x in sorted(config.saes.l0))),
         ("Seeds", ", ".join(map(str, config.saes.seeds))),
-        ("Training", f"{spoken} {what} each, batches of {training.batch_tokens:,}"),
-        ("Measured on", f"{config.source.held_out_tokens:,} held-out {what}"),
+        *([] if config.saes.imported else [_training(config, what)]),
+        ("Measured on", f"{config.source.held_out_tokens:,} held-out {what}")
+        if config.has_rows
+        else ("Measured on", "the weights alone"),
         *([("Norms of rows", norms_line(norms))] if norms else []),
         *(probing if "probing" in study.plan.rooms else []),
-        ("Time in training", time_in_training(points)),
+        *([] if config.saes.imported else [("Time in training", time_in_training(points))]),
     ]
+
+
+def _training(config: Config, what: str) -> tuple[str, str]:
+    """Return how long the SAEs were trained."""
+    tokens = sorted({config.training(x).training_tokens for x in config.saes.l0})
+    spoken = " to ".join(f"{t:,}" for t in dict.fromkeys((tokens[0], tokens[-1])))
+    batch = config.saes.training.batch_tokens
+    return "Training", f"{spoken} {what} each, batches of {batch:,}"
 
 
 def _source(study: StudyData) -> list[tuple[str, str]]:
     """Return what the activations are of."""
-    config = study.plan.study
+    config, facts = study.plan.study, list[tuple[str, str]]()
+    if isinstance(config.saes, ImportedSweep):
+        facts.append(("Imported from", config.saes.origin))
     if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
-        facts = [("Model", f"{name}, {a.hook_name}")]
+        facts.append(("Model", f"{name}, {a.hook_name}"))
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:
-        facts = [("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")]
+        facts.append(
+            ("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")
+        )
     recovery = study.verdict["recovery"]
     if recovery and recovery["true_l0"] is not None:
         facts.append(("True L0", format_l0(float(f"{recovery['true_l0']:.3g}"))))

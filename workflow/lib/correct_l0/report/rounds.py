@@ -12,6 +12,7 @@ from correct_l0.provenance.manifest import digest_of, read_or_empty, write_json,
 from correct_l0.reading import RECIPE
 from correct_l0.reading.search import Round, Said, next_points
 from correct_l0.report.gather import COLUMNS, gather
+from correct_l0.report.imported_words import Imported
 from correct_l0.report.study import read_study
 from correct_l0.settings.base import format_l0
 from correct_l0.standing.chain import round_key
@@ -59,6 +60,9 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         d_sae=saes.d_sae,
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
+        imported=Imported(saes.architecture_name, plan.study.has_rows, saes.swept == "number")
+        if saes.imported
+        else None,
         true_l0=float(truth.mean()) if len(truth) else None,
         norms=source.get("norms"),
         source=plan.source_kind,

@@ -26,6 +26,12 @@ from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
 from correct_l0.report import words
+from correct_l0.report.imported_words import (
+    Imported,
+    imported_caveats,
+    next_of_imported,
+    too_low_line,
+)
 from correct_l0.report.names import percents
 from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.prefix_words import prefix_lines
@@ -59,6 +65,7 @@ def read_study(
     source: str = "language_model",
     english_words: float | None = None,
     by_coefficient: bool = False,
+    imported: Imported | None = None,
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -83,6 +90,8 @@ def read_study(
         Share of the text's words that are among English's commonest, where that is known.
     by_coefficient
         Whether `l0` are coefficients of a penalty.
+    imported
+        What is known of SAEs that were not trained here; `training_tokens` is then not used.
 
     Returns
     -------
@@ -102,7 +111,7 @@ def read_study(
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
     convergence = None
-    if c_dec:
+    if c_dec and len(tables["c_dec_training"]):
         c_table = _at_mean_l0(tables["c_dec"], measured)
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
@@ -116,10 +125,12 @@ def read_study(
     lines += prefix_lines(tables.get("c_dec_prefixes"), names)
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
+    if imported and (line := too_low_line(decision, names, grid)):
+        lines.append(line)
     return plain(
         {
             "outcome": decision.outcome,
-            "headline": words.headline(decision, names, grid),
+            "headline": words.headline(decision, names, grid, imported is not None),
             "lines": lines,
             "agreement": words.agreement_line(
                 decision, f1, names, bool(f1) or _lacks_probing(tables)
@@ -137,10 +148,12 @@ def read_study(
                 *(_saturates(group, measured) for group in saturated),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *_caveats(decision, c_dec, s_n, f1, tables, names, by_coefficient),
+                *_caveats(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
                 *(_language_caveats(english_words) if f1 else []),
             ],
-            "next": _next(decision, l0, training_tokens, d_sae, section, by_coefficient),
+            "next": next_of_imported(decision)
+            if imported
+            else _next(decision, l0, training_tokens, d_sae, section, by_coefficient),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -229,9 +242,10 @@ def _caveats(
     tables: Mapping[str, pd.DataFrame],
     names: words.Names,
     by_coefficient: bool,
+    imported: Imported | None,
 ) -> list[str]:
-    caveats = []
     points, gaps = tables["points"], tables["gaps"]
+    caveats = imported_caveats(imported, points) if imported else []
     if points["seed"].nunique() == 1:
         caveats.append(
             "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
@@ -239,6 +253,7 @@ def _caveats(
             if c_dec and c_dec.noise == "roughness"
             else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
         )
+    if points["seed"].nunique() == 1 and not imported:
         caveats.append(
             "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until "
             "then c_dec and s_n^dec have to say which L0 is right."
@@ -261,7 +276,8 @@ def _caveats(
             )
     if dead := decision.weak.get("dead"):
         caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
-    caveats += [] if by_coefficient else _off_target(points)
+    if not by_coefficient and not (imported and imported.by_number):
+        caveats += _off_target(points, "announced L0" if imported else "target")
     if not_counted := words.not_counted(s_n):
         caveats.append(f"s_n^dec: {not_counted}, as n has to be above the correct L0.")
     flat = [words.latents(k) for k, reading in f1.items() if reading.outcome == FLAT_F1]
@@ -282,13 +298,13 @@ def _language_caveats(english_words: float | None) -> list[str]:
     ]
 
 
-def _off_target(points: pd.DataFrame) -> list[str]:
+def _off_target(points: pd.DataFrame, target: str) -> list[str]:
     off = points[(points["l0_measured"] / points["l0"] - 1).abs() > OFF_TARGET]
     if not len(off):
         return []
     targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
     return [
-        f"Measured L0 is off its target by more than {OFF_TARGET:.0%} at target {targets}; "
+        f"Measured L0 is off its {target} by more than {OFF_TARGET:.0%} at {target} {targets}; "
         "everything is read over measured L0."
     ]
 

@@ -42,9 +42,17 @@ def metric_name(metric: str) -> str:
     return metric.replace("s_n_dec n=", "s_n^dec at n = ")
 
 
-def headline(decision: Decision, names: Names, grid: Sequence[float]) -> str:
-    """Return the answer in a few sentences: never a bare number, and at most one order."""
-    return " ".join(filter(None, [_finding(decision, names, grid), _order(decision)]))
+def headline(
+    decision: Decision, names: Names, grid: Sequence[float], imported: bool = False
+) -> str:
+    """Return the answer in a few sentences: never a bare number, and at most one order.
+
+    Of imported SAEs, which cannot be trained on, none.
+    """
+    order = _order(decision)
+    if imported:
+        order = "The sweep ends before its minimum." if decision.outcome == FALLS else ""
+    return " ".join(filter(None, [_finding(decision, names, grid), order]))
 
 
 def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:

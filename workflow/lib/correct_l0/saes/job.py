@@ -28,6 +28,7 @@ def train_saes(
     checkpoint_s: float,
     threads: int,
     tracking: Sequence[str] = ("none", "", ""),
+    weights: Path | str | None = None,
 ) -> dict[PointJob, InputError]:
     """Train SAEs or go on from their checkpoints; those that stand are left.
 
@@ -47,6 +48,9 @@ def train_saes(
         Threads of torch.
     tracking
         How the trainings are followed, the study's name, and its folder (`build_tracker`).
+    weights
+        Of imported SAEs: the manifest of their weights (`imported.fetch`). They are converted and
+        measured instead of trained.
 
     Returns
     -------
@@ -71,6 +75,11 @@ def train_saes(
     torch.set_num_threads(threads)
     device = resolve_device(device)
     source = open_source(activations)
+    if weights is not None:
+        from correct_l0.saes.imported.fetch import Fetched
+        from correct_l0.saes.imported.job import import_points
+
+        return import_points(rest, Fetched(weights), source, device)
     # Beside a GPU the next batches are read while it works.
     ahead = device != "cpu"
     alike: dict[int, list[PointJob]] = {}

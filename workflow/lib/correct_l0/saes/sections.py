@@ -211,14 +211,25 @@ class Saes(Section):
         return str(self.architecture.get("name", DEFAULT))
 
     @property
+    @property
     def declared(self) -> Architecture:
         """What the architecture declares."""
         return declared_with(*read_architecture(self.architecture))
 
     @property
-    def swept(self) -> Literal["l0", "coefficient"]:
+    def swept(self) -> Literal["l0", "coefficient", "number"]:
         """What the values of `l0` are."""
         return self.declared.swept
+
+    @property
+    def imported(self) -> bool:
+        """Whether the SAEs exist already."""
+        return False
+
+    @property
+    def downloads(self) -> bool:
+        """Whether they are fetched from a hub."""
+        return False
 
     @property
     def takes_whole_l0(self) -> bool:
@@ -300,6 +311,11 @@ class Sweep(Saes):
         whole = declared_with(*read_architecture(given.get("architecture") or {})).whole
         first = L0Search.model_validate(l0).first_points(whole=whole)
         return {**given, "l0": first, "search": l0, "rounds": (first,)}
+
+    @property
+    def all_points(self) -> list[tuple[str, int]]:
+        """Every (L0 label, seed), lowest L0 first."""
+        return [(format_l0(l0), seed) for l0 in sorted(self.l0) for seed in self.seeds]
 
     def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
         """Return the sweep of a search after some rounds."""

@@ -124,17 +124,23 @@ def _is_key(part: Any) -> bool:
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     models = _models_in(_annotation(model, location))
-    return [field.alias or name for m in models for name, field in m.model_fields.items()]
+    return [str(key) for m in models for key in _fields_by_key(m)]
 
 
 def _annotation(model: type[BaseModel], location: tuple[Any, ...]) -> Any:
     """Return the type of what stands at a location; a key of a mapping leads nowhere further."""
     current: Any = model
     for part in location:
-        models = [m for m in _models_in(current) if part in m.model_fields]
-        if models:
-            current = models[0].model_fields[part].annotation
+        fields = [_fields_by_key(m) for m in _models_in(current)]
+        found = [known[part] for known in fields if part in known]
+        if found:
+            current = found[0].annotation
     return current
+
+
+def _fields_by_key(model: type[BaseModel]) -> dict[Any, Any]:
+    """Return the fields of a model by the key that a file has for each."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -26,6 +26,7 @@ OPENERS = {
         "correct_l0.sources.semi_synthetic.store",
         "open_semi_synthetic",
     ),
+    "fetch_weights": ("correct_l0.sources.weights", "open_weights"),
 }
 """What opens a source, by the stage that its manifest names: module and function."""
 

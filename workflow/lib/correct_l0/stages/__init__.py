@@ -15,6 +15,7 @@ from typing import Literal
 from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
+from correct_l0.saes import imported
 from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
 from correct_l0.study import frozen_control, rounds, self_check
 from correct_l0.study.config import Config
@@ -216,6 +217,17 @@ STAGES = (
         seconds=lambda study, l0: estimates.semi_synthetic_s(study),
         host_bytes=lambda study, saes: estimates.source_bytes(study),
         asked=lambda plan: plan.study.semi_synthetic is not None,
+    ),
+    Stage(
+        imported.STAGE, "study", "weights", "the weights", (),
+        room="weights",
+        recipe=imported.RECIPE,
+        settings=lambda plan, l0: plan.settings_weights(),
+        result="weights/manifest.json",
+        seconds=lambda study, l0: estimates.fetching_s(study),
+        writes="weights",
+        grows=True,
+        asked=lambda plan: plan.study.saes.imported,
     ),
     Stage(
         "train_sae", "point", "SAEs", "the SAE", tuple(OPENERS),

@@ -145,7 +145,7 @@ def examine_stability(
     stage = BY_RULE["compare_seeds"]
     findings = []
     for l0, path in plan.stability_manifests().items():
-        inputs = {f"seed_{seed}": saes.get((l0, seed)) for seed in plan.study.saes.seeds}
+        inputs = {f"seed_{seed}": saes.get((l0, seed)) for seed in plan.compared[l0]}
         if None not in inputs.values():
             found = examine(
                 stage.room,

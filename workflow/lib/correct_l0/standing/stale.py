@@ -51,8 +51,9 @@ class Stale:
     Attributes
     ----------
     room
-        `activations`, `saes`, `decoder_metrics`, `probing`, `probing baselines`, `rounds`,
-        `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or `comparison`.
+        `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
+        `rounds`, `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or
+        `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -73,7 +74,7 @@ def find(plan: Plan) -> list[Stale]:
 
     Results that were never made are not among them.
     """
-    cache = _stale_cache(plan)
+    cache = [*_stale_cache(plan), *_stale_weights(plan)]
     unfit = {stale.path for stale in cache}
 
     def digest(path: Path) -> str | None:
@@ -141,6 +142,8 @@ def _stale_cache(plan: Plan) -> list[Stale]:
 
     The settings of its rows were compared when the configuration was read.
     """
+    if not plan.study.has_rows:
+        return []
     if plan.study.truth_is_known:
         return _stale_world(plan)
     folder = Path(plan.source_folder)
@@ -193,6 +196,25 @@ def _stale_world(plan: Plan) -> list[Stale]:
     )
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
     return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+
+
+def _stale_weights(plan: Plan) -> list[Stale]:
+    """Return the record of the weights of imported SAEs, if it does not stand."""
+    stage = BY_RULE["fetch_weights"]
+    if not stage.asked(plan):
+        return []
+    path = stage.result_of(plan)
+    found = examine(
+        stage.room,
+        path,
+        stage=stage.rule,
+        recipe=stage.recipe,
+        parameters=stage.settings(plan, ""),
+        inputs={},
+        quick=True,
+    )
+    reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
+    return [Stale(stage.room, None, None, str(path), reason)] if reason else []
 
 
 def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
 from correct_l0.metrics.probing.settings import Probing
+from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
 from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
 from correct_l0.sources.synthetic.settings import Synthetic
+from correct_l0.sources.weights import WeightsOnly
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
@@ -31,10 +33,24 @@ MOST_EPOCHS = 50
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "tables", "figures", "logs", "benchmarks",
-    "partial", "report.html", "report.manifest.json", "summary.txt", "running.json", "wandb",
+    "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
+    "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json", "summary.txt",
+    "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
+
+
+def _imports(given: Any) -> str:
+    """Tell whether a section of SAEs imports them, by the tag of its model."""
+    names = given if isinstance(given, Mapping) else ()
+    found = isinstance(given, ImportedSaes | ImportedSweep) or {"import", "origin"} & {*names}
+    return "(import)" if found else "(train)"
+
+
+FileSaes = Annotated[
+    Annotated[Saes, Tag("(train)")] | Annotated[ImportedSaes, Tag("(import)")],
+    Discriminator(_imports),
+]
 
 
 class StudyFile(Section):
@@ -66,10 +82,10 @@ class StudyFile(Section):
     """The source: a language model's activations as an SAE decodes them, whose features are then
     known. Or `activations` or `synthetic`."""
 
-    saes: Saes | None = None
-    """The SAEs: one sweep over L0. Or `sweeps`."""
+    saes: FileSaes | None = None
+    """The SAEs: one sweep over L0, trained here or imported. Or `sweeps`."""
 
-    sweeps: dict[Name, Saes] = Field({})
+    sweeps: dict[Name, FileSaes] = Field({})
     """Several sweeps by name, each as `saes`: of other widths, architectures or trainings. Each has
     its own folder `results/<study>/<name>` and its own answer; the report sets them side by side.
     """
@@ -106,7 +122,10 @@ class Config(StudyFile):
 
     kept = True
 
-    saes: Sweep
+    saes: Annotated[
+        Annotated[Sweep, Tag("(train)")] | Annotated[ImportedSweep, Tag("(import)")],
+        Discriminator(_imports),
+    ]
     """The SAEs."""
 
     sweep: Name | None = None
@@ -117,7 +136,9 @@ class Config(StudyFile):
         if self.study == "activations":
             raise ValueError("study 'activations' would share the caches' folder; rename it")
         found = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(found) != 1:
+        if isinstance(self.saes, ImportedSweep):
+            self._check_import(self.saes)
+        if len(found) > 1 or not (found or self.saes.imported):
             raise ValueError(
                 f"{' and '.join(found) or 'none'} of {', '.join(SOURCES)} is set; a study has one "
                 "source, name one"
@@ -129,11 +150,26 @@ class Config(StudyFile):
             )
         if self.self_check:
             self._check_self_check()
-        if self.frozen_control and self.activations is None:
+        if self.frozen_control and (self.activations is None or self.saes.imported):
             raise ValueError(
-                "frozen_control: only where the source is `activations`; remove it, and give "
+                "frozen_control: only where SAEs are trained on `activations`; remove it, and give "
                 "saes.training.freeze_decoder to a sweep of its own"
             )
+        if self.has_rows:
+            self._check_batches()
+            self._check_ranks()
+        for k in self.probing.probe_k:
+            if k > self.saes.d_sae and self.has_rows:
+                raise ValueError(f"probe_k {k} is above d_sae {self.saes.d_sae}; lower it")
+        for name, values in (("probe_k", self.probing.probe_k), ("tasks", self.probing.tasks)):
+            if not isinstance(values, str) and len(set(values)) < len(values):
+                raise ValueError(f"{name} lists a value more than once; keep one of each")
+        for l0 in self.decoder_metrics.histogram_l0:
+            if l0 not in self.saes.l0:
+                raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
+        return self
+
+    def _check_batches(self) -> None:
         smallest = self.source.held_out_tokens
         if self.activations is not None:
             smallest = min(smallest, self.activations.training_tokens)
@@ -146,6 +182,8 @@ class Config(StudyFile):
                     f"batch_tokens {batch} ({label}) is above the {smallest} tokens of the "
                     "source's training or held-out part; make more of them or the batch smaller"
                 )
+
+    def _check_ranks(self) -> None:
         for n in self.decoder_metrics.n:
             if n > 1 and n != int(n):
                 raise ValueError(f"n {n:g} is neither whole nor a fraction below 1; round it")
@@ -158,16 +196,20 @@ class Config(StudyFile):
         ranks = self.n_values()
         for n in dict.fromkeys(n for n in ranks if ranks.count(n) > 1):
             raise ValueError(f"n {n} is listed more than once (after fractions of d_sae); keep one")
-        for k in self.probing.probe_k:
-            if k > self.saes.d_sae:
-                raise ValueError(f"probe_k {k} is above d_sae {self.saes.d_sae}; lower it")
-        for name, values in (("probe_k", self.probing.probe_k), ("tasks", self.probing.tasks)):
-            if not isinstance(values, str) and len(set(values)) < len(values):
-                raise ValueError(f"{name} lists a value more than once; keep one of each")
-        for l0 in self.decoder_metrics.histogram_l0:
-            if l0 not in self.saes.l0:
-                raise ValueError(f"histogram_l0 {l0:g} is not in saes.l0; add it there")
-        return self
+
+    def _check_import(self, saes: ImportedSweep) -> None:
+        if self.self_check:
+            raise ValueError("self_check: imported SAEs are not trained again; remove it")
+        if not self.has_rows and self.probing.tasks not in ("none", ()):
+            raise ValueError(
+                "probing.tasks: without a source there is no model to probe; remove it, or name a "
+                "cache in activations"
+            )
+        if self.has_rows and self.source.d_in != saes.d_in:
+            raise ValueError(
+                f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
+                f"{self.source.d_in} wide; name the source of the hook they were trained on"
+            )
 
     def _check_self_check(self) -> None:
         if self.activations is None:
@@ -187,11 +229,18 @@ class Config(StudyFile):
             )
 
     @property
-    def source(self) -> Activations | Synthetic | SemiSynthetic:
+    def source(self) -> Activations | Synthetic | SemiSynthetic | WeightsOnly:
         """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
         source = self.activations or self.synthetic or self.semi_synthetic
-        assert source is not None, "checked when the configuration is read"
+        if source is None:
+            assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
+            return WeightsOnly(self.saes.d_in)
         return source
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are activations, or of imported SAEs the weights alone."""
+        return any(getattr(self, name) is not None for name in SOURCES)
 
     @property
     def language_model(self) -> Activations:
@@ -207,7 +256,7 @@ class Config(StudyFile):
     @property
     def truth_is_known(self) -> bool:
         """Whether the true features are known."""
-        return self.activations is None
+        return self.synthetic is not None or self.semi_synthetic is not None
 
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
@@ -222,7 +271,7 @@ class Config(StudyFile):
 
     def points(self) -> list[tuple[str, int]]:
         """Return every (l0 label, seed) of the sweep, lowest L0 first."""
-        return [(format_l0(l0), seed) for l0 in sorted(self.saes.l0) for seed in self.saes.seeds]
+        return self.saes.all_points
 
     def warnings(self) -> list[str]:
         """Return remarks on settings that run but are probably not meant."""
@@ -233,7 +282,7 @@ class Config(StudyFile):
         if len(l0) < FEWEST_L0:
             points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
             said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")
-        if self.saes.swept != "l0":
+        if self.saes.swept != "l0" or not self.has_rows:
             return said
         if max(n) <= min(l0):
             return [
@@ -250,7 +299,7 @@ class Config(StudyFile):
         return said
 
     def _warnings_of_epochs(self) -> list[str]:
-        if self.activations is None:
+        if self.activations is None or self.saes.imported:
             return []
         tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
         epochs = tokens / self.activations.training_tokens
@@ -263,8 +312,18 @@ class Config(StudyFile):
         ]
 
 
-def parse_study(raw: Mapping[str, Any]) -> list[Config]:
+def parse_study(
+    raw: Mapping[str, Any],
+    complete: Callable[[StudyFile], Mapping[str, Any]] | None = None,
+) -> list[Config]:
     """Return the checked sweeps of a study, in the order of its file; one where it has `saes`.
+
+    Parameters
+    ----------
+    raw
+        The configuration.
+    complete
+        Returns the configuration with the SAEs that its imports find, given the checked file.
 
     Raises
     ------
@@ -272,6 +331,8 @@ def parse_study(raw: Mapping[str, Any]) -> list[Config]:
         One line per wrong value, each with the value, the limit and the remedy.
     """
     file = _checked(StudyFile, raw)
+    if complete is not None:
+        raw = complete(file)
     if not file.sweeps:
         return [parse_config(raw)]
     shared = {name: value for name, value in raw.items() if name != "sweeps"}

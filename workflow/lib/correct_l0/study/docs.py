@@ -54,7 +54,8 @@ def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldIn
         if field.annotation not in sections:
             yield prefix + (field.alias or name), field
         for section in sections:
-            yield from _options(section, f"{prefix}{name}{'[]' if is_list else ''}.")
+            key = field.alias or name
+            yield from _options(section, f"{prefix}{key}{'[]' if is_list else ''}.")
 
 
 def _sections_in(annotation: Any) -> tuple[list[type[BaseModel]], bool]:
@@ -88,11 +89,17 @@ def _type_name(kind: Any) -> str:
             return f"[{', '.join(map(_type_name, arguments))}]"
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
-        return f"map from {_type_name(arguments[0])} to {arguments[1].__name__}"
+        return f"map from {_type_name(arguments[0])} to {_value_name(arguments[1])}"
     if issubclass(kind, BaseModel):
         return "section"
     words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     return words.get(kind.__name__, kind.__name__)
+
+
+def _value_name(kind: Any) -> str:
+    """Return the name of the values of a map: of sections, that of the first that they may be."""
+    sections, _ = _sections_in(kind)
+    return sections[0].__name__ if sections else _type_name(kind)
 
 
 def _limits(item: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from correct_l0.metrics import metrics
 from correct_l0.saes.sections import Sweep
-from correct_l0.settings.base import format_l0
+from correct_l0.settings.base import Section, format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
 from correct_l0.sources.language_model.places import NOWHERE, Places, by_content
@@ -74,9 +74,11 @@ class Plan:
         )
         from correct_l0.sources.sae_probes import check_tasks
         from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
+        from correct_l0.study.imports import with_found
         from correct_l0.study.rounds import follow
 
-        studies = parse_study(raw)
+        base = Path(folder).absolute()
+        studies = parse_study(raw, lambda file: with_found(file, raw, base, RESULTS))
         check_tasks(studies[0].probing.tasks)
         activations = studies[0].activations
         if activations is None:
@@ -85,7 +87,7 @@ class Plan:
             return [follow(cls(study)) for study in studies]
         if not isinstance(activations.text.reserve_tasks, str):
             check_tasks(activations.text.reserve_tasks)
-        places = Places.of(activations, Path(folder).absolute())
+        places = Places.of(activations, base)
         check_inputs(places.fill(activations))
         remarks = tuple(doubts(places.fill(activations)))
         activations = by_content(activations, places, CACHES / ".digests.json")
@@ -122,7 +124,12 @@ class Plan:
 
     @property
     def source_folder(self) -> str:
-        """The source's folder: the activation cache's, which studies share, or the world's."""
+        """The source's folder: the activation cache's, which studies share, or the world's.
+
+        Where only weights are read, their record stands for the source, which each sweep has.
+        """
+        if not self.study.has_rows:
+            return f"{self.results}/weights"
         if self.study.activations is None:
             return f"{self.study_folder}/world"
         return str(CACHES / self.study.activations.cache)
@@ -137,6 +144,8 @@ class Plan:
         """The room of the source."""
         if self.study.activations is not None:
             return "language_model"
+        if not self.study.has_rows:
+            return "weights"
         return "synthetic" if self.study.synthetic is not None else "semi_synthetic"
 
     @property
@@ -146,6 +155,7 @@ class Plan:
             "language_model": "seal_activations",
             "synthetic": "make_world",
             "semi_synthetic": "make_semi_synthetic",
+            "weights": "fetch_weights",
         }[self.source_kind]
 
     def source_inputs(self) -> list[str]:
@@ -153,6 +163,10 @@ class Plan:
         if (semi_synthetic := self.study.semi_synthetic) is None:
             return []
         return [semi_synthetic.activations, *(f"{semi_synthetic.sae}/{x}" for x in SAE_FILES)]
+
+    def weights(self) -> list[str]:
+        """Return the record of the weights of imported SAEs; nothing where they are trained."""
+        return [f"{self.results}/weights/manifest.json"] * self.study.saes.imported
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -176,7 +190,15 @@ class Plan:
     @property
     def study_rooms(self) -> tuple[str, ...]:
         """What is measured over several points: `stability`, where there are two seeds or more."""
-        return ("stability",) if len(self.study.saes.seeds) > 1 else ()
+        return ("stability",) if self.compared else ()
+
+    @property
+    def compared(self) -> dict[str, tuple[int, ...]]:
+        """The seeds of each L0 label that has two or more."""
+        seeds: dict[str, tuple[int, ...]] = {}
+        for l0, seed in self.points:
+            seeds[l0] = (*seeds.get(l0, ()), seed)
+        return {l0: its for l0, its in seeds.items() if len(its) > 1}
 
     @property
     def rounds(self) -> int:
@@ -222,7 +244,10 @@ class Plan:
 
     def settings_source(self) -> str:
         """Return the settings that the source's numbers depend on."""
+        if not self.study.has_rows:
+            return self.settings_weights()
         if self.study.activations is None:
+            assert isinstance(self.study.source, Section)
             return canonical(self.study.source)
         return sealed_settings(self.study.activations)
 
@@ -230,8 +255,14 @@ class Plan:
         """Return the settings that the rows of the activation cache depend on."""
         return identity_settings(self.study.language_model)
 
+    def settings_weights(self) -> str:
+        """Return the settings of the fetching of imported SAEs: which they are."""
+        return canonical(self.study.saes)
+
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""
+        if self.study.saes.imported:
+            return canonical(self.study.saes.point(float(l0)))
         training = json.loads(canonical(self.study.training(float(l0))))
         return canonical({**self.study.saes.point(float(l0)), "training": training})
 
@@ -253,9 +284,7 @@ class Plan:
 
     def stability_manifests(self) -> dict[str, str]:
         """Return the manifest of the comparison of seeds by L0 label; none of a single seed."""
-        if not self.study_rooms:
-            return {}
-        return {l0: f"{self.results}/stability/l0_{l0}/manifest.json" for l0 in self.labels}
+        return {l0: f"{self.results}/stability/l0_{l0}/manifest.json" for l0 in self.compared}
 
     def settings_probing(self) -> str:
         """Return the settings of sparse probing."""

@@ -71,9 +71,8 @@ def run_study(
             raise next(iter(failed.values()))
     trained = [point for seed in saes.seeds for point in _measured(plan, seed, device)]
     if plan.study_rooms:
-        compare_points(
-            trained, len(saes.seeds), plan.stability_folders(), plan.settings_stability()
-        )
+        asked = [plan.point_folder("saes", *point) for point in plan.points]
+        compare_points(trained, plan.stability_folders(), asked, plan.settings_stability())
     return gather(plan, allow_gaps=True).tables
 
 

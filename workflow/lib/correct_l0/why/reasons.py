@@ -89,7 +89,7 @@ def _points(plan: Plan, job: Job) -> tuple[tuple[str, int], ...]:
     if job.place is None:
         return ()
     l0, seed = job.place
-    return tuple((l0, each) for each in plan.study.saes.seeds if seed in (None, each))
+    return tuple(point for point in plan.points if point[0] == l0 and seed in (None, point[1]))
 
 
 def _key_of_stale(plan: Plan, entry: Stale) -> Key:

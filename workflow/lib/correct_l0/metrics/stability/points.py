@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from correct_l0.saes.saved import load_saved_sae
 
 
 def compare_points(
-    trained: Iterable[Trained], seeds: int, folders: Mapping[str, str], settings: str
+    trained: Iterable[Trained],
+    folders: Mapping[str, str],
+    asked: Iterable[str],
+    settings: str,
 ) -> list[Path]:
     """Compare the seeds of each L0; return the folders of the comparisons that failed.
 
@@ -22,23 +26,26 @@ def compare_points(
     ----------
     trained
         The SAEs of a sweep that are there.
-    seeds
-        How many an L0 should have; one that lacks a seed is left out.
     folders
         Where each comparison goes, by the folder above its SAEs'.
+    asked
+        The folders of all SAEs that there should be; an L0 that lacks one is left out.
     settings
         Canonical settings of the comparison.
     """
+    wanted = Counter(str(Path(folder).parent) for folder in asked)
     by_l0: dict[str, list[Trained]] = {folder: [] for folder in folders}
     for point in trained:
         by_l0[str(point.folder.parent)].append(point)
     failed = []
     for above, points in by_l0.items():
-        if len(points) < seeds:
-            print(f"{above}: left out, {len(points)} of {seeds} seeds are there", flush=True)
+        if len(points) < wanted[above]:
+            print(
+                f"{above}: left out, {len(points)} of {wanted[above]} seeds are there", flush=True
+            )
             continue
         folder = Path(folders[above])
-        wanted = Wanted(
+        result = Wanted(
             folder,
             "compare_seeds",
             RECIPE,
@@ -51,6 +58,6 @@ def compare_points(
             decoders = {p.seed: load_saved_sae(p.folder / "sae").W_dec for p in points}
             return Measured(write_stability(folder, compare_seeds(decoders)))
 
-        if not make(wanted, compare):
+        if not make(result, compare):
             failed.append(folder)
     return failed

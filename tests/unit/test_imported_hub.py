@@ -1,0 +1,128 @@
+"""The hub's own download code against a hub on loopback, with its faults."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hub as loopback
+import imported_toy as toy
+
+LIBRARY = Path(__file__).parents[2] / "workflow" / "lib"
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from correct_l0.errors import InputError
+from correct_l0.saes.imported.fetch import Fetched, fetch_weights
+from correct_l0.saes.imported.find import sweep_of
+from correct_l0.saes.imported.hub import hub_listing
+from correct_l0.saes.imported.settings import Import, ImportedSweep
+from correct_l0.settings.canonical import canonical
+
+said = {}
+for repository in sys.argv[2:]:
+    name, _, revision = repository.partition("@")
+    try:
+        wanted = Import(repository=name, revision=revision)
+        sweep = ImportedSweep.model_validate(sweep_of(wanted, hub_listing(name, revision)))
+        folder = Path(sys.argv[1]) / name
+        fetch_weights(folder, canonical(sweep))
+        fetched = Fetched(folder / "manifest.json")
+        said[repository] = {
+            x.name: {**fetched.facts(x), "l0": x.l0, "commit": fetched.commit,
+                     "there": fetched.find(x.files[0]).is_file()}
+            for x in fetched.sweep.saes
+        }
+    except InputError as error:
+        said[repository] = str(error)
+print("SAID" + json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hub")
+    for i, k in enumerate((2, 4, 8)):
+        sae = folder / f"me/bench/BatchTopK_toy/resid_post_layer_8/trainer_{i}"
+        toy.write_batchtopk(sae, toy.unit(toy.parts(i)), threshold=-1.0, k=k)
+    toy.write(folder, {"me/bench/BatchTopK_toy/resid_post_layer_8/trainer_0/eval_results.json":
+                       {"l0": 2.1}})  # fmt: skip
+    (folder / "me/bench/README.md").write_text("large and of no use here")
+    for name in ("damaged", "short"):
+        toy.write_batchtopk(folder / f"me/{name}/{name}_0", toy.parts(), threshold=-1.0)
+    toy.write(folder, {"me/readme/config.json": {}})
+    # Above the 10 MiB that the library writes at once.
+    large = toy.parts(d_in=512, d_sae=2700)
+    toy.write_batchtopk(folder / "me/cut/cut_0", large, threshold=-1.0)
+    return folder
+
+
+def ask(hub, home, *repositories, **environment):
+    """Return what is said of each repository, by a process that knows the hub's address."""
+    env = {
+        **os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "PYTHONPATH": str(LIBRARY),
+        "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment,
+    }  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(home / "out"), *repositories],
+        capture_output=True, text=True, env=env, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.rpartition("SAID")[2])
+
+
+def test_weights_are_fetched_once_and_nothing_else(root, tmp_path):
+    with loopback.serve(root) as hub:
+        (found,) = ask(hub, tmp_path, "me/bench").values()
+        first = len(hub.asked)
+        again = ask(hub, tmp_path, f"me/bench@{loopback.COMMIT}")
+        assert not [x for x in hub.asked[first:] if x[0] == "GET" and x[1].endswith(".pt")]
+        assert all(len(hub.downloads(f"trainer_{i}/ae.pt")) == 1 for i in range(3))
+        assert hub.downloads("README.md") == []
+        # What is there needs no hub, if its commit is named.
+        before = len(hub.asked)
+        offline = ask(hub, tmp_path, "me/bench", HF_HUB_OFFLINE="1")
+        assert len(hub.asked) == before
+    assert [(x["l0"], x["announced"], x["k"]) for x in found.values()] == [
+        (2.1, 2.1, 2), (4, 4, 4), (8, 8, 8),
+    ]  # fmt: skip
+    assert {x["commit"] for x in found.values()} == {loopback.COMMIT}
+    assert all(x["there"] and x["training_steps"] == 1000 for x in found.values())
+    assert list(again.values()) == [found]
+    assert "HF_HUB_OFFLINE is set; unset it and run again" in offline["me/bench"]
+    assert "\n" not in offline["me/bench"]
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(root, tmp_path):
+    with loopback.serve(root) as hub:
+        hub.cut["cut_0/ae.pt"] = 11_000_000
+        said = ask(hub, tmp_path, "me/cut")["me/cut"]
+        # The library tries again by itself, from where it stopped.
+        assert hub.downloads("cut_0/ae.pt") == ["", f"bytes={10 * 2**20}-"]
+    assert said["cut_0"]["there"]
+
+
+def test_faults_are_one_line_each(root, tmp_path):
+    with loopback.serve(root) as hub:
+        hub.damaged.add("damaged_0/ae.pt")
+        hub.short.add("short_0/ae.pt")
+        said = ask(
+            hub, tmp_path,
+            "me/gated", "me/gone", "me/busy", "me/damaged", "me/short", "no name", "me/readme",
+        )  # fmt: skip
+    words = {
+        "me/gated": "is gated; accept its terms on its page",
+        "me/gone": "is not on the hub, or is private; correct its name",
+        "me/busy": "asks to wait (429, too many requests); run again later",
+        "me/short": "broke off (Consistency check failed: file should be of size",
+        "no name": "is no name of a repository; give <owner>/<name>",
+        "me/readme": "me/readme has no SAE of a known layout",
+        "me/damaged": "its content is not what the hub says it is; removed, run again",
+    }
+    for repository, expected in words.items():
+        assert expected in said[repository], said[repository]
+        assert "\n" not in said[repository]

@@ -1,0 +1,75 @@
+"""A study of SAEs that exist already: from their folders to the report, without a source."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from workflow_runs import planned_jobs, run_snakemake, stale_lines
+
+import imported_toy as toy
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+
+L0 = {2: 1.2, 4: 0.6, 8: 0.0, 16: 0.3, 32: 0.5}
+"""How much of one common direction the decoders have, by L0: least at 8."""
+CONFIG = {
+    "study": "tiny",
+    "device": "cpu",
+    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48}},
+}
+ALL = {
+    "fetch_weights": 1, "train_points": 1, "measure_points": 1, "gather_tables": 1,
+    "read_curves": 1, "plot_figures": 1, "write_report": 1,
+}  # fmt: skip
+
+
+def weights(l0: int) -> dict[str, torch.Tensor]:
+    p = toy.parts(l0, d_in=16, d_sae=48)
+    p["W_dec"] = toy.unit(p)["W_dec"] + L0[l0] * torch.eye(16)[0]
+    return p
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("imports")
+    for l0 in L0:
+        toy.write_gemma_2(folder / f"mine/layer_3/average_l0_{l0}", weights(l0))
+    assert planned_jobs(run_snakemake(folder, "--dry-run", config=CONFIG)) == ALL
+    made = run_snakemake(folder, config=CONFIG)
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-9000:]
+    return folder
+
+
+def test_the_report_says_which_of_them_is_right(finished):
+    results = finished / "results/tiny"
+    c_dec = pd.read_parquet(results / "tables/c_dec.parquet").set_index("l0")["value"]
+    for l0 in L0:
+        assert c_dec[l0] == pytest.approx(mean_absolute_cosine(weights(l0)["W_dec"]), abs=1e-6)
+    summary = (results / "summary.txt").read_text()
+    assert "c_dec is lowest at L0 8" in summary
+    assert "There is no second seed" in summary and "only weights were read" in summary
+    page = (results / "report.html").read_text()
+    assert "the weights alone" in page and "Training tokens" not in page
+    assert planned_jobs(run_snakemake(finished, "--dry-run", config=CONFIG)) == {}
+
+
+def test_another_sae_in_a_folder_is_imported_again(finished, tmp_path):
+    study = Path(shutil.copytree(finished, tmp_path / "study"))
+    toy.write_gemma_2(study / "mine/layer_3/average_l0_4", weights(8))
+    dry = run_snakemake(study, "--dry-run", config=CONFIG)
+    assert planned_jobs(dry) == ALL
+    assert any(line.startswith("weights: ") for line in stale_lines(dry))
+
+
+def test_a_mixed_selection_is_refused_in_one_line(finished):
+    config = copy.deepcopy(CONFIG)
+    toy.write_gemma_2(finished / "other/layer_4/average_l0_4", weights(8))
+    config["saes"]["import"]["folders"] = ["mine", "other"]
+    dry = run_snakemake(finished, "--dry-run", config=config)
+    errors = [line for line in dry.stderr.splitlines() if line.startswith("error: ")]
+    assert dry.returncode != 0 and len(errors) == 1
+    assert 'layer 4 48 latents of 16 (1): select: "other/layer_4/average_l0_4' in errors[0]
