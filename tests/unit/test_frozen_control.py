@@ -91,5 +91,5 @@ def test_a_study_has_its_control_measured_drawn_and_kept(tmp_path, monkeypatch):
 
 
 def test_a_synthetic_world_has_none(tmp_path):
-    with pytest.raises(InputError, match="frozen_control: only where the source is `activations`"):
+    with pytest.raises(InputError, match="frozen_control: only where SAEs are trained on"):
         study(tmp_path, activations=None, synthetic={}, **CHANGES)
