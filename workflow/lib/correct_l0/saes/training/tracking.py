@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from correct_l0.errors import InputError
 from correct_l0.saes.settings import PointJob
@@ -57,7 +57,7 @@ class WandbTracker:
         Where the files go.
     """
 
-    mode: str
+    mode: Literal["offline", "online"]
     study: str
     folder: Path
     _runs: dict[PointJob, Any] = field(default_factory=dict)
@@ -124,5 +124,4 @@ def build_tracker(tracking: str, study: str, folder: Path | str) -> Tracker:
     """
     if tracking == "none":
         return Untracked()
-    mode = "offline" if tracking == "wandb-offline" else "online"
-    return WandbTracker(mode, study, Path(folder))
+    return WandbTracker("offline" if tracking == "wandb-offline" else "online", study, Path(folder))
