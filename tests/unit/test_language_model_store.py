@@ -181,7 +181,7 @@ def test_a_flipped_bit_is_refused_when_it_is_read(manifest):
     with pytest.raises(InputError, match="wrong checksum of chunk 1"):
         for step in range(3):
             stream.batch(step)
-    with pytest.raises(InputError, match=r"acts/c/1/0: wrong checksum; `python"):
+    with pytest.raises(InputError, match=r"acts/c/1/0: wrong checksum; `correct-l0 verify"):
         verify(manifest, "checksums")
 
 

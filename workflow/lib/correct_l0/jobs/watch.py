@@ -33,6 +33,8 @@ class Running:
         When it was handed out; of a job in a queue, when its log began. Seconds since the epoch.
     waiting
         Whether it is in a queue.
+    log_before
+        When its log was last written before; 0 where it had none.
     """
 
     rule: str
@@ -40,6 +42,7 @@ class Running:
     log: Path | None
     since: float
     waiting: bool
+    log_before: float
 
     @property
     def name(self) -> str:
@@ -53,8 +56,9 @@ class Running:
         if self.log is None:
             return None
         if self.waiting:
-            begun = self.log.stat().st_mtime if self.log.exists() else 0.0
-            if begun < self.since:
+            begun = _written(self.log)
+            # Not held against a clock: a node's may be another.
+            if begun == self.log_before:
                 return None
             self.waiting, self.since = False, begun
         return read_beside(self.log)
@@ -125,7 +129,8 @@ class Watched:
         log = Path(logs[0]) if logs else None
         in_queue = log is not None and not told.get("local", True)
         wildcards = {k: str(v) for k, v in (told.get("wildcards") or {}).items()}
-        self.running[number] = Running(rule, wildcards, log, now, in_queue)
+        before = _written(log) if log is not None else 0.0
+        self.running[number] = Running(rule, wildcards, log, now, in_queue, before)
         self._at_once = max(self._at_once, len(self.running))
 
     @property
@@ -178,6 +183,14 @@ class Watched:
         """Return what one reads where there is no terminal."""
         told = [f"{job.name} {far}" for job, far in self.rows() if far is not None]
         return "; ".join([self.headline(), *first(told, 3)])
+
+
+def _written(path: Path) -> float:
+    """Return when a file was last written; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def first(lines: Sequence[str], most: int) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from correct_l0.errors import InputError
 from correct_l0.saes.settings import PointJob
@@ -57,7 +57,7 @@ class WandbTracker:
         Where the files go.
     """
 
-    mode: str
+    mode: Literal["offline", "online"]
     study: str
     folder: Path
     _runs: dict[PointJob, Any] = field(default_factory=dict)
@@ -65,12 +65,13 @@ class WandbTracker:
 
     def look(self, job: PointJob, run: Run) -> None:
         """Note the last losses and L0 that were looked at, if they are new, and c_dec."""
-        if run.last is None or self._noted.get(job) == run.looked_at:
+        # Known before the losses are asked for, which waits for the device.
+        if self._noted.get(job, 0) == run.looked_at or (last := run.last) is None:
             return
         if job not in self._runs:
             self._runs[job] = self._open(job, run.label)
         self._noted[job] = run.looked_at
-        values = dict(run.last)
+        values = dict(last)
         if run.looked_at in run.c_dec:
             values["c_dec"] = run.c_dec[run.looked_at]
         tokens = run.looked_at * run.settings.training.batch_tokens
@@ -123,5 +124,4 @@ def build_tracker(tracking: str, study: str, folder: Path | str) -> Tracker:
     """
     if tracking == "none":
         return Untracked()
-    mode = "offline" if tracking == "wandb-offline" else "online"
-    return WandbTracker(mode, study, Path(folder))
+    return WandbTracker("offline" if tracking == "wandb-offline" else "online", study, Path(folder))
