@@ -17,7 +17,7 @@ RECORDS = (".snakemake/metadata", ".snakemake/incomplete")
 
 
 def check_records(folder: Path | str = "") -> None:
-    """Refuse damaged notes of Snakemake's, without which a study does as well.
+    """Refuse damaged notes of Snakemake's, without which a study does as well, or no place for them.
 
     Parameters
     ----------
@@ -29,6 +29,12 @@ def check_records(folder: Path | str = "") -> None:
     InputError
         Naming the first, and the command that removes all of them.
     """
+    home = Path(folder, ".snakemake")
+    if not home.exists() and not os.access(home.parent, os.W_OK):
+        raise InputError(
+            f"{home}: cannot be made, as its folder is read-only here, and even -n needs it; run in "
+            "a copy, or name another folder with --directory"
+        )
     wrong = [
         path
         for records in RECORDS
