@@ -88,8 +88,8 @@ def test_damaged_records_of_snakemakes(tmp_path):
     ("read_only", "begun", "message"),
     [
         ("results", False, "error: results: read-only here, so that"),
-        (".", True, "error: results: read-only here, so that"),
-        (".", False, "error: .snakemake: cannot be made"),
+        (".", True, "error: .snakemake: read-only here, and even -n"),
+        (".", False, "error: .snakemake: read-only here, and even -n"),
     ],
 )
 def test_results_that_are_read_only(tmp_path, read_only, begun, message):

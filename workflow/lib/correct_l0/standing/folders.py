@@ -17,7 +17,7 @@ RECORDS = (".snakemake/metadata", ".snakemake/incomplete")
 
 
 def check_records(folder: Path | str = "") -> None:
-    """Refuse damaged notes of Snakemake's, without which a study does as well, or no place for them.
+    """Refuse damaged notes of Snakemake's, which a study does without, or no place for new ones.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ def check_records(folder: Path | str = "") -> None:
         Naming the first, and the command that removes all of them.
     """
     home = Path(folder, ".snakemake")
-    if not home.exists() and not os.access(home.parent, os.W_OK):
+    if not os.access(home if home.exists() else home.parent, os.W_OK):
         raise InputError(
-            f"{home}: cannot be made, as its folder is read-only here, and even -n needs it; run in "
-            "a copy, or name another folder with --directory"
+            f"{home}: read-only here, and even -n writes to it; run in a copy, or name another "
+            "folder with --directory"
         )
     wrong = [
         path
