@@ -378,14 +378,10 @@ def test_the_seed_changes_the_split(tmp_path):
 
 
 DECLARATION = {
-    "English": "All human beings are born free and equal in dignity and rights. They are endowed "
-    "with reason and conscience and should act towards one another in a spirit of brotherhood.",
-    "German": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit "
-    "Vernunft und Gewissen begabt und sollen einander im Geist der Brüderlichkeit begegnen.",
-    "Dutch": "Alle mensen worden vrij en gelijk in waardigheid en rechten geboren. Zij zijn "
-    "begiftigd met verstand en geweten, en behoren zich jegens elkander te gedragen.",
-    "French": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont "
-    "doués de raison et de conscience et doivent agir les uns envers les autres.",
+    "English": "They are endowed with reason and should act towards one another as brothers.",
+    "German": "Sind mit Vernunft begabt und sollen einander im Geist von Geschwistern begegnen.",
+    "Dutch": "Mensen worden vrij en gelijk in waardigheid geboren, met verstand en geweten.",
+    "Spanish": "Todos los seres humanos nacen libres e iguales en dignidad y derechos.",
     "Chinese": "人人生而自由,在尊严和权利上一律平等。",
 }
 

@@ -84,13 +84,22 @@ def test_damaged_records_of_snakemakes(tmp_path):
     assert run_snakemake(tmp_path, "--dry-run").returncode == 0
 
 
-@pytest.mark.parametrize("read_only", ["results", "."])
-def test_results_that_are_read_only(tmp_path, read_only):
+@pytest.mark.parametrize(
+    ("read_only", "begun", "message"),
+    [
+        ("results", False, "error: results: read-only here, so that"),
+        (".", True, "error: .snakemake: read-only here, and even -n"),
+        (".", False, "error: .snakemake: read-only here, and even -n"),
+    ],
+)
+def test_results_that_are_read_only(tmp_path, read_only, begun, message):
     """On a disk that is mounted so, where even root may not write; a dry run may go on."""
     (tmp_path / "results/activations/tiny").mkdir(parents=True)
+    if begun:
+        run_snakemake(tmp_path, "--dry-run")
     here = tmp_path / read_only
     mount = f"mount --bind {here} {here} && mount -o remount,ro,bind {here} && cd {tmp_path} &&"
-    for options, status in (([], 1), (["--dry-run"], 0)):
+    for options, status in (([], 1), (["--dry-run"], int(".snakemake" in message))):
         command = shlex.join(snakemake_command(tmp_path, *options))
         run = subprocess.run(
             ["unshare", "--mount", "--map-root-user", "sh", "-c", f"{mount} {command}"],
@@ -100,7 +109,7 @@ def test_results_that_are_read_only(tmp_path, read_only):
         assert "Traceback" not in run.stderr
         errors = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
         assert len(errors) == status
-        assert all(line.startswith("error: results: read-only here, so that") for line in errors)
+        assert all(line.startswith(message) for line in errors)
 
 
 @pytest.mark.parametrize("study", sorted(p.name for p in (ROOT / "config").glob("*layer*.yaml")))

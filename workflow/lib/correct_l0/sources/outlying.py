@@ -102,7 +102,9 @@ def _square_sum(norms: Float[np.ndarray, " rows"], block: int = 2**20) -> float:
 
 def any_outlying(facts: Mapping[str, Any] | None) -> bool:
     """Tell whether a source has outlying rows, as far as its manifest says."""
-    return bool(facts) and bool(facts["outlying_training"] or facts["outlying_held_out"])
+    if facts is None:
+        return False
+    return bool(facts["outlying_training"] or facts["outlying_held_out"])
 
 
 def save_outlying(folder: Path, far: Mapping[str, Bool[np.ndarray, " rows"]]) -> list[Path]:
@@ -111,7 +113,7 @@ def save_outlying(folder: Path, far: Mapping[str, Bool[np.ndarray, " rows"]]) ->
     if not any(rows.any() for rows in far.values()):
         path.unlink(missing_ok=True)
         return []
-    numbers = {split: np.flatnonzero(rows) for split, rows in far.items()}
+    numbers: dict[str, Any] = {split: np.flatnonzero(rows) for split, rows in far.items()}
     with replacing(path) as temporary:
         np.savez(temporary, **numbers)
     return [path]

@@ -17,7 +17,7 @@ RECORDS = (".snakemake/metadata", ".snakemake/incomplete")
 
 
 def check_records(folder: Path | str = "") -> None:
-    """Refuse damaged notes of Snakemake's, without which a study does as well.
+    """Refuse damaged notes of Snakemake's, which a study does without, or no place for new ones.
 
     Parameters
     ----------
@@ -29,6 +29,12 @@ def check_records(folder: Path | str = "") -> None:
     InputError
         Naming the first, and the command that removes all of them.
     """
+    home = Path(folder, ".snakemake")
+    if not os.access(home if home.exists() else home.parent, os.W_OK):
+        raise InputError(
+            f"{home}: read-only here, and even -n writes to it; run in a copy, or name another "
+            "folder with --directory"
+        )
     wrong = [
         path
         for records in RECORDS

@@ -160,7 +160,8 @@ class RowGroups:
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._rows = [0, 0]
-        self._errors, self._squares, self._sums = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]
+        self._errors, self._squares = [0.0, 0.0], [0.0, 0.0]
+        self._sums: list[Any] = [0.0, 0.0]
 
     def add(self, x: Float[Tensor, "rows d_in"], errors: Float[Tensor, "rows d_in"]) -> None:
         """Add rows, and the squared error of each value."""
@@ -183,8 +184,11 @@ class RowGroups:
             distance = self._rows[group] * centre.square().sum().item() - 2 * cross
             return self._errors[group] / (self._squares[group] + distance)
 
-        names = {"fvu_ordinary": fvu(0), "fvu_outlying": fvu(1), "outlying_tokens": self._rows[1]}
-        return names
+        return {
+            "fvu_ordinary": fvu(0),
+            "fvu_outlying": fvu(1),
+            "outlying_tokens": self._rows[1],
+        }
 
 
 def row_cosines(
