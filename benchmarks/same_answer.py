@@ -1,9 +1,9 @@
 """Does a study say the same whatever rounds differently? It is trained and read again, and again.
 
 `python -m benchmarks.same_answer [WORLD]`, in the repository's root: a world of the calibration
-suite is trained, measured and read with one thread, by the kernels that an older processor has, with
-every SAE trained by itself, the last L0 first, and with two threads. All that a report prints of the
-answer is compared, word for word.
+suite is trained, measured and read with one thread, by the kernels that an older processor has,
+with every SAE trained by itself, the last L0 first, and with two threads. All that a report prints
+of the answer is compared, word for word.
 """
 
 from __future__ import annotations
