@@ -83,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             known = {int(i) for i in measured["world"]}
             to_report = [i for i in worlds if i in known and world(i).half == "report"]
             each_world(search_quietly, to_report, cores, RESULTS / "search")
-            searched = gather(to_report, RESULTS / "search", RESULTS / SEARCHED.name)
+            before = searched[~searched["world"].isin(to_report)]
+            found = gather(to_report, RESULTS / "search", RESULTS / SEARCHED.name)
+            searched = pd.concat([before, found], ignore_index=True)
         elif not options.judge_only:
             each_world(measure_quietly, worlds, cores, RESULTS)
             measured = gather(worlds, RESULTS, RESULTS / MEASURED.name)

@@ -21,7 +21,7 @@ def page(judged: Judged) -> str:
         f"Drop of stability that holds the right L0 in {NOMINAL:.0%} of the first half's answered "
         f"worlds: {judged.drop:.4f}; the reading has {DROP:g}."
     )
-    return "\n\n".join([*parts, needed, _searches(judged.searches), _worlds(judged.worlds)])
+    return "\n\n".join([*parts, needed, *_searches(judged.searches), _worlds(judged.worlds)])
 
 
 def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
@@ -44,11 +44,18 @@ def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
     return "\n".join(lines)
 
 
-def _searches(rows: pd.DataFrame) -> str:
-    """Return what the search came to beside the fixed grid, on the worlds that were searched."""
+def _searches(rows: pd.DataFrame) -> list[str]:
+    """Return what searches came to beside the fixed grid, by half, on the worlds searched."""
+    return [
+        _of_half(rows[rows["half"] == half], title.lower())
+        for half, title in HALVES.items()
+        if (rows["half"] == half).any()
+    ]
+
+
+def _of_half(rows: pd.DataFrame, title: str) -> str:
     lines = [
-        f"**The search beside the fixed grid**, on {rows['world'].nunique()} worlds of the half to "
-        "report",
+        f"**The search beside the fixed grid**, {rows['world'].nunique()} worlds of {title}",
         "",
         "| points | worlds with an answer | answered | interval holds the right L0 | median "
         "width | median error | worlds without | refused | trainings |",

@@ -151,7 +151,6 @@ def test_a_search_trains_what_the_grid_lacks_once(tmp_path):
 def test_searches_cost_at_most_six_tenths_of_the_grid(judged):
     """What was trained is what the search of today asks for: else it would not be found."""
     searched = judged.searches[judged.searches["estimator"] == SEARCH]
-    assert set(searched["half"]) == {"report"}
     assert searched["trained"].max() <= 0.6 + 1e-9
     whole = judged.searches[judged.searches["estimator"] == GRID]
     assert set(whole["trained"]) == {1.0}

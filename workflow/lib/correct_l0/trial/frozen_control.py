@@ -75,7 +75,7 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> Control:
         l0=float(tables["points"]["l0_measured"].mean()),
         c_dec=float(tables["c_dec"]["value"].mean()),
         reproduced_share=float(shares.mean()) if len(shares) else None,
-        f1={str(int(k)): float(mean) for k, mean in f1.items()},
+        f1=dict(zip(f1.index.astype(int).astype(str), f1.tolist(), strict=True)),
     )
 
 

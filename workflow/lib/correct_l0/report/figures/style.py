@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -22,6 +22,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 
 from correct_l0.reading.reading import READ
 from correct_l0.report.data import StudyData
+from correct_l0.study.frozen_control import Control
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
 INK, GREY, BAND, NAMED = "#22272e", "#8a9099", "#F0B429", "#C68A00"
@@ -215,9 +216,13 @@ def answer_band(ax: Axes, study: StudyData) -> None:
         ax.axvline(x, **LEANING)
 
 
-def control_mark(ax: Axes, study: StudyData, value: float | None, color: str = INK) -> None:
+def control_mark(
+    ax: Axes, study: StudyData, reached: Callable[[Control], float | None], color: str = INK
+) -> None:
     """Draw what SAEs of a random decoder reach: a mark at their L0, and its level."""
-    if study.control is not None and value is not None:
+    if study.control is None:
+        return
+    if (value := reached(study.control)) is not None:
         ax.axhline(value, color=color, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
         ax.plot(study.control.l0, value, "X", color=color, markersize=7, markeredgecolor="white",
                 linestyle="none", zorder=5, label="frozen decoder")  # fmt: skip
