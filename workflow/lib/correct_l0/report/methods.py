@@ -42,9 +42,8 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Mean over all pairs i < j of |cos(w_i, w_j)|, w_i being the rows of W_dec. An SAE "
         "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
         "Random directions in d dimensions have Γ(d/2) / (√π Γ((d+1)/2)), about sqrt(2 / (π d)): "
-        "that is chance. Its level depends on architecture and loss as well: at one L0 a penalty or "
-        "nested losses may raise or lower it, so that levels are compared within one of them only. "
-        "Of a Matryoshka SAE c_dec of the rows of each prefix stands beside it.",
+        "that is chance. Its level depends on architecture and loss as well, at one and the same "
+        "L0, so that levels are compared within one of them only. Of a Matryoshka SAE c_dec of the rows of each prefix stands beside it.",
     ),
     (
         "s_n^dec",
