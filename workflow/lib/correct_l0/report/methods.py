@@ -35,17 +35,17 @@ METHODS: tuple[tuple[str, str], ...] = (
         "Mean number of active latents per token. The target is BatchTopK's k in training. After "
         "training one global threshold is set on held-out tokens so that the SAE, now a JumpReLU "
         "SAE, meets the target. Other architectures keep what they learnt: TopK takes the target "
-        "of every token, JumpReLU's penalty is on the distance from it, and of other penalties the "
-        "coefficient is swept. Measured L0 is what the SAE does on other held-out tokens.",
+        "of every token, JumpReLU's penalty is on the distance from it, and of other penalties "
+        "the coefficient is swept. Measured L0 is what the SAE does on other held-out tokens.",
     ),
     (
         "c_dec",
         "Mean over all pairs i < j of |cos(w_i, w_j)|, w_i being the rows of W_dec. An SAE "
         "with too low an L0 mixes correlated features into one latent, so that latents overlap. "
         "Random directions in d dimensions have Γ(d/2) / (√π Γ((d+1)/2)), about sqrt(2 / (π d)): "
-        "that is chance. Its level depends on architecture and loss as well: at one L0 a penalty "
-        "or nested losses may raise or lower it, so that levels are compared within one only. "
-        "Of a Matryoshka SAE c_dec of the rows of each prefix stands beside it.",
+        "that is chance. Its level depends on architecture and loss as well, at one and the same "
+        "L0, so that levels are compared within one of them only. Of a Matryoshka SAE c_dec of the "
+        "rows of each prefix stands beside it.",
     ),
     (
         "s_n^dec",

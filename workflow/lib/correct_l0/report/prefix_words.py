@@ -35,6 +35,6 @@ def prefix_lines(table: pd.DataFrame | None, names: Names) -> list[str]:
             f"({curve.min():.3g})"
         )
     return [
-        f"c_dec {join(parts)}; nested losses change its level, so that these are not those of SAEs "
-        "of that width, and only the whole is read."
+        f"c_dec {join(parts)}; these are rows of one decoder, not SAEs of that width, and only the "
+        "whole is read."
     ]

@@ -19,8 +19,8 @@ from correct_l0.report.page import PATHS
 from correct_l0.report.summary import StageTime, times_table
 
 LEVELS = (
-    "The level of c_dec can be compared within one architecture and loss only, as nested losses "
-    "and penalties move it whatever L0 is; where a curve is lowest, and how it rises, in each."
+    "The level of c_dec can be compared within one architecture and loss only, as it depends on "
+    "these too, at one and the same L0; where a curve is lowest, and how it rises, in each."
 )
 GROWTH_TEXT = (
     "Left: the L0 that an SAE trained so long names, its bar the interval; or why none is named. "

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.jobs.compiled import compiled, compiled_sums
+from correct_l0.saes.engine import kernels
 from correct_l0.saes.engine.selection import Selected
 from correct_l0.saes.engine.sparse import Pattern
 from correct_l0.saes.engine.step import BLOCK, ROWS, pre_acts
@@ -217,7 +217,7 @@ def _sparse_step(
     dtype = D.dtype
     tanh = options.coefficient / batch if options.mode == "tanh" else 0.0
     sums, d_threshold, by_norm, tanhs = (np.zeros(d_sae, dtype) for _ in range(4))
-    _gradients_of_jump(
+    kernels.gradients_of_jump(
         near.latent_starts, near.tokens, near.z_by_latent, D, threshold.numpy(), norms.numpy(),
         by_l0.numpy(), dtype.type(options.bandwidth), options.to_input,
         dtype.type(options.tanh_scale), dtype.type(tanh), sums, d_threshold, by_norm, tanhs,
@@ -266,7 +266,7 @@ def _encode(
             torch.index_select(block, 1, options.dead, out=dead_acts[start:stop])
         its = starts[start : stop + 1]
         before = its[0]
-        n = _compress_above(block.numpy(), bounds, its, latents, values)
+        n = kernels.compress_above(block.numpy(), bounds, its, latents, values)
         its[1:] += before
         parts.append((latents[:n].copy(), values[:n].copy()))
     latents, values = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -296,55 +296,3 @@ def _add_pre_act_loss(
     d_threshold[dead] -= by_enc
     out.W_dec[dead] += W_dec[dead] * (weight * sums / lengths)[:, None]
     return torch.dot(sums, lengths) * weight
-
-
-@compiled
-def _compress_above(block, bounds, starts, latents, values):  # type: ignore[no-untyped-def]
-    """Write out what of `block` is above `bounds`; return its number. See `kernels.compress`."""
-    n = 0
-    stays = np.zeros(-(-len(bounds) // 8) * 8, np.uint8)
-    eights = stays.view(np.uint64)
-    for token in range(len(block)):
-        acts, first = block[token], n
-        for latent in range(len(bounds)):
-            stays[latent] = acts[latent] > bounds[latent]
-        for eight in range(len(eights)):
-            if eights[eight]:
-                for latent in range(8 * eight, 8 * eight + 8):
-                    latents[n] = latent
-                    n += stays[latent]
-        for place in range(first, n):
-            values[place] = acts[latents[place]]
-        starts[token + 1] = n
-    return n
-
-
-@compiled_sums
-def _gradients_of_jump(  # type: ignore[no-untyped-def]
-    starts, tokens, H, D, threshold, norms, by_l0, bandwidth, to_input, slope, weight,
-    sums, d_threshold, by_norm, tanhs,
-):  # fmt: skip
-    """Turn D into dH at each entry, and fill in the last four, by latent."""
-    half, one = D.dtype.type(0.5), D.dtype.type(1)
-    for i in range(len(starts) - 1):
-        t, norm = threshold[i], norms[i]
-        total, by_threshold = D.dtype.type(0), D.dtype.type(0)
-        for place in range(starts[i], starts[i + 1]):
-            over, d = H[place] - t, D[place]
-            active = over > 0
-            if weight > 0:
-                act = H[place] if active else D.dtype.type(0)
-                found = np.tanh(slope * act * norm)
-                steep = (one - found * found) * slope * weight
-                d += steep * norm
-                by_norm[i] += steep * act
-                tanhs[i] += weight * found
-            near = abs(over / bandwidth) < half
-            of_step = (t * d + by_l0[tokens[place]]) / bandwidth if near else D.dtype.type(0)
-            by_threshold -= of_step
-            dH = d if active else D.dtype.type(0)
-            if to_input:
-                dH += of_step
-            D[place] = dH
-            total += dH
-        sums[i], d_threshold[i] = total, by_threshold

@@ -183,3 +183,55 @@ def dot_rows(first, last, starts, indices, scale, left, rows, out, sums):  # typ
             out[place] *= scale
             total += out[place]
         sums[i] = total
+
+
+@compiled
+def compress_above(block, bounds, starts, latents, values):  # type: ignore[no-untyped-def]
+    """Write out what of `block` is above `bounds`; return its number. See `compress`."""
+    n = 0
+    stays = np.zeros(-(-len(bounds) // 8) * 8, np.uint8)
+    eights = stays.view(np.uint64)
+    for token in range(len(block)):
+        acts, first = block[token], n
+        for latent in range(len(bounds)):
+            stays[latent] = acts[latent] > bounds[latent]
+        for eight in range(len(eights)):
+            if eights[eight]:
+                for latent in range(8 * eight, 8 * eight + 8):
+                    latents[n] = latent
+                    n += stays[latent]
+        for place in range(first, n):
+            values[place] = acts[latents[place]]
+        starts[token + 1] = n
+    return n
+
+
+@compiled_sums
+def gradients_of_jump(  # type: ignore[no-untyped-def]
+    starts, tokens, H, D, threshold, norms, by_l0, bandwidth, to_input, slope, weight,
+    sums, d_threshold, by_norm, tanhs,
+):  # fmt: skip
+    """Turn D into dH at each entry, and fill in the last four, by latent."""
+    half, one = D.dtype.type(0.5), D.dtype.type(1)
+    for i in range(len(starts) - 1):
+        t, norm = threshold[i], norms[i]
+        total, by_threshold = D.dtype.type(0), D.dtype.type(0)
+        for place in range(starts[i], starts[i + 1]):
+            over, d = H[place] - t, D[place]
+            active = over > 0
+            if weight > 0:
+                act = H[place] if active else D.dtype.type(0)
+                found = np.tanh(slope * act * norm)
+                steep = (one - found * found) * slope * weight
+                d += steep * norm
+                by_norm[i] += steep * act
+                tanhs[i] += weight * found
+            near = abs(over / bandwidth) < half
+            of_step = (t * d + by_l0[tokens[place]]) / bandwidth if near else D.dtype.type(0)
+            by_threshold -= of_step
+            dH = d if active else D.dtype.type(0)
+            if to_input:
+                dH += of_step
+            D[place] = dH
+            total += dH
+        sums[i], d_threshold[i] = total, by_threshold
