@@ -64,7 +64,8 @@ def _import(job: PointJob, fetched: Fetched, store: Source, device: str) -> None
         )
     metadata = {key: facts[key] for key in ("model_name", "hook_name", "context_size")}
     files = write_saved_sae(job.folder / "sae", sae, {**metadata, "imported_from": found.name})
-    saved = load_saved_sae(job.folder / "sae", device)
+    # As it is read again, where it is used; of weights alone no second copy is held.
+    saved = load_saved_sae(job.folder / "sae", device) if store.n_held_out else sae
     measured = _measured(saved, found, told, facts, store, device)
     write_manifest(
         job.folder / "manifest.json",
