@@ -142,6 +142,22 @@ def test_sae_lens_with_its_own_writer(tmp_path, architecture):
         assert torch.equal(found != 0, theirs.encode(X) != 0)
 
 
+def test_what_was_not_fetched_is_no_part_of_the_sae(tmp_path):
+    """The hub's cache has no log of the latents' sparsity, which SAELens looks for."""
+    toy.write_sae_lens(tmp_path / "a", "jumprelu", toy.parts())
+
+    def find(name):
+        if not (tmp_path / name).exists():
+            raise InputError(f"{name} is not in the hub's cache")
+        return tmp_path / name
+
+    sae, _ = load_imported("a", "sae_lens", "me/mine", find)
+    assert sae.d_sae == toy.D_SAE
+    (tmp_path / "a/sae_weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"^a/sae_weights.safetensors: missing; delete"):
+        load_imported("a", "sae_lens", "me/mine", find)
+
+
 def test_a_gated_sae_is_a_jumprelu_one(tmp_path):
     p = toy.parts()
     del p["threshold"]

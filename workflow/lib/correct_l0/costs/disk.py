@@ -38,5 +38,5 @@ def disk_bytes(study: Config) -> dict[str, int]:
         "frozen control": control * (sae + 40 * steps + 1_200_000 + 10_000 * tasks),
         "self-check": checked * (sae + 1_200_000),
         "report": 20_000_000,
-        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae,
+        "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae * (not study.saes.imported),
     }

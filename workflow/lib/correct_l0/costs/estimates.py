@@ -341,7 +341,7 @@ def self_check_bytes(study: Config) -> float:
 
 def projection_bytes(study: Config) -> float:
     """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
-    batch = study.decoder_metrics.batch_tokens * study.saes.d_sae
+    batch = study.decoder_metrics.batch_tokens * study.saes.d_sae * study.has_rows
     return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch + decoding_bytes(study)
 
 

@@ -14,22 +14,34 @@ from correct_l0.reading.reading import (
     VALLEY_RATIO,
 )
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
+from correct_l0.saes.imported import MOST_OFF, NEAR
 from correct_l0.study.plan import Plan
 from correct_l0.study.self_check import POINTS, SEEDS, SHARE
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check",
+    "Self-check": "self_check", "Imported SAEs": "weights", "Time in training": "training",
+    "Was the training long enough?": "training",
 }  # fmt: skip
 
 
 def methods_of(plan: Plan) -> list[tuple[str, str]]:
     """Return title and text of each method that a study uses."""
     there = {*plan.rooms, *plan.study_rooms, "saes", *(["self_check"] * plan.study.self_check)}
+    there.add("weights" if plan.study.saes.imported else "training")
     return [(name, text) for name, text in METHODS if _OF_ROOM.get(name, "saes") in there]
 
 
 METHODS: tuple[tuple[str, str], ...] = (
+    (
+        "Imported SAEs",
+        "Read by SAELens' loaders, as they are: decoder norms folded into the encoder where that "
+        "leaves the codes as they are, a BatchTopK SAE whose threshold was never set run as top-k. "
+        f"L0 is as announced; where there are activations it is measured, and an SAE that is off "
+        f"by more than {MOST_OFF:.0%} is refused. SAEs whose announced L0 differ by at most "
+        f"{NEAR - 1:.0%} are replicates, as seeds are. Too low is the L0 of those at or below the "
+        "lower end of the answer.",
+    ),
     (
         "L0",
         "Mean number of active latents per token. The target is BatchTopK's k in training. After "

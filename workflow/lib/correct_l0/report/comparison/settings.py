@@ -7,6 +7,7 @@ from typing import Any
 
 from correct_l0.report.names import join
 from correct_l0.saes.architectures import read_architecture
+from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.study.plan import Plan
@@ -42,6 +43,14 @@ def differing_settings(sweeps: Mapping[str, Sweep]) -> dict[str, list[str]]:
     >>> wide = Sweep(d_sae=128, l0=[2, 4, 8], training={**training, "lr": 2e-3})
     >>> differing_settings({"narrow": narrow, "wide": wide})
     {'d_sae': ['64', '128'], 'lr': ['0.001', '0.002']}
+
+    Of imported sweeps:
+
+    >>> sae = {"l0": 2.0, "seed": 0, "name": "a", "layout": "gemma_2", "files": ["a/params.npz"]}
+    >>> shared = {"origin": "me/mine", "family": "jumprelu", "l0": [2.0], "d_in": 8, "saes": [sae]}
+    >>> five = ImportedSweep(**shared, d_sae=16, layer="5")
+    >>> differing_settings({"5": five, "12": ImportedSweep(**shared, d_sae=16, layer="12")})
+    {'layer': ['5', '12']}
     """
     flat = [_flat(saes) for saes in sweeps.values()]
     names = dict.fromkeys(name for each in flat for name in each)
@@ -51,6 +60,8 @@ def differing_settings(sweeps: Mapping[str, Sweep]) -> dict[str, list[str]]:
 
 def _flat(saes: Sweep) -> dict[str, str]:
     """Return the settings of a sweep in words, by name; defaults too."""
+    if isinstance(saes, ImportedSweep):
+        return _of_imported(saes)
     name, options = read_architecture(saes.architecture)
     values: dict[str, Any] = {
         "architecture": name,
@@ -64,6 +75,20 @@ def _flat(saes: Sweep) -> dict[str, str]:
         changed: dict[str, Any] = dict(override)
         given = {name: value for name, value in changed.items() if value is not None}
         values |= {f"{name} at {saes.swept} {format_l0(l0)}": x for name, x in given.items()}
+    return {name: in_words(value) for name, value in values.items() if value is not None}
+
+
+def _of_imported(saes: ImportedSweep) -> dict[str, str]:
+    """Return what distinguishes imported SAEs, in words, by name."""
+    values: dict[str, Any] = {
+        "SAEs of": saes.origin,
+        "revision": saes.revision or None,
+        "layer": saes.layer or None,
+        "architecture": saes.family,
+        "d_sae": saes.d_sae,
+        saes.swept: sorted(saes.l0),
+        "seeds": sorted(saes.seeds),
+    }
     return {name: in_words(value) for name, value in values.items() if value is not None}
 
 

@@ -13,3 +13,10 @@ RECIPE = 1
 """Changes when what is recorded of fetched weights does."""
 
 STAGE = "fetch_weights"
+
+NEAR = 1.02
+"""SAEs whose L0 differ by no more than this factor are replicates of each other."""
+
+MOST_OFF = 0.15
+"""Largest relative distance of the measured from the announced L0: more comes of a wrong hook, a
+wrong scale, another treatment of the first token, or another activation function."""

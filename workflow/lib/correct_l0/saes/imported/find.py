@@ -12,13 +12,11 @@ from itertools import takewhile
 from typing import Any
 
 from correct_l0.errors import InputError
+from correct_l0.saes.imported import NEAR
 from correct_l0.saes.imported.layouts import Told, natural, recognise, tell
 from correct_l0.saes.imported.listing import Listing
 from correct_l0.saes.imported.settings import Import
 from correct_l0.settings.base import format_l0
-
-NEAR = 1.02
-"""SAEs whose L0 differ by no more than this factor are replicates of each other."""
 
 SHOWN = 6
 """Groups and names that a message lists."""

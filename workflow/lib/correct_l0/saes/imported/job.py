@@ -12,6 +12,7 @@ import torch
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_json, write_manifest
 from correct_l0.saes import RECIPE
+from correct_l0.saes.imported import MOST_OFF
 from correct_l0.saes.imported.fetch import Fetched
 from correct_l0.saes.imported.load import load_imported
 from correct_l0.saes.imported.settings import FoundSae
@@ -20,10 +21,6 @@ from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.result import scale_of
 from correct_l0.sources import Source
-
-MOST_OFF = 0.15
-"""Largest relative distance of the measured from the announced L0: more comes of a wrong hook, a
-wrong scale, another treatment of the first token, or another activation function."""
 
 
 def import_points(
@@ -67,7 +64,8 @@ def _import(job: PointJob, fetched: Fetched, store: Source, device: str) -> None
         )
     metadata = {key: facts[key] for key in ("model_name", "hook_name", "context_size")}
     files = write_saved_sae(job.folder / "sae", sae, {**metadata, "imported_from": found.name})
-    saved = load_saved_sae(job.folder / "sae", device)
+    # As it is read again, where it is used; of weights alone no second copy is held.
+    saved = load_saved_sae(job.folder / "sae", device) if store.n_held_out else sae
     measured = _measured(saved, found, told, facts, store, device)
     write_manifest(
         job.folder / "manifest.json",

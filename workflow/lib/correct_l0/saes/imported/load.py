@@ -113,11 +113,11 @@ def _files_from(find: Callable[[str], Path]) -> Iterator[None]:
 
     def path(repo_id: str, filename: str, subfolder: str | None = None, **rest: Any) -> str:
         whole = f"{subfolder}/{filename}" if subfolder else filename
-        there = find(whole)
-        if not there.is_file():
+        there = _there(find, whole)
+        if there is None:
             if whole.endswith((loaders.SPARSITY_FILENAME, "config.json")):
                 raise EntryNotFoundError(whole)
-            raise InputError(f"{there}: missing; fetch the SAEs again")
+            raise InputError(f"{whole}: missing; delete the study's weights/ and run again")
         return str(there)
 
     def shapes(repo_id: str, filename: str) -> dict[str, list[int]]:
@@ -131,6 +131,15 @@ def _files_from(find: Callable[[str], Path]) -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
+
+
+def _there(find: Callable[[str], Path], name: str) -> Path | None:
+    """Return where a file lies; None where it was never fetched, as it is no part of the SAE."""
+    try:
+        path = find(name)
+    except InputError:
+        return None
+    return path if path.is_file() else None
 
 
 def _build(name: str, layout: str, origin: str, find: Callable[[str], Path]) -> Any:
