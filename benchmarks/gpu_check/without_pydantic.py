@@ -38,7 +38,7 @@ def field(default: object = None, **_: object) -> object:
 
 
 class Mark:
-    """Whatever else a settings class names: taken with any arguments, leaves a function as is."""
+    """Whatever else a settings class names: taken with any arguments, leaves a function as it is."""
 
     def __init__(self, *_: object, **__: object) -> None:
         """Take any arguments."""
