@@ -48,9 +48,11 @@ toy-full: env
 calibrate: env
 	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
-# One thread for each of the two workers: with more they would wait for each other.
-test: env-dev browser slurm
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check other-processor
+# Two things at a time. One thread for each worker of pytest: more would wait for each other.
+TWO := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+test:
+	+@$(TWO) env-dev slurm
+	+@$(TWO) check other-processor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # The libraries' kernels for a processor without AVX, and two threads: everything rounds differently.
@@ -107,7 +109,7 @@ browser:
 
 # A Slurm for the tests, which start and stop it; where it may not be installed, they fail likewise.
 SLURM := slurmctld slurmd slurm-client munge
-slurm:
+slurm: | browser
 	@dpkg --status $(SLURM) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && \
 	  command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } || true
