@@ -37,7 +37,7 @@ def test_the_papers_sizes():
     assert costs.sae_parameters(paper) == 150_994_944 + 2 * 32_768 + 2304
     disk = disk_bytes(paper)
     rows = 500_000_000 + 1_048_576
-    assert disk["activations"] == rows * (2304 * 2 + 4 + 4 + 4)
+    assert disk["activations"] == rows * (2304 * 2 + 4 + 4 + 4 + 4)
     assert disk["activations"] == pytest.approx(2.3e12, rel=0.01)
     # Weights, and 122,070 steps at 40 bytes, of 35 SAEs; three times the weights in a checkpoint.
     assert disk["SAEs"] == 35 * (4 * costs.sae_parameters(paper) + 40 * 122_070)
