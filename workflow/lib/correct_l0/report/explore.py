@@ -52,9 +52,11 @@ def curves_of(study: StudyData) -> Iterator[Curves]:
         both = zip(pairs["seed_a"], pairs["seed_b"], strict=True)
         who = [f"seeds {a} and {b}" for a, b in both]
         yield Curves("stability", _values(pairs.assign(who=who), "reproduced_share"))
-    for k, scores in tables["probing"].groupby("probe_k") if len(tables["probing"]) else ():
+    probing = tables["probing"]
+    for k in sorted(set(map(int, probing["probe_k"]))) if len(probing) else ():
+        scores = probing[probing["probe_k"] == k]
         means = scores.groupby(["l0", "seed"], as_index=False)[["l0_measured", "f1"]].mean()
-        yield Curves(f"F1, {words.latents(int(k))}", _values(_by_seed(means), "f1"))
+        yield Curves(f"F1, {words.latents(k)}", _values(_by_seed(means), "f1"))
     if len(tables["recovery"]):
         yield Curves("recovery", _values(of_seed["recovery"], "mcc"))
     yield Curves("FVU", _values(of_seed["points"], "fvu"))

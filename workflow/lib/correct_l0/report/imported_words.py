@@ -82,10 +82,10 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
             "L0 is as announced, and not measured: only weights were read. s_n^dec, dead latents "
             "and reconstruction are unknown."
         )
-    steps = points["training_steps"].dropna().astype(float) if "training_steps" in points else []
-    if len(steps) and max(steps) > 1.05 * min(steps):
+    steps = points.get("training_steps", pd.Series(dtype=float)).dropna().astype(float)
+    if steps.max() > 1.05 * steps.min():
         said.append(
-            f"Their trainings differ in length, {min(steps):,.0f} to {max(steps):,.0f} steps, "
+            f"Their trainings differ in length, {steps.min():,.0f} to {steps.max():,.0f} steps, "
             "which moves c_dec by itself."
         )
     if why := MOVES_C_DEC.get(imported.family):

@@ -105,7 +105,7 @@ def said_of(verdict: Mapping[str, Any], points: pd.DataFrame) -> Said:
         high=None if high is None else target(high),
         add_l0=tuple(target(x) for x in decision["add_l0"]),
         too_low=decision.get("overlapping") is not None,
-        best=None if best is None else float((measured - best).abs().idxmin()),
+        best=None if best is None else measured.index[int((measured - best).abs().argmin())],
     )
 
 

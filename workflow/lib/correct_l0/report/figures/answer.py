@@ -115,7 +115,7 @@ def _draw_c_dec(ax: Axes, study: StudyData) -> None:
         return nothing(ax, "no decoder metrics")
     seed_curve(ax, table, "value", BLUE, "$c_{dec}$")
     chance_line(ax, table["random"].mean())
-    control_mark(ax, study, lambda control: control.c_dec)
+    control_mark(ax, study.control, "c_dec")
     mark_reading(ax, study.verdict["c_dec"], BLUE)
 
 
@@ -131,7 +131,7 @@ def _draw_stability(ax: Axes, study: StudyData) -> None:
     if peak["outcome"] == READ:
         ax.plot(peak["l0"], peak["height"], marker="^", markersize=9, color=GREEN,
                 markeredgecolor="white", linestyle="none", zorder=5, label="peak")  # fmt: skip
-    control_mark(ax, study, lambda control: control.reproduced_share)
+    control_mark(ax, study.control, "reproduced_share")
     for column in ("share_above", "reproduced_share"):
         chance_line(ax, table[f"chance_{column}"].mean())
     ax.set_ylim(-0.05, 1.03)
@@ -152,7 +152,7 @@ def _draw_f1(ax: Axes, study: StudyData) -> None:
         ax.plot(x[level], means[level], "o", color=color, markersize=5.5)
         ax.plot(x[~level], means[~level], "o", color=color, markersize=5.5, markerfacecolor="white")
         control_curves(ax, study, int(k), color)
-        control_mark(ax, study, lambda control, k=k: control.f1.get(k), color)
+        control_mark(ax, study.control, k, color)
     baselines = study.tables["baselines"]
     coin = baselines.loc[baselines["baseline"] == "coin", "f1"]
     if len(coin):

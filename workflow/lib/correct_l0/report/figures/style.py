@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -216,15 +216,13 @@ def answer_band(ax: Axes, study: StudyData) -> None:
         ax.axvline(x, **LEANING)
 
 
-def control_mark(
-    ax: Axes, study: StudyData, reached: Callable[[Control], float | None], color: str = INK
-) -> None:
-    """Draw what SAEs of a random decoder reach: a mark at their L0, and its level."""
-    if study.control is None:
+def control_mark(ax: Axes, control: Control | None, metric: str, color: str = INK) -> None:
+    """Draw what SAEs of a random decoder reach in a metric or at a probe_k: a mark and its level."""
+    if control is None:
         return
-    if (value := reached(study.control)) is not None:
+    if (value := {**vars(control), **control.f1}.get(metric)) is not None:
         ax.axhline(value, color=color, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
-        ax.plot(study.control.l0, value, "X", color=color, markersize=7, markeredgecolor="white",
+        ax.plot(control.l0, value, "X", color=color, markersize=7, markeredgecolor="white",
                 linestyle="none", zorder=5, label="frozen decoder")  # fmt: skip
 
 

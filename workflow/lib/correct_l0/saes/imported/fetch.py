@@ -48,7 +48,7 @@ def fetch_weights(folder: Path, settings: str) -> None:
         commit = commit_of(sweep.origin, sweep.revision)
     saes, total = [], 0
     for sae in sweep.saes:
-        files = {}
+        files: dict[str, dict[str, Any]] = {}
         for name in sae.files:
             path = _file(sweep, name, commit, may_be_missing=name not in sae.files[:1])
             if path is None:

@@ -45,7 +45,7 @@ class Store(evaluate.HeldOut, Protocol):
     d_in: int
     mean_norm: float
     """Mean norm of the raw training rows that are not outlying: a constant of the store."""
-    norms: Mapping[str, Any] | None
+    norms: dict[str, Any] | None
     """What is known of the rows' norms (`sources.outlying.norm_facts`)."""
     digest: str
     """Identifies the store's content."""

@@ -57,5 +57,5 @@ def most_positions(cache: Path, rows: Int[np.ndarray, " n"]) -> dict[str, int]:
     if not len(rows):
         return {}
     array = zarr.open_array(cache / "store" / "training" / "position", mode="r")
-    counts = Counter(array.get_orthogonal_selection((rows,)).tolist())
+    counts = Counter(np.asarray(array.get_orthogonal_selection((rows,))).tolist())
     return {str(position): count for position, count in counts.most_common(MOST_POSITIONS)}

@@ -70,7 +70,8 @@ def seal(activations: Activations, cache: Path, parts: Sequence[Path | str]) -> 
     }
     write_json(cache / "shards.json", listing)
     norms = {split: split_norms(cache, layout, split, shards[split]) for split in SPLITS}
-    facts = norm_facts(*(np.concatenate(norms[split]) for split in SPLITS), activations.outlying)
+    of_training, held_out = (np.concatenate(norms[split]) for split in SPLITS)
+    facts = norm_facts(of_training, held_out, activations.outlying)
     limit = math.inf if facts["limit"] is None else facts["limit"]
     far = {split: [part > limit for part in norms[split]] for split in SPLITS}
     rows = {split: np.concatenate(far[split]) for split in SPLITS}
