@@ -217,7 +217,7 @@ def answer_band(ax: Axes, study: StudyData) -> None:
 
 
 def control_mark(ax: Axes, control: Control | None, metric: str, color: str = INK) -> None:
-    """Draw what SAEs of a random decoder reach in a metric or at a probe_k: a mark and its level."""
+    """Mark what SAEs of a random decoder reach in a metric or at a probe_k, and its level."""
     if control is None:
         return
     if (value := {**vars(control), **control.f1}.get(metric)) is not None:
