@@ -211,7 +211,6 @@ class Saes(Section):
         return str(self.architecture.get("name", DEFAULT))
 
     @property
-    @property
     def declared(self) -> Architecture:
         """What the architecture declares."""
         return declared_with(*read_architecture(self.architecture))
