@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from functools import cached_property
 from logging import WARNING, LogRecord
 from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from correct_l0.jobs.watch import Watched, spoken
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from correct_l0.jobs.watch import Watched
 
 LINE_S = 60.0
 """Seconds between lines where there is no terminal."""
@@ -37,7 +38,7 @@ class LogHandler(LogHandlerBase):
     """Watches the run, and shows it."""
 
     def __post_init__(self) -> None:
-        self._run = Watched()
+        self._begun = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._live: Any = None
@@ -59,11 +60,12 @@ class LogHandler(LogHandlerBase):
 
     def _take_up(self, record: LogRecord) -> None:
         told, event = vars(record), vars(record).get("event")
+        self._begun |= event == LogEvent.WORKFLOW_STARTED or "estimated_s" in told
         # What the Snakefile tells beside Snakemake's own events.
         if "estimated_s" in told:
             self._run.estimated_s = told["estimated_s"]
             return
-        ended = self._run.observe(str(event), told)
+        ended = self._run.observe(str(event), told) if self._begun else None
         if event == LogEvent.JOB_INFO:
             self._start()
         if not self._shows:
@@ -74,6 +76,13 @@ class LogHandler(LogHandlerBase):
             text = self.format(record)
             if text not in ("", "None", SAID_OF_EACH_ROUND):
                 self._print(text, "" if record.levelno < WARNING else "red")
+
+    @cached_property
+    def _run(self) -> Watched:
+        # Not before the Snakefile has named the library that belongs to it.
+        from correct_l0.jobs.watch import Watched
+
+        return Watched()
 
     def _print(self, text: str, style: str = "") -> None:
         if self._live is None:
@@ -108,6 +117,8 @@ class LogHandler(LogHandlerBase):
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
+
+        from correct_l0.jobs.watch import spoken
 
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(no_wrap=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest
-from correct_l0.saes.settings import PointJob, parse_settings
+from correct_l0.saes.settings import PointJob, recipe_of
 
 
 def check_trained(job: PointJob, store_digest: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def check_trained(job: PointJob, store_digest: str) -> dict[str, Any]:
     trained = check_manifest(
         path,
         stage="train_sae",
-        recipe=parse_settings(job.settings_json).declared.recipe,
+        recipe=recipe_of(job.settings_json),
         parameters=job.settings_json,
         inputs={"activations": store_digest},
     )

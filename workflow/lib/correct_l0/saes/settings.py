@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from correct_l0.errors import InputError
+from correct_l0.saes import RECIPE
 from correct_l0.saes.architectures import (
     DEFAULT,
     Architecture,
@@ -68,6 +69,11 @@ class PointJob:
     """Canonical settings (`Plan.settings_sae`, read by `parse_settings`)."""
     seed: int
     """Seed of the initialisation."""
+
+
+def recipe_of(text: str) -> int:
+    """Return the recipe of the SAE of some settings; of an imported one they name no training."""
+    return parse_settings(text).declared.recipe if "training" in json.loads(text) else RECIPE
 
 
 def parse_settings(text: str) -> SaeSettings:
