@@ -60,7 +60,7 @@ class LogHandler(LogHandlerBase):
 
     def _take_up(self, record: LogRecord) -> None:
         told, event = vars(record), vars(record).get("event")
-        self._begun |= event == LogEvent.WORKFLOW_STARTED or "estimated_s" in told
+        self._begun |= event == LogEvent.RUN_INFO or "estimated_s" in told
         # What the Snakefile tells beside Snakemake's own events.
         if "estimated_s" in told:
             self._run.estimated_s = told["estimated_s"]
