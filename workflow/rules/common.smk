@@ -125,7 +125,7 @@ def report_code(wildcards):
 
 def tell_estimates():
     """Tell the view of the run how long a job of each rule takes, as estimated."""
-    rules_here = [each.name for each in workflow.rules if each.name in STAGES_OF_RULE]
+    rules_here = [name for name in rule_names() if name in STAGES_OF_RULE]
     seconds = {rule: limits.seconds(rule, STUDY) for rule in rules_here}
     logger.info(None, extra={"estimated_s": seconds})
 

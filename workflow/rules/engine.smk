@@ -38,6 +38,11 @@ def is_quiet():
     return Quietness.ALL in (workflow.output_settings.quiet or ())
 
 
+def rule_names():
+    """Return the names of all rules."""
+    return [rule.name for rule in workflow.rules]
+
+
 def asks_for_all():
     """Tell whether the whole study is asked for on the command line."""
     return [rule.name for rule in workflow.dag.targetrules] == ["all"]
