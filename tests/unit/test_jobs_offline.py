@@ -76,9 +76,9 @@ def test_a_job_that_loads_the_model_asks_nobody(tmp_path, kind):
     assert log.read_text().splitlines()[-1] == "asked []"
 
 
-def test_only_the_rule_that_fetches_may_ask():
+def test_only_the_rules_that_fetch_may_ask():
     may = {path.stem for path in SCRIPTS.glob("*.py") if "network=True" in path.read_text()}
-    assert may == {"stage_text"}
+    assert may == {"stage_text", "fetch_weights"}
     local = re.search(
         r"localrules:\s+([\w,\s]+?)\n\n",
         (SCRIPTS.parent / "rules" / "language_model.smk").read_text(),

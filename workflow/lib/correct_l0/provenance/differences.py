@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -81,9 +81,15 @@ def _default(section: type[BaseModel], key: str) -> str:
         return UNKNOWN
     if not inner:
         return UNKNOWN if field.is_required() else json.dumps(field.default)
-    kind: Any = field.annotation
-    is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
-    return _default(kind, inner) if is_section else UNKNOWN
+    kind = _section_in(field.annotation)
+    return _default(kind, inner) if kind else UNKNOWN
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a setting is; of several kinds the first."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -61,7 +61,8 @@ class SaelensTrainer:
 
     def details(self, l0: float | None) -> dict[str, Any]:
         """Return what SAELens notes about the training of such an SAE, which ended at this L0."""
-        return self._trainer.sae.cfg.get_training_architecture_details()
+        details = self._trainer.sae.cfg.get_training_architecture_details()
+        return {**details, "k": l0} if "k" in details else details
 
     @property
     def n_steps(self) -> int:
