@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -88,6 +89,8 @@ class Run:
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
+                # A shell's background job ignores Ctrl-C, and so would all that it starts.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         self.started.append(self)
 
