@@ -101,9 +101,8 @@ def test_where_packages_are_the_rival_and_the_cache_on_disk_are_measured(tmp_pat
     assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
 
 
-def test_without_a_gpu_the_check_fails_and_says_why(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+def test_without_a_gpu_the_check_fails_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     status, printed, rows = check(tmp_path / "run", "steps", arguments=())
     assert status == 1
     assert [row["verdict"] for row in rows] == ["ERROR"]

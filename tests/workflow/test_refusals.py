@@ -94,9 +94,6 @@ def test_damaged_records_of_snakemakes(tmp_path):
 )
 def test_results_that_are_read_only(tmp_path, read_only, begun, message):
     """On a disk that is mounted so, where even root may not write; a dry run may go on."""
-    mounts = ["unshare", "--mount", "--map-root-user"]
-    if subprocess.run([*mounts, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no folder may be mounted here")
     (tmp_path / "results/activations/tiny").mkdir(parents=True)
     if begun:
         run_snakemake(tmp_path, "--dry-run")
@@ -105,7 +102,7 @@ def test_results_that_are_read_only(tmp_path, read_only, begun, message):
     for options, status in (([], 1), (["--dry-run"], int(".snakemake" in message))):
         command = shlex.join(snakemake_command(tmp_path, *options))
         run = subprocess.run(
-            [*mounts, "sh", "-c", f"{mount} {command}"],
+            ["unshare", "--mount", "sh", "-c", f"{mount} {command}"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert run.returncode == status, run.stderr

@@ -98,8 +98,9 @@ METHODS: tuple[tuple[str, str], ...] = (
         "points by the parabola through the peak and its neighbours. The start of the grid is no "
         "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. Nor "
         f"is one where c_dec is above {OVERLAP:g} times that of random directions. The interval "
-        f"is where the share stays within {DROP:g} of its peak; it held the right L0 in more than "
-        f"{NOMINAL:.0%} of the worlds whose truth is known (docs/calibration.md of the project). "
+        f"is where the share stays within {DROP:g} of its peak; it is made to hold the right L0 in "
+        f"{NOMINAL:.0%} of the worlds whose truth is known; docs/calibration.md of the project "
+        "counts how often it did. "
         "s_n^dec and F1 are told beside it and refuse nothing. With one "
         f"seed, or fewer than {FEWEST_POINTS} L0, the answer is where c_dec and s_n^dec meet, "
         "unless F1 peaks elsewhere.",

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.reading import remedy
 from correct_l0.reading.curve import curve_of
 from correct_l0.reading.f1 import FLAT_F1, F1Reading, read_f1
 from correct_l0.reading.health import (
@@ -20,8 +19,7 @@ from correct_l0.reading.health import (
     weak_points,
 )
 from correct_l0.reading.outlying import leans_on_outlying
-from correct_l0.reading.peak import NO_PEAK
-from correct_l0.reading.reading import FALLS, TOO_HIGH, CurveReading, read_curve
+from correct_l0.reading.reading import CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import Decision, decide
@@ -33,6 +31,7 @@ from correct_l0.report.imported_words import (
     too_low_line,
 )
 from correct_l0.report.names import percents
+from correct_l0.report.next_step import next_step
 from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.prefix_words import prefix_lines
 from correct_l0.report.saturated import SAME, one_of_each
@@ -44,12 +43,6 @@ from correct_l0.settings.base import format_l0
 
 OFF_TARGET = 0.02
 """Relative distance of the measured from the target L0 from which on it is told."""
-LONGER, MUCH_LONGER = 2, 4
-"""How many times longer the next training is proposed to be, the second where seeds disagree: for
-768 latents of all-MiniLM-L6-v2 at L0 128, six times the tokens raised the share of latents that two
-seeds match above 0.9 from .010 to .05 only, so that twice is no help there."""
-
-
 ENGLISH_LIMIT = 0.04
 """Share of the commonest English words below which a text counts as hardly English."""
 
@@ -153,7 +146,7 @@ def read_study(
             ],
             "next": next_of_imported(decision)
             if imported
-            else _next(decision, l0, training_tokens, d_sae, section, by_coefficient),
+            else next_step(decision, l0, training_tokens, d_sae, section, by_coefficient),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -329,59 +322,6 @@ def _gap(row: Mapping[Any, Any]) -> str:
         return str(row["room"])
     seed = "" if pd.isna(row["seed"]) else f" seed {row['seed']:.0f}"
     return f"L0 {format_l0(row['l0'])}{seed} ({row['room']})"
-
-
-def _next(
-    decision: Decision,
-    l0: list[float],
-    training_tokens: int,
-    d_sae: int,
-    section: str,
-    by_coefficient: bool,
-) -> dict[str, Any]:
-    """Return what to do next: a sentence and the line for the configuration."""
-    sentence, line = {
-        remedy.TRAIN: (
-            f"Train longer, for example on {LONGER * training_tokens:,} tokens.",
-            f"saes.training.training_tokens: {LONGER * training_tokens}",
-        ),
-        remedy.TRAIN_OR_NARROW: (
-            f"Train longer (for example on {MUCH_LONGER * training_tokens:,} tokens) or use fewer "
-            f"latents (for example {d_sae // 2:,}).",
-            f"saes.training.training_tokens: {MUCH_LONGER * training_tokens}",
-        ),
-        remedy.WIDEN: (
-            f"Use more latents: the grid reaches half of d_sae, {d_sae // 2:,}, and no L0 above "
-            "that is read.",
-            f"saes.d_sae: {2 * d_sae}",
-        ),
-        remedy.RAISE_N: (words.RAISE_IT, None),
-        remedy.DROP_ROWS: (
-            "Leave the rows of massive norm out of training and metrics.",
-            f"{section}.outlying.rows: drop",
-        ),
-        remedy.MORE_POINTS: ("Add L0 points: a curve is read from three on.", None),
-        remedy.NOTHING: ("No further L0 point would narrow this answer.", None),
-        remedy.ADD_POINTS: _points_to_add(decision, l0, by_coefficient),
-    }[decision.remedy]
-    return {"sentence": sentence, "line": line}
-
-
-def _points_to_add(
-    decision: Decision, l0: list[float], by_coefficient: bool
-) -> tuple[str, str | None]:
-    added = ", ".join(format_l0(x) for x in decision.add_l0)
-    why = {FALLS: "to see where the fall ends", TOO_HIGH: "to see the rise at low L0"}
-    why[NO_PEAK] = "to see whether there is a peak below"
-    if by_coefficient:
-        reason = why.get(decision.outcome, "to narrow the interval")
-        return f"Add coefficients that end near L0 {added} {reason}.", None
-    grid = ", ".join(format_l0(x) for x in sorted({*l0, *decision.add_l0}))
-    return (
-        f"Add L0 {added} {why.get(decision.outcome, 'to narrow the interval')}; "
-        "only the new points are trained.",
-        f"saes.l0: [{grid}]",
-    )
 
 
 def plain(value: Any) -> Any:

@@ -35,8 +35,8 @@ TERMS: dict[str, str] = {
     "0.9 counts as the same latent.",
     "reproduce": "By how much a latent's match in another seed is nearer than chance, by the angle "
     "between them: 100% is the same latent, 0% no better than chance.",
-    f"{NOMINAL:.0%} interval": "As wide as it takes to hold the right L0 in that share of the "
-    "answers where the truth is known.",
+    f"{NOMINAL:.0%} interval": "Made to hold the right L0 in that share of the answers where the "
+    "truth is known; docs/calibration.md of the project counts how often it did.",
     "by chance": "What two decoders of random directions, of the same size and matched the same "
     "way, would have.",
     "seed": "The random numbers that a training starts from. What depends on them is not a "
