@@ -19,7 +19,7 @@ from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
 from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
-from correct_l0.report.comparison.growth import curves, growth
+from correct_l0.report.comparison.along import TOKENS, curves, growth
 from correct_l0.report.comparison.page import caption_of, render_comparison_summary
 from correct_l0.report.comparison.settings import comparison_figures, differing_settings
 from correct_l0.report.data import StudyData
@@ -201,7 +201,7 @@ class TestGrowth:
             read(short, c_dec=made_up.LEVEL, shared=(0.0,) * 8),
             read(middle, shared=made_up.PEAKED),
         ]
-        means = curves(sweeps, "c_dec", "value")
+        means = curves(TOKENS, sweeps, "c_dec", "value")
         assert list(means.index) == [1_000_448, 2_000_896, 4_001_792]
         assert means.loc[1_000_448].to_numpy() == pytest.approx([0.05] * 8, abs=0.02)
         figure = growth(sweeps, False)

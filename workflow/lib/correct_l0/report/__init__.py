@@ -23,7 +23,7 @@ TABLES = (
 
 FIGURES = (
     "answer", "stability", "f1", "recovery", "reconstruction", "measured_l0",
-    "training", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
+    "training", "hedging", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
 
@@ -38,6 +38,7 @@ def figures_of(plan: Plan) -> tuple[str, ...]:
         "f1": "probing" in plan.rooms,
         "probing_tasks": "probing" in plan.rooms,
         "recovery": "recovery" in plan.rooms,
+        "hedging": "hedging" in plan.rooms,
         "decoder_cosines": plan.study.saes.d_sae <= HEATMAP_LATENTS,
     }
     return tuple(name for name in FIGURES if there.get(name, True))

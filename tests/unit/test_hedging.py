@@ -1,0 +1,164 @@
+"""The hedging rate: its numbers by hand and by chance, and a small study that has it."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import gammaln
+from scipy.stats import beta
+
+from correct_l0.errors import InputError
+from correct_l0.metrics.hedging.rate import hedging_rate
+from correct_l0.report.figures.hedging import hedging as draw_hedging
+from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+from correct_l0.saes.saved import load_saved_sae, write_saved_sae
+from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.training.result import fold
+from correct_l0.saes.training.taken_up import Later, unfold
+from correct_l0.sources.synthetic.store import make
+from correct_l0.study.config import parse_config
+from correct_l0.study.plan import Plan
+from correct_l0.trial import run_study
+from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
+
+D, NEW = 64, 8
+
+
+def rate_of(control, widened, draws=50):
+    return hedging_rate(torch.tensor(control), torch.tensor(widened), draws=draws, seed=0)
+
+
+def mean_length(dimensions, d_in):
+    """Expected length of a unit vector's projection on a random subspace."""
+    a, b = (dimensions + 1) / 2, d_in / 2
+    return math.exp(gammaln(a) + gammaln(b) - gammaln(dimensions / 2) - gammaln(b + 0.5))
+
+
+def test_a_latent_that_lost_all_of_its_length_to_new_ones_has_rate_1():
+    """Turned by 60 degrees a row moves by its own length, here along the new latent."""
+    root = 3**0.5 / 2
+    found = rate_of([[1.0, 0.0, 0.0]], [[0.5, root, 0.0], [-0.5, root, 0.0]])
+    assert (found.shift, found.projected, found.rate) == (pytest.approx(1),) * 3
+    assert (found.share_of_shift, found.chance_share_of_shift) == (pytest.approx(1), 1 / 3)
+
+
+def test_a_shift_that_no_new_latent_takes_up_has_rate_0():
+    found = rate_of([[1.0, 0.0, 0.0, 0.0]], [[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]])
+    assert (found.projected, found.rate, found.share_of_shift) == (0, 0, 0)
+    assert found.by_chance > 0.3
+    still = rate_of([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    assert (still.shift, still.rate, still.share_of_shift) == (0, 0, 0)
+
+
+def test_norms_and_repeated_new_latents_say_nothing():
+    generator = torch.Generator().manual_seed(1)
+    control, widened = (torch.randn(n, D, generator=generator) for n in (20, 20 + NEW))
+    plain = hedging_rate(control, widened, draws=50, seed=0)
+    factors = torch.rand(20 + NEW, 1, generator=generator) + 0.5
+    again = torch.cat([widened * factors, widened[-2:].sum(0, keepdim=True)])
+    found = hedging_rate(control * factors[:20], again, draws=50, seed=0)
+    assert found.chance_share_of_shift == NEW / D
+    assert asdict(found) == pytest.approx(asdict(plain), abs=1e-5)
+
+
+def test_chance_is_that_of_random_subspaces():
+    """Of 2,000 shifts towards anywhere: lengths by the gamma function, shares by Beta(k/2, ...)."""
+    generator = torch.Generator().manual_seed(2)
+    control = torch.randn(2000, D, generator=generator)
+    moved = control + 0.01 * torch.randn(2000, D, generator=generator)
+    new = torch.randn(NEW, D, generator=generator)
+    found = hedging_rate(control, torch.cat([moved, new]), draws=50, seed=3)
+    one = found.shift * mean_length(NEW, D)
+    assert found.by_chance == pytest.approx(one, rel=0.01)
+    assert found.projected == pytest.approx(one, rel=0.03)
+    spread = beta(NEW / 2, (D - NEW) / 2).std() / 2000**0.5
+    assert found.share_of_shift == pytest.approx(NEW / D, abs=4 * spread)
+    assert found.rate < 0.001
+
+
+def test_a_finished_sae_is_taken_up_as_it_was_trained(tmp_path):
+    parsed = parse_settings(settings())
+    trainer, batches = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0)), ToyBatches(ToyStore())
+    for step in range(60):
+        trainer.step(batches.batch(step))
+    scale = 0.7
+    norms = trainer.weights.W_dec.norm(dim=1) / scale
+    write_saved_sae(tmp_path, fold(trainer.weights, scale), {})
+    found = unfold(load_saved_sae(tmp_path), norms, scale)
+    for ours, theirs in zip(found, trainer.weights, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    # The next step is that of the trainer itself, but for Adam's moments.
+    anew = FusedTrainer(parsed, found)
+    batch = Later(batches, 60).batch(0)
+    assert torch.equal(batch, batches.batch(60))
+    assert len(batch) == BATCH
+    assert float(anew.step(batch).loss) == pytest.approx(float(trainer.step(batch).loss), rel=1e-5)
+
+
+WORLD = {
+    "features": 24, "d_in": 32, "directions": "random", "held_out_tokens": 2048,
+    "firing": {"law": "constant", "p": 0.1},
+    "correlation": {"kind": "low_rank", "rank": 3, "scale": 0.4},
+}  # fmt: skip
+
+
+def study(**changes):
+    training = {"training_tokens": 256 * 600, "batch_tokens": 256, "lr": 3e-3,
+                "dead_feature_window": 100}  # fmt: skip
+    return {
+        "study": "tiny",
+        "synthetic": WORLD,
+        "saes": {"d_sae": 6, "l0": [1, 2], "seeds": [0, 1], "training": training},
+        "decoder_metrics": {"n": [4], "batch_tokens": 1024},
+        "probing": {"probe_k": [1]},
+        "hedging": {"new_latents": 3, "steps": 200},
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Of a study whose SAEs have six latents for 24 features, and of the same with 24 latents."""
+    found = {}
+    for d_sae in (6, 24):
+        folder = tmp_path_factory.mktemp("hedging")
+        config = study()
+        config["saes"] |= {"d_sae": d_sae}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            plan = Plan(parse_config(config))
+            make(plan.source_folder, plan.settings_source())
+            found[d_sae] = run_study(plan)
+    return found
+
+
+def test_every_point_has_a_rate_and_narrow_saes_have_higher_ones(tables):
+    narrow, wide = tables[6]["hedging"], tables[24]["hedging"]
+    assert list(zip(narrow["l0"], narrow["seed"], strict=True)) == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert (narrow["new_alive"] == 1).all()
+    assert (narrow[["new_latents", "steps"]] == [3, 200]).all(axis=None)
+    assert narrow["rate"].between(0, 1).all()
+    p, b = narrow["projected"], narrow["by_chance"]
+    np.testing.assert_allclose(narrow["rate"], np.maximum(0, (p - b) / (1 - b)), rtol=1e-6)
+    assert narrow["rate"].min() > 2 * wide["rate"].max()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hedging": {"new_latents": 32}}, "new_latents 32 is not below d_in 32: so many"),
+        ({"architecture": {"name": "jumprelu"}}, "jumprelu SAEs are not widened, those of batchtopk"),
+        ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
+    ],
+)
+def test_what_cannot_be_widened_is_refused(changes, message):
+    config = study(**{k: v for k, v in changes.items() if k == "hedging"})
+    config["saes"] |= {k: v for k, v in changes.items() if k == "architecture"}
+    config["saes"]["training"] |= {k: v for k, v in changes.items() if k == "freeze_decoder"}
+    with pytest.raises(InputError, match=message) as error:
+        parse_config(config)
+    assert len(str(error.value).splitlines()) == 1
