@@ -205,7 +205,10 @@ def test_longer_steps_are_measured_again_and_nothing_else():
     ("changes", "message"),
     [
         ({"hedging": {"new_latents": 16}}, "new_latents 16 is not below d_in 16: so many"),
-        ({"architecture": {"name": "jumprelu"}}, "jumprelu SAEs are not widened, those of batchtopk"),
+        (
+            {"architecture": {"name": "jumprelu"}},
+            "jumprelu SAEs are not widened, those of batchtopk",
+        ),
         ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
     ],
 )

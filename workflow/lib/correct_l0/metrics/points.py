@@ -60,7 +60,10 @@ def measure_points(
                 point: Trained = point,
                 folder: Path = folder,
             ) -> Measured:
-                settings, facts = metrics[room]["settings"], {**point.record, "folder": point.folder}
+                settings, facts = (
+                    metrics[room]["settings"],
+                    {**point.record, "folder": point.folder},
+                )
                 return known()[room].load().measure(load(), facts, source, settings, folder)
 
             if not make(wanted, measure):
