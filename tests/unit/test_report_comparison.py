@@ -16,10 +16,10 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.report.build import build_tables, build_verdict
+from correct_l0.report.comparison.along import TOKENS, curves, growth
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
 from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
-from correct_l0.report.comparison.along import TOKENS, curves, growth
 from correct_l0.report.comparison.page import caption_of, render_comparison_summary
 from correct_l0.report.comparison.settings import comparison_figures, differing_settings
 from correct_l0.report.data import StudyData

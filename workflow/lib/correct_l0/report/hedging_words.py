@@ -43,15 +43,15 @@ def hedging_lines(table: pd.DataFrame, names: Names) -> list[str]:
     first = table.iloc[0]
     ends = " and ".join(dict.fromkeys((told(top), told(low))))
     line = (
-        f"Hedging: given {int(first['new_latents'])} new latents and {int(first['steps']):,} steps, "
-        f"latents go over to them by {ends}: the hedging rate, 0 where no more than to random "
-        "directions."
+        f"Hedging: given {int(first['new_latents'])} new latents and {int(first['steps']):,} "
+        f"steps, latents go over to them by {ends}: the hedging rate, 0 where no more than to "
+        "random directions."
     )
     silent = 1 - table["new_alive"].mean()
     if silent > MOST_SILENT:
         line += (
-            f" {silent:.0%} of the new latents were dead at the end: an SAE that has no use for them "
-            "says little by it."
+            f" {silent:.0%} of the new latents were dead at the end: of an SAE that has no use for "
+            "them the rate says little."
         )
     return [line]
 

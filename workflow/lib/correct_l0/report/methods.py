@@ -20,8 +20,8 @@ from correct_l0.study.self_check import POINTS, SEEDS, SHARE
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check", "Hedging": "hedging", "Imported SAEs": "weights", "Time in training": "training",
-    "Was the training long enough?": "training",
+    "Self-check": "self_check", "Hedging": "hedging", "Imported SAEs": "weights",
+    "Time in training": "training", "Was the training long enough?": "training",
 }  # fmt: skip
 
 

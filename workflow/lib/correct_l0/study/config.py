@@ -36,8 +36,8 @@ WIDENED = ("batchtopk", "topk")
 """Architectures whose finished SAEs are trained on with more latents."""
 
 TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
+    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
     "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
@@ -101,8 +101,8 @@ class StudyFile(Section):
     """Sparse probing."""
 
     hedging: Hedging | None = None
-    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones that
-    it is given. Costs two short trainings for each."""
+    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones
+    that it is given. Costs two short trainings of each."""
 
     self_check: bool = False
     """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
@@ -225,13 +225,13 @@ class Config(StudyFile):
         name = "imported" if self.saes.imported else self.saes.architecture_name
         if name not in WIDENED:
             raise ValueError(
-                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; remove "
-                "it"
+                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                "remove it"
             )
         if wanted.new_latents >= self.source.d_in:
             raise ValueError(
-                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: so "
-                "many latents span the whole space; lower it"
+                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: "
+                "so many latents span the whole space; lower it"
             )
         if any(self.training(l0).freeze_decoder for l0 in self.saes.l0):
             raise ValueError(
