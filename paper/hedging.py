@@ -245,7 +245,7 @@ def as_markdown(table: pd.DataFrame) -> str:
     ]
     for (case, latents), row in means.mean().iterrows():
         kinds = table.loc[(table["case"] == case) & (table["latents"] == latents), "kind"]
-        cells = [f"{x:.2f}".replace("-", "−") if x == x else "–" for x in row]
+        cells = ["–" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}".replace("-", "−") for x in row]
         lines.append(f"| {case} | {latents} | {' | '.join(cells)} | {', '.join(kinds.unique())} |")
     return "\n".join(lines)
 

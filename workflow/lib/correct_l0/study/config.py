@@ -37,8 +37,8 @@ WIDENED = ("batchtopk", "topk")
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
-    "stability", "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
-    "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "weights", "listings",
+    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
