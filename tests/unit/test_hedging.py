@@ -1,7 +1,10 @@
 """The hedging rate: its numbers by hand and by chance, and a small study that has it."""
 
+import json
 import math
 from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,16 +14,22 @@ from scipy.stats import beta
 
 import made_up
 from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.along_training import measures
+from correct_l0.metrics.hedging.point import read
 from correct_l0.metrics.hedging.rate import hedging_rate
+from correct_l0.metrics.job import trained_points
+from correct_l0.metrics.points import measure_points
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.hedging import hedging as draw_hedging
 from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.study import read_study
 from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+from correct_l0.saes.job import train_saes
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
-from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.taken_up import Later, unfold
+from correct_l0.sources import open_source
 from correct_l0.sources.synthetic.store import make
 from correct_l0.stages import BY_RULE, STAGES
 from correct_l0.study.config import parse_config
@@ -28,6 +37,7 @@ from correct_l0.study.frozen_control import control_plan
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import round_settings
 from correct_l0.trial import run_study
+from language_model_toy import toy_cache
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 
 D, NEW = 64, 8
@@ -150,6 +160,38 @@ def test_every_point_has_a_rate_and_narrow_saes_have_higher_ones(tables):
     p, b = narrow["projected"], narrow["by_chance"]
     np.testing.assert_allclose(narrow["rate"], np.maximum(0, (p - b) / (1 - b)), rtol=1e-6)
     assert narrow["rate"].mean() > 2 * wide["rate"].mean()
+
+
+def test_it_trains_on_a_language_models_cache_and_is_left_where_it_stands(tmp_path, capsys):
+    """On the batches that come after the SAE's own, which go over the 300 rows again."""
+    manifest = toy_cache(tmp_path, d_in=8)
+    training = {"training_tokens": 64 * 30, "batch_tokens": 64, "lr": 0.01}
+    text = json.dumps({"d_sae": 6, "l0": 2, "training": training})
+    folder = tmp_path / "saes" / "l0_2" / "seed_0"
+    failed = train_saes(manifest, [PointJob(folder, text, 0)], measures=measures, device="cpu",
+                        checkpoint_s=600, threads=1)  # fmt: skip
+    assert not failed
+    source, asked = open_source(manifest), []
+    stream = source.stream
+
+    def watched(*options, **named):
+        batches = stream(*options, **named)
+        return SimpleNamespace(batch=lambda step: asked.append(step) or batches.batch(step))
+
+    source.stream = watched
+    trained = trained_points({str(folder): text}, 0, source.digest)
+    results = str(tmp_path / "hedging")
+    wanted = {"hedging": {"stage": "measure_hedging", "recipe": 1,
+                          "settings": '{"new_latents":2,"steps":7}',
+                          "folders": {str(folder): results}}}  # fmt: skip
+    for _ in range(2):
+        assert measure_points(trained, source, wanted, device="cpu") == []
+    assert asked == list(range(30, 37))
+    assert "stands" in capsys.readouterr().out
+    (row,) = read(Path(results), {})["hedging"].to_dict("records")
+    assert (row["new_latents"], row["steps"]) == (2, 7)
+    assert row["shift"] > 0
+    assert 0 <= row["rate"] < 1
 
 
 def test_its_figure_line_and_columns():
