@@ -187,7 +187,7 @@ def signature(
     --------
     >>> both = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     >>> found = signature(torch.tensor([[1.0, 1.0], [-1.0, 1.0]]), both, torch.eye(2), [(0, 1)])
-    >>> found.iloc[0]["kind"], round(found.iloc[0]["other_decoder"], 3)
+    >>> found.iloc[0]["kind"], round(float(found.iloc[0]["other_decoder"]), 3)
     ('absorption', 0.707)
     """
     features = unit_rows(directions)

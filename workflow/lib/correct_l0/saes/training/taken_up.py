@@ -29,6 +29,7 @@ def unfold(sae: SavedSae, norms: Float[Tensor, " d_sae"], scale: float) -> Weigh
 
     Examples
     --------
+    >>> import torch
     >>> from correct_l0.saes.training.result import fold
     >>> weights = Weights(*map(torch.tensor, ([6.0], [[4.0]], [[5.0]], [1.0])))
     >>> unfold(fold(weights, scale=2.0), torch.tensor([2.0]), scale=2.0)
