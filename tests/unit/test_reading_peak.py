@@ -153,13 +153,21 @@ def test_points_are_too_few_below_five():
     assert read_peak(DOUBLING[:0], y[:0]).outcome == TOO_FEW
 
 
-def test_the_interval_of_a_symmetric_peak_ends_where_the_curve_is_lower_by_the_drop():
-    reading, curve = read_peak(DOUBLING, SYMMETRIC), smoothed(DOUBLING, SYMMETRIC)
-    # the curve is a line from 32 to 64
+def test_the_interval_of_a_broad_peak_ends_where_the_curve_is_lower_by_the_drop():
+    broad = np.array([0.1, 0.2, 0.3, 0.6, 0.6, 0.6, 0.3, 0.2, 0.1])
+    reading, curve = read_peak(DOUBLING, broad), smoothed(DOUBLING, broad)
+    # the curve is a line from 32 to 64, and it is there that it falls by the drop
     steps = DROP / (curve[4] - curve[3])
-    assert steps < 1
+    assert 0.5 < steps < 1
     assert reading.low == pytest.approx(64 / 2**steps)
     assert reading.high == pytest.approx(64 * 2**steps)
+
+
+def test_an_interval_reaches_at_least_half_the_way_to_the_points_beside_it():
+    reading, curve = read_peak(DOUBLING, SYMMETRIC), smoothed(DOUBLING, SYMMETRIC)
+    assert DROP / (curve[4] - curve[3]) < 0.5
+    assert reading.low == pytest.approx(64 / 2**0.5)
+    assert reading.high == pytest.approx(64 * 2**0.5)
 
 
 @pytest.mark.parametrize(

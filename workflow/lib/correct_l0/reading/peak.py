@@ -6,8 +6,9 @@ grid steps: one pair of seeds is noisy. The L0 named is the top of the parabola 
 point *inside* the grid and its neighbours.
 
 *The interval* is where seeds agree as well as at the top but for `DROP`: wide where the curve is
-flat, narrow where it is steep. `DROP` is as much as a peak has to stand out; how often the L0 of
-best recovery is inside is counted on worlds of known truth (docs/calibration.md).
+flat, narrow where it is steep, but no narrower than half a gap of the grid on each side: nothing is
+known of what lies between two points. `DROP` is as much as a peak has to stand out; how often the
+L0 of best recovery is inside is counted on worlds of known truth (docs/calibration.md).
 
 *The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
 their own. So the start of the grid is no peak however high it is; a peak inside counts where the
@@ -168,6 +169,8 @@ def read_peak(
         )
     place = vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])
     low, high = level_set(x, curve, place, DROP)
+    low = max(x[0], min(low, place - (x[top] - x[top - 1]) / 2))
+    high = min(x[last], max(high, place + (x[top + 1] - x[top]) / 2))
     seeds_agree, orthogonal = math.nan, _most_orthogonal(x, overlap)
     if orthogonal is not None:
         seeds_agree = math.exp(place)

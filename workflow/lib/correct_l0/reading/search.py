@@ -161,7 +161,7 @@ def unsure_gaps(said: Said, grid: Sequence[float], search: L0Search) -> tuple[li
     """Return the gaps in which points would help, and why, in words.
 
     Gaps are those between trained points and, where they are not trained, those to the ends of the
-    range. Of a reading with an L0, gaps beside the best point that are wider than `until` count too.
+    range. Where an L0 is read, gaps beside the best point that are wider than `until` count too.
 
     Examples
     --------

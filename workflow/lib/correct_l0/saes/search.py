@@ -23,9 +23,9 @@ class L0Search(Section):
     """Highest L0 of the search, at most half of `d_sae`."""
 
     first: Annotated[int, Field(ge=3)] = 6
-    """Points of the first round, spaced evenly on log L0, from half a gap above `from` to half a gap
-    below `to`: the ends are trained only where the best point is next to them. A curve is read from
-    three on."""
+    """Points of the first round, spaced evenly on log L0, from half a gap above `from` to half a
+    gap below `to`: the ends are trained only where the best point is next to them. A curve is read
+    from three on."""
 
     until: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """Ratio of the ends of the answer's interval at which the search stops. Unset: `budget` alone
