@@ -20,6 +20,7 @@ project = "correct-l0"
 release = correct_l0.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
+highlight_language = "none"
 include_patterns = ["*.md", "config/README.md", "docs/*.md"]
 exclude_patterns = [".*", "results", "site"]
 default_role = "literal"
@@ -69,5 +70,5 @@ def _as_on_the_site(app, page, source):
 
 
 def _add_index(app, error):
-    if error is None:
+    if error is None and app.builder.name == "html":
         shutil.copyfile(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))

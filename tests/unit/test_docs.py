@@ -24,8 +24,7 @@ from snakemake.cli import get_argument_parser
 
 import correct_l0
 from correct_l0.command import app
-from correct_l0.study.config import StudyFile
-from correct_l0.study.plan import Plan
+from correct_l0.study.config import StudyFile, parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config" / "README.md"]
@@ -33,6 +32,7 @@ PAGES += sorted((ROOT / "docs").glob("*.md"))
 OURS = ("make", "correct-l0", "snakemake", "python")
 OTHERS = (".", "cd", "export", "git", "grep", "hf", "pip", "pre-commit", "squeue", "scancel")
 """Programs that are not checked."""
+OF_A_PROFILE = {"set-resources", "set-threads"}
 SOURCES = ("activations", "synthetic", "semi_synthetic")
 
 
@@ -47,6 +47,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.M | re.S)
     lines += [" ".join(x.split()) for x in re.findall(r"`([^`]+)`", prose) if x.split()[0] in OURS]
     for line in lines:
+        line = re.sub(r"<[^>]*>", lambda place: place[0].replace(" ", "_"), line)
         for part in line.split(" && "):
             if words := shlex.split(part, comments=True):
                 yield words
@@ -69,12 +70,12 @@ def check_correct_l0(words: list[str]) -> None:
     if not words:
         return
     command = typer.main.get_command(app).commands[words[0]]
-    context = command.make_context(words[0], words[1:], resilient_parsing=True)
-    # An option that is not known is refused; a value is, where it is converted.
-    assert not context.args, f"too many: {context.args}"
+    parser = command.make_parser(command.context_class(command))
+    given, rest, _ = parser.parse_args(words[1:])
+    assert not rest, f"too many: {rest}"
     wanted = [p.name for p in command.params if p.param_type_name == "argument" and p.required]
     # In a sentence a command may be named alone.
-    assert len(words) == 1 or all(context.params[name] for name in wanted), wanted
+    assert len(words) == 1 or all(given.get(name) for name in wanted), wanted
 
 
 def check_snakemake(words: list[str]) -> None:
@@ -98,7 +99,8 @@ def check_python(words: list[str]) -> None:
         file = ROOT / words[0]
     source = file.read_text()
     for word in words[1:]:
-        assert not word.startswith("-") or f'"{word}"' in source, word
+        name = word.lstrip("-")
+        assert name == word or re.search(f'"(--)?{name}"', source), word
 
 
 @each(commands)
@@ -110,8 +112,9 @@ def test_commands_can_be_typed(found):
             checks[OURS.index(program)](words)
 
 
-def test_a_command_that_cannot_be_typed_is_seen(monkeypatch):
-    for check, typed in (
+@pytest.mark.parametrize(
+    ("check", "typed"),
+    [
         (check_make, "no-such-target"),
         (check_make, "demo NO_SUCH=1"),
         (check_correct_l0, "no-such"),
@@ -123,31 +126,33 @@ def test_a_command_that_cannot_be_typed_is_seen(monkeypatch):
         (check_snakemake, "-n --configfile config/no-such.yaml"),
         (check_python, "-m calibration --no-such"),
         (check_python, "benchmarks/no-such.py"),
-    ):
-        with pytest.raises((AssertionError, KeyError, OSError, SystemExit, typer.TyperException)):
-            check(shlex.split(typed))
+    ],
+)
+def test_a_command_that_cannot_be_typed_is_seen(check, typed):
+    with pytest.raises((AssertionError, KeyError, OSError, SystemExit, typer.TyperException)):
+        check(shlex.split(typed))
 
 
 @each(lambda page: blocks(page, "yaml"))
-def test_settings_are_those_of_a_study(found, tmp_path, monkeypatch):
+def test_settings_are_those_of_a_study(found):
     """A whole study, or sections in place of those of the page on one's own model."""
     (whole,) = blocks(ROOT / "docs" / "your-model.md", "yaml")
     for block in found:
         section = yaml.safe_load(block)
-        if section is None:
+        if not section or section.keys() <= OF_A_PROFILE:
             continue
         study = yaml.safe_load(whole)
         if section.keys() <= study["saes"].keys():
-            section = {"saes": study["saes"] | section}
-        assert section.keys() <= StudyFile.model_fields.keys(), section
+            section = {"saes": section}
+        if "import" in section.get("saes", {}):
+            StudyFile.model_validate(section)
+            continue
+        if "saes" in section:
+            section["saes"] = {**study["saes"], "d_sae": 768, "l0": [8, 16], **section["saes"]}
         for kind in ({*SOURCES}, {"saes", "sweeps"}):
             if kind & section.keys():
                 study = {key: value for key, value in study.items() if key not in kind}
-        study = section if "study" in section else study | section
-        if "import" in study.get("saes", {}):
-            StudyFile.model_validate(study)
-        else:
-            assert Plan.all_from_config(study, tmp_path)
+        parse_study(section if "study" in section else study | section)
 
 
 @each(lambda page: blocks(page, "python"))
