@@ -165,4 +165,7 @@ def write_partial_report():
     """Write a report over the points that are there, with the others as named gaps."""
     command = [sys.executable, "-m", "correct_l0.report.partial"]
     for plan in PLANS.values():
-        subprocess.run(command, input=plan.as_json(), text=True, check=False)
+        # Out of reach of the Ctrl-C that may have ended the run.
+        subprocess.run(
+            command, input=plan.as_json(), text=True, check=False, start_new_session=True
+        )

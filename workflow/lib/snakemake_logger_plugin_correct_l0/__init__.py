@@ -56,12 +56,11 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: LogRecord) -> None:
         """Take up a record; show what is for people."""
-        if CANNOT_READ in str(record.msg):
-            _say_what_is_wrong()
-        if self._silent:
-            return
         try:
-            self._take_up(record)
+            if not self._silent:
+                self._take_up(record)
+            if CANNOT_READ in str(record.msg):
+                _say_what_is_wrong()
         except Exception:
             self.handleError(record)
 

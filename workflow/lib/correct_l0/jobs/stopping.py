@@ -29,12 +29,16 @@ def stop_once(tells: bool) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, say_so)
         if tells:
-            atexit.register(print, STOPPED)
+            atexit.register(end)
         raise KeyboardInterrupt
 
     def say_so(number: int, frame: FrameType | None) -> None:
         # Not printed: printing may be what was interrupted.
         if tells:
             os.write(2, STOPPING.encode())
+
+    def end() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(STOPPED)
 
     signal.signal(signal.SIGINT, stop)
