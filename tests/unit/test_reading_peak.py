@@ -9,6 +9,7 @@ from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.peak import (
     FEWEST_POINTS,
     NO_PEAK,
+    ORTHOGONAL,
     PROMINENCE,
     SMOOTHING,
     level_set,
@@ -175,3 +176,35 @@ def test_the_interval_of_a_symmetric_peak_ends_where_the_curve_is_lower_by_the_d
 def test_a_level_set_runs_to_where_the_curve_leaves_it(drop, ends):
     x, curve = np.arange(5.0), np.array([0.2, 0.6, 0.8, 0.6, 0.7])
     assert level_set(x, curve, 2.0, drop) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(
+    ("lowest_at", "low", "named"),
+    [(6, 256, 128), (2, 16, 32)],
+    ids=["above the peak", "below it"],
+)
+def test_rows_far_more_orthogonal_than_random_ones_are_a_second_witness(lowest_at, low, named):
+    """Seeds agree best at 64; c_dec is lowest two doublings away, alike on both sides."""
+    overlap = 0.1 + 0.2 * np.abs(np.arange(9.0) - lowest_at)
+    alone, both = read_peak(DOUBLING, SYMMETRIC), read_peak(DOUBLING, SYMMETRIC, overlap)
+    assert both.seeds_agree == pytest.approx(64)
+    assert both.l0 == pytest.approx(named)
+    assert both.low == pytest.approx(min(low, alone.low))
+    assert both.high == pytest.approx(max(low, alone.high))
+    assert both.point == named
+
+
+@pytest.mark.parametrize(
+    "overlap",
+    [
+        ORTHOGONAL * 1.01 + 0.1 * np.abs(np.arange(9.0) - 6),
+        0.1 + 0.05 * np.arange(9.0),
+        0.1 + 0.05 * np.arange(9.0)[::-1],
+        np.where(np.arange(9) == 3, np.nan, 0.1 + 0.1 * np.abs(np.arange(9.0) - 6)),
+    ],
+    ids=["not that orthogonal", "lowest at the start", "lowest at the end", "one not known"],
+)
+def test_no_second_witness(overlap):
+    alone, reading = read_peak(DOUBLING, SYMMETRIC), read_peak(DOUBLING, SYMMETRIC, overlap)
+    assert math.isnan(reading.seeds_agree)
+    assert (reading.l0, reading.low, reading.high) == (alone.l0, alone.low, alone.high)
