@@ -123,7 +123,10 @@ def test_another_end_reads_again_and_trains_nothing(finished):
 
 def test_a_new_search_says_what_its_first_round_does_and_costs(tmp_path):
     said = " ".join(why(tmp_path, CONFIG).split())
-    assert "Round 1 trains L0 1.3, 2.2, 3.7, 6.2 (spaced evenly on log L0): 8 trainings, 0 before" in said
+    assert (
+        "Round 1 trains L0 1.3, 2.2, 3.7, 6.2 (spaced evenly on log L0): 8 trainings, 0 before"
+        in said
+    )
     assert "At most 4 more trainings follow (budget 12)" in said
     assert "reading of the round: not made yet" in said
 
