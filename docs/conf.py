@@ -42,7 +42,9 @@ CONTENTS = {
         "CHANGELOG",
     ],
 }
-"""Every page but the home, by the heading it stands under; a page that is missing is an error."""
+"""Pages by the heading they stand under; those of docs/ that are not named come last."""
+_named = {page for pages in CONTENTS.values() for page in pages}
+CONTENTS["More"] = sorted({f"docs/{path.stem}" for path in ROOT.glob("docs/*.md")} - _named)
 
 LINK = re.compile(r"\[([^]]+)\]\(([^)#:]+)\)")
 """A link to a file or folder of the repository, its words first."""
@@ -55,13 +57,17 @@ def setup(app):
 
 
 def _as_on_the_site(app, page, source):
-    """Make links to folders plain words, as a site has no page for them; add the contents."""
+    """Make links to folders plain words, as a site has no page for them; add what is generated."""
     here = (ROOT / page).parent
 
     def words_of_folder(link):
         return link[1] if (here / link[2]).is_dir() else link[0]
 
     source[0] = LINK.sub(words_of_folder, source[0])
+    if page == "docs/api":
+        names = (name for name in correct_l0.__all__ if not name.startswith("_"))
+        functions = "".join(f".. autofunction:: correct_l0.{name}\n" for name in names)
+        source[0] += f"\n```{{eval-rst}}\n{functions}```\n"
     if page == root_doc:
         source[0] += "".join(
             f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{chr(10).join(pages)}\n```\n"

@@ -22,7 +22,6 @@ import typer
 import yaml
 from snakemake.cli import get_argument_parser
 
-import correct_l0
 from correct_l0.command import app
 from correct_l0.saes.architectures import NAMES
 from correct_l0.study.config import StudyFile, parse_study
@@ -178,9 +177,3 @@ def test_python_imports_what_is_there(found, request):
                 continue
             module = importlib.import_module(node.module)
             assert all(hasattr(module, name.name) for name in node.names), block
-
-
-def test_the_page_of_names_has_every_name_of_the_face():
-    page = (ROOT / "docs" / "api.md").read_text()
-    names = {name for name in correct_l0.__all__ if not name.startswith("_")}
-    assert {*re.findall(r"autofunction:: (\w+)", page)} == names
