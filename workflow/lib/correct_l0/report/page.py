@@ -33,6 +33,7 @@ from correct_l0.report.methods import methods_of
 from correct_l0.report.norms_words import norms_line
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
+from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words
 from correct_l0.saes.imported.settings import ImportedSweep
@@ -253,6 +254,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
         facts.append(("Model", f"{name}, {a.hook_name}"))
+    if config.stored is not None:
+        facts += stored_facts(config.stored)
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:
