@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from correct_l0.errors import InputError
@@ -46,6 +45,9 @@ def check_repeated_keys(path: Path | str) -> None:
     InputError
         One line per repeated key, with its line in the file.
     """
+    # Whoever reads curves in a notebook has no configuration, and may have no yaml.
+    import yaml
+
     with open(path, encoding="utf-8") as file:
         repeated = [
             f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
@@ -56,6 +58,8 @@ def check_repeated_keys(path: Path | str) -> None:
 
 
 def _repeated_keys(node: Any) -> Iterator[Any]:
+    import yaml
+
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
