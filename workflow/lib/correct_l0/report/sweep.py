@@ -32,7 +32,7 @@ NO_WIDTH = 2**31
 """Stands for the number of latents where that is not told: no L0 is too large."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What a sweep says; it prints itself.
 
@@ -66,10 +66,18 @@ class Answer:
         """Return the answer in lines."""
         return "\n".join([self.headline, *self.lines, *(f"But: {x}" for x in self.caveats)])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         """Return the answer as a notebook shows it."""
-        items = "".join(f"<li>{html.escape(x)}</li>" for x in (*self.lines, *self.caveats))
-        return f"<p><b>{html.escape(self.headline)}</b></p><ul>{items}</ul>"
+        said, against = (
+            "".join(f"<li>{html.escape(x)}</li>" for x in lines)
+            for lines in (self.lines, self.caveats)
+        )
+        return (
+            f"<p><b>{html.escape(self.headline)}</b></p><ul>{said}</ul>"
+            f"<p>What speaks against it:</p><ul>{against}</ul>"
+        )
 
 
 def read_sweep(saes: Mapping[float, Any], architecture: str = "") -> Answer:
