@@ -19,7 +19,7 @@ L0 = {2: 1.2, 4: 0.6, 8: 0.0, 16: 0.3, 32: 0.5}
 CONFIG = {
     "study": "tiny",
     "device": "cpu",
-    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48}},
+    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48, "scores": "theirs"}},
 }
 ALL = {
     "fetch_weights": 1, "train_points": 1, "measure_points": 1, "gather_tables": 1,
@@ -37,7 +37,9 @@ def weights(l0: int) -> dict[str, torch.Tensor]:
 def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("imports")
     for l0 in L0:
-        toy.write_gemma_2(folder / f"mine/layer_3/average_l0_{l0}", weights(l0))
+        name = f"layer_3/average_l0_{l0}"
+        toy.write_gemma_2(folder / f"mine/{name}", weights(l0))
+        toy.write_scores(folder / "theirs", "r", name, scr=l0 / 100, absorption=0.5)
     assert planned_jobs(run_snakemake(folder, "--dry-run", config=CONFIG)) == ALL
     made = run_snakemake(folder, config=CONFIG)
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-9000:]
@@ -54,6 +56,9 @@ def test_the_report_says_which_of_them_is_right(finished):
     assert "There is no second seed" in summary and "only weights were read" in summary
     page = (results / "report.html").read_text()
     assert "the weights alone" in page and "Training tokens" not in page
+    points = pd.read_parquet(results / "tables/points.parquet").set_index("l0")
+    assert points["published_scr"].to_dict() == {l0: l0 / 100 for l0 in L0}
+    assert "Scores that others published" in page and "SCR, 20 latents" in page
     assert planned_jobs(run_snakemake(finished, "--dry-run", config=CONFIG)) == {}
 
 
@@ -63,6 +68,13 @@ def test_another_sae_in_a_folder_is_imported_again(finished, tmp_path):
     dry = run_snakemake(study, "--dry-run", config=CONFIG)
     assert planned_jobs(dry) == ALL
     assert any(line.startswith("weights: ") for line in stale_lines(dry))
+
+
+def test_another_published_score_makes_the_report_again(finished, tmp_path):
+    study = Path(shutil.copytree(finished, tmp_path / "study"))
+    toy.write_scores(study / "theirs", "r", "layer_3/average_l0_4", scr=0.9)
+    planned = planned_jobs(run_snakemake(study, "--dry-run", config=CONFIG))
+    assert set(ALL) - set(planned) == {"fetch_weights", "train_points", "measure_points"}
 
 
 def test_a_mixed_selection_is_refused_in_one_line(finished):
