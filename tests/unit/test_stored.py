@@ -12,6 +12,8 @@ import zarr
 from datasets import Array2D, Dataset, Features, Sequence, Value
 from safetensors.torch import save_file
 
+from correct_l0.costs import estimates as costs
+from correct_l0.costs import throughputs
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of
 from correct_l0.report.stored_words import stored_caveats
@@ -21,6 +23,7 @@ from correct_l0.sources.stored import rows as rows_of
 from correct_l0.sources.stored.index import make
 from correct_l0.sources.stored.rows import open_rows
 from correct_l0.sources.stored.settings import Stored
+from correct_l0.study.plan import Plan
 
 N, D = 300, 8
 
@@ -133,6 +136,34 @@ def test_more_rows_than_memory_holds_are_read_in_pieces(tmp_path, monkeypatch):
     assert epochs[0] != epochs[1]
     trained = np.delete(np.arange(N), numbers(store.held_out(0, 60)))
     assert [sorted(epoch) for epoch in epochs] == [trained.tolist()] * 2
+
+
+def test_rows_of_one_piece_meet_as_often_as_is_said(tmp_path, monkeypatch):
+    """B(B - 1) / 2 (p - 1) / (G - 1) pairs a batch: 435 x 9 / 299 = 13.1."""
+    monkeypatch.setattr(rows_of, "PIECE_BYTES", 10 * D * 4)
+    np.save(tmp_path / "a.npy", acts(3000))
+    store = opened(tmp_path, tmp_path / "a.npy", held_out_tokens=10, block_tokens=10)
+    stream = TrainingStream(store, 0, 30, memory_bytes=0, group_chunks=30)
+    pairs = []
+    for step in range(99):
+        _, sizes = (stream.row_numbers(step) // 10).unique(return_counts=True)
+        pairs.append(float((sizes * (sizes - 1) / 2).sum()))
+    # A batch that lies in two groups has fewer: every tenth.
+    assert 0.85 * 13.1 < np.mean(pairs) < 1.1 * 13.1
+
+
+def test_what_it_costs_is_the_reading_of_the_files(tmp_path):
+    np.save(tmp_path / "a.npy", acts())
+    stored = {"path": str(tmp_path / "a.npy"), "d_in": D, "held_out_tokens": 120}
+    training = {"training_tokens": 30_000, "batch_tokens": 100}
+    raw = {"study": "s", "device": "cpu", "stored": stored,
+           "saes": {"d_sae": 16, "l0": [2, 4, 6], "training": training},
+           "decoder_metrics": {"n": [8], "batch_tokens": 100}}  # fmt: skip
+    plan = Plan.from_config(raw)
+    assert costs.indexing_s(plan.study) == 1 + N * D * 4 / throughputs.DISK_READ
+    assert costs.source_bytes(plan.study) == (N + 120) * D * 4
+    # 30,000 rows of 180: 167 epochs.
+    assert any("are 167 epochs over the 180 stored rows" in x for x in plan.warnings())
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["a file", "a tensor beside"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from workflow_runs import planned_jobs, run_snakemake, stale_lines
+from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
 import imported_toy as toy
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
@@ -85,3 +85,24 @@ def test_a_mixed_selection_is_refused_in_one_line(finished):
     errors = [line for line in dry.stderr.splitlines() if line.startswith("error: ")]
     assert dry.returncode != 0 and len(errors) == 1
     assert 'layer 4 48 latents of 16 (1): select: "other/layer_4/average_l0_4' in errors[0]
+
+
+def test_with_activations_they_are_measured_and_probed_like_those_trained_on_them(
+    tiny_study, tmp_path
+):
+    """The tiny study's own SAEs, imported from its folder beside its cache."""
+    study = Path(shutil.copytree(tiny_study, tmp_path / "study"))
+    config = {**tiny_config(), "study": "again"}
+    picked = {"folders": ["results/tiny/saes"], "select": "saes/l0_{4,32}/seed_0/sae"}
+    config["saes"] = {"import": picked}
+    run = run_snakemake(study, "--until", "measure_points", "probe_points", config=config)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-9000:]
+    for l0 in (4, 32):
+        for file in ("decoder_metrics/{}/s_n_dec.csv", "probing/{}/scores.csv"):
+            name = file.format(f"l0_{l0}/seed_0")
+            first, again = (
+                pd.read_csv(study / "results" / each / name) for each in ("tiny", "again")
+            )
+            columns = ["n", "value"] if "n" in first else ["task", "probe_k", "f1"]
+            # Folded norms and saved thresholds are rounded once more.
+            pd.testing.assert_frame_equal(first[columns], again[columns], rtol=0, atol=1e-4)
