@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -70,10 +71,11 @@ def test_another_sae_in_a_folder_is_imported_again(finished, tmp_path):
     assert any(line.startswith("weights: ") for line in stale_lines(dry))
 
 
-def test_another_published_score_makes_the_report_again(finished, tmp_path):
-    study = Path(shutil.copytree(finished, tmp_path / "study"))
-    toy.write_scores(study / "theirs", "r", "layer_3/average_l0_4", scr=0.9)
-    planned = planned_jobs(run_snakemake(study, "--dry-run", config=CONFIG))
+def test_another_published_score_makes_the_report_again_and_nothing_before(finished):
+    write = partial(toy.write_scores, finished / "theirs", "r", "layer_3/average_l0_4")
+    write(scr=0.9)
+    planned = planned_jobs(run_snakemake(finished, "--dry-run", config=CONFIG))
+    write(scr=0.04)
     assert set(ALL) - set(planned) == {"fetch_weights", "train_points", "measure_points"}
 
 
