@@ -264,12 +264,12 @@ def test_a_search_over_coefficients_or_with_overrides_is_refused():
 
 def test_a_search_begins_with_its_first_points_and_comes_back_from_its_settings():
     (config,) = parse_study(changed("saes.l0", SEARCH))
-    # 4 times 75^(1/5) = 2.37 each: 9.5, 22.5, 53.4, 126.5
-    assert config.saes.l0 == (4, 9.5, 22, 53, 130, 300)
+    # Gaps of 75^(1/6) = 2.053, from half a one above 4: 5.73, 11.8, 24.2, 49.6, 101.9, 209.3
+    assert config.saes.l0 == (5.7, 12, 24, 50, 100, 210)
     assert config.saes.rounds == (config.saes.l0,)
     raw = changed("saes.l0", SEARCH)
     raw["saes"]["architecture"] = {"name": "topk"}
-    assert parse_study(raw)[0].saes.l0 == (4, 9, 22, 53, 130, 300)
+    assert parse_study(raw)[0].saes.l0 == (6, 12, 24, 50, 100, 210)
     plan = Plan(config)
     assert plan_of(report_settings(plan)).study.saes == config.saes
     assert plan.as_list().study.saes.search is None

@@ -6,7 +6,7 @@ from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.reading.outlying import WEIGHT_LIMIT
-from correct_l0.reading.peak import FEWEST_POINTS, OVERLAP, PROMINENCE, SMOOTHING
+from correct_l0.reading.peak import FEWEST_POINTS, ORTHOGONAL, OVERLAP, PROMINENCE, SMOOTHING
 from correct_l0.reading.reading import (
     FLAT_ERRORS,
     SET_ERRORS,
@@ -98,10 +98,13 @@ METHODS: tuple[tuple[str, str], ...] = (
         "points by the parabola through the peak and its neighbours. The start of the grid is no "
         "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. Nor "
         f"is one where c_dec is above {OVERLAP:g} times that of random directions. The interval "
-        f"is where the share stays within {DROP:g} of its peak; it is made to hold the right L0 in "
-        f"{NOMINAL:.0%} of the worlds whose truth is known; docs/calibration.md of the project "
-        "counts how often it did. "
-        "s_n^dec and F1 are told beside it and refuse nothing. With one "
+        f"is where the share stays within {DROP:g} of its peak, and at least half the way to the "
+        "points beside it. Where c_dec is lowest inside the "
+        f"grid and at most {ORTHOGONAL:.2g} times that of random directions, the interval reaches "
+        "there as well, and the L0 named is halfway between, on log L0. The interval is made to "
+        f"hold the right L0 in {NOMINAL:.0%} of the worlds whose truth is known; "
+        "docs/calibration.md of the project counts how often it did. s_n^dec and F1 are told "
+        "beside it and refuse nothing. With one "
         f"seed, or fewer than {FEWEST_POINTS} L0, the answer is where c_dec and s_n^dec meet, "
         "unless F1 peaks elsewhere.",
     ),
