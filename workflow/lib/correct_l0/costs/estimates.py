@@ -256,15 +256,19 @@ def sealing_s(study: Config) -> float:
 
 def indexing_s(study: Config) -> float:
     """Return the seconds of looking at every row of somebody's files."""
-    assert study.stored is not None, "asked only where rows are stored"
-    rows = study.stored.rows
-    return 1 + len(rows) * rows.row_bytes / stated.DISK_READ
+    return 1 + _stored_bytes(study) / stated.DISK_READ
 
 
 def indexing_bytes(study: Config) -> float:
     """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
-    assert study.stored is not None, "asked only where rows are stored"
-    return 16.0 * len(study.stored.rows)
+    return 16.0 * len(study.stored.rows) if study.stored is not None else 0.0
+
+
+def _stored_bytes(study: Config) -> float:
+    """Return the bytes of all rows of somebody's files; none of another source."""
+    if study.stored is None:
+        return 0.0
+    return float(len(study.stored.rows) * study.stored.rows.row_bytes)
 
 
 def sealing_bytes(study: Config) -> float:
@@ -314,7 +318,7 @@ def source_bytes(study: Config) -> float:
     """
     if study.stored is not None:
         held_out = min(study.stored.held_out_tokens * study.stored.d_in * FLOAT, 2**30)
-        return min(len(study.stored.rows) * study.stored.rows.row_bytes, 2 * 2**30) + held_out
+        return min(_stored_bytes(study), 2 * 2**30) + held_out
     if study.cached is None:
         return 0.0
     layout = Layout.of(study.cached)
