@@ -31,10 +31,13 @@ from correct_l0.report.html import (
 )
 from correct_l0.report.methods import methods_of
 from correct_l0.report.norms_words import norms_line
+from correct_l0.report.published import published_columns
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
+from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words, world_in_words
+from correct_l0.saes.imported.published import title_of
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
 from correct_l0.study.config import Config
@@ -132,6 +135,9 @@ def full_table(study: StudyData) -> dict[str, Any]:
         for k in mean.columns:
             columns[f"{name}_{int(k)}"] = f"{labels[name]}, probe_k = {int(k)}"
         parts.append(mean.set_axis([f"{name}_{int(k)}" for k in mean.columns], axis="columns"))
+    of_others = dict(published_columns(wide))
+    parts.append(wide[[*of_others.values()]])
+    columns |= {column: f"SAEBench: {title_of(name)}" for name, column in of_others.items()}
     for part, labels in (_stability_columns(study), _recovery_columns(study)):
         parts.append(part)
         columns |= labels
@@ -252,6 +258,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
         facts.append(("Model", f"{name}, {a.hook_name}"))
+    if config.stored is not None:
+        facts += stored_facts(config.stored)
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:

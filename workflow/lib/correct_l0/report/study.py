@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,6 +43,7 @@ def read_study(
     english_words: float | None = None,
     by_coefficient: bool = False,
     imported: Imported | None = None,
+    source_caveats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -69,6 +70,8 @@ def read_study(
         Whether `l0` are coefficients of a penalty.
     imported
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
+    source_caveats
+        What is not known of the source.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def read_study(
     recovery = _recovery(tables, measured, true_l0)
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
-    section = "synthetic" if source == "synthetic" else "activations"
+    section = source if source in ("stored", "synthetic") else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += prefix_lines(tables.get("c_dec_prefixes"), names)
@@ -118,6 +121,7 @@ def read_study(
             "norms": norms,
             "caveats": [
                 *norms_caveats(norms, points, section),
+                *source_caveats,
                 *(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from correct_l0.provenance.manifest import replacing
 from correct_l0.report import figures_of
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures import answer, metrics, pictures, recovery, stability, training
+from correct_l0.report.figures import (
+    answer,
+    metrics,
+    pictures,
+    published,
+    recovery,
+    stability,
+    training,
+)
 from correct_l0.report.figures.style import set_theme
 
 Study = TypeVar("Study")
@@ -21,6 +29,7 @@ FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "answer": answer.answer,
     "stability": stability.stability,
     "f1": metrics.f1_scores,
+    "published": published.published,
     "recovery": recovery.recovery,
     "reconstruction": training.reconstruction,
     "measured_l0": training.measured_l0,
