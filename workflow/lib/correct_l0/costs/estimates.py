@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.throughputs import THROUGHPUT
@@ -180,6 +181,22 @@ def measuring_s(study: Config, products: float) -> float:
     speed = THROUGHPUT[device_of(study)].float32
     work = products * 2 * study.source.d_in * study.saes.d_sae / speed
     return work + samples_s(study, study.source.held_out_tokens)
+
+
+def trained_on_s(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return the seconds of training a finished SAE on, each time to some latents and steps."""
+    each = [study.training(l0) for l0 in study.saes.l0]
+    steps = max((steps for _, steps in trainings), default=0)
+    seconds = samples_s(study, steps * _batch(study))
+    for d_sae, steps in trainings:
+        for l0, training in zip(study.saes.l0, each, strict=True):
+            shorter = training.model_copy(
+                update={"training_tokens": steps * training.batch_tokens, "engine": "fused"}
+            )
+            name, d_in = study.saes.architecture_name, study.source.d_in
+            taken = training_s(d_in, d_sae, l0, shorter, device_of(study), len(trainings), name)
+            seconds += taken / len(each)
+    return seconds
 
 
 def samples_s(study: Config, samples: float) -> float:
@@ -363,6 +380,15 @@ def projection_bytes(study: Config) -> float:
     """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
     batch = study.decoder_metrics.batch_tokens * study.saes.d_sae * study.has_rows
     return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch + decoding_bytes(study)
+
+
+def trained_on_bytes(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return what training a finished SAE on holds: rows; weights, Adam and gradients of each."""
+    if not trainings:
+        return 0.0
+    latents = [d_sae for d_sae, _ in trainings]
+    weights = 4 * FLOAT * 2 * study.source.d_in * sum(latents)
+    return source_bytes(study) + weights + 6 * FLOAT * _batch(study) * max(latents)
 
 
 def probing_bytes(study: Config) -> float:

@@ -23,7 +23,7 @@ TABLES = (
 
 FIGURES = (
     "answer", "stability", "f1", "published", "recovery", "reconstruction", "measured_l0",
-    "training", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
+    "training", "hedging", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
 
@@ -39,6 +39,7 @@ def figures_of(plan: Plan) -> tuple[str, ...]:
         "published": bool(getattr(plan.study.saes, "published", None)),
         "probing_tasks": "probing" in plan.rooms,
         "recovery": "recovery" in plan.rooms,
+        "hedging": "hedging" in plan.rooms,
         "decoder_cosines": plan.study.saes.d_sae <= HEATMAP_LATENTS,
     }
     return tuple(name for name in FIGURES if there.get(name, True))

@@ -20,8 +20,8 @@ from correct_l0.study.self_check import POINTS, SEEDS, SHARE
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check", "Imported SAEs": "weights", "Time in training": "training",
-    "Was the training long enough?": "training",
+    "Self-check": "self_check", "Hedging": "hedging", "Imported SAEs": "weights",
+    "Time in training": "training", "Was the training long enough?": "training",
 }  # fmt: skip
 
 
@@ -157,6 +157,16 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"told from it is within {SET_ERRORS:g} standard errors over seeds. It is what is right "
         "for an SAE of this width; the true L0, the mean number of features that fire, may be "
         "another. Neither has a say in the answer.",
+    ),
+    (
+        "Hedging",
+        "An SAE too narrow for its data merges correlated features; given more latents it hands "
+        "parts of its latents over to these. Each finished SAE is trained on, on the same batches, "
+        "as it is (the control) and with new latents. With w and v a latent's direction in the one "
+        "and in the other, p is the mean length of w − v projected on the span of the new latents, "
+        "b the same for 50 random subspaces of as many dimensions, and the rate max(0, (p − b) / "
+        "(1 − b)) (arXiv 2505.11756). It grows with the number of steps: compare it at one number "
+        "of steps and of new latents.",
     ),
     (
         "Self-check",

@@ -21,6 +21,7 @@ from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_seeds, packed_library
+from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.html import (
     Explainer,
     asset,
@@ -138,7 +139,11 @@ def full_table(study: StudyData) -> dict[str, Any]:
     of_others = dict(published_columns(wide))
     parts.append(wide[[*of_others.values()]])
     columns |= {column: f"SAEBench: {title_of(name)}" for name, column in of_others.items()}
-    for part, labels in (_stability_columns(study), _recovery_columns(study)):
+    for part, labels in (
+        _stability_columns(study),
+        _recovery_columns(study),
+        hedging_columns(study.tables["hedging"]),
+    ):
         parts.append(part)
         columns |= labels
     health = {

@@ -19,6 +19,7 @@ from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import decide
 from correct_l0.report import words
 from correct_l0.report.caveats import caveats_of, language_caveats, saturates
+from correct_l0.report.hedging_words import hedging_lines
 from correct_l0.report.imported_words import Imported, next_of_imported, too_low_line
 from correct_l0.report.next_step import next_step
 from correct_l0.report.norms_words import norms_caveats
@@ -51,7 +52,8 @@ def read_study(
     ----------
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
-        `stability` where there are two seeds or more, `recovery` where the truth is known.
+        `stability` where there are two seeds or more, `recovery` where the truth is known,
+        `hedging` where it was measured.
     d_sae
         Number of latents.
     l0
@@ -105,6 +107,8 @@ def read_study(
     lines += prefix_lines(tables.get("c_dec_prefixes"), names)
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
+    if (table := tables.get("hedging")) is not None:
+        lines += hedging_lines(_at_mean_l0(table, measured), names)
     if imported and (line := too_low_line(decision, names, grid)):
         lines.append(line)
     return plain(

@@ -133,8 +133,14 @@ def _of_metric(metric: Metric) -> Stage:
         job="measure_points",
         recipe=metric.recipe,
         settings=lambda plan, l0: metric.settings(plan),
-        seconds=lambda study, l0: estimates.measuring_s(study, metric.products(study)),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        seconds=lambda study, l0: (
+            estimates.measuring_s(study, metric.products(study))
+            + estimates.trained_on_s(study, metric.trainings(study))
+        ),
+        host_bytes=lambda study, saes: (
+            estimates.projection_bytes(study)
+            + estimates.trained_on_bytes(study, metric.trainings(study))
+        ),
         jobs=_points,
         writes="measurements",
         on_device=True,

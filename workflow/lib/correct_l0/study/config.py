@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
+from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
 from correct_l0.saes.sections import Saes, Sweep, Training
@@ -32,10 +33,13 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
+WIDENED = ("batchtopk", "topk")
+"""Architectures whose finished SAEs are trained on with more latents."""
+
 TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
-    "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
+    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "weights", "listings",
+    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
@@ -101,6 +105,10 @@ class StudyFile(Section):
     probing: Probing = Probing()
     """Sparse probing."""
 
+    hedging: Hedging | None = None
+    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones
+    that it is given. Costs two short trainings of each."""
+
     self_check: bool = False
     """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
     interval generate data (as `semi_synthetic`, the residual shuffled), which are swept again at
@@ -158,6 +166,8 @@ class Config(StudyFile):
                 "probing.tasks: stored activations come without the model that reads the prompts; "
                 "remove it, or name the model in `activations`, which caches them anew"
             )
+        if self.hedging is not None:
+            self._check_hedging(self.hedging)
         if self.self_check:
             self._check_self_check()
         if self.frozen_control and (self.activations is None or self.saes.imported):
@@ -219,6 +229,24 @@ class Config(StudyFile):
             raise ValueError(
                 f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
                 f"{self.source.d_in} wide; name the source of the hook they were trained on"
+            )
+
+    def _check_hedging(self, wanted: Hedging) -> None:
+        name = "imported" if self.saes.imported else self.saes.architecture_name
+        if name not in WIDENED:
+            raise ValueError(
+                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                "remove it"
+            )
+        if wanted.new_latents >= self.source.d_in:
+            raise ValueError(
+                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: "
+                "so many latents span the whole space; lower it"
+            )
+        if any(self.training(l0).freeze_decoder for l0 in self.saes.l0):
+            raise ValueError(
+                "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
+                "them"
             )
 
     def _check_self_check(self) -> None:

@@ -63,13 +63,17 @@ def build_trainer(
     seed: int,
     device: str = "cpu",
     shared: dict[int, Workspace] | None = None,
+    start: Weights | None = None,
 ) -> Trainer:
-    """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
+    """Return a trainer at step 0. Its weights are a function of the seed, not of L0, or `start`.
 
     Trainers that take turns on one device can share memory: `shared`, by number of latents.
     """
     build = resolve_name(settings.declared.trainer)
     trainer: Trainer = build(settings, d_in, seed, device, {} if shared is None else shared)
+    if start is not None:
+        for value, given in zip(trainer.weights, start, strict=True):
+            copy_exactly(value, given)
     return trainer
 
 
@@ -99,6 +103,8 @@ class Run:
         Factor from raw activations to training units.
     shared
         Memory shared with other points that take turns; see `build_trainer`.
+    start
+        Weights to start from, in training units; unset: new ones.
 
     Attributes
     ----------
@@ -126,10 +132,11 @@ class Run:
         measures: Measures,
         scale: float,
         shared: dict[int, Workspace] | None = None,
+        start: Weights | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self._anew = lambda: (
-            build_trainer(settings, d_in, seed, device, shared),
+            build_trainer(settings, d_in, seed, device, shared, start),
             build_schedule(settings, measures, scale),
         )
         self.trainer, self.schedule = self._anew()
