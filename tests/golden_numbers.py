@@ -101,7 +101,8 @@ def probing_cache_numbers() -> dict[str, Any]:
 
 def world_numbers() -> dict[str, Any]:
     """Samples and constants of the paper's world, and of trees with common causes."""
-    from correct_l0.sources.synthetic.store import make, open_world
+    from correct_l0.sources.synthetic.make import make
+    from correct_l0.sources.synthetic.store import open_world
 
     trees = {
         "features": 120, "d_in": 24, "directions": "spread", "bias": 0.5,

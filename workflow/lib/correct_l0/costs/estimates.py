@@ -271,6 +271,23 @@ def sealing_s(study: Config) -> float:
     return 1 + 0.05 * Layout.of(study.language_model).shards("training")
 
 
+def indexing_s(study: Config) -> float:
+    """Return the seconds of looking at every row of somebody's files."""
+    return 1 + _stored_bytes(study) / stated.DISK_READ
+
+
+def indexing_bytes(study: Config) -> float:
+    """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
+    return 16.0 * len(study.stored.rows) if study.stored is not None else 0.0
+
+
+def _stored_bytes(study: Config) -> float:
+    """Return the bytes of all rows of somebody's files; none of another source."""
+    if study.stored is None:
+        return 0.0
+    return float(len(study.stored.rows) * study.stored.rows.row_bytes)
+
+
 def sealing_bytes(study: Config) -> float:
     """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
     a = study.language_model
@@ -316,6 +333,9 @@ def source_bytes(study: Config) -> float:
 
     A cache's split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
     """
+    if study.stored is not None:
+        held_out = min(study.stored.held_out_tokens * study.stored.d_in * FLOAT, 2**30)
+        return min(_stored_bytes(study), 2 * 2**30) + held_out
     if study.cached is None:
         return 0.0
     layout = Layout.of(study.cached)
@@ -328,7 +348,7 @@ def decoding_bytes(study: Config) -> float:
     if (source := study.semi_synthetic) is None:
         return 0.0
     held_out = min(source.held_out_tokens * source.d_in * FLOAT, 2**30)
-    batch = max(_batch(study), study.decoder_metrics.batch_tokens)
+    batch = max(study.batch_tokens, study.decoder_metrics.batch_tokens)
     return held_out + FLOAT * source.d_sae * (2 * source.d_in + 4 * batch)
 
 
@@ -344,14 +364,14 @@ def training_bytes(study: Config, saes: int) -> float:
         return rows + (5 + saes) * sae
     # Weights and Adam of each; gradients, and for a while all of one once more; latent
     # activations and masks.
-    acts = FLOAT * _batch(study) * study.saes.d_sae
+    acts = FLOAT * study.batch_tokens * study.saes.d_sae
     return rows + (3 * saes + 5) * sae + 6 * acts
 
 
 def self_check_bytes(study: Config) -> float:
     """Return what a sweep of the self-check holds: its SAEs, the one that generates, its rows."""
     held_out = min(FLOAT * self_check.HELD_OUT_TOKENS * study.source.d_in, 2**30)
-    codes = 4 * FLOAT * _batch(study) * study.saes.d_sae
+    codes = 4 * FLOAT * study.batch_tokens * study.saes.d_sae
     trained = training_bytes(study, self_check.POINTS)
     return trained + held_out + codes + FLOAT * sae_parameters(study)
 
@@ -377,16 +397,12 @@ def probing_bytes(study: Config) -> float:
     return 2 * FLOAT * sae_parameters(study) + 6 * FLOAT * latents
 
 
-def _batch(study: Config) -> int:
-    return max(study.training(l0).batch_tokens for l0 in study.saes.l0)
-
-
 def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     """Return what a GPU must hold while training some SAEs, in MB.
 
     Weights and Adam's two moments of each; of the one whose step it is the gradients, two
     temporaries of that shape, latent activations and their masks; CUDA's own.
     """
-    acts = FLOAT * _batch(study) * study.saes.d_sae
+    acts = FLOAT * study.batch_tokens * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
     return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000

@@ -22,7 +22,7 @@ TABLES = (
 """Names of the gathered tables."""
 
 FIGURES = (
-    "answer", "stability", "f1", "recovery", "reconstruction", "measured_l0",
+    "answer", "stability", "f1", "published", "recovery", "reconstruction", "measured_l0",
     "training", "hedging", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
@@ -36,6 +36,7 @@ def figures_of(plan: Plan) -> tuple[str, ...]:
         **dict.fromkeys(("reconstruction", "measured_l0", "s_n_dec", "histograms"), rows),
         "stability": "stability" in plan.study_rooms,
         "f1": "probing" in plan.rooms,
+        "published": bool(getattr(plan.study.saes, "published", None)),
         "probing_tasks": "probing" in plan.rooms,
         "recovery": "recovery" in plan.rooms,
         "hedging": "hedging" in plan.rooms,

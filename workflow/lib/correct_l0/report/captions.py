@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
+from correct_l0.report.published import published_columns
+from correct_l0.saes.imported.published import title_of
 from correct_l0.settings.base import format_l0
 
 
@@ -200,6 +202,17 @@ def _f1(f: _Facts) -> Caption:
     )
 
 
+def _published(f: _Facts) -> Caption:
+    drawn = ", ".join(title_of(name) for name, _ in published_columns(f.study.tables["points"]))
+    return Caption(
+        "Scores that others published",
+        f"SAEBench's scores of these SAEs ({drawn}), as its result files tell them; none was "
+        "measured here, and they have no say in the answer. One dot for each SAE; line: the mean "
+        f"of those of one L0.{f.marks} {f.across}",
+        f"Published scores against L0: {drawn}.",
+    )
+
+
 def _recovery(f: _Facts) -> Caption:
     samples = f.study.tables["recovery"].get("samples")
     counted = "" if samples is None or not len(samples) else f" {int(samples.max()):,} held-out"
@@ -330,6 +343,7 @@ _CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
     "answer": _answer,
     "stability": _stability,
     "f1": _f1,
+    "published": _published,
     "recovery": _recovery,
     "reconstruction": _reconstruction,
     "measured_l0": _measured_l0,

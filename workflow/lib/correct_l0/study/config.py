@@ -18,12 +18,13 @@ from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
+from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.weights import WeightsOnly
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
-SOURCES = ("activations", "synthetic", "semi_synthetic")
+SOURCES = ("activations", "stored", "synthetic", "semi_synthetic")
 """The sections that say where activations come from."""
 
 FEWEST_L0 = 3
@@ -75,7 +76,11 @@ class StudyFile(Section):
     effect on the numbers."""
 
     activations: Activations | None = None
-    """The source: the activations of a language model, cached. Or `synthetic` or
+    """The source: the activations of a language model, cached. Or `stored`, `synthetic` or
+    `semi_synthetic`."""
+
+    stored: Stored | None = None
+    """The source: activations that you have, in files. Or `activations`, `synthetic` or
     `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
@@ -155,6 +160,11 @@ class Config(StudyFile):
             raise ValueError(
                 f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
                 "remove it"
+            )
+        if self.stored is not None and self.probing.tasks not in ("none", ()):
+            raise ValueError(
+                "probing.tasks: stored activations come without the model that reads the prompts; "
+                "remove it, or name the model in `activations`, which caches them anew"
             )
         if self.hedging is not None:
             self._check_hedging(self.hedging)
@@ -257,9 +267,9 @@ class Config(StudyFile):
             )
 
     @property
-    def source(self) -> Activations | Synthetic | SemiSynthetic | WeightsOnly:
+    def source(self) -> Activations | Stored | Synthetic | SemiSynthetic | WeightsOnly:
         """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
-        source = self.activations or self.synthetic or self.semi_synthetic
+        source = self.activations or self.stored or self.synthetic or self.semi_synthetic
         if source is None:
             assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
             return WeightsOnly(self.saes.d_in)
@@ -289,6 +299,11 @@ class Config(StudyFile):
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
         return self.saes.training_of(l0)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Rows of the largest training batch."""
+        return max(self.training(l0).batch_tokens for l0 in self.saes.l0)
 
     def n_values(self) -> list[int]:
         """Return the ranks n of s_n^dec as whole numbers, in the order configured."""
@@ -327,16 +342,21 @@ class Config(StudyFile):
         return said
 
     def _warnings_of_epochs(self) -> list[str]:
-        if self.activations is None or self.saes.imported:
+        if self.saes.imported:
+            return []
+        if self.activations is not None:
+            rows, told, remedy = self.activations.training_tokens, "cached tokens", "cache more"
+        elif self.stored is not None:
+            rows = len(self.stored.rows) - self.stored.held_out_tokens
+            told, remedy = "stored rows", "store more"
+        else:
             return []
         tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
-        epochs = tokens / self.activations.training_tokens
-        if epochs <= MOST_EPOCHS:
+        if tokens <= MOST_EPOCHS * rows:
             return []
         return [
-            f"training_tokens {tokens:,} are {epochs:,.0f} epochs over the "
-            f"{self.activations.training_tokens:,} cached tokens: an SAE learns what it sees so "
-            "often by heart; cache more or train shorter"
+            f"training_tokens {tokens:,} are {tokens / rows:,.0f} epochs over the {rows:,} {told}: "
+            f"an SAE learns what it sees so often by heart; {remedy} or train shorter"
         ]
 
 
