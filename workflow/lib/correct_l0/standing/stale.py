@@ -37,7 +37,7 @@ from correct_l0.study.plan import Plan
 
 LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
-OF_NO_CODE = ("tables", "self_check", "frozen_control")
+OF_NO_CODE = ("tables", "train_on", "self_check", "frozen_control")
 """Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
@@ -52,8 +52,8 @@ class Stale:
     ----------
     room
         `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
-        `rounds`, `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or
-        `comparison`.
+        `rounds`, `tables`, `train_on`, `verdict`, `self_check`, `frozen_control`, `figures`,
+        `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
