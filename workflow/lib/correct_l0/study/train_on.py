@@ -17,6 +17,9 @@ RECIPE = 1
 
 STAGE = "train_on"
 
+TABLE = "trained_on.parquet"
+"""What came of the trainings, one row for each L0 and seed (`trial.train_on`)."""
+
 DECAY = 0.5
 """Share of each training over which its learning rate falls to zero, so that what is left is where
 the SAE goes and not how far a batch throws it."""
@@ -74,7 +77,7 @@ def train_on_plan(plan: Plan, l0: float, start: Start) -> Plan:
         start=start,
     )
     metrics = study.decoder_metrics.model_copy(
-        update={"histogram_l0": (), "n": study.decoder_metrics.n[:1]}
+        update={"histogram_l0": (), "n": study.decoder_metrics.n[:1], "batches": 1}
     )
     changed = {
         "saes": saes, "decoder_metrics": metrics, "probing": Probing(), "train_on": None,

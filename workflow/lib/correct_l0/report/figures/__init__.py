@@ -12,13 +12,22 @@ from matplotlib.figure import Figure
 from correct_l0.provenance.manifest import replacing
 from correct_l0.report import figures_of
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures import answer, metrics, pictures, recovery, stability, training
+from correct_l0.report.figures import (
+    answer,
+    metrics,
+    pictures,
+    recovery,
+    single,
+    stability,
+    training,
+)
 from correct_l0.report.figures.style import set_theme
 
 Study = TypeVar("Study")
 
 FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "answer": answer.answer,
+    "trained_on": single.trained_on,
     "stability": stability.stability,
     "f1": metrics.f1_scores,
     "recovery": recovery.recovery,
