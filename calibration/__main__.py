@@ -1,8 +1,8 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
 `python -m calibration [--quick] [--cores N] [--search] [--single] [--judge-only] [--show NUMBER]`,
-in the repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds are
-made of the default study's activations: `make demo` caches them.
+in the repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds
+are made of the default study's activations: `make demo` caches them.
 """
 
 from __future__ import annotations

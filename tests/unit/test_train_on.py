@@ -1,5 +1,6 @@
 """A single SAE that is trained on from its own weights: what it starts as, and what is read."""
 
+import json
 import math
 from contextlib import chdir
 from dataclasses import replace
@@ -40,9 +41,7 @@ def test_weights_give_the_codes_and_reconstruction_of_the_sae(subtracts):
     largest = pre.topk(3, dim=1)
     acts = torch.zeros_like(pre).scatter(1, largest.indices, largest.values).relu()
     assert torch.allclose(acts, SCALE * sae.encode(ROWS), atol=1e-5)
-    assert torch.allclose(
-        acts @ W_dec + b_dec, SCALE * sae.decode(sae.encode(ROWS)), atol=1e-5
-    )
+    assert torch.allclose(acts @ W_dec + b_dec, SCALE * sae.decode(sae.encode(ROWS)), atol=1e-5)
 
 
 def test_folding_the_weights_gives_the_sae_back():
@@ -63,11 +62,9 @@ def start_of(folder: Path, sae: SavedSae) -> Start:
 
 
 def settings_of(start: Start, architecture: str, l0: float):
-    return parse_settings(
-        '{"architecture":{"name":"%s"},"d_sae":12,"l0":%g,"start":%s,'
-        '"training":{"training_tokens":4000,"batch_tokens":400}}'
-        % (architecture, l0, start.model_dump_json())
-    )
+    training = {"training_tokens": 4000, "batch_tokens": 400}
+    values = {"d_sae": 12, "l0": l0, "training": training, "start": start.model_dump()}
+    return parse_settings(json.dumps({**values, "architecture": {"name": architecture}}))
 
 
 def test_a_jumprelu_sae_begins_at_its_target(tmp_path):

@@ -254,7 +254,7 @@ def frozen_control_s(study: Config) -> float:
 
 
 def train_on_s(study: Config) -> float:
-    """Return the seconds of the trainings that start from an imported SAE, and of measuring them."""
+    """Return the seconds of the trainings that start from an imported SAE, measured too."""
     asked, saes = study.train_on, study.saes
     assert asked is not None, "asked only where a study has it"
     training = Training(

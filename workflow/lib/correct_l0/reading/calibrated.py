@@ -12,7 +12,7 @@ DROP = 0.02
 interval. As much as a peak has to stand out: less would hold the right grid point as often, and
 promise more than a grid can."""
 
-PULL = 0.3
+PULL = 0.28
 """Of a single SAE that is trained on: how far it has to be pulled to one side (`single.pull_of`)
 before its L0 is called too low or too high."""
 

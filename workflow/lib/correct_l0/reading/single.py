@@ -1,10 +1,9 @@
 """Is the L0 of a single SAE too low? Read off short trainings that start from it, at other L0.
 
-An SAE whose L0 is right has latents that are features: with somewhat more or fewer active latents it
-need not change them. One whose L0 is too low mixes features in its latents; given more active
-latents it can undo that, and its latents turn, while fewer change little. One whose L0 is too high
-has spare latents that reconstruct what is left; given fewer it has to turn the others. So the side
-on which the latents turn further is where the right L0 lies.
+An SAE whose L0 is too low mixes features in its latents; given more active latents it can undo
+that, and its latents turn, while fewer change little. One whose L0 is too high has latents to spare
+that reconstruct what is left; given fewer it has to turn the others. So the side on which latents
+turn further is where the right L0 lies.
 
 Chosen on worlds whose truth is known, and reported on others: docs/calibration.md.
 """

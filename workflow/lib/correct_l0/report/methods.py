@@ -21,8 +21,8 @@ from correct_l0.study.train_on import DECAY, WARM_UP
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check", "Training on": "train_on", "Imported SAEs": "weights", "Time in training": "training",
-    "Was the training long enough?": "training",
+    "Self-check": "self_check", "Training on": "train_on", "Imported SAEs": "weights",
+    "Time in training": "training", "Was the training long enough?": "training",
 }  # fmt: skip
 
 
@@ -169,13 +169,13 @@ METHODS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Training on",
-        "The SAE is trained on from its own weights (decoder rows of norm 1, Adam's moments zero), at "
-        "several L0 around its own and with several orders of the data, the learning rate rising "
-        f"over {WARM_UP:.0%} and falling to zero over {DECAY:.0%} of the steps. Its pull is the mean "
-        "of log(angle at a higher L0 / angle at as many times lower a one), the angle being that "
-        "between a latent's direction before and after, mean over latents and seeds. Above "
-        f"{PULL:g} the L0 is too low, below −{PULL:g} too high; between, it is about right where "
-        f"on both sides latents turn exp({STAYS:g}) times as far as at the own L0 or further. "
+        "The SAE is trained on from its own weights (decoder rows of norm 1, Adam's moments zero), "
+        "at several L0 around its own and with several orders of the data, the learning rate "
+        f"rising over {WARM_UP:.0%} and falling to zero over {DECAY:.0%} of the steps. Its pull is "
+        "the mean of log(angle at a higher L0 / angle at as many times lower a one), the angle "
+        "being that between a latent's direction before and after, mean over latents and seeds. "
+        f"Above {PULL:g} the L0 is too low, below −{PULL:g} too high; between, it is about right "
+        f"where on both sides latents turn exp({STAYS:g}) times as far as at the own L0, or further. "
         "Confidence is the share of answers of the kind that were right on worlds whose truth is "
         "known, where the trainings were a tenth of the SAE's own together; docs/calibration.md of "
         "the project has the counts. c_dec has no say.",

@@ -34,8 +34,8 @@ MOST_EPOCHS = 50
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "train_on", "weights", "listings", "tables",
-    "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
+    "measured", "rounds", "self_check", "frozen_control", "train_on", "weights", "listings",
+    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
