@@ -109,7 +109,7 @@ def test_what_runs_at_the_same_time():
             *("train_points", "probe_baselines", "measure_points", "probe_points"),
             "frozen_control",
         },
-        {"read_round"},
+        {"read_round", "train_on"},
         {"gather_tables"},
         {"read_curves"},
         {"self_check", "plot_figures", "compare_sweeps"},

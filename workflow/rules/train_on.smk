@@ -1,4 +1,4 @@
-# In: the tables of a study of one imported SAE, the SAE, the source. Out: results/{study}/train_on/:
+# In: the source, and undeclared the one SAE that a study imports. Out: results/{study}/train_on/:
 # trained_on.parquet, its manifest, and undeclared a folder for each SAE that was trained on from it.
 # Included where a study asks for it.
 
@@ -9,7 +9,7 @@ rule train_on:
     """One imported SAE, trained on at several L0 around its own: where do its latents go?"""
     input:
         source=SOURCE,
-        tables=rules.gather_tables.output.parquet,
+        sae=trained_before,
     output:
         table=f"{RESULTS}/train_on/trained_on.parquet",
         manifest=f"{RESULTS}/train_on/manifest.json",

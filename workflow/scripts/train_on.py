@@ -10,7 +10,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
 
     run_train_on(
         plan_of(snakemake.params.settings),
-        Path(snakemake.input.tables[0]).parent,
         Path(snakemake.output.manifest).parent,
         device=snakemake.resources.device,
         threads=snakemake.threads,

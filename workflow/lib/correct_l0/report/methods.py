@@ -175,7 +175,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "the mean of log(angle at a higher L0 / angle at as many times lower a one), the angle "
         "being that between a latent's direction before and after, mean over latents and seeds. "
         f"Above {PULL:g} the L0 is too low, below −{PULL:g} too high; between, it is about right "
-        f"where on both sides latents turn exp({STAYS:g}) times as far as at the own L0, or further. "
+        f"where on both sides latents turn exp({STAYS:g}) times as far as at the own L0 or more. "
         "Confidence is the share of answers of the kind that were right on worlds whose truth is "
         "known, where the trainings were a tenth of the SAE's own together; docs/calibration.md of "
         "the project has the counts. c_dec has no say.",

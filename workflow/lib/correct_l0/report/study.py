@@ -250,7 +250,7 @@ def _caveats(
 ) -> list[str]:
     points, gaps = tables["points"], tables["gaps"]
     caveats = imported_caveats(imported, points) if imported else []
-    if points["seed"].nunique() == 1:
+    if points["seed"].nunique() == 1 and len(points) > 1:
         caveats.append(
             "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
             "between their neighbours stands in for it."

@@ -296,7 +296,7 @@ STAGES = (
     ),
     Stage(
         train_on.STAGE, "report", "SAE trained on", "the trainings that start from the SAE",
-        ("gather_tables", *OPENERS),
+        ("train_sae", "seal_activations", "make_world", "make_semi_synthetic"),
         room=train_on.STAGE,
         recipe=train_on.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

@@ -311,6 +311,10 @@ class Config(StudyFile):
 
     def _warnings_of_sweep(self) -> list[str]:
         said, l0, n = [], self.saes.l0, self.n_values()
+        if self.train_on is not None:
+            return said
+        if isinstance(self.saes, ImportedSweep) and len(self.saes.saes) == 1:
+            return ["a single SAE: no curve can be read; add train_on, or import more SAEs"]
         if len(l0) < FEWEST_L0:
             points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
             said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")

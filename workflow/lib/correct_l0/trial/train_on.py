@@ -9,8 +9,9 @@ import pandas as pd
 
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.provenance.manifest import digest_of, replacing, sha256_of, write_manifest
-from correct_l0.report.gather import load_tables
+from correct_l0.saes.finished import check_trained
 from correct_l0.saes.sections import Start
+from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training.start import open_start
 from correct_l0.settings.base import format_l0
 from correct_l0.study.plan import Plan
@@ -21,7 +22,6 @@ from correct_l0.trial import run_study
 
 def run_train_on(
     plan: Plan,
-    tables: Path,
     folder: Path,
     *,
     device: str = "cpu",
@@ -36,8 +36,6 @@ def run_train_on(
     ----------
     plan
         The study.
-    tables
-        Its tables.
     folder
         Where to.
     device, threads, checkpoint_s
@@ -49,9 +47,12 @@ def run_train_on(
         If the activations or the SAE are missing or damaged, or no training comes to its end.
     """
     ((label, seed),) = plan.points
-    l0 = float(load_tables(tables)["points"]["l0_measured"].iloc[0])
-    sae = Path(plan.point_folder("saes", label, seed), "sae")
-    found = train_on(plan, sae, l0, device=device, threads=threads, checkpoint_s=checkpoint_s)
+    point = Path(plan.point_folder("saes", label, seed))
+    source = digest_of(plan.source)
+    l0 = check_trained(PointJob(point, plan.settings_sae(label), seed), source)["l0_measured"]
+    found = train_on(
+        plan, point / "sae", l0, device=device, threads=threads, checkpoint_s=checkpoint_s
+    )
     with replacing(folder / TABLE) as path:
         found.to_parquet(path, index=False)
     write_manifest(
@@ -59,7 +60,7 @@ def run_train_on(
         stage=STAGE,
         recipe=RECIPE,
         parameters=report_settings(plan),
-        inputs={"tables": digest_of(tables / "manifest.json")},
+        inputs={"activations": source, "sae": digest_of(point / "manifest.json")},
         outputs=[folder / TABLE],
     )
     return found

@@ -35,7 +35,7 @@ def trained_on(study: StudyData, narrow: bool) -> Figure:
     right.set_title("How much they overlap")
     right.set_ylabel("c_dec")
     for ax in (left, right):
-        ax.axvline(own, color=INK, linewidth=1, zorder=0, label="its own L0")
+        ax.axvline(own, color=INK, linestyle=":", linewidth=1.3, zorder=1, label="its own L0")
         _over(ax, reading["l0"])
         explain(ax)
     return figure
