@@ -28,7 +28,8 @@ from correct_l0.saes.job import train_saes
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.result import fold
-from correct_l0.saes.training.taken_up import Later, unfold
+from correct_l0.saes.training.start import weights_of
+from correct_l0.saes.training.taken_up import Later
 from correct_l0.sources import open_source
 from correct_l0.sources.synthetic.store import make
 from correct_l0.stages import BY_RULE, STAGES
@@ -103,7 +104,7 @@ def test_a_finished_sae_is_taken_up_as_it_was_trained(tmp_path):
     scale = 0.7
     norms = trainer.weights.W_dec.norm(dim=1) / scale
     write_saved_sae(tmp_path, fold(trainer.weights, scale), {})
-    found = unfold(load_saved_sae(tmp_path), norms, scale)
+    found = weights_of(load_saved_sae(tmp_path), scale, norms)
     for ours, theirs in zip(found, trainer.weights, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     # The next step is that of the trainer itself, but for Adam's moments.

@@ -126,7 +126,7 @@ def test_what_runs_at_the_same_time():
             ),
             "frozen_control",
         },
-        {"read_round"},
+        {"read_round", "train_on"},
         {"gather_tables"},
         {"read_curves"},
         {"self_check", "plot_figures", "compare_sweeps"},

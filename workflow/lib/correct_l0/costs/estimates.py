@@ -217,8 +217,12 @@ def semi_synthetic_s(study: Config) -> float:
 
 def comparison_s(study: Config) -> float:
     """Return the seconds of matching the latents of every pair of seeds at one L0."""
-    pairs = math.comb(len(study.saes.seeds), 2)
-    return pairs * stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5
+    return math.comb(len(study.saes.seeds), 2) * _matching_s(study)
+
+
+def _matching_s(study: Config) -> float:
+    """Return the seconds of matching the latents of two SAEs."""
+    return float(stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5)
 
 
 def probing_s(study: Config) -> float:
@@ -264,6 +268,28 @@ def frozen_control_s(study: Config) -> float:
     measured = measuring_s(study, 4.0 * study.source.held_out_tokens)
     probed = probing_s(study) if resolve_tasks(study.probing.tasks) else 0.0
     return saes * (longest + measured + probed) + comparison_s(study)
+
+
+def train_on_s(study: Config) -> float:
+    """Return the seconds of the trainings that start from an imported SAE, measured too."""
+    asked, saes = study.train_on, study.saes
+    assert asked is not None, "asked only where a study has it"
+    training = Training(
+        training_tokens=asked.training_tokens, batch_tokens=asked.batch_tokens, lr=asked.lr
+    )
+    l0 = None if saes.swept == "number" else saes.l0[0]
+    d_in, d_sae, together = study.source.d_in, saes.d_sae, len(asked.factors)
+    trained = sum(
+        training_s(
+            d_in, d_sae, l0 and factor * l0, training, device_of(study), together,
+            saes.architecture_name,
+        )
+        for factor in asked.factors
+    )  # fmt: skip
+    measured = measuring_s(study, 7.0 * study.source.held_out_tokens)
+    samples = samples_s(study, asked.training_tokens)
+    compared = together * math.comb(len(asked.seeds), 2) * _matching_s(study)
+    return len(asked.seeds) * (trained + together * measured + samples) + compared
 
 
 def sealing_s(study: Config) -> float:
@@ -366,6 +392,15 @@ def training_bytes(study: Config, saes: int) -> float:
     # activations and masks.
     acts = FLOAT * study.batch_tokens * study.saes.d_sae
     return rows + (3 * saes + 5) * sae + 6 * acts
+
+
+def train_on_bytes(study: Config) -> float:
+    """Return what the trainings of one seed hold that start from an imported SAE."""
+    asked = study.train_on
+    assert asked is not None, "asked only where a study has it"
+    acts = FLOAT * asked.batch_tokens * study.saes.d_sae
+    saes = 3 * len(asked.factors) + 6
+    return source_bytes(study) + saes * FLOAT * sae_parameters(study) + 6 * acts
 
 
 def self_check_bytes(study: Config) -> float:

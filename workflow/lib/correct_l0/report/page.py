@@ -16,6 +16,8 @@ from correct_l0.reading.health import NOT_TRAINED, last_moves
 from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_LOW
+from correct_l0.reading.single import TOO_HIGH as SINGLE_TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
@@ -57,6 +59,10 @@ PATHS = {
     LEANS: "warning",
     TOO_FEW: "warning",
     ABOVE_N: "warning",
+    TOO_LOW: "answer",
+    ABOUT_RIGHT: "answer",
+    SINGLE_TOO_HIGH: "answer",
+    CANNOT_TELL: "open",
 }
 """How each outcome is coloured."""
 

@@ -15,6 +15,7 @@ from correct_l0.reading.health import Convergence, last_moves, read_convergence
 from correct_l0.reading.outlying import leans_on_outlying
 from correct_l0.reading.reading import CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
+from correct_l0.reading.single import read_single
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import decide
 from correct_l0.report import words
@@ -26,6 +27,7 @@ from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.prefix_words import prefix_lines
 from correct_l0.report.saturated import one_of_each
 from correct_l0.report.silent import drop_silent
+from correct_l0.report.single_words import next_of_single, single_headline, single_lines
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.truth_words import truth_line
@@ -53,7 +55,8 @@ def read_study(
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
         `stability` where there are two seeds or more, `recovery` where the truth is known,
-        `hedging` where it was measured.
+        `hedging` where it was measured, `trained_on` where a single SAE was trained on
+        (`trial.train_on`).
     d_sae
         Number of latents.
     l0
@@ -99,6 +102,7 @@ def read_study(
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
     recovery = _recovery(tables, measured, true_l0)
+    single = read_single(tables["trained_on"]) if "trained_on" in tables else None
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
     section = source if source in ("stored", "synthetic") else "activations"
@@ -111,10 +115,14 @@ def read_study(
         lines += hedging_lines(_at_mean_l0(table, measured), names)
     if imported and (line := too_low_line(decision, names, grid)):
         lines.append(line)
+    if single:
+        lines = single_lines(single)
     return plain(
         {
-            "outcome": decision.outcome,
-            "headline": words.headline(decision, names, grid, imported is not None),
+            "outcome": single.outcome if single else decision.outcome,
+            "headline": single_headline(single)
+            if single
+            else words.headline(decision, names, grid, imported is not None),
             "lines": lines,
             "agreement": words.agreement_line(
                 decision, f1, names, bool(f1) or _lacks_probing(tables)
@@ -136,7 +144,9 @@ def read_study(
                 *caveats_of(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
                 *(language_caveats(english_words) if f1 else []),
             ],
-            "next": next_of_imported(decision)
+            "next": next_of_single(single)
+            if single
+            else next_of_imported(decision)
             if imported
             else next_step(decision, l0, training_tokens, d_sae, section, by_coefficient),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
@@ -147,6 +157,7 @@ def read_study(
             "f1": {str(k): asdict(r) for k, r in f1.items()},
             "stability": asdict(stability) if stability else None,
             "recovery": asdict(recovery) if recovery else None,
+            "single": asdict(single) if single else None,
         }
     )
 

@@ -13,6 +13,7 @@ from correct_l0.metrics.decoder.settings import DecoderMetrics
 from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
+from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
 from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
@@ -38,7 +39,8 @@ WIDENED = ("batchtopk", "topk")
 
 TAKEN = (
     "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
-    "stability", "measured", "rounds", "self_check", "frozen_control", "weights", "listings",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "train_on", "weights",
+    "listings",
     "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
@@ -119,6 +121,10 @@ class StudyFile(Section):
     of the grid for each of two seeds, whose decoder stays as it starts, at random
     (`saes.training.freeze_decoder`), trained, measured and probed like the others."""
 
+    train_on: TrainOn | None = None
+    """Whether a single imported SAE is trained on for a short while, at several L0 around its own:
+    is its L0 too low, about right or too high?"""
+
     @model_validator(mode="after")
     def _check_sweeps(self) -> StudyFile:
         if (self.saes is None) == (not self.sweeps):
@@ -175,6 +181,8 @@ class Config(StudyFile):
                 "frozen_control: only where SAEs are trained on `activations`; remove it, and give "
                 "saes.training.freeze_decoder to a sweep of its own"
             )
+        if self.train_on is not None:
+            self._check_train_on(self.train_on)
         if self.has_rows:
             self._check_batches()
             self._check_ranks()
@@ -229,6 +237,31 @@ class Config(StudyFile):
             raise ValueError(
                 f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
                 f"{self.source.d_in} wide; name the source of the hook they were trained on"
+            )
+        if len(saes.saes) == 1 and not self.has_rows:
+            raise ValueError(
+                f"saes.import: {saes.saes[0].name} is a single SAE, of whose weights alone nothing "
+                "can be read; name a cache of its hook in activations and add train_on, or import "
+                "more SAEs"
+            )
+
+    def _check_train_on(self, asked: TrainOn) -> None:
+        """Refuse to train on what is not one imported SAE of an architecture with an engine."""
+        saes = self.saes
+        if not isinstance(saes, ImportedSweep) or len(saes.saes) != 1:
+            found = f"{len(saes.saes)} imported SAEs" if isinstance(saes, ImportedSweep) else (
+                "SAEs that are trained here"
+            )  # fmt: skip
+            raise ValueError(f"train_on: only of a single imported SAE, not of {found}; remove it")
+        if saes.architecture_name not in ARCHITECTURES:
+            raise ValueError(
+                f"train_on: {saes.saes[0].name} is {saes.architecture_name}, and only "
+                f"{', '.join(ARCHITECTURES)} SAEs are trained on; remove it"
+            )
+        if asked.batch_tokens > self.source.held_out_tokens:
+            raise ValueError(
+                f"train_on: batch_tokens {asked.batch_tokens} is above the "
+                f"{self.source.held_out_tokens} held-out tokens of the source; make it smaller"
             )
 
     def _check_hedging(self, wanted: Hedging) -> None:
@@ -322,6 +355,10 @@ class Config(StudyFile):
 
     def _warnings_of_sweep(self) -> list[str]:
         said, l0, n = [], self.saes.l0, self.n_values()
+        if self.train_on is not None:
+            return said
+        if isinstance(self.saes, ImportedSweep) and len(self.saes.saes) == 1:
+            return ["a single SAE: no curve can be read; add train_on, or import more SAEs"]
         if len(l0) < FEWEST_L0:
             points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
             said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")

@@ -23,7 +23,8 @@ from correct_l0.saes.saved import SavedSae
 from correct_l0.saes.settings import SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures
-from correct_l0.saes.training.taken_up import Later, train_on, unfold
+from correct_l0.saes.training.start import weights_of
+from correct_l0.saes.training.taken_up import Later, train_on
 from correct_l0.saes.training.train import Run
 from correct_l0.sources import Source
 
@@ -50,7 +51,7 @@ def measure(
     point, seed = parse_settings(facts["parameters"]), int(facts["seed"])
     device, scale = sae.W_dec.device.type, float(facts["activation_scale"])
     norms = torch.from_numpy(np.load(Path(facts["folder"]) / "decoder_norms.npy"))
-    start = unfold(sae, norms, scale)
+    start = weights_of(sae, scale, norms)
     runs = [
         Run(
             _longer(point, wanted.steps, float(facts["l0_end"]), len(weights.W_dec)),

@@ -19,6 +19,7 @@ from correct_l0.report.figures import (
     pictures,
     published,
     recovery,
+    single,
     stability,
     training,
 )
@@ -28,6 +29,7 @@ Study = TypeVar("Study")
 
 FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "answer": answer.answer,
+    "trained_on": single.trained_on,
     "stability": stability.stability,
     "f1": metrics.f1_scores,
     "published": published.published,
