@@ -18,7 +18,7 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.provenance.manifest import replacing
 from correct_l0.sources.semi_synthetic.store import make as make_semi_synthetic
-from correct_l0.sources.synthetic.store import make as make_world
+from correct_l0.sources.synthetic.make import make as make_world
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 

@@ -117,10 +117,16 @@ def test_what_runs_at_the_same_time():
         {"seal_activations", "make_world", "make_semi_synthetic", "index_stored", "fetch_weights"},
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
-            *("train_points", "probe_baselines", "measure_points", "probe_points"),
+            *(
+                "measure_hedging",
+                "train_points",
+                "probe_baselines",
+                "measure_points",
+                "probe_points",
+            ),
             "frozen_control",
         },
-        {"read_round"},
+        {"read_round", "train_on"},
         {"gather_tables"},
         {"read_curves"},
         {"self_check", "plot_figures", "compare_sweeps"},

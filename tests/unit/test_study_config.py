@@ -13,7 +13,7 @@ import yaml
 from correct_l0.errors import InputError
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
-from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.settings.errors import check_yaml
 from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
 from correct_l0.study.plan import Plan
@@ -108,13 +108,13 @@ def test_a_repeated_key_is_named_with_its_line(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text("study: s\nsaes:\n  d_sae: 1\n  d_sae: 2\n")
     with pytest.raises(InputError, match=r"study\.yaml, line 4: d_sae is set a second time"):
-        check_repeated_keys(path)
+        check_yaml(path)
     for twice in ("4", "4.0", "'4'", "4e0", "4.00"):
         path.write_text(f"saes:\n  overrides:\n    4: {{lr: 1}}\n    {twice}: {{lr: 2}}\n")
         with pytest.raises(InputError, match=r"study\.yaml, line 4: 4.* is set a second time"):
-            check_repeated_keys(path)
+            check_yaml(path)
     path.write_text("a: {d_sae: 1}\nb: [{d_sae: 2}]\n")
-    check_repeated_keys(path)
+    check_yaml(path)
 
 
 def test_every_problem_is_listed_at_once():

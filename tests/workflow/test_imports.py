@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -108,3 +109,49 @@ def test_with_activations_they_are_measured_and_probed_like_those_trained_on_the
             columns = ["n", "value"] if "n" in first else ["task", "probe_k", "f1"]
             # Folded norms and saved thresholds are rounded once more.
             pd.testing.assert_frame_equal(first[columns], again[columns], rtol=0, atol=1e-4)
+
+
+SINGLE = {
+    "study": "one",
+    "device": "cpu",
+    "synthetic": {
+        "features": 16, "d_in": 16, "firing": {"law": "constant", "p": 0.2},
+        "held_out_tokens": 4096, "seed": 3,
+    },
+    "saes": {"import": {"folders": ["mine"]}},
+    "decoder_metrics": {"n": [0.4], "batch_tokens": 1000},
+    "train_on": {
+        "training_tokens": 3200, "batch_tokens": 64, "lr": 0.003, "factors": [0.5, 1.0, 2.0],
+    },
+}  # fmt: skip
+
+
+def test_a_single_sae_is_trained_on_and_told_whether_its_l0_is_too_low(tmp_path):
+    sae = toy.unit(toy.parts(1, d_in=16, d_sae=48))
+    toy.write_sae_lens(tmp_path / "mine", "topk", sae, k=6)
+    jobs = {**ALL, "make_world": 1, "train_on": 1}
+    assert planned_jobs(run_snakemake(tmp_path, "--dry-run", config=SINGLE)) == jobs
+    made = run_snakemake(tmp_path, config=SINGLE)
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-9000:]
+    results = tmp_path / "results/one"
+    table = pd.read_parquet(results / "train_on/trained_on.parquet")
+    assert sorted(table["l0"]) == [3, 3, 6, 6, 12, 12]
+    own = table["own_l0"].iloc[0]
+    assert table["factor"].tolist() == pytest.approx((table["l0"] / own).tolist())
+    assert table["own_c_dec"].tolist() == pytest.approx(
+        6 * [mean_absolute_cosine(sae["W_dec"])], abs=1e-6
+    )
+    # Random latents of a world of 16 features: each training turns them towards these.
+    assert (table["turned"] > 1).all()
+    verdict = json.loads((results / "tables/verdict.json").read_text())
+    assert verdict["outcome"] == verdict["single"]["outcome"]
+    assert verdict["headline"] in (results / "summary.txt").read_text()
+    assert (results / "figures/trained_on.svg").exists()
+    assert planned_jobs(run_snakemake(tmp_path, "--dry-run", config=SINGLE)) == {}
+    longer = copy.deepcopy(SINGLE)
+    longer["train_on"]["training_tokens"] = 6400
+    again = planned_jobs(run_snakemake(tmp_path, "--dry-run", config=longer))
+    assert again["train_on"] == again["read_curves"] == 1 and "train_points" not in again
+    (results / "train_on/trained_on.parquet").write_text("")
+    dry = run_snakemake(tmp_path, "--dry-run", config=SINGLE)
+    assert any(line.startswith("train_on: trained_on.parquet") for line in stale_lines(dry))

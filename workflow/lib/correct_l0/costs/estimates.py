@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.throughputs import THROUGHPUT
@@ -182,6 +183,22 @@ def measuring_s(study: Config, products: float) -> float:
     return work + samples_s(study, study.source.held_out_tokens)
 
 
+def trained_on_s(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return the seconds of training a finished SAE on, each time to some latents and steps."""
+    each = [study.training(l0) for l0 in study.saes.l0]
+    steps = max((steps for _, steps in trainings), default=0)
+    seconds = samples_s(study, steps * _batch(study))
+    for d_sae, steps in trainings:
+        for l0, training in zip(study.saes.l0, each, strict=True):
+            shorter = training.model_copy(
+                update={"training_tokens": steps * training.batch_tokens, "engine": "fused"}
+            )
+            name, d_in = study.saes.architecture_name, study.source.d_in
+            taken = training_s(d_in, d_sae, l0, shorter, device_of(study), len(trainings), name)
+            seconds += taken / len(each)
+    return seconds
+
+
 def samples_s(study: Config, samples: float) -> float:
     """Return the seconds of making samples whose truth is known; none of a language model."""
     if (source := study.semi_synthetic) is not None:
@@ -200,8 +217,12 @@ def semi_synthetic_s(study: Config) -> float:
 
 def comparison_s(study: Config) -> float:
     """Return the seconds of matching the latents of every pair of seeds at one L0."""
-    pairs = math.comb(len(study.saes.seeds), 2)
-    return pairs * stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5
+    return math.comb(len(study.saes.seeds), 2) * _matching_s(study)
+
+
+def _matching_s(study: Config) -> float:
+    """Return the seconds of matching the latents of two SAEs."""
+    return float(stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5)
 
 
 def probing_s(study: Config) -> float:
@@ -247,6 +268,28 @@ def frozen_control_s(study: Config) -> float:
     measured = measuring_s(study, 4.0 * study.source.held_out_tokens)
     probed = probing_s(study) if resolve_tasks(study.probing.tasks) else 0.0
     return saes * (longest + measured + probed) + comparison_s(study)
+
+
+def train_on_s(study: Config) -> float:
+    """Return the seconds of the trainings that start from an imported SAE, measured too."""
+    asked, saes = study.train_on, study.saes
+    assert asked is not None, "asked only where a study has it"
+    training = Training(
+        training_tokens=asked.training_tokens, batch_tokens=asked.batch_tokens, lr=asked.lr
+    )
+    l0 = None if saes.swept == "number" else saes.l0[0]
+    d_in, d_sae, together = study.source.d_in, saes.d_sae, len(asked.factors)
+    trained = sum(
+        training_s(
+            d_in, d_sae, l0 and factor * l0, training, device_of(study), together,
+            saes.architecture_name,
+        )
+        for factor in asked.factors
+    )  # fmt: skip
+    measured = measuring_s(study, 7.0 * study.source.held_out_tokens)
+    samples = samples_s(study, asked.training_tokens)
+    compared = together * math.comb(len(asked.seeds), 2) * _matching_s(study)
+    return len(asked.seeds) * (trained + together * measured + samples) + compared
 
 
 def sealing_s(study: Config) -> float:
@@ -351,6 +394,15 @@ def training_bytes(study: Config, saes: int) -> float:
     return rows + (3 * saes + 5) * sae + 6 * acts
 
 
+def train_on_bytes(study: Config) -> float:
+    """Return what the trainings of one seed hold that start from an imported SAE."""
+    asked = study.train_on
+    assert asked is not None, "asked only where a study has it"
+    acts = FLOAT * asked.batch_tokens * study.saes.d_sae
+    saes = 3 * len(asked.factors) + 6
+    return source_bytes(study) + saes * FLOAT * sae_parameters(study) + 6 * acts
+
+
 def self_check_bytes(study: Config) -> float:
     """Return what a sweep of the self-check holds: its SAEs, the one that generates, its rows."""
     held_out = min(FLOAT * self_check.HELD_OUT_TOKENS * study.source.d_in, 2**30)
@@ -363,6 +415,15 @@ def projection_bytes(study: Config) -> float:
     """Return what projecting a decoder holds: the SAE twice, and four batches of latents."""
     batch = study.decoder_metrics.batch_tokens * study.saes.d_sae * study.has_rows
     return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch + decoding_bytes(study)
+
+
+def trained_on_bytes(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return what training a finished SAE on holds: rows; weights, Adam and gradients of each."""
+    if not trainings:
+        return 0.0
+    latents = [d_sae for d_sae, _ in trainings]
+    weights = 4 * FLOAT * 2 * study.source.d_in * sum(latents)
+    return source_bytes(study) + weights + 6 * FLOAT * _batch(study) * max(latents)
 
 
 def probing_bytes(study: Config) -> float:

@@ -16,11 +16,14 @@ from correct_l0.reading.health import NOT_TRAINED, last_moves
 from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_LOW
+from correct_l0.reading.single import TOO_HIGH as SINGLE_TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_seeds, packed_library
+from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.html import (
     Explainer,
     asset,
@@ -36,11 +39,10 @@ from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
 from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
-from correct_l0.report.truth_words import semi_synthetic_in_words
+from correct_l0.report.truth_words import semi_synthetic_in_words, world_in_words
 from correct_l0.saes.imported.published import title_of
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
-from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.study.config import Config
 
 __all__ = ["full_table", "notation", "render_page"]
@@ -57,6 +59,10 @@ PATHS = {
     LEANS: "warning",
     TOO_FEW: "warning",
     ABOVE_N: "warning",
+    TOO_LOW: "answer",
+    ABOUT_RIGHT: "answer",
+    SINGLE_TOO_HIGH: "answer",
+    CANNOT_TELL: "open",
 }
 """How each outcome is coloured."""
 
@@ -139,7 +145,11 @@ def full_table(study: StudyData) -> dict[str, Any]:
     of_others = dict(published_columns(wide))
     parts.append(wide[[*of_others.values()]])
     columns |= {column: f"SAEBench: {title_of(name)}" for name, column in of_others.items()}
-    for part, labels in (_stability_columns(study), _recovery_columns(study)):
+    for part, labels in (
+        _stability_columns(study),
+        _recovery_columns(study),
+        hedging_columns(study.tables["hedging"]),
+    ):
         parts.append(part)
         columns |= labels
     health = {
@@ -279,44 +289,6 @@ def _world(study: StudyData) -> str:
     if config.semi_synthetic is not None:
         return semi_synthetic_in_words(config.semi_synthetic)
     return world_in_words(config.synthetic) if config.synthetic else ""
-
-
-def world_in_words(world: Synthetic) -> str:
-    """Return what a synthetic world is, in sentences.
-
-    Examples
-    --------
-    >>> world = Synthetic(features=2, d_in=40, firing=[0.5, 0.25], correlation=None)
-    >>> print(world_in_words(world).replace(". ", ".\\n"))
-    Each sample is the sum of those of 2 features that fire, in 40 dimensions.
-    Features have orthonormal directions and fire with probabilities of 0.5 to 0.25, independently.
-    """
-    p = world.firing.probabilities(world.features)
-    ends = " to ".join(dict.fromkeys(f"{x:.3g}" for x in (p.max(), p.min())))
-    bias = f"a constant vector of norm {world.bias:g} and " if world.bias else ""
-    directions = {
-        "orthonormal": "orthonormal directions",
-        "spread": "directions that overlap as little as so many can",
-        "random": "random directions",
-    }[world.directions]
-    together = "independently"
-    if world.correlation is not None:
-        together = {
-            "random": "together or apart, by correlations drawn at random",
-            "pairs": f"with {len(world.correlation.pairs or ())} pairs of them correlated",
-            "low_rank": f"correlated by {world.correlation.rank} common causes",
-        }[world.correlation.kind]
-    sentences = [
-        f"Each sample is {bias}the sum of those of {world.features:,} features that fire, in "
-        f"{world.d_in:,} dimensions.",
-        f"Features have {directions} and fire with probabilities of {ends}, {together}.",
-    ]
-    if (tree := world.hierarchy) is not None:
-        sentences.append(
-            f"{tree.roots} of them have {tree.branching} children each, {tree.depth} "
-            f"level{'' if tree.depth == 1 else 's'} deep, which fire only where their parents do."
-        )
-    return " ".join(sentences)
 
 
 def time_in_training(points: pd.DataFrame) -> str:

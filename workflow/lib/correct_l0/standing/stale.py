@@ -35,10 +35,11 @@ from correct_l0.standing.chain import (
 )
 from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
+from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
 
 LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
-OF_NO_CODE = ("tables", "self_check", "frozen_control")
+OF_NO_CODE = ("tables", "train_on", "self_check", "frozen_control")
 """Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
@@ -53,8 +54,8 @@ class Stale:
     ----------
     room
         `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
-        `rounds`, `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or
-        `comparison`.
+        `rounds`, `tables`, `train_on`, `verdict`, `self_check`, `frozen_control`, `figures`,
+        `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -259,6 +260,10 @@ def _stale_report(
     chain["tables"]["inputs"] = made_from
     if STAGE_OF_CONTROL in chain:
         chain[STAGE_OF_CONTROL]["inputs"] = {"activations": sealed}
+    if STAGE_OF_TRAINED_ON in chain:
+        ((l0, seed),) = plan.points
+        sae = standing_digest(findings.get(result_key("saes", l0, seed)))
+        chain[STAGE_OF_TRAINED_ON]["inputs"] = {"activations": sealed, "sae": sae}
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
@@ -270,8 +275,8 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
     page
         The report.
     chain
-        How `examine` looks at each that is asked for; but for the tables and the control, what it
-        follows is the input.
+        How `examine` looks at each that is asked for; where it has no inputs, what it follows is
+        the input.
     code
         Digest of the code that made all but those `OF_NO_CODE`.
     """
