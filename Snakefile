@@ -37,6 +37,11 @@ if any(plan.rounds for plan in PLANS.values()):
     include: "workflow/rules/search.smk"
 
 
+if STUDY.train_on:
+
+    include: "workflow/rules/train_on.smk"
+
+
 if STUDY.self_check:
 
     include: "workflow/rules/self_check.smk"

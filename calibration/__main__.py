@@ -1,8 +1,8 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
-`python -m calibration [--quick] [--cores N] [--search] [--judge-only] [--show NUMBER]`, in the
-repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds are
-made of the default study's activations: `make demo` caches them.
+`python -m calibration [--quick] [--cores N] [--search] [--single] [--judge-only] [--show NUMBER]`,
+in the repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds
+are made of the default study's activations: `make demo` caches them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import yaml
 from calibration.judge import judge
 from calibration.measure import make_generators, measure_quietly
 from calibration.search import MEASURED, SEARCHED, search_quietly
-from calibration.words import page
+from calibration.single import SINGLE, judge_single, single_quietly, truths
+from calibration.words import page, page_of_single
 from calibration.worlds import QUICK, WHOLE, world
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
@@ -59,6 +60,16 @@ def gather(worlds: Iterable[int], folder: Path, file: Path) -> pd.DataFrame:
     return found
 
 
+def _single(measured: pd.DataFrame, cores: int, judge_only: bool) -> int:
+    """Train single SAEs on, and print what is said of them; return the exit status."""
+    worlds, folder = [*truths(measured)], RESULTS / "single"
+    if not judge_only:
+        each_world(single_quietly, worlds, cores, folder)
+        gather(worlds, folder, SINGLE)
+    print(page_of_single(judge_single(pd.read_parquet(SINGLE), measured)))
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sweep and judge; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
@@ -66,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cores", default="all", help="worlds at once, or all cores")
     parser.add_argument(
         "--search", action="store_true", help=f"search the worlds to report of {MEASURED}"
+    )
+    parser.add_argument(
+        "--single",
+        action="store_true",
+        help=f"train single SAEs of the worlds of {MEASURED} on, and judge what is said of them",
     )
     parser.add_argument(
         "--judge-only", action="store_true", help=f"sweep nothing, judge {MEASURED}"
@@ -79,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cores = os.cpu_count() or 1 if options.cores == "all" else int(options.cores)
         measured, searched = pd.read_parquet(MEASURED), pd.read_parquet(SEARCHED)
+        if options.single:
+            return _single(measured, cores, options.judge_only)
         if options.search:
             known = {int(i) for i in measured["world"]}
             to_report = [i for i in worlds if i in known and world(i).half == "report"]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from calibration.estimators import READING
 from calibration.judge import UNSEEN, WRONG, Judged, scores
+from calibration.single import OFF, asked_by, scores_of_single
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.report.names import percents
 
@@ -91,6 +92,34 @@ def _worlds(rows: pd.DataFrame) -> str:
             f"| {row['world']} | {row['kind']} | {row['half']} | {row['true_l0']:.3g} | {right} | "
             f"{_share(row['found'])} | {answer} |"
         )
+    return "\n".join(lines)
+
+
+def page_of_single(judged: pd.DataFrame) -> str:
+    """Return what is said of single SAEs that are trained on, in Markdown."""
+    lines = [
+        f"| half | worlds | SAEs off by {OFF} or more | answered | of these the direction right | "
+        "SAEs about right | called so | called too low or too high |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in scores_of_single(judged).to_dict("records"):
+        cells = [
+            row["half"], row["worlds"], row["off"], _share(row["answered"]),
+            _share(row["direction_right"]), row["near"], _share(row["near_said"]),
+            _share(row["near_wrong"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    asked = "; ".join(f"{said}: {share:.2f}" for said, share in asked_by(judged).items())
+    lines += ["", f"Confidence by the half to choose on: {asked}.", ""]
+    lines += [
+        "| world | kind | half | L0 / right L0: pull, what is said |",
+        "|---|---|---|---|",
+    ]
+    for number, each in judged.sort_values(["world", "times"]).groupby("world"):
+        said = "; ".join(
+            f"{row.times:.2g}: {row.pull:+.2f}, {row.said}" for row in each.itertuples()
+        )
+        lines.append(f"| {number} | {each['kind'].iloc[0]} | {each['half'].iloc[0]} | {said} |")
     return "\n".join(lines)
 
 

@@ -84,16 +84,14 @@ def test_what_stands_is_left(fetched, capsys):
 
 
 def announced(l0):
-    """Import one SAE that is announced with an L0; return its failure or its manifest."""
-    p = toy.parts(1)
-    folder = Path("announced")
-    toy.write_gemma_2(folder / "sae", p)
-    section = {"folders": ["announced/*"], "d_in": toy.D_IN, "d_sae": toy.D_SAE,
-               "l0": {} if l0 is None else {l0: "announced/sae"}}  # fmt: skip
+    """Import an SAE that is announced with an L0, beside one of a higher one."""
+    for name, seed in (("sae", 1), ("sae_2", 2)):
+        toy.write_gemma_2(Path("announced", name), toy.parts(seed))
+    names = {} if l0 is None else {l0: "announced/sae", 1.5 * l0: "announced/sae_2"}
+    section = {"folders": ["announced/*"], "d_in": toy.D_IN, "d_sae": toy.D_SAE, "l0": names}
     plan = Plan.from_config({"study": "one", "saes": {"import": section}}, Path.cwd())
     fetch_weights(Path(plan.source_folder), plan.settings_weights())
-    (job,) = jobs(plan)
-    return plan, job, Fetched(plan.source)
+    return plan, jobs(plan)[0], Fetched(plan.source)
 
 
 def true_l0():

@@ -128,7 +128,7 @@ def test_every_problem_is_listed_at_once():
 def test_a_missing_section_is_named():
     raw = copy.deepcopy(RAW)
     del raw["activations"]
-    with pytest.raises(InputError, match="none of activations, synthetic, semi_synthetic is set"):
+    with pytest.raises(InputError, match="none of activations, stored, synthetic, semi_synth"):
         parse_config(raw)
 
 
@@ -143,7 +143,9 @@ DECODED = {"activations": None, "semi_synthetic": {"sae": "a", "activations": "b
     ],
 )
 def test_a_study_has_one_source(sections, found):
-    words = f"^configuration: {found} of activations, synthetic, semi_synthetic is set; a study"
+    words = (
+        f"^configuration: {found} of activations, stored, synthetic, semi_synthetic is set; a study"
+    )
     with pytest.raises(InputError, match=words):
         parse_config(RAW | sections)
 

@@ -155,6 +155,12 @@ def control_of(wildcards):
     return [manifest] * plan_of(wildcards).study.frozen_control
 
 
+def trained_on_of(wildcards):
+    """Return the manifest of the trainings that start from a sweep's one SAE, where it asks for them."""
+    manifest = f"{wildcards.results}/train_on/manifest.json"
+    return [manifest] * (plan_of(wildcards).study.train_on is not None)
+
+
 def results_of(wildcards):
     """Return the records of what has to be trained and measured before the tables."""
     plan, results = plan_of(wildcards), wildcards.results

@@ -46,6 +46,7 @@ rule read_curves:
     """The verdict: where seeds agree best, what every curve says, whether an L0 can be named."""
     input:
         tables=rules.gather_tables.output.parquet,
+        trained_on=trained_on_of,
     output:
         verdict=f"{RESULTS}/tables/verdict.json",
         manifest=f"{RESULTS}/tables/verdict.manifest.json",

@@ -12,4 +12,5 @@ with job(snakemake.log[0], threads=snakemake.threads):
         plan_of(snakemake.params.settings),
         Path(snakemake.input.tables[0]).parent,
         Path(snakemake.output.verdict),
+        next(map(Path, snakemake.input.trained_on), None),
     )

@@ -28,6 +28,8 @@ def disk_bytes(study: Config) -> dict[str, int]:
         }
     checked = self_check.MOST * self_check.POINTS * len(self_check.SEEDS) * study.self_check
     control = min(frozen_control.SEEDS, len(study.saes.seeds)) * study.frozen_control
+    asked = study.train_on
+    trained_on = 0 if asked is None else len(asked.factors) * len(asked.seeds)
     steps = max(study.training(l0).steps for l0 in study.saes.l0)
     tasks = len(resolve_tasks(study.probing.tasks))
     return {
@@ -36,6 +38,7 @@ def disk_bytes(study: Config) -> dict[str, int]:
         "SAEs": points * (sae + 40 * steps),
         "measurements": points * (1_200_000 + 10_000 * tasks),
         "frozen control": control * (sae + 40 * steps + 1_200_000 + 10_000 * tasks),
+        "SAE trained on": trained_on * (sae + 1_200_000),
         "self-check": checked * (sae + 1_200_000),
         "report": 20_000_000,
         "one checkpoint": 2 * stated.CHECKPOINT_COPIES * sae * (not study.saes.imported),

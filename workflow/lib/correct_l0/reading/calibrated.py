@@ -11,3 +11,15 @@ DROP = 0.02
 """By how much the share of latents that two seeds reproduce may lie below its peak within the
 interval. As much as a peak has to stand out: less would hold the right grid point as often, and
 promise more than a grid can."""
+
+PULL = 0.28
+"""Of a single SAE that is trained on: how far it has to be pulled to one side (`single.pull_of`)
+before its L0 is called too low or too high."""
+
+STAYS = 0.3
+"""How much further it has to turn on both sides than at its own L0 (`single.stays_of`) before that
+is called about right."""
+
+CONFIDENCE = {"too low": 0.9, "about right": 0.6, "too high": 0.9}
+"""Of the SAEs of the worlds to choose on that are called so, the share that is so: (right + 1) /
+(called + 2)."""

@@ -29,12 +29,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 NO_PEAK = "no peak"
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from correct_l0.provenance.manifest import (
     check_manifest,
+    check_outputs,
     digest_of,
     read_manifest,
     replacing,
@@ -23,6 +26,8 @@ from correct_l0.report.summary import render_summary, stage_times
 from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
+from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
+from correct_l0.study.train_on import TABLE as TRAINED_ON
 
 
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
@@ -41,9 +46,17 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
     )
 
 
-def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
-    """Read the curves of a study; write the verdict, and its manifest beside it."""
-    verdict = verdict_of(plan, load_tables(tables))
+def build_verdict(plan: Plan, tables: Path, path: Path, trained_on: Path | None = None) -> None:
+    """Read the curves of a study; write the verdict, and its manifest beside it.
+
+    `trained_on` is the manifest of the trainings that start from its one SAE, where there are any.
+    """
+    loaded, inputs = load_tables(tables), {"tables": digest_of(tables / "manifest.json")}
+    if trained_on is not None:
+        check_outputs(trained_on, f"delete {trained_on} and run again")
+        loaded["trained_on"] = pd.read_parquet(trained_on.with_name(TRAINED_ON))
+        inputs[STAGE_OF_TRAINED_ON] = digest_of(trained_on)
+    verdict = verdict_of(plan, loaded)
     if plan.rounds:
         verdict["next"] = next_of_search(plan, verdict)
     write_json(path, verdict)
@@ -52,7 +65,7 @@ def build_verdict(plan: Plan, tables: Path, path: Path) -> None:
         stage="read_curves",
         recipe=RECIPE,
         parameters=report_settings(plan),
-        inputs={"tables": digest_of(tables / "manifest.json")},
+        inputs=inputs,
         outputs=[path],
         code=report_source_digest("reading", "report"),
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
+from correct_l0.report.published import published_columns
+from correct_l0.saes.imported.published import title_of
 from correct_l0.settings.base import format_l0
 
 
@@ -168,6 +170,18 @@ def _answer(f: _Facts) -> Caption:
     )  # fmt: skip
 
 
+def _trained_on(f: _Facts) -> Caption:
+    return Caption(
+        "Where the latents go when the SAE is trained on",
+        "The SAE was trained on for a short while from its own weights, at several L0 around its "
+        "own (dotted), each with two orders of the data or more (means). Left, up: the mean "
+        "angle between a latent's direction before and after, logarithmic: where it is larger at "
+        "higher L0 than at as many times lower ones, the right L0 is higher. Right, up: c_dec "
+        "after; dashed, of the SAE itself. Across: measured L0 after, logarithmic.",
+        "Two curves over the L0 that the SAE was trained on at. " + f.study.verdict["headline"],
+    )
+
+
 def _stability(f: _Facts) -> Caption:
     table = f.study.tables["stability"]
     pairs = table.groupby("l0").size().max() if len(table) else 0
@@ -197,6 +211,17 @@ def _f1(f: _Facts) -> Caption:
         f"and a coin 1/2, which is chance.{f.controls}{f.marks} {f.across}",
         "Mean F1 against L0. "
         + " ".join(line for line in f.study.verdict["lines"] if line.startswith("F1")),
+    )
+
+
+def _published(f: _Facts) -> Caption:
+    drawn = ", ".join(title_of(name) for name, _ in published_columns(f.study.tables["points"]))
+    return Caption(
+        "Scores that others published",
+        f"SAEBench's scores of these SAEs ({drawn}), as its result files tell them; none was "
+        "measured here, and they have no say in the answer. One dot for each SAE; line: the mean "
+        f"of those of one L0.{f.marks} {f.across}",
+        f"Published scores against L0: {drawn}.",
     )
 
 
@@ -266,6 +291,23 @@ def _training(f: _Facts) -> Caption:
     )
 
 
+def _hedging(f: _Facts) -> Caption:
+    wanted = f.study.plan.study.hedging
+    assert wanted is not None, "drawn only where it was measured"
+    return Caption(
+        "Hedging: do latents go over to new ones?",
+        f"Each SAE was trained on for {wanted.steps:,} steps, as it is and with "
+        f"{wanted.new_latents} more latents. The shift is how far the one's latents are from the "
+        "other's. Up: the hedging rate, mean length of the shift within the space of the new "
+        "latents, beyond what random directions of that number get (0: none, 1: every latent went "
+        "over as a whole); these lengths; and the share of the squared shift that lies there "
+        f"(dashed: by chance). {f.spread[0].upper()}{f.spread[1:]}. It has no say in the answer."
+        f"{f.marks} {f.across}",
+        "Three panels of hedging over L0. "
+        + " ".join(line for line in f.study.verdict["lines"] if line.startswith("Hedging")),
+    )
+
+
 def _s_n_dec(f: _Facts) -> Caption:
     return Caption(
         "s_n^dec at every n",
@@ -311,12 +353,15 @@ def _decoder_cosines(f: _Facts) -> Caption:
 
 _CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
     "answer": _answer,
+    "trained_on": _trained_on,
     "stability": _stability,
     "f1": _f1,
+    "published": _published,
     "recovery": _recovery,
     "reconstruction": _reconstruction,
     "measured_l0": _measured_l0,
     "training": _training,
+    "hedging": _hedging,
     "s_n_dec": _s_n_dec,
     "probing_tasks": _probing_tasks,
     "histograms": _histograms,

@@ -37,7 +37,7 @@ def caveats_of(
     """Return what speaks against an answer: seeds, gaps, dead latents, targets, flat scores."""
     points, gaps = tables["points"], tables["gaps"]
     caveats = imported_caveats(imported, points) if imported else []
-    if points["seed"].nunique() == 1:
+    if points["seed"].nunique() == 1 and len(points) > 1:
         caveats.append(
             "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
             "between their neighbours stands in for it."

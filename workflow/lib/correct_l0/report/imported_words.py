@@ -68,7 +68,7 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
         "are unknown, and with them whether it was long enough."
     ]
     seeds = points.groupby("l0")["seed"].nunique()
-    if (seeds > 1).sum() == 0:
+    if len(points) > 1 and (seeds > 1).sum() == 0:
         said.append(
             "There is no second seed: whether another finds the same latents is unknown. "
             + ("c_dec and s_n^dec have" if imported.has_rows else "c_dec alone has")
@@ -101,7 +101,7 @@ def next_of_imported(decision: Decision) -> Mapping[str, str | None]:
     added = join([format_l0(x) for x in decision.add_l0])
     sentence = {
         remedy.MORE_POINTS: "Name more SAEs of this layer and width: a curve is read from three L0 "
-        "on.",
+        "on. Of a single SAE train_on tells whether its L0 is too low.",
         remedy.ADD_POINTS: f"An SAE at L0 {added} would tell; this sweep has none.",
         remedy.NOTHING: "No further L0 point would narrow this answer.",
         remedy.WIDEN: "The sweep reaches half of its latents: a wider one would tell.",

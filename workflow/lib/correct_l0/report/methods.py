@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from correct_l0.reading.calibrated import DROP, NOMINAL
+from correct_l0.reading.calibrated import DROP, NOMINAL, PULL, STAYS
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.reading.outlying import WEIGHT_LIMIT
@@ -17,17 +17,20 @@ from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.saes.imported import MOST_OFF, NEAR
 from correct_l0.study.plan import Plan
 from correct_l0.study.self_check import POINTS, SEEDS, SHARE
+from correct_l0.study.train_on import DECAY, WARM_UP
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check", "Imported SAEs": "weights", "Time in training": "training",
-    "Was the training long enough?": "training",
+    "Self-check": "self_check", "Training on": "train_on", "Hedging": "hedging",
+    "Imported SAEs": "weights",
+    "Time in training": "training", "Was the training long enough?": "training",
 }  # fmt: skip
 
 
 def methods_of(plan: Plan) -> list[tuple[str, str]]:
     """Return title and text of each method that a study uses."""
     there = {*plan.rooms, *plan.study_rooms, "saes", *(["self_check"] * plan.study.self_check)}
+    there |= {"train_on"} if plan.study.train_on else set()
     there.add("weights" if plan.study.saes.imported else "training")
     return [(name, text) for name, text in METHODS if _OF_ROOM.get(name, "saes") in there]
 
@@ -159,6 +162,16 @@ METHODS: tuple[tuple[str, str], ...] = (
         "another. Neither has a say in the answer.",
     ),
     (
+        "Hedging",
+        "An SAE too narrow for its data merges correlated features; given more latents it hands "
+        "parts of its latents over to these. Each finished SAE is trained on, on the same batches, "
+        "as it is (the control) and with new latents. With w and v a latent's direction in the one "
+        "and in the other, p is the mean length of w − v projected on the span of the new latents, "
+        "b the same for 50 random subspaces of as many dimensions, and the rate max(0, (p − b) / "
+        "(1 − b)) (arXiv 2505.11756). It grows with the number of steps: compare it at one number "
+        "of steps and of new latents.",
+    ),
+    (
         "Self-check",
         "SAEs of the first seed, at the grid points next to the L0 named and to the ends of its "
         "interval (where none is named: where c_dec is lowest, and where stability peaks), decode "
@@ -167,6 +180,19 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"{POINTS} points of the grid around the generating one, with {len(SEEDS)} seeds and "
         f"{SHARE:.0%} of the training tokens, and read as the study is. Found: the interval holds "
         "the L0 of best recovery. A miss speaks against the procedure on data like these.",
+    ),
+    (
+        "Training on",
+        "The SAE is trained on from its own weights (decoder rows of norm 1, Adam's moments zero), "
+        "at several L0 around its own and with several orders of the data, the learning rate "
+        f"rising over {WARM_UP:.0%} and falling to zero over {DECAY:.0%} of the steps. Its pull is "
+        "the mean of log(angle at a higher L0 / angle at as many times lower a one), the angle "
+        "being that between a latent's direction before and after, mean over latents and seeds. "
+        f"Above {PULL:g} the L0 is too low, below −{PULL:g} too high; between, it is about right "
+        f"where on both sides latents turn exp({STAYS:g}) times as far as at the own L0 or more. "
+        "Confidence is the share of answers of the kind that were right on worlds whose truth is "
+        "known, where the trainings were a tenth of the SAE's own together; docs/calibration.md of "
+        "the project has the counts. c_dec has no say.",
     ),
     (
         "Was the training long enough?",

@@ -16,11 +16,14 @@ from correct_l0.reading.health import NOT_TRAINED, last_moves
 from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
+from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_LOW
+from correct_l0.reading.single import TOO_HIGH as SINGLE_TOO_HIGH
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_seeds, packed_library
+from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.html import (
     Explainer,
     asset,
@@ -31,10 +34,13 @@ from correct_l0.report.html import (
 )
 from correct_l0.report.methods import methods_of
 from correct_l0.report.norms_words import norms_line
+from correct_l0.report.published import published_columns
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
+from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
 from correct_l0.report.truth_words import semi_synthetic_in_words, world_in_words
+from correct_l0.saes.imported.published import title_of
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
 from correct_l0.study.config import Config
@@ -53,6 +59,10 @@ PATHS = {
     LEANS: "warning",
     TOO_FEW: "warning",
     ABOVE_N: "warning",
+    TOO_LOW: "answer",
+    ABOUT_RIGHT: "answer",
+    SINGLE_TOO_HIGH: "answer",
+    CANNOT_TELL: "open",
 }
 """How each outcome is coloured."""
 
@@ -132,7 +142,14 @@ def full_table(study: StudyData) -> dict[str, Any]:
         for k in mean.columns:
             columns[f"{name}_{int(k)}"] = f"{labels[name]}, probe_k = {int(k)}"
         parts.append(mean.set_axis([f"{name}_{int(k)}" for k in mean.columns], axis="columns"))
-    for part, labels in (_stability_columns(study), _recovery_columns(study)):
+    of_others = dict(published_columns(wide))
+    parts.append(wide[[*of_others.values()]])
+    columns |= {column: f"SAEBench: {title_of(name)}" for name, column in of_others.items()}
+    for part, labels in (
+        _stability_columns(study),
+        _recovery_columns(study),
+        hedging_columns(study.tables["hedging"]),
+    ):
         parts.append(part)
         columns |= labels
     health = {
@@ -252,6 +269,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
         facts.append(("Model", f"{name}, {a.hook_name}"))
+    if config.stored is not None:
+        facts += stored_facts(config.stored)
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,16 +15,19 @@ from correct_l0.reading.health import Convergence, last_moves, read_convergence
 from correct_l0.reading.outlying import leans_on_outlying
 from correct_l0.reading.reading import CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
+from correct_l0.reading.single import read_single
 from correct_l0.reading.stability import StabilityReading, read_stability
 from correct_l0.reading.verdict import decide
 from correct_l0.report import words
 from correct_l0.report.caveats import caveats_of, language_caveats, saturates
+from correct_l0.report.hedging_words import hedging_lines
 from correct_l0.report.imported_words import Imported, next_of_imported, too_low_line
 from correct_l0.report.next_step import next_step
 from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.prefix_words import prefix_lines
 from correct_l0.report.saturated import one_of_each
 from correct_l0.report.silent import drop_silent
+from correct_l0.report.single_words import next_of_single, single_headline, single_lines
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.truth_words import truth_line
@@ -43,6 +46,7 @@ def read_study(
     english_words: float | None = None,
     by_coefficient: bool = False,
     imported: Imported | None = None,
+    source_caveats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -50,7 +54,9 @@ def read_study(
     ----------
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
-        `stability` where there are two seeds or more, `recovery` where the truth is known.
+        `stability` where there are two seeds or more, `recovery` where the truth is known,
+        `hedging` where it was measured, `trained_on` where a single SAE was trained on
+        (`trial.train_on`).
     d_sae
         Number of latents.
     l0
@@ -69,6 +75,8 @@ def read_study(
         Whether `l0` are coefficients of a penalty.
     imported
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
+    source_caveats
+        What is not known of the source.
 
     Returns
     -------
@@ -94,20 +102,27 @@ def read_study(
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
     recovery = _recovery(tables, measured, true_l0)
+    single = read_single(tables["trained_on"]) if "trained_on" in tables else None
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
-    section = "synthetic" if source == "synthetic" else "activations"
+    section = source if source in ("stored", "synthetic") else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += prefix_lines(tables.get("c_dec_prefixes"), names)
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
+    if (table := tables.get("hedging")) is not None:
+        lines += hedging_lines(_at_mean_l0(table, measured), names)
     if imported and (line := too_low_line(decision, names, grid)):
         lines.append(line)
+    if single:
+        lines = single_lines(single)
     return plain(
         {
-            "outcome": decision.outcome,
-            "headline": words.headline(decision, names, grid, imported is not None),
+            "outcome": single.outcome if single else decision.outcome,
+            "headline": single_headline(single)
+            if single
+            else words.headline(decision, names, grid, imported is not None),
             "lines": lines,
             "agreement": words.agreement_line(
                 decision, f1, names, bool(f1) or _lacks_probing(tables)
@@ -118,6 +133,7 @@ def read_study(
             "norms": norms,
             "caveats": [
                 *norms_caveats(norms, points, section),
+                *source_caveats,
                 *(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
@@ -128,7 +144,9 @@ def read_study(
                 *caveats_of(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
                 *(language_caveats(english_words) if f1 else []),
             ],
-            "next": next_of_imported(decision)
+            "next": next_of_single(single)
+            if single
+            else next_of_imported(decision)
             if imported
             else next_step(decision, l0, training_tokens, d_sae, section, by_coefficient),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
@@ -139,6 +157,7 @@ def read_study(
             "f1": {str(k): asdict(r) for k, r in f1.items()},
             "stability": asdict(stability) if stability else None,
             "recovery": asdict(recovery) if recovery else None,
+            "single": asdict(single) if single else None,
         }
     )
 

@@ -27,7 +27,7 @@ from correct_l0.settings.base import (
     format_l0,
 )
 
-__all__ = ["Saes", "Sweep", "Training", "TrainingOverride"]
+__all__ = ["Saes", "Start", "Sweep", "Training", "TrainingOverride"]
 
 
 class Training(Section):
@@ -289,6 +289,16 @@ class Saes(Section):
         return self.training.model_copy(update=given)
 
 
+class Start(Section):
+    """A saved SAE that trainings start from instead of random weights."""
+
+    sae: str
+    """Its folder."""
+
+    sha256: str
+    """Of the file of its weights."""
+
+
 class Sweep(Saes):
     """A sweep whose points are known: all of a list, or those of a search's rounds so far."""
 
@@ -300,6 +310,9 @@ class Sweep(Saes):
 
     rounds: tuple[tuple[PositiveFloat, ...], ...] = ()
     """Of a search: the points that each round added, up to the last that is known."""
+
+    start: Start | None = None
+    """The SAE that all points are trained on from; none: each starts at random."""
 
     @model_validator(mode="before")
     @classmethod
@@ -316,6 +329,11 @@ class Sweep(Saes):
     def all_points(self) -> list[tuple[str, int]]:
         """Every (L0 label, seed), lowest L0 first."""
         return [(format_l0(l0), seed) for l0 in sorted(self.l0) for seed in self.seeds]
+
+    def point(self, l0: float) -> dict[str, Any]:
+        """Return the settings of the SAE at one of the values of `l0`, without its training."""
+        start = {} if self.start is None else {"start": self.start.model_dump()}
+        return {**super().point(l0), **start}
 
     def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
         """Return the sweep of a search after some rounds."""

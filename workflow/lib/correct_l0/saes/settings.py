@@ -15,7 +15,7 @@ from correct_l0.saes.architectures import (
     declared_with,
     read_architecture,
 )
-from correct_l0.saes.sections import Training
+from correct_l0.saes.sections import Start, Training
 from correct_l0.settings.base import format_l0
 
 
@@ -35,6 +35,8 @@ class SaeSettings:
     """The architecture's own settings."""
     coefficient: float | None = None
     """Coefficient of the penalty, where it is swept."""
+    start: Start | None = None
+    """The SAE that the training starts from; None: random weights."""
 
     @property
     def declared(self) -> Architecture:
@@ -96,10 +98,11 @@ def parse_settings(text: str) -> SaeSettings:
     name, options = read_architecture(values.get("architecture", {}))
     declared, d_sae = declared_with(name, options), int(values["d_sae"])
     swept = float(values[declared.swept])
+    start = Start.model_validate(values["start"]) if "start" in values else None
     if declared.swept == "coefficient":
-        settings = SaeSettings(d_sae, None, training, name, options, swept)
+        settings = SaeSettings(d_sae, None, training, name, options, swept, start)
     else:
-        settings = SaeSettings(d_sae, swept, training, name, options)
+        settings = SaeSettings(d_sae, swept, training, name, options, start=start)
     wrong = (
         declared.unusable_at(swept, training)
         or options.unusable_with(training, d_sae)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from correct_l0.errors import InputError
@@ -46,6 +45,9 @@ def check_yaml(path: Path | str) -> None:
     InputError
         With the line in the file; one line per repeated key.
     """
+    # Whoever reads curves in a notebook has no configuration, and may have no yaml.
+    import yaml
+
     with open(path, encoding="utf-8") as file:
         try:
             node = yaml.compose(file)
@@ -69,6 +71,8 @@ def not_yaml(path: Path | str, error: Exception) -> InputError:
 
 
 def _repeated_keys(node: Any) -> Iterator[Any]:
+    import yaml
+
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:

@@ -16,8 +16,8 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.saes import imported
-from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
-from correct_l0.study import frozen_control, rounds, self_check
+from correct_l0.sources import OPENERS, language_model, semi_synthetic, stored, synthetic
+from correct_l0.study import frozen_control, rounds, self_check, train_on
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings, round_settings
@@ -133,8 +133,14 @@ def _of_metric(metric: Metric) -> Stage:
         job="measure_points",
         recipe=metric.recipe,
         settings=lambda plan, l0: metric.settings(plan),
-        seconds=lambda study, l0: estimates.measuring_s(study, metric.products(study)),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        seconds=lambda study, l0: (
+            estimates.measuring_s(study, metric.products(study))
+            + estimates.trained_on_s(study, metric.trainings(study))
+        ),
+        host_bytes=lambda study, saes: (
+            estimates.projection_bytes(study)
+            + estimates.trained_on_bytes(study, metric.trainings(study))
+        ),
         jobs=_points,
         writes="measurements",
         on_device=True,
@@ -219,6 +225,17 @@ STAGES = (
         asked=lambda plan: plan.study.semi_synthetic is not None,
     ),
     Stage(
+        stored.STAGE, "source", "index of the activations", "the index of the activations", (),
+        room="world",
+        recipe=stored.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.indexing_s(study),
+        host_bytes=lambda study, saes: estimates.indexing_bytes(study),
+        grows=True,
+        asked=lambda plan: plan.study.stored is not None,
+    ),
+    Stage(
         imported.STAGE, "study", "weights", "the weights", (),
         room="weights",
         recipe=imported.RECIPE,
@@ -295,7 +312,21 @@ STAGES = (
         seconds=lambda study, l0: 1 + 0.2 * _points(study),
     ),
     Stage(
-        "read_curves", "report", "verdict", "the verdict", ("gather_tables",),
+        train_on.STAGE, "report", "SAE trained on", "the trainings that start from the SAE",
+        ("train_sae", "seal_activations", "make_world", "make_semi_synthetic"),
+        room=train_on.STAGE,
+        recipe=train_on.RECIPE,
+        settings=lambda plan, l0: report_settings(plan),
+        result="train_on/manifest.json",
+        seconds=lambda study, l0: estimates.train_on_s(study),
+        host_bytes=lambda study, saes: estimates.train_on_bytes(study),
+        writes="SAE trained on",
+        on_device=True,
+        grows=True,
+        asked=lambda plan: plan.study.train_on is not None,
+    ),
+    Stage(
+        "read_curves", "report", "verdict", "the verdict", ("gather_tables", train_on.STAGE),
         room="verdict",
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

@@ -20,7 +20,7 @@ TOLERATED_S = 60.0
 """Machines that share a disk may differ by so much."""
 
 
-FOLDERS = ("rounds", "tables", "self_check", "frozen_control", "figures")
+FOLDERS = ("rounds", "tables", "train_on", "self_check", "frozen_control", "figures")
 """Folders of a study whose files its jobs read."""
 
 

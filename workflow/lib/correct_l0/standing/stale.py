@@ -21,6 +21,7 @@ from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
 from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.sources.stored.settings import PLACES, Stored
 from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.standing.chain import (
     BASELINES,
@@ -34,10 +35,11 @@ from correct_l0.standing.chain import (
 )
 from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
+from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
 
 LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
-OF_NO_CODE = ("tables", "self_check", "frozen_control")
+OF_NO_CODE = ("tables", "train_on", "self_check", "frozen_control")
 """Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
@@ -52,8 +54,8 @@ class Stale:
     ----------
     room
         `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
-        `rounds`, `tables`, `verdict`, `self_check`, `frozen_control`, `figures`, `page` or
-        `comparison`.
+        `rounds`, `tables`, `train_on`, `verdict`, `self_check`, `frozen_control`, `figures`,
+        `page` or `comparison`.
     l0, seed
         The point, where it is a point's.
     path
@@ -144,7 +146,7 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     """
     if not plan.study.has_rows:
         return []
-    if plan.study.truth_is_known:
+    if plan.study.activations is None:
         return _stale_world(plan)
     folder = Path(plan.source_folder)
     tasks = BY_RULE["cache_probing_activations"]
@@ -178,7 +180,7 @@ def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
 
 
 def _stale_world(plan: Plan) -> list[Stale]:
-    """Return the manifest of a source whose truth is known, if it does not stand."""
+    """Return the manifest of a source that is the study's own, if it does not stand."""
     stage = BY_RULE[plan.source_stage]
     inputs: dict[str, str | None] = {}
     if (semi_synthetic := plan.study.semi_synthetic) is not None:
@@ -195,7 +197,16 @@ def _stale_world(plan: Plan) -> list[Stale]:
         quick=True,
     )
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
+    if (stored := plan.study.stored) is not None and found.wrong is None:
+        reason = _moved(stored, found.manifest or {})
     return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+
+
+def _moved(stored: Stored, indexed: Mapping[str, Any]) -> str:
+    """Return which files are named now that were not indexed; empty where they are the same."""
+    before = indexed.get("places", {})
+    named = {name: getattr(stored, name) for name in PLACES}
+    return "; ".join(f"{x} {before.get(x)} -> {y}" for x, y in named.items() if before.get(x) != y)
 
 
 def _stale_weights(plan: Plan) -> list[Stale]:
@@ -249,6 +260,10 @@ def _stale_report(
     chain["tables"]["inputs"] = made_from
     if STAGE_OF_CONTROL in chain:
         chain[STAGE_OF_CONTROL]["inputs"] = {"activations": sealed}
+    if STAGE_OF_TRAINED_ON in chain:
+        ((l0, seed),) = plan.points
+        sae = standing_digest(findings.get(result_key("saes", l0, seed)))
+        chain[STAGE_OF_TRAINED_ON]["inputs"] = {"activations": sealed, "sae": sae}
     return stale_chain(page, chain, report_source_digest("reading", "report"))
 
 
@@ -260,8 +275,8 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
     page
         The report.
     chain
-        How `examine` looks at each that is asked for; but for the tables and the control, what it
-        follows is the input.
+        How `examine` looks at each that is asked for; where it has no inputs, what it follows is
+        the input.
     code
         Digest of the code that made all but those `OF_NO_CODE`.
     """

@@ -10,19 +10,22 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
+from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
+from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
 from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
+from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.weights import WeightsOnly
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
-SOURCES = ("activations", "synthetic", "semi_synthetic")
+SOURCES = ("activations", "stored", "synthetic", "semi_synthetic")
 """The sections that say where activations come from."""
 
 FEWEST_L0 = 3
@@ -31,10 +34,14 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
+WIDENED = ("batchtopk", "topk")
+"""Architectures whose finished SAEs are trained on with more latents."""
+
 TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "weights", "listings", "tables",
-    "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
+    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "train_on", "weights",
+    "listings",
+    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
 """What a study's folder has besides its sweeps, or had where it had a single one."""
@@ -71,7 +78,11 @@ class StudyFile(Section):
     effect on the numbers."""
 
     activations: Activations | None = None
-    """The source: the activations of a language model, cached. Or `synthetic` or
+    """The source: the activations of a language model, cached. Or `stored`, `synthetic` or
+    `semi_synthetic`."""
+
+    stored: Stored | None = None
+    """The source: activations that you have, in files. Or `activations`, `synthetic` or
     `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
@@ -96,6 +107,10 @@ class StudyFile(Section):
     probing: Probing = Probing()
     """Sparse probing."""
 
+    hedging: Hedging | None = None
+    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones
+    that it is given. Costs two short trainings of each."""
+
     self_check: bool = False
     """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
     interval generate data (as `semi_synthetic`, the residual shuffled), which are swept again at
@@ -105,6 +120,10 @@ class StudyFile(Section):
     """Whether the answer's figure shows what SAEs reach that learnt no direction: one at the middle
     of the grid for each of two seeds, whose decoder stays as it starts, at random
     (`saes.training.freeze_decoder`), trained, measured and probed like the others."""
+
+    train_on: TrainOn | None = None
+    """Whether a single imported SAE is trained on for a short while, at several L0 around its own:
+    is its L0 too low, about right or too high?"""
 
     @model_validator(mode="after")
     def _check_sweeps(self) -> StudyFile:
@@ -148,6 +167,13 @@ class Config(StudyFile):
                 f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
                 "remove it"
             )
+        if self.stored is not None and self.probing.tasks not in ("none", ()):
+            raise ValueError(
+                "probing.tasks: stored activations come without the model that reads the prompts; "
+                "remove it, or name the model in `activations`, which caches them anew"
+            )
+        if self.hedging is not None:
+            self._check_hedging(self.hedging)
         if self.self_check:
             self._check_self_check()
         if self.frozen_control and (self.activations is None or self.saes.imported):
@@ -155,6 +181,8 @@ class Config(StudyFile):
                 "frozen_control: only where SAEs are trained on `activations`; remove it, and give "
                 "saes.training.freeze_decoder to a sweep of its own"
             )
+        if self.train_on is not None:
+            self._check_train_on(self.train_on)
         if self.has_rows:
             self._check_batches()
             self._check_ranks()
@@ -210,6 +238,49 @@ class Config(StudyFile):
                 f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
                 f"{self.source.d_in} wide; name the source of the hook they were trained on"
             )
+        if len(saes.saes) == 1 and not self.has_rows:
+            raise ValueError(
+                f"saes.import: {saes.saes[0].name} is a single SAE, of whose weights alone nothing "
+                "can be read; name a cache of its hook in activations and add train_on, or import "
+                "more SAEs"
+            )
+
+    def _check_train_on(self, asked: TrainOn) -> None:
+        """Refuse to train on what is not one imported SAE of an architecture with an engine."""
+        saes = self.saes
+        if not isinstance(saes, ImportedSweep) or len(saes.saes) != 1:
+            found = f"{len(saes.saes)} imported SAEs" if isinstance(saes, ImportedSweep) else (
+                "SAEs that are trained here"
+            )  # fmt: skip
+            raise ValueError(f"train_on: only of a single imported SAE, not of {found}; remove it")
+        if saes.architecture_name not in ARCHITECTURES:
+            raise ValueError(
+                f"train_on: {saes.saes[0].name} is {saes.architecture_name}, and only "
+                f"{', '.join(ARCHITECTURES)} SAEs are trained on; remove it"
+            )
+        if asked.batch_tokens > self.source.held_out_tokens:
+            raise ValueError(
+                f"train_on: batch_tokens {asked.batch_tokens} is above the "
+                f"{self.source.held_out_tokens} held-out tokens of the source; make it smaller"
+            )
+
+    def _check_hedging(self, wanted: Hedging) -> None:
+        name = "imported" if self.saes.imported else self.saes.architecture_name
+        if name not in WIDENED:
+            raise ValueError(
+                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                "remove it"
+            )
+        if wanted.new_latents >= self.source.d_in:
+            raise ValueError(
+                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: "
+                "so many latents span the whole space; lower it"
+            )
+        if any(self.training(l0).freeze_decoder for l0 in self.saes.l0):
+            raise ValueError(
+                "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
+                "them"
+            )
 
     def _check_self_check(self) -> None:
         if self.activations is None:
@@ -229,9 +300,9 @@ class Config(StudyFile):
             )
 
     @property
-    def source(self) -> Activations | Synthetic | SemiSynthetic | WeightsOnly:
+    def source(self) -> Activations | Stored | Synthetic | SemiSynthetic | WeightsOnly:
         """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
-        source = self.activations or self.synthetic or self.semi_synthetic
+        source = self.activations or self.stored or self.synthetic or self.semi_synthetic
         if source is None:
             assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
             return WeightsOnly(self.saes.d_in)
@@ -262,6 +333,11 @@ class Config(StudyFile):
         """Return the training parameters of one L0 point, overrides applied."""
         return self.saes.training_of(l0)
 
+    @property
+    def batch_tokens(self) -> int:
+        """Rows of the largest training batch."""
+        return max(self.training(l0).batch_tokens for l0 in self.saes.l0)
+
     def n_values(self) -> list[int]:
         """Return the ranks n of s_n^dec as whole numbers, in the order configured."""
         d_sae = self.saes.d_sae
@@ -279,6 +355,10 @@ class Config(StudyFile):
 
     def _warnings_of_sweep(self) -> list[str]:
         said, l0, n = [], self.saes.l0, self.n_values()
+        if self.train_on is not None:
+            return said
+        if isinstance(self.saes, ImportedSweep) and len(self.saes.saes) == 1:
+            return ["a single SAE: no curve can be read; add train_on, or import more SAEs"]
         if len(l0) < FEWEST_L0:
             points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
             said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")
@@ -299,16 +379,21 @@ class Config(StudyFile):
         return said
 
     def _warnings_of_epochs(self) -> list[str]:
-        if self.activations is None or self.saes.imported:
+        if self.saes.imported:
+            return []
+        if self.activations is not None:
+            rows, told, remedy = self.activations.training_tokens, "cached tokens", "cache more"
+        elif self.stored is not None:
+            rows = len(self.stored.rows) - self.stored.held_out_tokens
+            told, remedy = "stored rows", "store more"
+        else:
             return []
         tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
-        epochs = tokens / self.activations.training_tokens
-        if epochs <= MOST_EPOCHS:
+        if tokens <= MOST_EPOCHS * rows:
             return []
         return [
-            f"training_tokens {tokens:,} are {epochs:,.0f} epochs over the "
-            f"{self.activations.training_tokens:,} cached tokens: an SAE learns what it sees so "
-            "often by heart; cache more or train shorter"
+            f"training_tokens {tokens:,} are {tokens / rows:,.0f} epochs over the {rows:,} {told}: "
+            f"an SAE learns what it sees so often by heart; {remedy} or train shorter"
         ]
 
 

@@ -12,19 +12,32 @@ from matplotlib.figure import Figure
 from correct_l0.provenance.manifest import replacing
 from correct_l0.report import figures_of
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures import answer, metrics, pictures, recovery, stability, training
+from correct_l0.report.figures import (
+    answer,
+    hedging,
+    metrics,
+    pictures,
+    published,
+    recovery,
+    single,
+    stability,
+    training,
+)
 from correct_l0.report.figures.style import set_theme
 
 Study = TypeVar("Study")
 
 FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "answer": answer.answer,
+    "trained_on": single.trained_on,
     "stability": stability.stability,
     "f1": metrics.f1_scores,
+    "published": published.published,
     "recovery": recovery.recovery,
     "reconstruction": training.reconstruction,
     "measured_l0": training.measured_l0,
     "training": training.training_health,
+    "hedging": hedging.hedging,
     "s_n_dec": metrics.s_n_dec_by_n,
     "probing_tasks": pictures.probing_tasks,
     "histograms": pictures.projection_histograms,

@@ -112,6 +112,9 @@ class FusedTrainer:
         self._counts = [torch.zeros((), device=value.device) for value in self._trained()]
         self._none_dead_before = 0
 
+    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
+        """Take up the thresholds of a saved SAE: none, as it selects over the batch or token."""
+
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0; None: the point's."""
         l0 = float(self.settings.l0 or 0) if l0 is None else l0

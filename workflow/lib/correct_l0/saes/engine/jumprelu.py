@@ -20,6 +20,7 @@ from correct_l0.saes.engine.batchtopk import (
 )
 from correct_l0.saes.engine.jump_step import JumpOptions, loss_and_gradients
 from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.step import pre_acts
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 
@@ -48,6 +49,7 @@ class JumpReluTrainer(FusedTrainer):
         self._d_threshold = torch.zeros_like(self.threshold)
         self.offset = self.threshold.new_zeros(())
         self.share = 1.0
+        self._to_move = False
         self._warm_up_steps = options.warm_up_steps(settings.steps)
         super().__init__(settings, weights, work)
 
@@ -60,6 +62,15 @@ class JumpReluTrainer(FusedTrainer):
             "l0_coefficient": self._coefficient,
             "target_l0": l0,
         }
+
+    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
+        """Take up the thresholds of a saved SAE, in training units.
+
+        The first step moves them all by as much, so that its batch has the target L0: the penalty
+        alone would need most of a short training to get there.
+        """
+        self.threshold.copy_(threshold)
+        self._to_move = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -87,6 +98,8 @@ class JumpReluTrainer(FusedTrainer):
     def _losses_and_fired(
         self, sae_in: Float[Tensor, "batch d_in"], l0: float
     ) -> tuple[Losses, Bool[Tensor, " d_sae"]]:
+        if self._to_move and not self.n_steps:
+            self.threshold += self._move_to(sae_in, l0)
         self.threshold.clamp_(min=0)
         own, warm_up = self._own, self._warm_up_steps
         on_cpu = sae_in.device.type == "cpu"
@@ -111,6 +124,14 @@ class JumpReluTrainer(FusedTrainer):
         if own.aim_fraction and self.n_steps >= warm_up:
             self.offset -= (active - l0) / max(own.aim_fraction * self.settings.steps, 1)
         return Losses(found.mse_loss, found.penalty, loss, active), found.fired
+
+    def _move_to(self, sae_in: Float[Tensor, "batch d_in"], l0: float) -> Float[Tensor, ""]:
+        """Return what added to all thresholds makes so many latents of a batch active."""
+        b_dec, _, W_enc, b_enc = self.weights
+        over = pre_acts(sae_in - b_dec, W_enc, b_enc) - self.threshold
+        wanted = min(max(round(l0 * len(sae_in)), 1), over.numel() - 1)
+        largest = over.flatten().topk(wanted + 1).values
+        return (largest[-2] + largest[-1]) / 2
 
 
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:

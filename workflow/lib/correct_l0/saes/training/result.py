@@ -16,10 +16,11 @@ from torch import Tensor
 from correct_l0 import __version__
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version, replacing, write_manifest
-from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
+from correct_l0.saes.engine.batchtopk import Weights
 from correct_l0.saes.saved import SavedSae, add_metadata, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
+from correct_l0.saes.training.start import decoder_at_start
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
 from correct_l0.sources.outlying import any_outlying
@@ -107,7 +108,7 @@ def write_point(
             f"{DIVERGED_FVU:g}: the training diverged with lr {settings.training.lr:g}; lower lr"
         )
     W_dec = run.trainer.weights.W_dec.detach().cpu() / scale
-    initial = initial_decoder(store.d_in, settings.d_sae, job.seed)
+    initial = decoder_at_start(store.d_in, settings, job.seed)
     cosines = evaluate.row_cosines(W_dec, initial)
     with replacing(folder / "decoder_init_cosine.npy") as path:
         np.save(path, cosines.numpy())

@@ -20,6 +20,7 @@ from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures, build_schedule
+from correct_l0.saes.training.start import start_from
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
 LOOK_EVERY = 50
@@ -44,6 +45,9 @@ class Trainer(Protocol):
     def n_steps(self) -> int:
         """Steps done."""
 
+    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
+        """Take up the thresholds of a saved SAE, in training units, where it learns any."""
+
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0."""
 
@@ -63,13 +67,21 @@ def build_trainer(
     seed: int,
     device: str = "cpu",
     shared: dict[int, Workspace] | None = None,
+    start: Weights | None = None,
+    scale: float = 1.0,
 ) -> Trainer:
-    """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
+    """Return a trainer at step 0. Its weights are a function of the seed, not of L0, or `start`.
 
-    Trainers that take turns on one device can share memory: `shared`, by number of latents.
+    Trainers that take turns on one device can share memory: `shared`, by number of latents. `scale`
+    is the factor from raw activations to training units, for an SAE that is trained on.
     """
     build = resolve_name(settings.declared.trainer)
     trainer: Trainer = build(settings, d_in, seed, device, {} if shared is None else shared)
+    if start is not None:
+        for value, given in zip(trainer.weights, start, strict=True):
+            copy_exactly(value, given)
+    elif settings.start is not None:
+        start_from(trainer, settings.start, scale)
     return trainer
 
 
@@ -99,6 +111,8 @@ class Run:
         Factor from raw activations to training units.
     shared
         Memory shared with other points that take turns; see `build_trainer`.
+    start
+        Weights to start from, in training units; unset: new ones.
 
     Attributes
     ----------
@@ -126,10 +140,11 @@ class Run:
         measures: Measures,
         scale: float,
         shared: dict[int, Workspace] | None = None,
+        start: Weights | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self._anew = lambda: (
-            build_trainer(settings, d_in, seed, device, shared),
+            build_trainer(settings, d_in, seed, device, shared, start, scale),
             build_schedule(settings, measures, scale),
         )
         self.trainer, self.schedule = self._anew()
