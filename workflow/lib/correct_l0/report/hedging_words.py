@@ -33,7 +33,8 @@ def hedging_lines(table: pd.DataFrame, names: Names) -> list[str]:
     if table.empty:
         return []
     rates = table.groupby("l0_measured")["rate"].agg(["mean", "min", "max", "size"])
-    top, low = rates["mean"].idxmax(), rates["mean"].idxmin()
+    means = dict(zip(rates.index.astype(float), rates["mean"], strict=True))
+    top, low = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
 
     def told(l0: float) -> str:
         row = rates.loc[l0]
