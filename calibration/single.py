@@ -140,12 +140,12 @@ def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
 
 
 def asked_by(judged: pd.DataFrame) -> dict[str, float]:
-    """Return the confidence that the half to choose on asks for, by what is said.
+    """Return the confidence that the worlds ask for, by what is said.
 
-    Of the SAEs that are called so the share that is so, by Laplace's rule.
+    Of the SAEs of both halves that are called so the share that is so, by Laplace's rule: nothing
+    else is set by it, and the half to choose on alone promises too much.
     """
-    choose = judged[judged["half"] == "choose"]
-    called = {said: choose[choose["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
+    called = {said: judged[judged["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
     return {
         said: ((each["true"] == said).sum() + 1) / (len(each) + 2) for said, each in called.items()
     }
