@@ -7,6 +7,7 @@
 # make bench     set up, then time everything against the tools in use; README's table
 # make bench-study  the default study as a whole against the same with those tools: 40 minutes
 # make gpu-check eight minutes on a GPU: right numbers, speed, waiting; needs torch, no set-up
+# make docs      the schema and table of options, and the documentation as a site: site/index.html
 # make why       what would run and why, and what it would cost; nothing is run
 #
 # The environment lives in .venv. Variables:
@@ -114,6 +115,8 @@ slurm: | browser
 	  command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } || true
 
+# A link that leads nowhere is an error.
+SITE = $(BIN)/python -m sphinx -W --keep-going -q -c docs .
 check: env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -121,9 +124,11 @@ check: env-dev
 	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 	$(BIN)/python -m snakemake --lint
+	$(SITE) -b dummy site
 
-docs: env
+docs: env-dev
 	$(BIN)/correct-l0 schema --write
+	$(SITE) site
 
 clean-env:
 	rm -rf .venv

@@ -58,7 +58,7 @@ def _jobs(folder: Path) -> list[Row]:
     """Return the imports of each rule's job, late ones included, in a run of a tiny study."""
     study = yaml.safe_load(TINY.read_text())
     study["device"] = "cpu"
-    study["saes"].update(l0=[4, 32], seeds=[0], points_per_job=2)
+    study["saes"].update(l0=[4, 32], seeds=[0, 1], points_per_job=2)
     _seconds(_snakemake(folder, study, "--quiet", "all"), PYTHONPROFILEIMPORTTIME="1")
     seconds: dict[str, list[float]] = {}
     for results in (folder / "results" / study["study"], folder / "results" / "activations"):

@@ -13,12 +13,14 @@ from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
 from calibration.search import judge_searches
 from calibration.truth import truth_of
-from calibration.worlds import world
+from calibration.worlds import SEEN, world
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import SMOOTHING, drop_to, smooth
 
 WRONG = 1.5
 """Factor from which a named L0 is far off."""
+UNSEEN = "unseen"
+"""The worlds to report that had not been looked at when the reading was last changed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Judged:
     worlds
         One row per world and estimator: the truth, what it says and its interval.
     scores
-        One row per estimator and half.
+        One row per estimator and half, and one for what is `UNSEEN` of the second.
     drop
         The drop of stability that the intervals of the reading have to allow, by the first half.
     searches
@@ -61,7 +63,9 @@ def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
     rows = with_intervals(estimates(measured))
     reading = rows[(rows["estimator"] == READING) & (rows["half"] == "choose")]
     drops = reading.loc[reading["has_answer"], "drop"].dropna()
-    return Judged(rows, scores(rows), conformal(drops), judge_searches(measured, searched))
+    unseen = rows[(rows["half"] == "report") & ~rows["world"].isin(SEEN)].assign(half=UNSEEN)
+    by_half = scores(pd.concat([rows, unseen]))
+    return Judged(rows, by_half, conformal(drops), judge_searches(measured, searched))
 
 
 def estimates(measured: pd.DataFrame) -> pd.DataFrame:

@@ -15,9 +15,10 @@ import yaml
 
 from calibration.worlds import SEMI, World, generators, world
 from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.provenance.manifest import replacing
 from correct_l0.sources.semi_synthetic.store import make as make_semi_synthetic
-from correct_l0.sources.synthetic.store import make as make_world
+from correct_l0.sources.synthetic.make import make as make_world
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 
@@ -107,6 +108,8 @@ def tables_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         rows = table[table["table"] == name]
         keys = ["l0", "l0_measured", *(["seed"] if name != "stability" else [])]
         found[name] = rows[[*keys, *columns]].reset_index(drop=True)
+    random = random_baseline(int(found["points"]["d_in"].iloc[0]))
+    found["c_dec"] = found["c_dec"].assign(random=random)
     found["probing"] = pd.DataFrame(columns=["l0", "l0_measured", "seed", "task", "probe_k", "f1"])
     found["gaps"] = pd.DataFrame(columns=["l0", "seed", "room", "reason"])
     return found

@@ -7,12 +7,16 @@ import math
 import pandas as pd
 
 from calibration.estimators import READING
-from calibration.judge import WRONG, Judged, scores
+from calibration.judge import UNSEEN, WRONG, Judged, scores
 from calibration.single import OFF, asked_by, scores_of_single
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.report.names import percents
 
-HALVES = {"report": "The half that is touched only to report", "choose": "The half to choose on"}
+HALVES = {
+    "report": "The half that is touched only to report",
+    UNSEEN: "Of it, the worlds that were swept after the reading was last changed",
+    "choose": "The half to choose on",
+}
 
 
 def page(judged: Judged) -> str:

@@ -28,8 +28,14 @@ found; `undertrained` is any of the others, trained for a tenth or less."""
 BATCH_TOKENS = 256
 GRID_POINTS = 10
 
-SYNTHETIC, WHOLE = 56, 64
-"""Worlds of `KINDS`; those that follow, up to the whole suite, are semi-synthetic."""
+SYNTHETIC, SEMI_SYNTHETIC, WHOLE = 56, 64, 88
+"""Worlds of `KINDS`; those that follow, up to the second number, are semi-synthetic; those after
+them, of `KINDS` again, were drawn when the reading had been changed after a look at the half to
+report, and are all to report."""
+SEEN = frozenset(
+    {8, 9, 10, 11, 14, 15, 25, 26, 29, 30, 31, 41, 42, 45, 46, 47, 57, 59, 61}
+)  # fmt: skip
+"""Worlds to report that had been looked at when the reading was last changed."""
 QUICK = (2, 7, 10, 11, 14, 19, 26, 29)
 """Worlds of the quick suite: short ones of six kinds."""
 SEMI = "semi_synthetic"
@@ -91,14 +97,14 @@ def world(number: int) -> World:
     """Return a world of the suite.
 
     Every run of 16 worlds has each kind twice, once in each half; a semi-synthetic one of each L0
-    is in each half, with its SAE's residual in one of them.
+    is in each half, with its SAE's residual in one of them. Those after them are to report.
     """
-    if number >= SYNTHETIC:
+    if SYNTHETIC <= number < SEMI_SYNTHETIC:
         place = number - SYNTHETIC
         half = ("choose", "report")[place % 2]
         return World(number, SEMI, half, _semi_synthetic(number, place))
     kind = KINDS[number % len(KINDS)]
-    half = ("choose", "report")[number // len(KINDS) % 2]
+    half = "report" if number >= SEMI_SYNTHETIC else ("choose", "report")[number // len(KINDS) % 2]
     draw = np.random.default_rng([SEED, number])
     return World(number, kind, half, _study(number, kind, draw))
 

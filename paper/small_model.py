@@ -30,8 +30,8 @@ from correct_l0.saes.sections import Training
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.synthetic.generator import Stream
+from correct_l0.sources.synthetic.make import survey
 from correct_l0.sources.synthetic.settings import Synthetic
-from correct_l0.sources.synthetic.store import survey
 from correct_l0.sources.synthetic.world import World, build_world
 
 RECIPE = 1

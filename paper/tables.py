@@ -14,6 +14,8 @@ import pandas as pd
 
 from correct_l0.metrics.decoder.projection import order_statistics, project
 from correct_l0.metrics.recovery.matching import match_features, ordered_cosines
+from paper.hedging import hedging_table
+from paper.language_models import language_model_tables
 from paper.studies import Point, Sweep
 from paper.theory import theory_table
 from paper.truth import (
@@ -53,10 +55,19 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "experiment", "correlation", "l0", "seed", "init", "mixing", "mean_best_cosine",
     ),
     "theory": ("alpha", "expected_loss", "simulated_loss"),
+    "hedging": (
+        "case", "latents", "l0", "seed", "expected", "decoder", "encoder", "other_decoder", "kind",
+        "loss", "least_loss",
+    ),
+    "language_models": ("study", "outcome", "minimum", "elbow", "seeds"),
+    "widths": ("study", "d_sae", "l0", "seed", "rate"),
 }  # fmt: skip
 """Columns by table. A table without rows keeps them."""
 
-TEXT = {"quantity", "norm", "run", "direction", "role", "rule", "init", "experiment", "failed"}
+TEXT = {
+    "quantity", "norm", "run", "direction", "role", "rule", "init", "experiment", "failed",
+    "case", "kind", "study", "outcome",
+}  # fmt: skip
 
 COSINES_OF = (5.0, 18.0)
 """L0 whose latents are looked at one by one."""
@@ -70,6 +81,9 @@ def claim_tables(sweeps: Sequence[Sweep], small_model: pd.DataFrame | None = Non
     """Return every table of `COLUMNS`; those of sweeps that are not there have no rows."""
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     tables["theory"].append(theory_table())
+    tables["hedging"].append(hedging_table())
+    for name, table in language_model_tables().items():
+        tables[name].append(table)
     if small_model is not None:
         tables["small_model"].append(small_model)
     for sweep in sweeps:

@@ -23,7 +23,7 @@ import torch
 import made_up
 from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
-from correct_l0.metrics import probing
+from correct_l0.metrics import hedging, probing
 from correct_l0.saes.architectures import architecture
 from correct_l0.sources import language_model as activations
 from correct_l0.sources import semi_synthetic, synthetic
@@ -101,7 +101,8 @@ def probing_cache_numbers() -> dict[str, Any]:
 
 def world_numbers() -> dict[str, Any]:
     """Samples and constants of the paper's world, and of trees with common causes."""
-    from correct_l0.sources.synthetic.store import make, open_world
+    from correct_l0.sources.synthetic.make import make
+    from correct_l0.sources.synthetic.store import open_world
 
     trees = {
         "features": 120, "d_in": 24, "directions": "spread", "bias": 0.5,
@@ -204,6 +205,23 @@ def toy_sae(
         "c_dec": loss["c_dec"].dropna().tolist(),
         "loss": curve[["mse_loss", "aux_loss", "loss", "l0_batch"]].to_dict("list"),
     }
+
+
+def hedging_numbers() -> dict[str, Any]:
+    """The hedging rate of a toy SAE that is trained on for twenty steps."""
+    import saes_toy
+    from correct_l0.metrics.hedging import point
+    from correct_l0.saes.saved import load_saved_sae
+
+    store = saes_toy.ToyStore()
+    store.stream = lambda seed, batch, prefetch: saes_toy.ToyBatches(store)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        facts = saes_toy.train_toy(folder, saes_toy.settings(training_tokens=saes_toy.BATCH * 30))
+        sae, wanted = load_saved_sae(folder / "sae"), json.dumps({"new_latents": 3, "steps": 20})
+        point.measure(sae, {**facts, "folder": folder}, store, wanted, folder)
+        found: dict[str, Any] = point.read(folder, {})["hedging"].iloc[0].to_dict()
+    return found
 
 
 def decoder_numbers() -> dict[str, Any]:
@@ -327,6 +345,7 @@ STAGES = {
         )
         for name, (l0, options) in OTHER_ENGINES.items()
     },
+    "hedging": Golden(hedging_numbers, "metrics/hedging", "RECIPE", hedging.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),

@@ -96,6 +96,24 @@ def write_llama_scope(folder: Path, p: Mapping[str, torch.Tensor]) -> None:
     write(folder, {"checkpoints/final.safetensors": state, "hyperparams.json": hyper})
 
 
+def write_scores(folder: Path, release: str, name: str, **scores: float) -> None:
+    """Write result files as SAEBench does, one for each evaluation."""
+    from correct_l0.saes.imported.published import SCORES
+
+    for evaluation, value in scores.items():
+        metrics: Any = value
+        for key in reversed(SCORES[evaluation].path):
+            metrics = {key: metrics, "another": 3.0}
+        told = {"absorption": "absorption_first_letter"}.get(evaluation, evaluation)
+        stem = f"{release}_{name}_custom_sae".replace("/", "_")
+        content = {
+            "eval_type_id": told,
+            "eval_result_metrics": metrics,
+            "sae_lens_id": "custom_sae",
+        }
+        write(folder / evaluation, {f"{stem}_eval_results.json": content})
+
+
 def write_sparsify(folder: Path, seed: int, k: int = 4) -> dict[str, torch.Tensor]:
     """Write an SAE with sparsify's own writer; return its weights."""
     from sparsify import SparseCoder, SparseCoderConfig

@@ -48,7 +48,7 @@ def make_tables(grid=GRID, seeds=SEEDS, experiments=True) -> dict[str, pd.DataFr
         ),
     }
     if experiments:
-        made |= _experiments(seeds)
+        made |= _experiments(seeds) | _later(seeds)
     return {name: typed(made.get(name, pd.DataFrame()), name) for name in COLUMNS}
 
 
@@ -135,6 +135,41 @@ def _long(l0, seed, matrix) -> pd.DataFrame:
         "l0": l0, "seed": seed, "latent": latent.ravel(), "feature": feature.ravel(),
         "cosine": matrix.ravel(),
     })  # fmt: skip
+
+
+def _later(seeds) -> dict[str, pd.DataFrame]:
+    """What the later versions and the companion paper say, as they say it."""
+    parts = (("independent", 0.0), ("hierarchical", 0.24), ("correlated", 0.22),
+             ("anti-correlated", -0.35))  # fmt: skip
+    hedging = [
+        (case, 1, 1.0, seed, part, part, part, np.nan, "hedging" if part else "clean", 0.1, 0.1)
+        for case, part in parts
+        for seed in seeds
+    ]
+    hedging += [
+        ("hierarchical", 2, 0.25, seed, 0.0, 0.0, -0.7, 0.707, "absorption", 0.0, 0.0)
+        for seed in seeds
+    ]
+    studies = (("gemma-2-2b-layer-12", 200, 150), ("gemma-2-2b-layer-12-jumprelu", 280, 200),
+               ("gemma-2-2b-layer-5", 900, 210), ("gemma-2-2b-layer-20", 300, 200),
+               ("llama-3.2-1b-layer-7", 200, 190))  # fmt: skip
+    return {
+        "hedging": pd.DataFrame(hedging, columns=list(COLUMNS["hedging"])),
+        "language_models": _frame(
+            [(name, "read", minimum, elbow, len(seeds)) for name, minimum, elbow in studies],
+            "study outcome minimum elbow seeds",
+        ),
+        "widths": _frame(
+            [
+                (name, width, l0, seed, 0.3 / width)
+                for name in ("gemma-2-2b-layer-12-widths", "synthetic-width")
+                for width in (25, 50, 100)
+                for l0 in (2.0, 4.0)
+                for seed in seeds
+            ],
+            "study d_sae l0 seed rate",
+        ),
+    }
 
 
 def _experiments(seeds) -> dict[str, pd.DataFrame]:

@@ -50,7 +50,8 @@ class Claim:
     threshold
         In words: from which value on it counts as reproduced.
     reads
-        Which sweeps it is about, by their role in `studies.ROLES`; `small_model`; or `theory`.
+        Which sweeps it is about, by their role in `studies.ROLES`; else the table: `small_model`,
+        `theory`, `hedging`, `language_models` or `widths`.
     judge
         Finds the verdict in the tables.
     """

@@ -1,10 +1,11 @@
-"""Every claim of the paper's toy-model part, in one list."""
+"""Every claim that is judged: of the paper's toy models, its later versions, its companion."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from paper.claims import (
+    later,
     metrics,
     others,
     reconstruction,
@@ -18,6 +19,8 @@ METRICS = "Which L0 the decoder metrics name"
 TRAINING = "L0 that changes during training"
 OTHERS = "Small model, superposition, JumpReLU"
 THEORY = "Theory"
+LANGUAGE_MODELS = "Language models (later versions)"
+HEDGING = "Hedging (the companion paper, arXiv 2505.11756)"
 
 _SEEDS = f"in {MOST:.0%} of the seeds"
 _NEARLY = f"; partly: in some, or {sweep.NEARLY_RIGHT:g} in {MOST:.0%}"
@@ -268,6 +271,70 @@ CLAIMS: tuple[Claim, ...] = (
             "theory", partial(others.expected_loss, alpha=alpha, published=loss),
         )
         for name, alpha, loss in (("right", 1.0, 0.4), ("mixed", 0.6, 0.154))
+    ),
+    *(
+        Claim(
+            f"{study}_{what}", LANGUAGE_MODELS, f"{called}: {of} at about {published}",
+            where, published,
+            f"within a factor of {later.NEAR:g}; partly: of 2", "language_models",
+            partial(later.c_dec_at, study=study, what=what, low=low, high=high),
+        )
+        for study, what, called, of, where, published, low, high in (
+            ("gemma-2-2b-layer-12", "minimum", "Gemma-2-2b layer 12", "c_dec is lowest",
+             "later versions", "200", 200, 200),
+            ("gemma-2-2b-layer-12-jumprelu", "minimum", "Gemma-2-2b layer 12, JumpReLU",
+             "c_dec is lowest", "later versions", "250 to 300", 250, 300),
+            ("gemma-2-2b-layer-5", "elbow", "Gemma-2-2b layer 5", "the elbow of c_dec is",
+             "later versions", "200", 200, 200),
+            ("llama-3.2-1b-layer-7", "minimum", "Llama-3.2-1b layer 7", "c_dec is lowest",
+             "later versions", "200", 200, 200),
+            ("llama-3.2-1b-layer-7", "elbow", "Llama-3.2-1b layer 7", "the elbow of c_dec is",
+             "later versions", "200", 200, 200),
+        )
+    ),
+    Claim(
+        "gemma-2-2b-layer-20_read", LANGUAGE_MODELS,
+        "Gemma-2-2b layer 20: c_dec falls to a lowest point inside the grid",
+        "later versions", "figure", "c_dec is read, neither flat nor lowest at an end",
+        "language_models", partial(later.c_dec_is_read, study="gemma-2-2b-layer-20"),
+    ),
+    *(
+        Claim(
+            f"one_latent_{case}", HEDGING, f"One latent, two {case} features: {claim}",
+            "toy models, one latent", published,
+            f"|cosine| with the other feature {limit} {later.CLEAR:g} {_SEEDS}", "hedging",
+            partial(later.part_of_other, case=case, sign=sign),
+        )
+        for case, claim, published, limit, sign in (
+            ("independent", "the latent is right", "no part", "below", 0),
+            ("hierarchical", "it has a part of the child", "positive", "(positive) at least", 1),
+            ("correlated", "it has a part of the other", "positive", "(positive) at least", 1),
+            ("anti-correlated", "it has a negative part of the other", "negative",
+             "(negative) at least", -1),
+        )
+    ),
+    Claim(
+        "two_latents_absorb", HEDGING,
+        "With a latent for each, a parent and its child are absorbed instead",
+        "toy models, two latents", "figure",
+        f"the child's latent has the parent, and the parent's encoder none of the child (a cosine "
+        f"of {later.CLEAR:g} or more) {_SEEDS}",
+        "hedging", later.absorbs,
+    ),
+    *(
+        Claim(
+            f"hedging_by_width_{name}", HEDGING,
+            f"The narrower an SAE, the more it hedges: {of}", where, published,
+            f"rank correlation of width and hedging rate of at most −{sweep.STRONG_RANK:g} at "
+            f"{MOST:.0%} of the L0; partly: at some",
+            "widths", partial(later.falls_with_width, study=study, why=why),
+        )
+        for name, of, where, published, study, why in (
+            ("gemma", "Gemma-2-2b layer 12, 128 to 65,536 latents, 64 new ones", "hedging rate",
+             "falls", "gemma-2-2b-layer-12-widths", later.NEEDS),
+            ("synthetic", "200 known features, 25 to 400 latents, 8 new ones",
+             "abstract, on known features", "falls", "synthetic-width", "not run"),
+        )
     ),
 )  # fmt: skip
 """The ledger, in the order of the page."""

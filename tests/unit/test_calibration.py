@@ -17,7 +17,7 @@ from calibration.measure import tables_of
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.truth import FOUND, truth_of
 from calibration.words import page
-from calibration.worlds import KINDS, SEMI, SYNTHETIC, WHOLE, grid, world
+from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.reading.peak import PROMINENCE, level_set
@@ -47,11 +47,17 @@ def test_a_world_is_a_function_of_its_number():
 def test_every_kind_is_as_often_in_both_halves():
     halves = pd.DataFrame([(world(i).kind, world(i).half) for i in range(48)])
     assert halves.value_counts().tolist() == [3] * 2 * len(KINDS)
-    semi = [world(i).half for i in range(SYNTHETIC, WHOLE)]
+    semi = [world(i).half for i in range(SYNTHETIC, SEMI_SYNTHETIC)]
     assert semi.count("choose") == semi.count("report") == 4
 
 
-@pytest.mark.parametrize("number", range(SYNTHETIC))
+def test_worlds_drawn_later_are_all_to_report():
+    later = [world(i) for i in range(SEMI_SYNTHETIC, WHOLE)]
+    assert {each.half for each in later} == {"report"}
+    assert sorted(each.kind for each in later) == sorted(KINDS * 3)
+
+
+@pytest.mark.parametrize("number", [*range(SYNTHETIC), *range(SEMI_SYNTHETIC, WHOLE)])
 def test_every_world_is_a_study_whose_grid_tells_no_truth(number):
     each = world(number)
     config = parse_config(each.config)
@@ -131,21 +137,21 @@ def test_a_search_trains_what_the_grid_lacks_once(tmp_path):
     config["synthetic"]["held_out_tokens"] = 5000
     config["decoder_metrics"]["batches"] = 1
     short = replace(world(2), config=config)
-    # A range of 1 to 13 whose first round is its ends and two points between, 2.4 and 5.5.
+    # A range of 1 to 13 whose first round is 4 points with gaps of 13^(1/4) = 1.9, from 1.4 on.
     assert searched_config(short)["saes"]["l0"]["first"] == 4
     grid = measuring.sweep_in(
-        tmp_path / "grid", {**config, "saes": {**config["saes"], "l0": [1.0, 13.0]}}
+        tmp_path / "grid", {**config, "saes": {**config["saes"], "l0": [1.4, 9.4]}}
     )
     found = train_search(short, grid, tmp_path)
     own = pd.read_parquet(tmp_path / short.file)
-    assert sorted({*own["l0"], 1.0, 13.0}) == list(found.points)
-    assert {2.4, 5.5} < {*own["l0"]}
+    assert sorted({*own["l0"], 1.4, 9.4}) == list(found.points)
+    assert {2.6, 5.0} < {*own["l0"]}
     assert len(found.points) <= 6
     written = (tmp_path / short.file).stat().st_mtime_ns
     assert train_search(short, grid, tmp_path) == found
     assert (tmp_path / short.file).stat().st_mtime_ns == written
-    with pytest.raises(InputError, match=r"L0 2.4 of a search is not in .*; run python -m calib"):
-        known_points(grid)([1.0, 2.4])
+    with pytest.raises(InputError, match=r"L0 2.6 of a search is not in .*; run python -m calib"):
+        known_points(grid)([1.4, 2.6])
 
 
 def test_searches_cost_at_most_six_tenths_of_the_grid(judged):

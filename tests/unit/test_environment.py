@@ -30,7 +30,8 @@ def test_the_conda_file_mirrors_the_lock():
 
 def test_the_lock_meets_the_declared_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in project["dependencies"]:
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    for line in (line for group in groups for line in group):
         requirement = Requirement(line)
         assert pins()[requirement.name] in requirement.specifier, line
 

@@ -127,6 +127,18 @@ def test_qwen_scope_is_one_file(tmp_path):
     sae, _ = load(tmp_path, "layer3.sae.pt", "qwen_scope", origin)
     assert (sae.form, sae.k, sae.d_in, sae.d_sae) == ("topk", 5, 2048, 16)
     assert not sae.apply_b_dec_to_input
+    # What the model card of these SAEs does: no ReLU, and b_dec is not subtracted from the input.
+    x = torch.randn(40, 2048, generator=torch.Generator().manual_seed(2))
+    pre_acts = x @ state["W_enc"].T + state["b_enc"]
+    values, places = pre_acts.topk(5, dim=-1)
+    acts = torch.zeros_like(pre_acts).scatter_(-1, places, values)
+    # Of 16 latents five are above zero at nearly every row; elsewhere SAELens' ReLU makes zeros.
+    positive = (values > 0).all(dim=1)
+    assert positive.sum() > 30
+    found = sae.encode(x)
+    assert torch.allclose(found, acts.relu(), atol=1e-4)
+    expected = acts[positive] @ state["W_dec"].T + state["b_dec"]
+    assert torch.allclose(sae.decode(found[positive]), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("architecture", ["standard", "jumprelu", "topk"])

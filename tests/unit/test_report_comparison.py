@@ -16,10 +16,10 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.report.build import build_tables, build_verdict
+from correct_l0.report.comparison.along import TOKENS, curves, growth, width
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
 from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
-from correct_l0.report.comparison.growth import curves, growth
 from correct_l0.report.comparison.page import caption_of, render_comparison_summary
 from correct_l0.report.comparison.settings import comparison_figures, differing_settings
 from correct_l0.report.data import StudyData
@@ -201,7 +201,7 @@ class TestGrowth:
             read(short, c_dec=made_up.LEVEL, shared=(0.0,) * 8),
             read(middle, shared=made_up.PEAKED),
         ]
-        means = curves(sweeps, "c_dec", "value")
+        means = curves(TOKENS, sweeps, "c_dec", "value")
         assert list(means.index) == [1_000_448, 2_000_896, 4_001_792]
         assert means.loc[1_000_448].to_numpy() == pytest.approx([0.05] * 8, abs=0.02)
         figure = growth(sweeps, False)
@@ -216,6 +216,43 @@ class TestGrowth:
         assert len(lines) == len(made_up.L0)
         assert lines[5].get_ydata() == pytest.approx([0.0, 0.8, 0.8])
         assert [text.get_text() for text in c_dec.get_xticklabels()] == ["1M", "2M", "4M"]
+
+
+class TestWidth:
+    WIDTHS = (768, 1536, 3072)
+
+    def plans(self):
+        raw = made_up.config() | {"hedging": {"new_latents": 4, "steps": 100}}
+        saes = raw.pop("saes")
+        raw["sweeps"] = {str(width): {**saes, "d_sae": width} for width in self.WIDTHS}
+        # The widest has one L0 fewer: sweeps along a width may have other L0.
+        raw["sweeps"]["3072"]["l0"] = saes["l0"][:-1]
+        return [Plan(config) for config in parse_study(raw)]
+
+    def test_it_is_drawn_of_three_widths_that_differ_in_nothing_else(self):
+        plans = self.plans()
+        assert comparison_figures(plans) == ("comparison", "width")
+        assert comparison_figures(plans[:2]) == ("comparison",)
+
+    def test_l0_named_and_metrics_over_the_latents(self):
+        sweeps = []
+        for plan, rate in zip(self.plans(), (0.3, 0.2, 0.1), strict=True):
+            study = read(plan, mcc=made_up.MCC, shared=made_up.PEAKED)
+            points = study.tables["points"][["l0", "l0_measured", "seed", "x"]]
+            study.tables["hedging"] = points.assign(rate=rate)
+            sweeps.append(study)
+        figure = width(sweeps, False)
+        figure.draw_without_rendering()
+        named, _, _, hedging = figure.axes
+        assert [ax.get_title() for ax in figure.axes][2:] == [
+            "Stability: reproduced share", "Hedging rate",
+        ]  # fmt: skip
+        bars = [line for line in named.get_lines() if line.get_linewidth() == 7]
+        assert [bar.get_xdata()[0] for bar in bars] == list(self.WIDTHS)
+        stars = [line for line in named.get_lines() if line.get_marker() == "*"]
+        assert [star.get_ydata()[0] for star in stars] == [pytest.approx(128 * 1.003)] * 3
+        assert hedging.get_lines()[0].get_ydata() == pytest.approx([0.3, 0.2, 0.1])
+        assert [text.get_text() for text in named.get_xticklabels()] == ["768", "1,536", "3,072"]
 
 
 def test_caption_tells_of_what_is_drawn_only(sweeps):

@@ -24,11 +24,11 @@ class Sae(torch.nn.Module):
 def test_c_dec_is_that_of_each_decoder_whatever_it_comes_in():
     plain = read_sweep({l0: rows(lean) for l0, lean in LEAN.items()})
     expected = [lean**2 / (1 + lean**2) for lean in LEAN.values()]
-    assert plain.table["value"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    assert plain.table["c_dec"].to_numpy() == pytest.approx(expected, abs=1e-6)
     arrays = read_sweep({l0: 3 * rows(lean).numpy() for l0, lean in LEAN.items()})
-    assert arrays.table["value"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    assert arrays.table["c_dec"].to_numpy() == pytest.approx(expected, abs=1e-6)
     modules = read_sweep({l0: Sae(rows(lean)) for l0, lean in LEAN.items()})
-    assert modules.table["value"].to_numpy() == pytest.approx(expected, abs=2e-3)
+    assert modules.table["c_dec"].to_numpy() == pytest.approx(expected, abs=2e-3)
 
 
 def test_the_answer_prints_itself():

@@ -21,7 +21,8 @@ from correct_l0.sources.language_model.layout import sealed_settings
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.outlying import Kept, norm_facts
 from correct_l0.sources.settings import Outlying
-from correct_l0.sources.synthetic.store import make, open_world
+from correct_l0.sources.synthetic.make import make
+from correct_l0.sources.synthetic.store import open_world
 from language_model_toy import ToyModel, jobs_of, run_job, seal_toy, stage_toy, toy_cache
 
 GROUPS = {"memory_bytes": 0, "group_chunks": 4}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
@@ -67,12 +68,22 @@ def semi_synthetic_config(folder):
     return config
 
 
+def stored_config(folder):
+    """Return the tiny study of rows in a file."""
+    config = synthetic_config()
+    del config["synthetic"]
+    np.save(folder / "acts.npy", np.ones((9000, 20), dtype=np.float32))
+    config["stored"] = {"path": str(folder / "acts.npy"), "d_in": 20, "held_out_tokens": 4096}
+    return config
+
+
 @pytest.mark.parametrize("points_per_job", [4, 1], ids=["together", "alone"])
 @pytest.mark.parametrize(
     "config_of",
-    [lambda folder: tiny_config(), lambda folder: synthetic_config(), semi_synthetic_config],
-    ids=["language_model", "synthetic", "semi_synthetic"],
-)
+    [lambda folder: tiny_config(), lambda folder: synthetic_config(), semi_synthetic_config,
+     stored_config],
+    ids=["language_model", "synthetic", "semi_synthetic", "stored"],
+)  # fmt: skip
 def test_what_comes_before_is_what_the_rules_read(tmp_path, monkeypatch, config_of, points_per_job):
     monkeypatch.chdir(tmp_path)
     config = config_of(tmp_path)
@@ -103,10 +114,16 @@ def test_what_runs_at_the_same_time():
     assert phases() == [
         {"stage_text"},
         {"cache_activations", "cache_probing_activations"},
-        {"seal_activations", "make_world", "make_semi_synthetic", "fetch_weights"},
+        {"seal_activations", "make_world", "make_semi_synthetic", "index_stored", "fetch_weights"},
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
-            *("train_points", "probe_baselines", "measure_points", "probe_points"),
+            *(
+                "measure_hedging",
+                "train_points",
+                "probe_baselines",
+                "measure_points",
+                "probe_points",
+            ),
             "frozen_control",
         },
         {"read_round", "train_on"},

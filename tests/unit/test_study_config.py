@@ -13,7 +13,7 @@ import yaml
 from correct_l0.errors import InputError
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
-from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.settings.errors import check_yaml
 from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
 from correct_l0.study.plan import Plan
@@ -108,13 +108,13 @@ def test_a_repeated_key_is_named_with_its_line(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text("study: s\nsaes:\n  d_sae: 1\n  d_sae: 2\n")
     with pytest.raises(InputError, match=r"study\.yaml, line 4: d_sae is set a second time"):
-        check_repeated_keys(path)
+        check_yaml(path)
     for twice in ("4", "4.0", "'4'", "4e0", "4.00"):
         path.write_text(f"saes:\n  overrides:\n    4: {{lr: 1}}\n    {twice}: {{lr: 2}}\n")
         with pytest.raises(InputError, match=r"study\.yaml, line 4: 4.* is set a second time"):
-            check_repeated_keys(path)
+            check_yaml(path)
     path.write_text("a: {d_sae: 1}\nb: [{d_sae: 2}]\n")
-    check_repeated_keys(path)
+    check_yaml(path)
 
 
 def test_every_problem_is_listed_at_once():
@@ -128,7 +128,7 @@ def test_every_problem_is_listed_at_once():
 def test_a_missing_section_is_named():
     raw = copy.deepcopy(RAW)
     del raw["activations"]
-    with pytest.raises(InputError, match="none of activations, synthetic, semi_synthetic is set"):
+    with pytest.raises(InputError, match="none of activations, stored, synthetic, semi_synth"):
         parse_config(raw)
 
 
@@ -143,7 +143,9 @@ DECODED = {"activations": None, "semi_synthetic": {"sae": "a", "activations": "b
     ],
 )
 def test_a_study_has_one_source(sections, found):
-    words = f"^configuration: {found} of activations, synthetic, semi_synthetic is set; a study"
+    words = (
+        f"^configuration: {found} of activations, stored, synthetic, semi_synthetic is set; a study"
+    )
     with pytest.raises(InputError, match=words):
         parse_config(RAW | sections)
 
@@ -260,12 +262,12 @@ def test_a_search_over_coefficients_or_with_overrides_is_refused():
 
 def test_a_search_begins_with_its_first_points_and_comes_back_from_its_settings():
     (config,) = parse_study(changed("saes.l0", SEARCH))
-    # 4 times 75^(1/5) = 2.37 each: 9.5, 22.5, 53.4, 126.5
-    assert config.saes.l0 == (4, 9.5, 22, 53, 130, 300)
+    # Gaps of 75^(1/6) = 2.053, from half a one above 4: 5.73, 11.8, 24.2, 49.6, 101.9, 209.3
+    assert config.saes.l0 == (5.7, 12, 24, 50, 100, 210)
     assert config.saes.rounds == (config.saes.l0,)
     raw = changed("saes.l0", SEARCH)
     raw["saes"]["architecture"] = {"name": "topk"}
-    assert parse_study(raw)[0].saes.l0 == (4, 9, 22, 53, 130, 300)
+    assert parse_study(raw)[0].saes.l0 == (6, 12, 24, 50, 100, 210)
     plan = Plan(config)
     assert plan_of(report_settings(plan)).study.saes == config.saes
     assert plan.as_list().study.saes.search is None

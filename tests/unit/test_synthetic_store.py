@@ -11,8 +11,9 @@ import torch
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of
 from correct_l0.sources.synthetic import RECIPE
+from correct_l0.sources.synthetic.make import make
 from correct_l0.sources.synthetic.settings import Synthetic
-from correct_l0.sources.synthetic.store import BLOCK_TOKENS, make, open_world
+from correct_l0.sources.synthetic.store import BLOCK_TOKENS, open_world
 from correct_l0.sources.synthetic.world import build_world, firing_rates
 
 SECTION = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from workflow_runs import planned_jobs, run_snakemake, stale_lines
+from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
 import imported_toy as toy
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
@@ -20,7 +21,7 @@ L0 = {2: 1.2, 4: 0.6, 8: 0.0, 16: 0.3, 32: 0.5}
 CONFIG = {
     "study": "tiny",
     "device": "cpu",
-    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48}},
+    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48, "scores": "theirs"}},
 }
 ALL = {
     "fetch_weights": 1, "train_points": 1, "measure_points": 1, "gather_tables": 1,
@@ -38,7 +39,9 @@ def weights(l0: int) -> dict[str, torch.Tensor]:
 def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("imports")
     for l0 in L0:
-        toy.write_gemma_2(folder / f"mine/layer_3/average_l0_{l0}", weights(l0))
+        name = f"layer_3/average_l0_{l0}"
+        toy.write_gemma_2(folder / f"mine/{name}", weights(l0))
+        toy.write_scores(folder / "theirs", "r", name, scr=l0 / 100, absorption=0.5)
     assert planned_jobs(run_snakemake(folder, "--dry-run", config=CONFIG)) == ALL
     made = run_snakemake(folder, config=CONFIG)
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-9000:]
@@ -55,6 +58,9 @@ def test_the_report_says_which_of_them_is_right(finished):
     assert "There is no second seed" in summary and "only weights were read" in summary
     page = (results / "report.html").read_text()
     assert "the weights alone" in page and "Training tokens" not in page
+    points = pd.read_parquet(results / "tables/points.parquet").set_index("l0")
+    assert points["published_scr"].to_dict() == {l0: l0 / 100 for l0 in L0}
+    assert "Scores that others published" in page and "SCR, 20 latents" in page
     assert planned_jobs(run_snakemake(finished, "--dry-run", config=CONFIG)) == {}
 
 
@@ -66,6 +72,14 @@ def test_another_sae_in_a_folder_is_imported_again(finished, tmp_path):
     assert any(line.startswith("weights: ") for line in stale_lines(dry))
 
 
+def test_another_published_score_makes_the_report_again_and_nothing_before(finished):
+    write = partial(toy.write_scores, finished / "theirs", "r", "layer_3/average_l0_4")
+    write(scr=0.9)
+    planned = planned_jobs(run_snakemake(finished, "--dry-run", config=CONFIG))
+    write(scr=0.04)
+    assert set(ALL) - set(planned) == {"fetch_weights", "train_points", "measure_points"}
+
+
 def test_a_mixed_selection_is_refused_in_one_line(finished):
     config = copy.deepcopy(CONFIG)
     toy.write_gemma_2(finished / "other/layer_4/average_l0_4", weights(8))
@@ -74,6 +88,27 @@ def test_a_mixed_selection_is_refused_in_one_line(finished):
     errors = [line for line in dry.stderr.splitlines() if line.startswith("error: ")]
     assert dry.returncode != 0 and len(errors) == 1
     assert 'layer 4 48 latents of 16 (1): select: "other/layer_4/average_l0_4' in errors[0]
+
+
+def test_with_activations_they_are_measured_and_probed_like_those_trained_on_them(
+    tiny_study, tmp_path
+):
+    """The tiny study's own SAEs, imported from its folder beside its cache."""
+    study = Path(shutil.copytree(tiny_study, tmp_path / "study"))
+    config = {**tiny_config(), "study": "again"}
+    picked = {"folders": ["results/tiny/saes"], "select": "saes/l0_{4,32}/seed_0/sae"}
+    config["saes"] = {"import": picked}
+    run = run_snakemake(study, "--until", "measure_points", "probe_points", config=config)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-9000:]
+    for l0 in (4, 32):
+        for file in ("decoder_metrics/{}/s_n_dec.csv", "probing/{}/scores.csv"):
+            name = file.format(f"l0_{l0}/seed_0")
+            first, again = (
+                pd.read_csv(study / "results" / each / name) for each in ("tiny", "again")
+            )
+            columns = ["n", "value"] if "n" in first else ["task", "probe_k", "f1"]
+            # Folded norms and saved thresholds are rounded once more.
+            pd.testing.assert_frame_equal(first[columns], again[columns], rtol=0, atol=1e-4)
 
 
 SINGLE = {

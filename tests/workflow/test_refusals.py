@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from workflow_runs import ROOT, run_snakemake, snakemake_command, tiny_config, trained
+from workflow_runs import FORKS, ROOT, run_snakemake, snakemake_command, tiny_config, trained
 
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
@@ -61,6 +61,18 @@ def test_a_text_file_that_cannot_be_read(tmp_path, content, words):
     (tmp_path / "text.txt").write_bytes(content)
     text = {"source": "files", "files": [str(tmp_path / "text.txt")]}
     assert words in refused(tmp_path, "activations.text", text)
+
+
+def test_a_tab_in_the_configuration(tmp_path):
+    """Snakemake reads it before the Snakefile, and says neither where nor in which file."""
+    (tmp_path / "mine.yaml").write_text("study: s\nsaes:\n\td_sae: 3\n")
+    command = ["--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--configfile", "mine.yaml"]
+    run = FORKS.run(command, tmp_path, os.environ)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == (
+        r"error: mine.yaml, line 3: not YAML (found character '\t' that cannot start any token); "
+        "indent with spaces, not tabs"
+    )
 
 
 def test_a_cache_dated_in_the_future(tmp_path):

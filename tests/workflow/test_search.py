@@ -18,7 +18,8 @@ from test_why import why
 from workflow_runs import planned_jobs, run_snakemake, snakemake_command, stale_lines
 
 CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-search.yaml").read_text())
-FIRST = [1.0, 2.0, 4.0, 8.0]
+FIRST = [1.3, 2.2, 3.7, 6.2]
+"""Gaps of 8^(1/4) = 1.68, from half a one above 1."""
 ROUND = "results/tiny-search/rounds/round_{}.json"
 
 
@@ -122,7 +123,10 @@ def test_another_end_reads_again_and_trains_nothing(finished):
 
 def test_a_new_search_says_what_its_first_round_does_and_costs(tmp_path):
     said = " ".join(why(tmp_path, CONFIG).split())
-    assert "Round 1 trains L0 1, 2, 4, 8 (spaced evenly on log L0): 8 trainings, 0 before" in said
+    assert (
+        "Round 1 trains L0 1.3, 2.2, 3.7, 6.2 (spaced evenly on log L0): 8 trainings, 0 before"
+        in said
+    )
     assert "At most 4 more trainings follow (budget 12)" in said
     assert "reading of the round: not made yet" in said
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from processes import CUT
 from snakemake_forks import Forks
 
 from correct_l0.study.groups import Group, group_named
@@ -43,12 +44,13 @@ def run_snakemake(
 ) -> subprocess.CompletedProcess[str]:
     """Run the workflow in a folder on a configuration (default: the tiny study).
 
-    `code` holds the Snakefile, where it is not the repository's.
+    `code` holds the Snakefile, where it is not the repository's. There is no network.
     """
     command = snakemake_command(folder, *arguments, config=config, code=code)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
     if not {"--dry-run", "--rulegraph"}.isdisjoint(arguments):
         return FORKS.run(command[3:], folder, environment)
+    command = [*CUT, *command]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 

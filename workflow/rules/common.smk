@@ -7,7 +7,7 @@ import sys
 
 from correct_l0.costs import estimates as costs
 from correct_l0.stages import limits
-from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.settings.errors import check_yaml
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment
 from correct_l0.study.plan import Plan
@@ -23,11 +23,12 @@ from correct_l0.jobs.running import (
     note_run,
     why_failed,
 )
+from correct_l0.jobs.stopping import stop_once
 from correct_l0.standing.unfinished import failed_trainings
 
 try:
     for path in CONFIGFILES or ["config/config.yaml"]:
-        check_repeated_keys(path)
+        check_yaml(path)
     # After the loop, the last of several files that are merged: relative paths start from it.
     CONFIG_FOLDER = Path(path).parent
     PLANS = {plan.results: plan for plan in Plan.all_from_config(config, CONFIG_FOLDER)}
@@ -39,6 +40,7 @@ except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
+stop_once(tells=is_main_process())
 
 STUDY = PLAN.study
 # The sweeps of a study share its source; of the rest each has its own, in its own folder.
@@ -163,4 +165,7 @@ def write_partial_report():
     """Write a report over the points that are there, with the others as named gaps."""
     command = [sys.executable, "-m", "correct_l0.report.partial"]
     for plan in PLANS.values():
-        subprocess.run(command, input=plan.as_json(), text=True, check=False)
+        # Out of reach of the Ctrl-C that may have ended the run.
+        subprocess.run(
+            command, input=plan.as_json(), text=True, check=False, start_new_session=True
+        )

@@ -5,6 +5,6 @@ from correct_l0.jobs.job import job
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
-    from correct_l0.sources.synthetic.store import make
+    from correct_l0.sources.synthetic.make import make
 
     make(Path(snakemake.output.manifest).parent, snakemake.params.settings)

@@ -2,12 +2,15 @@
 
 The public face; each name is imported when it is first asked for:
 
-- `c_dec(W_dec)`: mean absolute cosine between decoder rows;
-- `s_n_dec(x, W_dec, b_dec, n)`: the n-th highest projection of a batch on the decoder;
+- `c_dec(sae)`: mean absolute cosine between decoder rows;
+- `s_n_dec(acts, sae, n)`: the n-th highest projection of activations on the decoder;
+- `stability(saes)`: how alike SAEs of several seeds are;
+- `read_curves(table)`: from anybody's table of L0, seed and values to the answer;
+- `read_sweep(saes)`: the same from SAEs by L0;
 - `load_sae(folder)`: a trained SAE in SAELens' inference format, or a TopK SAE in sparsify's;
-- `save_for_sparsify(folder, sae)`: a TopK SAE in sparsify's format;
-- `read_sweep(saes)`: from decoders by L0 to the answer, in a notebook;
-- `read_curves(tables, d_sae=..., ...)`: from a study's tables to the answer.
+- `save_for_sparsify(folder, sae)`: a TopK SAE in sparsify's format.
+
+An SAE is one of SAELens or sparsify, a `load_sae` result, or a decoder as a tensor or an array.
 """
 
 from importlib import import_module
@@ -16,11 +19,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _FACE = {
-    "c_dec": ("correct_l0.metrics.decoder.cosine", "mean_absolute_cosine"),
-    "s_n_dec": ("correct_l0.metrics.decoder.projection", "s_n_dec"),
+    "c_dec": ("correct_l0.metrics.face", "c_dec"),
+    "s_n_dec": ("correct_l0.metrics.face", "s_n_dec"),
+    "stability": ("correct_l0.metrics.face", "stability"),
     "load_sae": ("correct_l0.saes.saved", "load_saved_sae"),
     "save_for_sparsify": ("correct_l0.saes.sparsify", "write_sparsify_sae"),
-    "read_curves": ("correct_l0.report.study", "read_study"),
+    "read_curves": ("correct_l0.report.sweep", "read_curves"),
     "read_sweep": ("correct_l0.report.sweep", "read_sweep"),
 }
 
@@ -32,6 +36,7 @@ __all__ = [
     "read_sweep",
     "s_n_dec",
     "save_for_sparsify",
+    "stability",
 ]
 
 

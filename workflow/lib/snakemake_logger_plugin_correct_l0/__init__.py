@@ -2,7 +2,8 @@
 
 The default profile names it. In a terminal a live view stands below the lines of jobs that ended,
 in place of Snakemake's own; elsewhere Snakemake's lines stay, and one on the whole run comes every
-minute. With `--quiet` of any kind, and in a dry run, it says nothing.
+minute. With `--quiet` of any kind, and in a dry run, it says nothing but what is wrong with a
+configuration that Snakemake cannot read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from argparse import ArgumentParser
 from functools import cached_property
 from logging import WARNING, LogRecord
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,9 @@ IN_THE_VIEW = {
 
 SAID_OF_EACH_ROUND = "Select jobs to execute..."
 
+CANNOT_READ = "Config file is not valid JSON or YAML"
+"""What Snakemake says of a configuration, before it reads the Snakefile: neither line nor file."""
+
 
 class LogHandler(LogHandlerBase):
     """Watches the run, and shows it."""
@@ -51,10 +56,11 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: LogRecord) -> None:
         """Take up a record; show what is for people."""
-        if self._silent:
-            return
         try:
-            self._take_up(record)
+            if not self._silent:
+                self._take_up(record)
+            if CANNOT_READ in str(record.msg):
+                _say_what_is_wrong()
         except Exception:
             self.handleError(record)
 
@@ -155,3 +161,17 @@ class LogHandler(LogHandlerBase):
     has_filter = True
     has_formatter = False
     needs_rulegraph = False
+
+
+def _say_what_is_wrong() -> None:
+    """Print a line on each configuration of the command line that cannot be read."""
+    from correct_l0.errors import InputError
+    from correct_l0.settings.errors import check_yaml
+
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=["config/config.yaml"])
+    for path in parser.parse_known_args()[0].configfile:
+        try:
+            check_yaml(path)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)

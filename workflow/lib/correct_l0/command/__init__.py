@@ -58,7 +58,8 @@ def new(
     cost: Annotated[bool, typer.Option(help="Say what would run, and what it costs.")] = True,
 ) -> None:
     """Write a commented configuration for your model and text; ask for what no flag says."""
-    from correct_l0.command.proposal import Asked, Wishes, propose, write_new
+    from correct_l0.command.proposal import Asked, Wishes, propose
+    from correct_l0.command.written import write_new
 
     asks = sys.stdin.isatty()
     wishes = Wishes(model, text, hook, d_sae, training_tokens, text_field)

@@ -1,4 +1,4 @@
-"""A configuration for a person's own model and text, with sizes that fit both.
+"""Settings of a study of a person's own model and text, with sizes that fit both.
 
 What is proposed, and why: the width is twice the activations', which a small model's text can fill;
 each latent sees 10,000 tokens, as with few the seeds find different latents and no L0 can be named;
@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model.checks import check_hook_name
 from correct_l0.sources.language_model.model_files import (
@@ -33,7 +31,6 @@ from correct_l0.sources.language_model.model_files import (
     refuse_unlikely_hub_name,
 )
 from correct_l0.sources.language_model.settings import Model
-from correct_l0.study.plan import Plan
 
 WIDER = 2
 """Latents to a dimension of the activations."""
@@ -319,40 +316,3 @@ def _power(value: int) -> int:
     (1024, 1)
     """
     return int(2 ** (max(value, 1).bit_length() - 1))
-
-
-def write_new(config: Path, proposal: Proposal) -> str:
-    """Write a configuration with comments; return the line that runs it.
-
-    Raises
-    ------
-    InputError
-        If the file is there, or the settings cannot be used.
-    """
-    if config.exists():
-        raise InputError(f"{config}: is there already; name another file, or delete it")
-    Plan.all_from_config(proposal.settings, config.parent.absolute())
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(_with_comments(proposal, config))
-    return f"snakemake --cores all --configfile {config}"
-
-
-def _with_comments(proposal: Proposal, config: Path) -> str:
-    has_schema = (config.parent / "schema.json").exists()
-    lines = ["# yaml-language-server: $schema=schema.json"] if has_schema else []
-    lines += [
-        "# Written by `correct-l0 new`; every option is explained in config/README.md.",
-        f"# What it would run and cost: correct-l0 why --configfile {config}",
-    ]
-    section = ""
-    for line in yaml.safe_dump(
-        proposal.settings, sort_keys=False, default_flow_style=None, width=100
-    ).splitlines():
-        key = line.strip().partition(":")[0]
-        if not line.startswith(" "):
-            section = key
-            lines += [""] if section != "study" else []
-        remark = proposal.remarks.get(f"{key} of {section}", proposal.remarks.get(key, ""))
-        lines.append(f"{line}  # {remark}" if remark else line)
-    probing = "\n# Off unless named; English tasks.\n# probing: {tasks: default}"
-    return "\n".join([*lines, probing, ""])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.throughputs import THROUGHPUT
@@ -182,6 +183,22 @@ def measuring_s(study: Config, products: float) -> float:
     return work + samples_s(study, study.source.held_out_tokens)
 
 
+def trained_on_s(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return the seconds of training a finished SAE on, each time to some latents and steps."""
+    each = [study.training(l0) for l0 in study.saes.l0]
+    steps = max((steps for _, steps in trainings), default=0)
+    seconds = samples_s(study, steps * _batch(study))
+    for d_sae, steps in trainings:
+        for l0, training in zip(study.saes.l0, each, strict=True):
+            shorter = training.model_copy(
+                update={"training_tokens": steps * training.batch_tokens, "engine": "fused"}
+            )
+            name, d_in = study.saes.architecture_name, study.source.d_in
+            taken = training_s(d_in, d_sae, l0, shorter, device_of(study), len(trainings), name)
+            seconds += taken / len(each)
+    return seconds
+
+
 def samples_s(study: Config, samples: float) -> float:
     """Return the seconds of making samples whose truth is known; none of a language model."""
     if (source := study.semi_synthetic) is not None:
@@ -281,6 +298,23 @@ def sealing_s(study: Config) -> float:
     return 1 + 0.05 * Layout.of(study.language_model).shards("training")
 
 
+def indexing_s(study: Config) -> float:
+    """Return the seconds of looking at every row of somebody's files."""
+    return 1 + _stored_bytes(study) / stated.DISK_READ
+
+
+def indexing_bytes(study: Config) -> float:
+    """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
+    return 16.0 * len(study.stored.rows) if study.stored is not None else 0.0
+
+
+def _stored_bytes(study: Config) -> float:
+    """Return the bytes of all rows of somebody's files; none of another source."""
+    if study.stored is None:
+        return 0.0
+    return float(len(study.stored.rows) * study.stored.rows.row_bytes)
+
+
 def sealing_bytes(study: Config) -> float:
     """Return the bytes of the norms of all rows, of a sorted copy, and of which are outlying."""
     a = study.language_model
@@ -326,6 +360,9 @@ def source_bytes(study: Config) -> float:
 
     A cache's split where it is at most 2 GiB, else groups of up to 1 GiB and the next one.
     """
+    if study.stored is not None:
+        held_out = min(study.stored.held_out_tokens * study.stored.d_in * FLOAT, 2**30)
+        return min(_stored_bytes(study), 2 * 2**30) + held_out
     if study.cached is None:
         return 0.0
     layout = Layout.of(study.cached)
@@ -338,7 +375,7 @@ def decoding_bytes(study: Config) -> float:
     if (source := study.semi_synthetic) is None:
         return 0.0
     held_out = min(source.held_out_tokens * source.d_in * FLOAT, 2**30)
-    batch = max(_batch(study), study.decoder_metrics.batch_tokens)
+    batch = max(study.batch_tokens, study.decoder_metrics.batch_tokens)
     return held_out + FLOAT * source.d_sae * (2 * source.d_in + 4 * batch)
 
 
@@ -354,7 +391,7 @@ def training_bytes(study: Config, saes: int) -> float:
         return rows + (5 + saes) * sae
     # Weights and Adam of each; gradients, and for a while all of one once more; latent
     # activations and masks.
-    acts = FLOAT * _batch(study) * study.saes.d_sae
+    acts = FLOAT * study.batch_tokens * study.saes.d_sae
     return rows + (3 * saes + 5) * sae + 6 * acts
 
 
@@ -371,7 +408,7 @@ def train_on_bytes(study: Config) -> float:
 def self_check_bytes(study: Config) -> float:
     """Return what a sweep of the self-check holds: its SAEs, the one that generates, its rows."""
     held_out = min(FLOAT * self_check.HELD_OUT_TOKENS * study.source.d_in, 2**30)
-    codes = 4 * FLOAT * _batch(study) * study.saes.d_sae
+    codes = 4 * FLOAT * study.batch_tokens * study.saes.d_sae
     trained = training_bytes(study, self_check.POINTS)
     return trained + held_out + codes + FLOAT * sae_parameters(study)
 
@@ -382,14 +419,19 @@ def projection_bytes(study: Config) -> float:
     return 2 * FLOAT * sae_parameters(study) + 4 * FLOAT * batch + decoding_bytes(study)
 
 
+def trained_on_bytes(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
+    """Return what training a finished SAE on holds: rows; weights, Adam and gradients of each."""
+    if not trainings:
+        return 0.0
+    latents = [d_sae for d_sae, _ in trainings]
+    weights = 4 * FLOAT * 2 * study.source.d_in * sum(latents)
+    return source_bytes(study) + weights + 6 * FLOAT * _batch(study) * max(latents)
+
+
 def probing_bytes(study: Config) -> float:
     """Return what probing holds: the SAE twice, and the latents of a task's prompts."""
     latents = stated.ENCODED_ROWS * study.saes.d_sae
     return 2 * FLOAT * sae_parameters(study) + 6 * FLOAT * latents
-
-
-def _batch(study: Config) -> int:
-    return max(study.training(l0).batch_tokens for l0 in study.saes.l0)
 
 
 def gpu_mem_mb(study: Config, saes: int = 1) -> int:
@@ -398,6 +440,6 @@ def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     Weights and Adam's two moments of each; of the one whose step it is the gradients, two
     temporaries of that shape, latent activations and their masks; CUDA's own.
     """
-    acts = FLOAT * _batch(study) * study.saes.d_sae
+    acts = FLOAT * study.batch_tokens * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
     return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000

@@ -4,6 +4,7 @@ A metric declares itself in `metrics/<name>/metric.py` as `METRIC`; rules, costs
 check of what stands and the tables read it there. Its module, imported when a job needs it, has
 
 - `measure(sae, facts, source, settings, folder)`, which writes its files and returns `Measured`;
+  `facts` are what the SAE's manifest says, and its `folder`;
 - `read(folder, manifest)`, which returns its tables by name.
 
 Sparse probing, which needs the activations of prompts, and the comparison of seeds have rules of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from correct_l0.study.config import Config
     from correct_l0.study.plan import Plan
 
-NAMES = ("decoder", "recovery")
+NAMES = ("decoder", "recovery", "hedging")
 """The folders of the metrics, in the order in which they are measured."""
 
 
@@ -49,6 +50,8 @@ class Metric:
         What it costs, in multiplications of one row with the decoder.
     tables
         The columns of each of its tables, after `l0`, `l0_measured` and `seed`.
+    trainings
+        What it trains of each SAE: the latents and steps of each training.
     """
 
     room: str
@@ -61,6 +64,7 @@ class Metric:
     asked: Callable[[Config], bool]
     products: Callable[[Config], float]
     tables: Mapping[str, tuple[str, ...]]
+    trainings: Callable[[Config], tuple[tuple[int, int], ...]] = lambda study: ()
 
     def load(self) -> Any:
         """Return the module that has `measure` and `read`."""

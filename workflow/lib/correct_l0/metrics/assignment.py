@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 NEIGHBOURS = 32
 """Nearest directions of each row and each column that are tried first."""

@@ -60,8 +60,11 @@ def measure_points(
                 point: Trained = point,
                 folder: Path = folder,
             ) -> Measured:
-                settings = metrics[room]["settings"]
-                return known()[room].load().measure(load(), point.record, source, settings, folder)
+                settings, facts = (
+                    metrics[room]["settings"],
+                    {**point.record, "folder": point.folder},
+                )
+                return known()[room].load().measure(load(), facts, source, settings, folder)
 
             if not make(wanted, measure):
                 failed.append(folder)

@@ -15,10 +15,13 @@ each point) stands in for the noise. Curvature adds to it, so it errs towards "c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 PRIOR_WEIGHT = 8.0
 FEWEST_POINTS_FOR_ROUGHNESS = 5

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from correct_l0.reading.curve import Curve, pair_error, typical_variance
 from correct_l0.reading.reading import FLAT_ERRORS, SET_ERRORS
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 RESAMPLES = 2000
 PEAK = "peak"

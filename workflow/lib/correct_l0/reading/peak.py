@@ -6,8 +6,9 @@ grid steps: one pair of seeds is noisy. The L0 named is the top of the parabola 
 point *inside* the grid and its neighbours.
 
 *The interval* is where seeds agree as well as at the top but for `DROP`: wide where the curve is
-flat, narrow where it is steep. `DROP` is as much as a peak has to stand out; how often the L0 of
-best recovery is inside is counted on worlds of known truth (docs/calibration.md).
+flat, narrow where it is steep, but no narrower than half a gap of the grid on each side: nothing is
+known of what lies between two points. `DROP` is as much as a peak has to stand out; how often the
+L0 of best recovery is inside is counted on worlds of known truth (docs/calibration.md).
 
 *The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
 their own. So the start of the grid is no peak however high it is; a peak inside counts where the
@@ -16,18 +17,27 @@ there c_dec is at most `OVERLAP` times that of random directions. This is what c
 tells an L0 that is clearly too low, and hardly one that is right. At the L0 of best recovery it was
 at most 1.44 times chance in the worlds to choose on; at L0 4 of a world of all-MiniLM-L6-v2's own
 codes, of L0 64, where seeds agreed on half of the latents and recovered 2% of them, 1.77 times.
+
+*Two witnesses.* An SAE much narrower than its data lets each seed choose other features, and where
+they are orthogonal, seeds then agree best at an L0 that is too low. There c_dec, lowest inside the
+grid and at most `ORTHOGONAL` times that of random directions, tells better: neither chance nor a
+short training makes decoder rows that orthogonal. So the interval reaches there as well, and the L0
+named is halfway between the two, on log L0.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from correct_l0.reading.calibrated import DROP
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 NO_PEAK = "no peak"
 
@@ -37,6 +47,8 @@ PROMINENCE = 0.02
 OVERLAP = 1.6
 """Mean |cosine| of decoder rows, in units of that of random directions, from which on an L0 is too
 low to be named."""
+ORTHOGONAL = 1 / 3
+"""The same, up to which the L0 of lowest c_dec is a witness of its own (docs/calibration.md)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class PeakReading:
     overlapping
         Where seeds agree best of all places that do not count as latents overlap too much there: a
         peak or, where there is no other, the grid's start.
+    seeds_agree
+        The top itself, where the L0 named lies between it and that of lowest c_dec.
     """
 
     outcome: str
@@ -70,6 +84,7 @@ class PeakReading:
     prominence: float = math.nan
     start_is_higher: bool = False
     overlapping: float = math.nan
+    seeds_agree: float = math.nan
 
 
 def smooth(
@@ -125,6 +140,13 @@ def read_peak(
     >>> reading = read_peak(l0, np.array([0.4, 0.7, 0.3, 0.6, 0.2, 0.1]), overlap)
     >>> round(reading.l0), reading.overlapping
     (29, 8.0)
+
+    Decoder rows far more orthogonal than random ones at 32, where seeds agree best at 16:
+
+    >>> overlap = np.array([1.0, 0.8, 0.5, 0.1, 0.5, 0.8])
+    >>> reading = read_peak(l0, np.array([0.2, 0.4, 0.7, 0.4, 0.2, 0.1]), overlap)
+    >>> round(reading.seeds_agree), round(reading.l0), round(reading.high)
+    (16, 23, 32)
     """
     if len(l0) < FEWEST_POINTS:
         return PeakReading(TOO_FEW)
@@ -150,6 +172,12 @@ def read_peak(
         )
     place = vertex(x[top - 1 : top + 2], curve[top - 1 : top + 2])
     low, high = level_set(x, curve, place, DROP)
+    low = max(x[0], min(low, place - (x[top] - x[top - 1]) / 2))
+    high = min(x[last], max(high, place + (x[top + 1] - x[top]) / 2))
+    seeds_agree, orthogonal = math.nan, _most_orthogonal(x, overlap)
+    if orthogonal is not None:
+        seeds_agree = math.exp(place)
+        place, low, high = (place + orthogonal) / 2, min(low, orthogonal), max(high, orthogonal)
     return PeakReading(
         READ,
         l0=math.exp(place),
@@ -160,7 +188,20 @@ def read_peak(
         prominence=rises[top],
         start_is_higher=bool(curve[0] > curve[top]),
         overlapping=overlapping,
+        seeds_agree=seeds_agree,
     )
+
+
+def _most_orthogonal(
+    x: Float[np.ndarray, " points"], overlap: Float[np.ndarray, " points"] | None
+) -> float | None:
+    """Return log L0 of the lowest overlap, if it is inside the grid and as low as `ORTHOGONAL`."""
+    if overlap is None or np.isnan(overlap).any():
+        return None
+    lowest = int(overlap.argmin())
+    if lowest in (0, len(x) - 1) or overlap[lowest] > ORTHOGONAL:
+        return None
+    return vertex(x[lowest - 1 : lowest + 2], -overlap[lowest - 1 : lowest + 2])
 
 
 def level_set(

@@ -5,9 +5,10 @@
    that are far apart the curve is a line, and an interval on it too narrow. On the worlds to choose
    on, their curves interpolated to five points a factor 2.2 apart, two of four such missed.
 3. Else points go where the answer is unsure: into every gap between neighbours that the interval
-   reaches, and the wider ones beside the best point; into the gap at an end of the range where the
-   best point is that end; where the metrics disagree, between what they name; beside the best
-   point, while there are too few points of several seeds for a reading.
+   reaches, and the wider ones beside the best point; where the best point is the first or the last,
+   to that end of the range, and then into the gap beside it; where the metrics disagree, between
+   what they name; beside the best point, while there are too few points of several seeds for a
+   reading.
 4. Where there is no such gap, or the budget is used, it ends.
 """
 
@@ -121,7 +122,7 @@ def next_points(
 
     >>> search = L0Search(lowest=4, highest=300, first=6, until=1.5, budget=14)
     >>> said = Said("read", 22.0, 130.0)
-    >>> next_points(search, said, search.first_points(), seeds=2).add_l0
+    >>> next_points(search, said, (4.0, 9.5, 22.0, 53.0, 130.0, 300.0), seeds=2).add_l0
     (83.0,)
     """
     grid = sorted(grid)
@@ -132,8 +133,8 @@ def next_points(
         return Round((), UNMENDED[said.outcome])
     if _is_narrow(search, said, grid):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
-    gaps, why = gaps_to_halve(said, grid, search.until)
-    middles = [(middle_of(gap, whole=whole), gap) for gap in gaps]
+    gaps, why = unsure_gaps(said, grid, search)
+    middles = [(point_in(gap, grid, whole=whole), gap) for gap in gaps]
     proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
     wanted = {
@@ -156,35 +157,48 @@ def next_points(
     return Round(tuple(sorted(chosen)), why)
 
 
-def gaps_to_halve(
-    said: Said, grid: Sequence[float], until: float | None = None
-) -> tuple[list[Gap], str]:
-    """Return the gaps of the grid in which points would help, and why, in words.
+def unsure_gaps(said: Said, grid: Sequence[float], search: L0Search) -> tuple[list[Gap], str]:
+    """Return the gaps in which points would help, and why, in words.
 
-    With `until`, gaps beside the best point that are wider count too.
+    Gaps are those between trained points and, where they are not trained, those to the ends of the
+    range. Where an L0 is read, gaps beside the best point that are wider than `until` count too.
 
     Examples
     --------
-    >>> gaps_to_halve(Said("falls to the grid's end"), [4.0, 8.0, 16.0])
+    >>> search = L0Search(lowest=4, highest=16, until=1.5)
+    >>> unsure_gaps(Said("falls to the grid's end"), [4.0, 8.0, 16.0], search)
     ([(8.0, 16.0)], 'the last point, L0 16, is the best so far: whether the best lies before it')
+    >>> unsure_gaps(Said("falls to the grid's end"), [5.0, 8.0, 13.0], search)[0]
+    [(13.0, 16.0)]
     """
-    gaps = list(pairwise(grid))
+    gaps = list(pairwise(_with_ends(grid, search)))
     if said.outcome == READ and said.low and said.high:
         inside = [(a, b) for a, b in gaps if a * SAME < said.high and b > said.low * SAME]
+        beyond = [
+            gap
+            for gap, reached in (
+                (gaps[0], said.low <= grid[0] * SAME),
+                (gaps[-1], said.high * SAME >= grid[-1]),
+            )
+            if reached and not set(gap) <= set(grid)
+        ]
         ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
-        wide = [gap for gap in gaps_beside(said.best, grid) if _ratio(gap) > (until or math.inf)]
-        return sorted({*inside, *wide}), f"to narrow the interval, {ends}"
+        wide = [gap for gap in gaps_beside(said.best, grid) if _ratio(gap) > (search.until or 1e9)]
+        return sorted({*inside, *beyond, *wide}), f"to narrow the interval, {ends}"
     if said.outcome == NO_PEAK and said.too_low:
         return [], ""
     if said.outcome == FALLS:
         best = f"the last point, L0 {format_l0(grid[-1])}, is the best so far"
-        return gaps[-1:], f"{best}: whether the best lies before it"
+        side = "before" if gaps[-1][1] in grid else "beyond"
+        return gaps[-1:], f"{best}: whether the best lies {side} it"
     if said.outcome in (TOO_HIGH, NO_PEAK):
         best = f"the first point, L0 {format_l0(grid[0])}, is the best so far"
-        return gaps[:1], f"{best}: whether the best lies beyond it"
+        side = "beyond" if gaps[0][0] in grid else "before"
+        return gaps[:1], f"{best}: whether the best lies {side} it"
     if said.outcome == TOO_FEW and said.best is not None:
         best = f"the best so far, L0 {format_l0(said.best)}"
-        return gaps_beside(said.best, grid), f"too few points for a reading: beside {best}"
+        beside = gaps_beside(said.best, _with_ends(grid, search))
+        return beside, f"too few points for a reading: beside {best}"
     if said.outcome == TOO_FEW:
         return gaps, "too few points for a reading"
     if said.outcome == DISAGREE:
@@ -192,19 +206,33 @@ def gaps_to_halve(
     return [], ""
 
 
+def _with_ends(grid: Sequence[float], search: L0Search) -> list[float]:
+    """Return the trained points and the ends of the range, one of two that are the same."""
+    ends = (float(search.lowest), float(search.highest))
+    return sorted([*grid, *(x for x in ends if all(_apart(x, known) for known in grid))])
+
+
 def gaps_beside(point: float | None, grid: Sequence[float]) -> list[Gap]:
     """Return the gaps of the grid that a point of it ends."""
     return [gap for gap in pairwise(grid) if point in gap]
 
 
-def middle_of(gap: Gap, *, whole: bool = False) -> float | None:
-    """Return the middle of a gap on log L0, rounded; none where its ends are near enough.
+def point_in(gap: Gap, grid: Sequence[float], *, whole: bool = False) -> float | None:
+    """Return the point of a gap that is trained next; none where its ends are near enough.
+
+    Its middle on log L0, rounded; where an end of it is the range's, and not trained, that end.
 
     Examples
     --------
-    >>> middle_of((53.0, 130.0)), middle_of((4.0, 16.0)), middle_of((53.0, 60.0))
-    (83.0, 8.0, None)
+    >>> grid = [4.0, 16.0, 53.0, 60.0, 130.0]
+    >>> point_in((60.0, 130.0), grid), point_in((4.0, 16.0), grid), point_in((53.0, 60.0), grid)
+    (88.0, 8.0, None)
+    >>> point_in((130.0, 300.0), grid)
+    300.0
     """
+    for end in gap:
+        if end not in grid:
+            return end
     low, high = gap
     if high <= FINE_ENOUGH * low:
         return None
@@ -215,18 +243,19 @@ def middle_of(gap: Gap, *, whole: bool = False) -> float | None:
 def most_points(search: L0Search) -> int:
     """Return how many points the finest grid of a search has, where no budget ends it before.
 
-    Every gap of the first round halved until its parts are near enough.
+    Every gap of the first round halved until its parts are near enough, and the half ones to the
+    ends of the range.
 
     Examples
     --------
-    Gaps of a factor 4 are halved four times, to 1.09:
+    Two gaps of a factor 4 are halved four times, to 1.09, those to the ends three times:
 
-    >>> most_points(L0Search(lowest=1, highest=16, first=3, until=1.5))
-    33
+    >>> most_points(L0Search(lowest=1, highest=64, first=3, until=1.5))
+    49
     """
-    gap = (search.highest / search.lowest) ** (1 / (search.first - 1))
+    gap = (search.highest / search.lowest) ** (1 / search.first)
     halvings = max(0, math.ceil(math.log2(math.log(gap) / math.log(FINE_ENOUGH))))
-    return (search.first - 1) * 2**halvings + 1
+    return (search.first - 1) * 2**halvings + 1 + 2 * 2 ** max(0, halvings - 1)
 
 
 def points_of_list(search: L0Search) -> int:

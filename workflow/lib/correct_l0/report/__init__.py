@@ -22,8 +22,9 @@ TABLES = (
 """Names of the gathered tables."""
 
 FIGURES = (
-    "answer", "trained_on", "stability", "f1", "recovery", "reconstruction", "measured_l0",
-    "training", "s_n_dec", "probing_tasks", "histograms", "decoder_cosines",
+    "answer", "trained_on", "stability", "f1", "published", "recovery", "reconstruction",
+    "measured_l0", "training", "hedging", "s_n_dec", "probing_tasks", "histograms",
+    "decoder_cosines",
 )  # fmt: skip
 """Names of all figures, in the order of the page; a study has those of `figures_of`."""
 
@@ -37,8 +38,10 @@ def figures_of(plan: Plan) -> tuple[str, ...]:
         **dict.fromkeys(("reconstruction", "measured_l0", "s_n_dec", "histograms"), rows),
         "stability": "stability" in plan.study_rooms,
         "f1": "probing" in plan.rooms,
+        "published": bool(getattr(plan.study.saes, "published", None)),
         "probing_tasks": "probing" in plan.rooms,
         "recovery": "recovery" in plan.rooms,
+        "hedging": "hedging" in plan.rooms,
         "decoder_cosines": plan.study.saes.d_sae <= HEATMAP_LATENTS,
     }
     return tuple(name for name in FIGURES if there.get(name, True))

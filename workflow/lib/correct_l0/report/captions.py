@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
+from correct_l0.report.published import published_columns
+from correct_l0.saes.imported.published import title_of
 from correct_l0.settings.base import format_l0
 
 
@@ -212,6 +214,17 @@ def _f1(f: _Facts) -> Caption:
     )
 
 
+def _published(f: _Facts) -> Caption:
+    drawn = ", ".join(title_of(name) for name, _ in published_columns(f.study.tables["points"]))
+    return Caption(
+        "Scores that others published",
+        f"SAEBench's scores of these SAEs ({drawn}), as its result files tell them; none was "
+        "measured here, and they have no say in the answer. One dot for each SAE; line: the mean "
+        f"of those of one L0.{f.marks} {f.across}",
+        f"Published scores against L0: {drawn}.",
+    )
+
+
 def _recovery(f: _Facts) -> Caption:
     samples = f.study.tables["recovery"].get("samples")
     counted = "" if samples is None or not len(samples) else f" {int(samples.max()):,} held-out"
@@ -278,6 +291,23 @@ def _training(f: _Facts) -> Caption:
     )
 
 
+def _hedging(f: _Facts) -> Caption:
+    wanted = f.study.plan.study.hedging
+    assert wanted is not None, "drawn only where it was measured"
+    return Caption(
+        "Hedging: do latents go over to new ones?",
+        f"Each SAE was trained on for {wanted.steps:,} steps, as it is and with "
+        f"{wanted.new_latents} more latents. The shift is how far the one's latents are from the "
+        "other's. Up: the hedging rate, mean length of the shift within the space of the new "
+        "latents, beyond what random directions of that number get (0: none, 1: every latent went "
+        "over as a whole); these lengths; and the share of the squared shift that lies there "
+        f"(dashed: by chance). {f.spread[0].upper()}{f.spread[1:]}. It has no say in the answer."
+        f"{f.marks} {f.across}",
+        "Three panels of hedging over L0. "
+        + " ".join(line for line in f.study.verdict["lines"] if line.startswith("Hedging")),
+    )
+
+
 def _s_n_dec(f: _Facts) -> Caption:
     return Caption(
         "s_n^dec at every n",
@@ -326,10 +356,12 @@ _CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
     "trained_on": _trained_on,
     "stability": _stability,
     "f1": _f1,
+    "published": _published,
     "recovery": _recovery,
     "reconstruction": _reconstruction,
     "measured_l0": _measured_l0,
     "training": _training,
+    "hedging": _hedging,
     "s_n_dec": _s_n_dec,
     "probing_tasks": _probing_tasks,
     "histograms": _histograms,

@@ -15,6 +15,8 @@ from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.saes.imported.published import COLUMN, SCORES
+from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.standing.chain import (
     BASELINES,
     Gap,
@@ -117,6 +119,7 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
         raise InputError(f"{where}{first.room}: {first.reason}")
 
     tables = {name: _collect(points, room, read) for name, (room, read) in _readers().items()}
+    tables["points"] = _with_published(plan, tables["points"])
     tables["stability"] = _read_stability(stability, tables["points"])
     if baselines:
         tables["baselines"] = pd.read_csv(baselines / "scores.csv")
@@ -227,6 +230,22 @@ def _read_facts(point: PointFiles) -> pd.DataFrame:
     manifest = point.manifests["saes"]
     names = (*FACTS, *IMPORTED_FACTS) if "imported_from" in manifest else FACTS
     return pd.DataFrame([{name: manifest.get(name) for name in names}])
+
+
+def _with_published(plan: Plan, points: pd.DataFrame) -> pd.DataFrame:
+    """Return the facts of points with the scores that others published of imported SAEs."""
+    saes = plan.study.saes
+    if not isinstance(saes, ImportedSweep) or not saes.published or not len(points):
+        return points
+    names = {(sae.l0, sae.seed): sae.name for sae in saes.saes}
+    scores = [
+        saes.published.get(names[l0, seed], {})
+        for l0, seed in zip(points["l0"], points["seed"], strict=True)
+    ]
+    there = [name for name in SCORES if any(name in each for each in scores)]
+    return points.assign(
+        **{f"{COLUMN}{name}": [each.get(name, np.nan) for each in scores] for name in there}
+    )
 
 
 def _has(point: PointFiles, file: str) -> bool:

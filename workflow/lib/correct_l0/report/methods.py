@@ -6,7 +6,7 @@ from correct_l0.reading.calibrated import DROP, NOMINAL, PULL, STAYS
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.reading.outlying import WEIGHT_LIMIT
-from correct_l0.reading.peak import FEWEST_POINTS, OVERLAP, PROMINENCE, SMOOTHING
+from correct_l0.reading.peak import FEWEST_POINTS, ORTHOGONAL, OVERLAP, PROMINENCE, SMOOTHING
 from correct_l0.reading.reading import (
     FLAT_ERRORS,
     SET_ERRORS,
@@ -21,7 +21,8 @@ from correct_l0.study.train_on import DECAY, WARM_UP
 
 _OF_ROOM = {
     "F1": "probing", "F1 peak": "probing", "Stability": "stability", "Recovery": "recovery",
-    "Self-check": "self_check", "Training on": "train_on", "Imported SAEs": "weights",
+    "Self-check": "self_check", "Training on": "train_on", "Hedging": "hedging",
+    "Imported SAEs": "weights",
     "Time in training": "training", "Was the training long enough?": "training",
 }  # fmt: skip
 
@@ -100,10 +101,13 @@ METHODS: tuple[tuple[str, str], ...] = (
         "points by the parabola through the peak and its neighbours. The start of the grid is no "
         "peak: at an L0 of a few an SAE is nearly a clustering, and stable for that reason. Nor "
         f"is one where c_dec is above {OVERLAP:g} times that of random directions. The interval "
-        f"is where the share stays within {DROP:g} of its peak; it is made to hold the right L0 in "
-        f"{NOMINAL:.0%} of the worlds whose truth is known; docs/calibration.md of the project "
-        "counts how often it did. "
-        "s_n^dec and F1 are told beside it and refuse nothing. With one "
+        f"is where the share stays within {DROP:g} of its peak, and at least half the way to the "
+        "points beside it. Where c_dec is lowest inside the "
+        f"grid and at most {ORTHOGONAL:.2g} times that of random directions, the interval reaches "
+        "there as well, and the L0 named is halfway between, on log L0. The interval is made to "
+        f"hold the right L0 in {NOMINAL:.0%} of the worlds whose truth is known; "
+        "docs/calibration.md of the project counts how often it did. s_n^dec and F1 are told "
+        "beside it and refuse nothing. With one "
         f"seed, or fewer than {FEWEST_POINTS} L0, the answer is where c_dec and s_n^dec meet, "
         "unless F1 peaks elsewhere.",
     ),
@@ -156,6 +160,16 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"told from it is within {SET_ERRORS:g} standard errors over seeds. It is what is right "
         "for an SAE of this width; the true L0, the mean number of features that fire, may be "
         "another. Neither has a say in the answer.",
+    ),
+    (
+        "Hedging",
+        "An SAE too narrow for its data merges correlated features; given more latents it hands "
+        "parts of its latents over to these. Each finished SAE is trained on, on the same batches, "
+        "as it is (the control) and with new latents. With w and v a latent's direction in the one "
+        "and in the other, p is the mean length of w − v projected on the span of the new latents, "
+        "b the same for 50 random subspaces of as many dimensions, and the rate max(0, (p − b) / "
+        "(1 − b)) (arXiv 2505.11756). It grows with the number of steps: compare it at one number "
+        "of steps and of new latents.",
     ),
     (
         "Self-check",

@@ -23,6 +23,7 @@ from correct_l0.reading.voices import DISAGREE
 from correct_l0.report.captions import captions
 from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_seeds, packed_library
+from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.html import (
     Explainer,
     asset,
@@ -33,13 +34,15 @@ from correct_l0.report.html import (
 )
 from correct_l0.report.methods import methods_of
 from correct_l0.report.norms_words import norms_line
+from correct_l0.report.published import published_columns
 from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
+from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
-from correct_l0.report.truth_words import semi_synthetic_in_words
+from correct_l0.report.truth_words import semi_synthetic_in_words, world_in_words
+from correct_l0.saes.imported.published import title_of
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
-from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.study.config import Config
 
 __all__ = ["full_table", "notation", "render_page"]
@@ -139,7 +142,14 @@ def full_table(study: StudyData) -> dict[str, Any]:
         for k in mean.columns:
             columns[f"{name}_{int(k)}"] = f"{labels[name]}, probe_k = {int(k)}"
         parts.append(mean.set_axis([f"{name}_{int(k)}" for k in mean.columns], axis="columns"))
-    for part, labels in (_stability_columns(study), _recovery_columns(study)):
+    of_others = dict(published_columns(wide))
+    parts.append(wide[[*of_others.values()]])
+    columns |= {column: f"SAEBench: {title_of(name)}" for name, column in of_others.items()}
+    for part, labels in (
+        _stability_columns(study),
+        _recovery_columns(study),
+        hedging_columns(study.tables["hedging"]),
+    ):
         parts.append(part)
         columns |= labels
     health = {
@@ -259,6 +269,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
     if (a := config.cached) is not None:
         name = (study.model_name or a.model.source).removeprefix("package:")
         facts.append(("Model", f"{name}, {a.hook_name}"))
+    if config.stored is not None:
+        facts += stored_facts(config.stored)
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:
@@ -277,44 +289,6 @@ def _world(study: StudyData) -> str:
     if config.semi_synthetic is not None:
         return semi_synthetic_in_words(config.semi_synthetic)
     return world_in_words(config.synthetic) if config.synthetic else ""
-
-
-def world_in_words(world: Synthetic) -> str:
-    """Return what a synthetic world is, in sentences.
-
-    Examples
-    --------
-    >>> world = Synthetic(features=2, d_in=40, firing=[0.5, 0.25], correlation=None)
-    >>> print(world_in_words(world).replace(". ", ".\\n"))
-    Each sample is the sum of those of 2 features that fire, in 40 dimensions.
-    Features have orthonormal directions and fire with probabilities of 0.5 to 0.25, independently.
-    """
-    p = world.firing.probabilities(world.features)
-    ends = " to ".join(dict.fromkeys(f"{x:.3g}" for x in (p.max(), p.min())))
-    bias = f"a constant vector of norm {world.bias:g} and " if world.bias else ""
-    directions = {
-        "orthonormal": "orthonormal directions",
-        "spread": "directions that overlap as little as so many can",
-        "random": "random directions",
-    }[world.directions]
-    together = "independently"
-    if world.correlation is not None:
-        together = {
-            "random": "together or apart, by correlations drawn at random",
-            "pairs": f"with {len(world.correlation.pairs or ())} pairs of them correlated",
-            "low_rank": f"correlated by {world.correlation.rank} common causes",
-        }[world.correlation.kind]
-    sentences = [
-        f"Each sample is {bias}the sum of those of {world.features:,} features that fire, in "
-        f"{world.d_in:,} dimensions.",
-        f"Features have {directions} and fire with probabilities of {ends}, {together}.",
-    ]
-    if (tree := world.hierarchy) is not None:
-        sentences.append(
-            f"{tree.roots} of them have {tree.branching} children each, {tree.depth} "
-            f"level{'' if tree.depth == 1 else 's'} deep, which fire only where their parents do."
-        )
-    return " ".join(sentences)
 
 
 def time_in_training(points: pd.DataFrame) -> str:

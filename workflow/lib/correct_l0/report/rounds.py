@@ -13,6 +13,7 @@ from correct_l0.reading import RECIPE
 from correct_l0.reading.search import Round, Said, next_points
 from correct_l0.report.gather import COLUMNS, gather
 from correct_l0.report.imported_words import Imported
+from correct_l0.report.stored_words import stored_caveats
 from correct_l0.report.study import read_study
 from correct_l0.settings.base import format_l0
 from correct_l0.standing.chain import round_key
@@ -68,6 +69,7 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         source=plan.source_kind,
         english_words=source.get("english_words"),
         by_coefficient=saes.swept == "coefficient",
+        source_caveats=stored_caveats(plan.study.stored, source),
     )
 
 

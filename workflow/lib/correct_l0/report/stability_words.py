@@ -65,14 +65,21 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
         return "Of no latent of one seed does another know more than by chance, at any L0."
     peak = reading.peak
     if peak.outcome == READ:
+        witnesses = math.isfinite(peak.seeds_agree)
         line = (
-            f"Two seeds agree best at L0 {names(peak.l0)}: there they reproduce "
+            f"Two seeds agree best at L0 {names(peak.seeds_agree if witnesses else peak.l0)}: "
+            "there they reproduce "
             f"{percents([peak.height])} of the latents (1 - angle over chance, mean)"
         )
         if math.isfinite(peak.overlapping):
             line += f"; another at L0 {names(peak.overlapping)} does not count, as latents overlap"
         elif peak.start_is_higher:
             line += "; more still at the start of the grid, where L0 is a few, which does not count"
+        if witnesses:
+            line += (
+                ". At its lowest, c_dec is far below that of random directions, so that it is a "
+                "witness as well: the interval holds both, and the L0 named is halfway between"
+            )
         return line + "."
     best = max(share, key=lambda x: share[x])
     return (

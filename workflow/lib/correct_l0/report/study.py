@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from correct_l0.reading.curve import curve_of
-from correct_l0.reading.f1 import FLAT_F1, F1Reading, read_f1
-from correct_l0.reading.health import (
-    NOT_TRAINED,
-    Convergence,
-    last_moves,
-    read_convergence,
-    weak_points,
-)
+from correct_l0.reading.f1 import read_f1
+from correct_l0.reading.health import Convergence, last_moves, read_convergence
 from correct_l0.reading.outlying import leans_on_outlying
 from correct_l0.reading.reading import CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.single import read_single
 from correct_l0.reading.stability import StabilityReading, read_stability
-from correct_l0.reading.verdict import Decision, decide
+from correct_l0.reading.verdict import decide
 from correct_l0.report import words
-from correct_l0.report.imported_words import (
-    Imported,
-    imported_caveats,
-    next_of_imported,
-    too_low_line,
-)
-from correct_l0.report.names import percents
+from correct_l0.report.caveats import caveats_of, language_caveats, saturates
+from correct_l0.report.hedging_words import hedging_lines
+from correct_l0.report.imported_words import Imported, next_of_imported, too_low_line
 from correct_l0.report.next_step import next_step
 from correct_l0.report.norms_words import norms_caveats
 from correct_l0.report.prefix_words import prefix_lines
-from correct_l0.report.saturated import SAME, one_of_each
+from correct_l0.report.saturated import one_of_each
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.single_words import next_of_single, single_headline, single_lines
 from correct_l0.report.stability_words import stability_caveats, stability_lines
 from correct_l0.report.training_words import training_caveats, training_lines
 from correct_l0.report.truth_words import truth_line
 from correct_l0.settings.base import format_l0
-
-OFF_TARGET = 0.02
-"""Relative distance of the measured from the target L0 from which on it is told."""
-ENGLISH_LIMIT = 0.04
-"""Share of the commonest English words below which a text counts as hardly English."""
 
 
 def read_study(
@@ -61,6 +46,7 @@ def read_study(
     english_words: float | None = None,
     by_coefficient: bool = False,
     imported: Imported | None = None,
+    source_caveats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -69,7 +55,8 @@ def read_study(
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
         `stability` where there are two seeds or more, `recovery` where the truth is known,
-        `trained_on` where a single SAE was trained on (`trial.train_on`).
+        `hedging` where it was measured, `trained_on` where a single SAE was trained on
+        (`trial.train_on`).
     d_sae
         Number of latents.
     l0
@@ -88,6 +75,8 @@ def read_study(
         Whether `l0` are coefficients of a penalty.
     imported
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
+    source_caveats
+        What is not known of the source.
 
     Returns
     -------
@@ -116,12 +105,14 @@ def read_study(
     single = read_single(tables["trained_on"]) if "trained_on" in tables else None
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
-    section = "synthetic" if source == "synthetic" else "activations"
+    section = source if source in ("stored", "synthetic") else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
     lines = [words.curve_line(c_dec, names)] if c_dec else []
     lines += prefix_lines(tables.get("c_dec_prefixes"), names)
     lines += [words.voice_line(v, s_n, names) for v in many]
     lines += [words.f1_line(reading, names) for reading in f1.values()]
+    if (table := tables.get("hedging")) is not None:
+        lines += hedging_lines(_at_mean_l0(table, measured), names)
     if imported and (line := too_low_line(decision, names, grid)):
         lines.append(line)
     if single:
@@ -142,15 +133,16 @@ def read_study(
             "norms": norms,
             "caveats": [
                 *norms_caveats(norms, points, section),
+                *source_caveats,
                 *(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
                 ),
-                *(_saturates(group, measured) for group in saturated),
+                *(saturates(group, measured) for group in saturated),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *_caveats(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
-                *(_language_caveats(english_words) if f1 else []),
+                *caveats_of(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
+                *(language_caveats(english_words) if f1 else []),
             ],
             "next": next_of_single(single)
             if single
@@ -238,101 +230,9 @@ def _health(tables: Mapping[str, pd.DataFrame], convergence: Convergence | None)
     )
 
 
-def _caveats(
-    decision: Decision,
-    c_dec: CurveReading | None,
-    s_n: Mapping[int, CurveReading],
-    f1: Mapping[int, F1Reading],
-    tables: Mapping[str, pd.DataFrame],
-    names: words.Names,
-    by_coefficient: bool,
-    imported: Imported | None,
-) -> list[str]:
-    points, gaps = tables["points"], tables["gaps"]
-    caveats = imported_caveats(imported, points) if imported else []
-    if points["seed"].nunique() == 1 and len(points) > 1:
-        caveats.append(
-            "One seed per L0: the spread over seeds is unknown. How far points lie off the line "
-            "between their neighbours stands in for it."
-            if c_dec and c_dec.noise == "roughness"
-            else "One seed per L0: the spread over seeds is unknown, and so are standard errors."
-        )
-    if points["seed"].nunique() == 1 and not imported:
-        caveats.append(
-            "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until "
-            "then c_dec and s_n^dec have to say which L0 is right."
-        )
-    if len(gaps):
-        which = ", ".join(_gap(row) for row in gaps.to_dict("records"))
-        low, high = decision.low or math.nan, decision.high or math.nan
-        inside = any(low <= x <= high for x in gaps["l0"])
-        caveats.append(
-            f"Missing, and not interpolated: {which}."
-            + (" A missing point lies inside the interval named." if inside else "")
-        )
-    if decision.outcome != NOT_TRAINED and decision.high is not None:
-        weak = weak_points(points, [decision.high])
-        if weak.get("init_cosine"):
-            caveats.append(
-                f"The SAEs at L0 {names(decision.high)}, just above, are still close to their "
-                "random initialisation: the rise seen there may come from that, so trust the "
-                "lower bound more than the upper one."
-            )
-    if dead := decision.weak.get("dead"):
-        caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
-    if not by_coefficient and not (imported and imported.by_number):
-        caveats += _off_target(points, "announced L0" if imported else "target")
-    if not_counted := words.not_counted(s_n):
-        caveats.append(f"s_n^dec: {not_counted}, as n has to be above the correct L0.")
-    flat = [words.latents(k) for k, reading in f1.items() if reading.outcome == FLAT_F1]
-    if flat:
-        caveats.append(f"F1 with {words.join(flat)} is flat: it neither supports nor contradicts.")
-    return caveats
-
-
-def _language_caveats(english_words: float | None) -> list[str]:
-    """Return what scores on English tasks mean where the text is hardly English."""
-    if english_words is None or english_words >= ENGLISH_LIMIT:
-        return []
-    return [
-        f"F1 is of English tasks, and the text is hardly English: {percents([english_words])} of "
-        "its words are among the commonest English ones, of English prose about 10%. F1 then says "
-        "how well latents that were learnt on this text tell English prompts apart, which may peak "
-        "at another L0."
-    ]
-
-
-def _off_target(points: pd.DataFrame, target: str) -> list[str]:
-    off = points[(points["l0_measured"] / points["l0"] - 1).abs() > OFF_TARGET]
-    if not len(off):
-        return []
-    targets = ", ".join(format_l0(x) for x in sorted(off["l0"].unique()))
-    return [
-        f"Measured L0 is off its {target} by more than {OFF_TARGET:.0%} at {target} {targets}; "
-        "everything is read over measured L0."
-    ]
-
-
-def _saturates(group: tuple[float, ...], measured: pd.Series) -> str:
-    """Return that several coefficients end at one L0."""
-    l0 = format_l0(float(f"{measured[group[0]]:.3g}"))
-    return (
-        f"The penalty saturates: its coefficients {words.join([format_l0(x) for x in group])} all "
-        f"end at L0 {l0}, within {SAME:.0%}. They are one point, that of {format_l0(group[0])}."
-    )
-
-
 def _lacks_probing(tables: Mapping[str, pd.DataFrame]) -> bool:
     """Return whether results of probing are missing that the study asks for."""
     return bool(tables["gaps"]["room"].astype(str).str.startswith("probing").any())
-
-
-def _gap(row: Mapping[Any, Any]) -> str:
-    """Return what a row of the table of gaps is about; the study, an L0 or a point of it."""
-    if math.isnan(row["l0"]):
-        return str(row["room"])
-    seed = "" if pd.isna(row["seed"]) else f" seed {row['seed']:.0f}"
-    return f"L0 {format_l0(row['l0'])}{seed} ({row['room']})"
 
 
 def plain(value: Any) -> Any:

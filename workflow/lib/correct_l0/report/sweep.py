@@ -1,27 +1,38 @@
-"""A sweep that is in memory, read in one call: decoders in, the answer out."""
+"""A sweep that is in memory, read in one call: decoders or a table of values in, the answer out."""
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine, random_baseline
+from correct_l0.metrics.decoder.measure import BATCH_MEAN
+from correct_l0.metrics.face import decoder_of
 from correct_l0.metrics.stability.measure import compare_seeds, stability_table
 from correct_l0.report.gather import COLUMNS
 from correct_l0.report.imported_words import Imported
 from correct_l0.report.study import read_study
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-@dataclass(frozen=True)
+
+S_N = "s_n_dec_"
+"""Before the n of a column of s_n^dec."""
+
+NO_WIDTH = 2**31
+"""Stands for the number of latents where that is not told: no L0 is too large."""
+
+
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What a sweep says; it prints itself.
 
@@ -34,7 +45,7 @@ class Answer:
     caveats
         What speaks against it, and what is not known.
     table
-        c_dec of each SAE and of random directions: `l0`, `seed`, `value`, `random`.
+        The values that were read: `l0`, `seed`, and a column for each metric.
     verdict
         Every number, as a study's `verdict.json` has them.
     """
@@ -55,10 +66,18 @@ class Answer:
         """Return the answer in lines."""
         return "\n".join([self.headline, *self.lines, *(f"But: {x}" for x in self.caveats)])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         """Return the answer as a notebook shows it."""
-        items = "".join(f"<li>{html.escape(x)}</li>" for x in (*self.lines, *self.caveats))
-        return f"<p><b>{html.escape(self.headline)}</b></p><ul>{items}</ul>"
+        said, against = (
+            "".join(f"<li>{html.escape(x)}</li>" for x in lines)
+            for lines in (self.lines, self.caveats)
+        )
+        return (
+            f"<p><b>{html.escape(self.headline)}</b></p><ul>{said}</ul>"
+            f"<p>What speaks against it:</p><ul>{against}</ul>"
+        )
 
 
 def read_sweep(saes: Mapping[float, Any], architecture: str = "") -> Answer:
@@ -95,7 +114,7 @@ def read_sweep(saes: Mapping[float, Any], architecture: str = "") -> Answer:
     >>> sweep = {l0: rows + lean * torch.eye(16)[0] for l0, lean in
     ...          {1: 0.8, 2: 0.4, 4: 0.0, 8: 0.6, 16: 0.7}.items()}
     >>> answer = read_sweep(sweep)
-    >>> answer.table["value"].round(3).tolist()  # lean^2 / (1 + lean^2)
+    >>> answer.table["c_dec"].round(3).tolist()  # lean^2 / (1 + lean^2)
     [0.39, 0.138, 0.0, 0.265, 0.329]
     """
     decoders = {float(l0): _decoders(l0, given) for l0, given in sorted(saes.items())}
@@ -105,35 +124,126 @@ def read_sweep(saes: Mapping[float, Any], architecture: str = "") -> Answer:
             f"decoders have shapes {sorted(shapes)}, not one; read one width at a time"
         )
     ((d_sae, d_in),) = shapes
-    rows = [
-        {"l0": l0, "l0_measured": l0, "seed": seed, "value": mean_absolute_cosine(W_dec),
-         "random": random_baseline(d_in)}
-        for l0, its in decoders.items() for seed, W_dec in enumerate(its)
-    ]  # fmt: skip
-    tables = {name: pd.DataFrame(columns=[*columns]) for name, columns in COLUMNS.items()}
-    tables["c_dec"] = pd.DataFrame(rows)
-    tables["points"] = tables["c_dec"][["l0", "l0_measured", "seed"]]
+    table = pd.DataFrame(
+        {"l0": l0, "seed": seed, "c_dec": mean_absolute_cosine(W_dec)}
+        for l0, its in decoders.items()
+        for seed, W_dec in enumerate(its)
+    )
     compared = [
-        stability_table(compare_seeds(dict(enumerate(its)))).assign(l0=l0, l0_measured=l0)
+        stability_table(compare_seeds(dict(enumerate(its)))).assign(l0=l0)
         for l0, its in decoders.items()
         if len(its) > 1
     ]
-    if compared:
-        tables["stability"] = pd.concat(compared, ignore_index=True)
+    agreement = pd.concat(compared, ignore_index=True) if compared else None
+    return read_curves(table, agreement, d_sae=d_sae, d_in=d_in, architecture=architecture)
+
+
+def read_curves(
+    table: pd.DataFrame,
+    agreement: pd.DataFrame | None = None,
+    *,
+    d_sae: int | None = None,
+    d_in: int | None = None,
+    architecture: str = "",
+) -> Answer:
+    """Return which L0 is right by anybody's table of values over L0.
+
+    Parameters
+    ----------
+    table
+        One row for each SAE: `l0`, `seed` where there are several, and a column for each metric:
+        `c_dec`, `s_n_dec_<n>` (such as `s_n_dec_700`), or a single one `value`, which is taken for
+        c_dec. Lower is better.
+    agreement
+        Where there are several seeds: the rows of `stability` of each L0, with a column `l0`.
+    d_sae, d_in
+        Number of latents, and width; c_dec by chance and the largest L0 that is named follow from
+        them.
+    architecture
+        Its name, for a caveat where its loss moves c_dec.
+
+    Returns
+    -------
+    Answer
+        It prints itself, in a notebook too.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a value is no number, an L0 is not above zero, or an L0 has a seed
+        twice.
+
+    Examples
+    --------
+    >>> values = [0.50, 0.30, 0.10, 0.12, 0.20, 0.30]
+    >>> table = pd.DataFrame({"l0": [5, 10, 20, 40, 80, 160], "c_dec": values})
+    >>> print(read_curves(table).lines[0])
+    c_dec is lowest at L0 20; the best points are 20 and 40.
+    """
+    rows = _rows(table)
+    metrics = [name for name in rows if name == "c_dec" or name.startswith(S_N)]
+    if not metrics:
+        raise InputError(
+            f"the table has columns {', '.join(map(str, table))}, none of c_dec, {S_N}<n> and "
+            "value; name the metric so"
+        )
+    tables = {name: pd.DataFrame(columns=[*columns]) for name, columns in COLUMNS.items()}
+    tables["points"] = rows[["l0", "l0_measured", "seed"]]
+    for name in metrics:
+        values = rows[["l0", "l0_measured", "seed"]].assign(value=rows[name])
+        if name == "c_dec":
+            chance = {} if d_in is None else {"random": random_baseline(d_in)}
+            tables["c_dec"] = values.assign(**chance)
+        else:
+            own = {"n": int(name.removeprefix(S_N)), "statistic": BATCH_MEAN}
+            both = [tables["s_n_dec"], values.assign(**own, standard_error=math.nan)]
+            tables["s_n_dec"] = pd.concat([each for each in both if len(each)], ignore_index=True)
+    if agreement is not None and len(agreement):
+        tables["stability"] = agreement.assign(l0_measured=agreement["l0"])
     verdict = read_study(
         tables,
-        d_sae=d_sae,
-        l0=list(decoders),
+        d_sae=d_sae or NO_WIDTH,
+        l0=sorted(rows["l0"].unique()),
         training_tokens=0,
-        imported=Imported(architecture, has_rows=False),
+        imported=Imported(architecture, has_rows=metrics != ["c_dec"]),
     )
     return Answer(
         verdict["headline"],
         (*verdict["lines"], *verdict["stability_lines"]),
         tuple(verdict["caveats"]),
-        tables["c_dec"][["l0", "seed", "value", "random"]],
+        rows.drop(columns="l0_measured").rename(columns={"value": "c_dec"}),
         verdict,
     )
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of values with all columns that are read, each a number."""
+    rows = pd.DataFrame(table).rename(columns={"value": "c_dec"}).reset_index(drop=True)
+    if "l0" not in rows:
+        raise InputError(
+            f"the table has columns {', '.join(map(str, rows))}, not l0; give one row for each SAE "
+            "and its L0 in l0"
+        )
+    if "seed" not in rows:
+        rows["seed"] = 0
+    for name in rows:
+        if name in ("l0", "seed", "c_dec") or str(name).startswith(S_N):
+            number = pd.to_numeric(rows[name], errors="coerce")
+            bad = number.isna() | np.isinf(number)
+            if bad.any():
+                raise InputError(
+                    f"{name} is {rows[name][bad].iloc[0]} in a row of the table, not a number; "
+                    "correct it or drop the row"
+                )
+            rows[name] = number
+    if not (rows["l0"] > 0).all():
+        raise InputError(f"l0 {rows['l0'].min():g} is not above zero; drop the row")
+    if (twice := rows.duplicated(["l0", "seed"])).any():
+        l0, seed = rows.loc[twice, ["l0", "seed"]].iloc[0]
+        raise InputError(
+            f"L0 {l0:g} seed {seed:g} stands twice in the table; give each SAE a seed of its own"
+        )
+    return rows.assign(l0_measured=rows["l0"].astype(float), l0=rows["l0"].astype(float))
 
 
 def _decoders(l0: float, given: Any) -> list[Float[Tensor, "d_sae d_in"]]:
@@ -142,12 +252,7 @@ def _decoders(l0: float, given: Any) -> list[Float[Tensor, "d_sae d_in"]]:
         raise InputError(f"l0 {l0} is not above zero; give the L0 of each SAE as its key")
     if isinstance(given, list | tuple):
         return [W_dec for each in given for W_dec in _decoders(l0, each)]
-    W_dec = getattr(given, "W_dec", given)
-    if isinstance(W_dec, np.ndarray):
-        W_dec = torch.from_numpy(W_dec)
-    if not isinstance(W_dec, Tensor) or W_dec.dim() != 2:
-        raise InputError(
-            f"l0 {l0}: {type(given).__name__} is no decoder; give W_dec, of shape (d_sae, d_in), "
-            "or an SAE that has it"
-        )
-    return [W_dec.detach().float()]
+    try:
+        return [decoder_of(given)]
+    except InputError as error:
+        raise InputError(f"l0 {l0}: {error}") from None

@@ -7,6 +7,7 @@ from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, percents
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
+from correct_l0.sources.synthetic.settings import Synthetic
 
 
 def truth_line(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
@@ -55,3 +56,41 @@ def semi_synthetic_in_words(source: SemiSynthetic) -> str:
         f"has decoded it. {added if source.residual == 'shuffled' else ''}"
         "The features are its latents, which fire as they do on the model's text."
     )
+
+
+def world_in_words(world: Synthetic) -> str:
+    """Return what a synthetic world is, in sentences.
+
+    Examples
+    --------
+    >>> world = Synthetic(features=2, d_in=40, firing=[0.5, 0.25], correlation=None)
+    >>> print(world_in_words(world).replace(". ", ".\\n"))
+    Each sample is the sum of those of 2 features that fire, in 40 dimensions.
+    Features have orthonormal directions and fire with probabilities of 0.5 to 0.25, independently.
+    """
+    p = world.firing.probabilities(world.features)
+    ends = " to ".join(dict.fromkeys(f"{x:.3g}" for x in (p.max(), p.min())))
+    bias = f"a constant vector of norm {world.bias:g} and " if world.bias else ""
+    directions = {
+        "orthonormal": "orthonormal directions",
+        "spread": "directions that overlap as little as so many can",
+        "random": "random directions",
+    }[world.directions]
+    together = "independently"
+    if world.correlation is not None:
+        together = {
+            "random": "together or apart, by correlations drawn at random",
+            "pairs": f"with {len(world.correlation.pairs or ())} pairs of them correlated",
+            "low_rank": f"correlated by {world.correlation.rank} common causes",
+        }[world.correlation.kind]
+    sentences = [
+        f"Each sample is {bias}the sum of those of {world.features:,} features that fire, in "
+        f"{world.d_in:,} dimensions.",
+        f"Features have {directions} and fire with probabilities of {ends}, {together}.",
+    ]
+    if (tree := world.hierarchy) is not None:
+        sentences.append(
+            f"{tree.roots} of them have {tree.branching} children each, {tree.depth} "
+            f"level{'' if tree.depth == 1 else 's'} deep, which fire only where their parents do."
+        )
+    return " ".join(sentences)

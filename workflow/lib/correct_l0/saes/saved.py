@@ -9,10 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,6 +19,9 @@ from torch import Tensor
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_json
 from correct_l0.saes.sparsify import is_sparsify_folder, read_sparsify_sae
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 FORMS = ("jumprelu", "topk", "abstopk")
 REQUIRED = {

@@ -23,7 +23,8 @@ class L0Search(Section):
     """Highest L0 of the search, at most half of `d_sae`."""
 
     first: Annotated[int, Field(ge=3)] = 6
-    """Points of the first round, spaced evenly on log L0, both ends among them; a curve is read
+    """Points of the first round, spaced evenly on log L0, from half a gap above `from` to half a
+    gap below `to`: the ends are trained only where the best point is next to them. A curve is read
     from three on."""
 
     until: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
@@ -49,22 +50,21 @@ class L0Search(Section):
         return self
 
     def first_points(self, *, whole: bool = False) -> tuple[float, ...]:
-        """Return the points of the first round, lowest first; all but the ends are rounded.
-
-        `whole` rounds them to whole numbers.
+        """Return the points of the first round, lowest first, rounded; to whole numbers by `whole`.
 
         Examples
         --------
+        Six gaps of 75^(1/6) = 2.05, of which the first and the last are half outside:
+
         >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points()
-        (4.0, 9.5, 22.0, 53.0, 130.0, 300.0)
-        >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points(whole=True)[1]
-        9.0
+        (5.7, 12.0, 24.0, 50.0, 100.0, 210.0)
+        >>> L0Search(lowest=4, highest=300, first=6, until=1.5).first_points(whole=True)[0]
+        6.0
         """
-        step = (self.highest / self.lowest) ** (1 / (self.first - 1))
-        near = (self.lowest * step**i for i in range(1, self.first - 1))
-        inner = (float(round(x)) if whole and x < 10 else rounded_l0(x) for x in near)
-        inside = (x for x in inner if self.lowest < x < self.highest)
-        return tuple(dict.fromkeys((float(self.lowest), *inside, float(self.highest))))
+        span = self.highest / self.lowest
+        near = (self.lowest * span ** ((i + 0.5) / self.first) for i in range(self.first))
+        points = (float(round(x)) if whole and x < 10 else rounded_l0(x) for x in near)
+        return tuple(dict.fromkeys(x for x in points if self.lowest <= x <= self.highest))
 
     def unusable_with(self, d_sae: int, seeds: int) -> str:
         """Return why SAEs of a width cannot be searched so; empty where they can."""

@@ -254,7 +254,8 @@ class Saes(Section):
                 raise ValueError("overrides: a search chooses its points itself; remove them")
             if wrong := points.unusable_with(self.d_sae, len(self.seeds)):
                 raise ValueError(wrong)
-            points = points.first_points(whole=self.takes_whole_l0)
+            first = points.first_points(whole=self.takes_whole_l0)
+            points = tuple(dict.fromkeys((points.lowest, *first, points.highest)))
         for l0 in points:
             if self.swept == "l0" and l0 > self.d_sae:
                 raise ValueError(

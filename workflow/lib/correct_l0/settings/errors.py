@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from correct_l0.errors import InputError
@@ -38,24 +37,42 @@ WANTED = {
 """What is to be given, by pydantic's kind of error; where the kind is missing, its own words."""
 
 
-def check_repeated_keys(path: Path | str) -> None:
-    """Refuse a YAML file in which a key stands twice: a reader would silently take the last.
+def check_yaml(path: Path | str) -> None:
+    """Refuse a file that is no YAML, or in which a key stands twice: the last would be taken.
 
     Raises
     ------
     InputError
-        One line per repeated key, with its line in the file.
+        With the line in the file; one line per repeated key.
     """
+    # Whoever reads curves in a notebook has no configuration, and may have no yaml.
+    import yaml
+
     with open(path, encoding="utf-8") as file:
-        repeated = [
-            f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
-            for key in _repeated_keys(yaml.compose(file))
-        ]
+        try:
+            node = yaml.compose(file)
+        except (yaml.YAMLError, ValueError) as error:
+            raise not_yaml(path, error) from None
+    repeated = [
+        f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
+        for key in _repeated_keys(node)
+    ]
     if repeated:
         raise InputError("\n".join(repeated))
 
 
+def not_yaml(path: Path | str, error: Exception) -> InputError:
+    """Return what is wrong with a file that PyYAML cannot read, and where."""
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}" if mark else ""
+    told = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    remedy = "indent with spaces, not tabs" if r"'\t'" in told else "correct it"
+    return InputError(f"{path}{line}: not YAML ({' '.join(told.split())}); {remedy}")
+
+
 def _repeated_keys(node: Any) -> Iterator[Any]:
+    import yaml
+
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:

@@ -1,8 +1,8 @@
 """Where activations come from: what every source offers, and the one door that opens them.
 
-A source is made by the rules of its kind (`workflow/rules/language_model.smk`, `synthetic.smk`,
-`semi_synthetic.smk`), which end in one manifest. Everything behind it asks for no more than
-`Source`.
+A source is made by the rules of its kind (`workflow/rules/language_model.smk`, `stored.smk`,
+`synthetic.smk`, `semi_synthetic.smk`), which end in one manifest. Everything behind it asks for no
+more than `Source`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ OPENERS = {
         "correct_l0.sources.semi_synthetic.store",
         "open_semi_synthetic",
     ),
+    "index_stored": ("correct_l0.sources.stored.store", "open_stored"),
     "fetch_weights": ("correct_l0.sources.weights", "open_weights"),
 }
 """What opens a source, by the stage that its manifest names: module and function."""

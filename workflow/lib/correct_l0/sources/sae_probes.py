@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import zstandard
-
 from correct_l0.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,6 +83,9 @@ def read_bytes(path: Path, name: str) -> bytes:
     InputError
         If it is missing, cannot be read, is cut off or is not compressed by zstd.
     """
+    # Only who probes needs it.
+    import zstandard
+
     unpacked = zstandard.ZstdDecompressor().decompressobj()
     try:
         data = unpacked.decompress(path.read_bytes())

@@ -16,7 +16,7 @@ from correct_l0 import reading, saes
 from correct_l0.costs import estimates, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.saes import imported
-from correct_l0.sources import OPENERS, language_model, semi_synthetic, synthetic
+from correct_l0.sources import OPENERS, language_model, semi_synthetic, stored, synthetic
 from correct_l0.study import frozen_control, rounds, self_check, train_on
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
@@ -133,8 +133,14 @@ def _of_metric(metric: Metric) -> Stage:
         job="measure_points",
         recipe=metric.recipe,
         settings=lambda plan, l0: metric.settings(plan),
-        seconds=lambda study, l0: estimates.measuring_s(study, metric.products(study)),
-        host_bytes=lambda study, saes: estimates.projection_bytes(study),
+        seconds=lambda study, l0: (
+            estimates.measuring_s(study, metric.products(study))
+            + estimates.trained_on_s(study, metric.trainings(study))
+        ),
+        host_bytes=lambda study, saes: (
+            estimates.projection_bytes(study)
+            + estimates.trained_on_bytes(study, metric.trainings(study))
+        ),
         jobs=_points,
         writes="measurements",
         on_device=True,
@@ -217,6 +223,17 @@ STAGES = (
         seconds=lambda study, l0: estimates.semi_synthetic_s(study),
         host_bytes=lambda study, saes: estimates.source_bytes(study),
         asked=lambda plan: plan.study.semi_synthetic is not None,
+    ),
+    Stage(
+        stored.STAGE, "source", "index of the activations", "the index of the activations", (),
+        room="world",
+        recipe=stored.RECIPE,
+        settings=lambda plan, l0: plan.settings_source(),
+        result="manifest.json",
+        seconds=lambda study, l0: estimates.indexing_s(study),
+        host_bytes=lambda study, saes: estimates.indexing_bytes(study),
+        grows=True,
+        asked=lambda plan: plan.study.stored is not None,
     ),
     Stage(
         imported.STAGE, "study", "weights", "the weights", (),

@@ -21,6 +21,7 @@ from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
 from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.sources.stored.settings import PLACES, Stored
 from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.standing.chain import (
     BASELINES,
@@ -145,7 +146,7 @@ def _stale_cache(plan: Plan) -> list[Stale]:
     """
     if not plan.study.has_rows:
         return []
-    if plan.study.truth_is_known:
+    if plan.study.activations is None:
         return _stale_world(plan)
     folder = Path(plan.source_folder)
     tasks = BY_RULE["cache_probing_activations"]
@@ -179,7 +180,7 @@ def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
 
 
 def _stale_world(plan: Plan) -> list[Stale]:
-    """Return the manifest of a source whose truth is known, if it does not stand."""
+    """Return the manifest of a source that is the study's own, if it does not stand."""
     stage = BY_RULE[plan.source_stage]
     inputs: dict[str, str | None] = {}
     if (semi_synthetic := plan.study.semi_synthetic) is not None:
@@ -196,7 +197,16 @@ def _stale_world(plan: Plan) -> list[Stale]:
         quick=True,
     )
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
+    if (stored := plan.study.stored) is not None and found.wrong is None:
+        reason = _moved(stored, found.manifest or {})
     return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+
+
+def _moved(stored: Stored, indexed: Mapping[str, Any]) -> str:
+    """Return which files are named now that were not indexed; empty where they are the same."""
+    before = indexed.get("places", {})
+    named = {name: getattr(stored, name) for name in PLACES}
+    return "; ".join(f"{x} {before.get(x)} -> {y}" for x, y in named.items() if before.get(x) != y)
 
 
 def _stale_weights(plan: Plan) -> list[Stale]:

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.settings import DecoderMetrics
+from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
 from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
@@ -18,12 +19,13 @@ from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
+from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.weights import WeightsOnly
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
-SOURCES = ("activations", "synthetic", "semi_synthetic")
+SOURCES = ("activations", "stored", "synthetic", "semi_synthetic")
 """The sections that say where activations come from."""
 
 FEWEST_L0 = 3
@@ -32,9 +34,13 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
+WIDENED = ("batchtopk", "topk")
+"""Architectures whose finished SAEs are trained on with more latents."""
+
 TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "stability",
-    "measured", "rounds", "self_check", "frozen_control", "train_on", "weights", "listings",
+    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
+    "stability", "measured", "rounds", "self_check", "frozen_control", "train_on", "weights",
+    "listings",
     "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
     "summary.txt", "running.json", "wandb",
 )  # fmt: skip
@@ -72,7 +78,11 @@ class StudyFile(Section):
     effect on the numbers."""
 
     activations: Activations | None = None
-    """The source: the activations of a language model, cached. Or `synthetic` or
+    """The source: the activations of a language model, cached. Or `stored`, `synthetic` or
+    `semi_synthetic`."""
+
+    stored: Stored | None = None
+    """The source: activations that you have, in files. Or `activations`, `synthetic` or
     `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
@@ -96,6 +106,10 @@ class StudyFile(Section):
 
     probing: Probing = Probing()
     """Sparse probing."""
+
+    hedging: Hedging | None = None
+    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones
+    that it is given. Costs two short trainings of each."""
 
     self_check: bool = False
     """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
@@ -153,6 +167,13 @@ class Config(StudyFile):
                 f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
                 "remove it"
             )
+        if self.stored is not None and self.probing.tasks not in ("none", ()):
+            raise ValueError(
+                "probing.tasks: stored activations come without the model that reads the prompts; "
+                "remove it, or name the model in `activations`, which caches them anew"
+            )
+        if self.hedging is not None:
+            self._check_hedging(self.hedging)
         if self.self_check:
             self._check_self_check()
         if self.frozen_control and (self.activations is None or self.saes.imported):
@@ -243,6 +264,24 @@ class Config(StudyFile):
                 f"{self.source.held_out_tokens} held-out tokens of the source; make it smaller"
             )
 
+    def _check_hedging(self, wanted: Hedging) -> None:
+        name = "imported" if self.saes.imported else self.saes.architecture_name
+        if name not in WIDENED:
+            raise ValueError(
+                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                "remove it"
+            )
+        if wanted.new_latents >= self.source.d_in:
+            raise ValueError(
+                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: "
+                "so many latents span the whole space; lower it"
+            )
+        if any(self.training(l0).freeze_decoder for l0 in self.saes.l0):
+            raise ValueError(
+                "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
+                "them"
+            )
+
     def _check_self_check(self) -> None:
         if self.activations is None:
             raise ValueError(
@@ -261,9 +300,9 @@ class Config(StudyFile):
             )
 
     @property
-    def source(self) -> Activations | Synthetic | SemiSynthetic | WeightsOnly:
+    def source(self) -> Activations | Stored | Synthetic | SemiSynthetic | WeightsOnly:
         """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
-        source = self.activations or self.synthetic or self.semi_synthetic
+        source = self.activations or self.stored or self.synthetic or self.semi_synthetic
         if source is None:
             assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
             return WeightsOnly(self.saes.d_in)
@@ -293,6 +332,11 @@ class Config(StudyFile):
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""
         return self.saes.training_of(l0)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Rows of the largest training batch."""
+        return max(self.training(l0).batch_tokens for l0 in self.saes.l0)
 
     def n_values(self) -> list[int]:
         """Return the ranks n of s_n^dec as whole numbers, in the order configured."""
@@ -335,16 +379,21 @@ class Config(StudyFile):
         return said
 
     def _warnings_of_epochs(self) -> list[str]:
-        if self.activations is None or self.saes.imported:
+        if self.saes.imported:
+            return []
+        if self.activations is not None:
+            rows, told, remedy = self.activations.training_tokens, "cached tokens", "cache more"
+        elif self.stored is not None:
+            rows = len(self.stored.rows) - self.stored.held_out_tokens
+            told, remedy = "stored rows", "store more"
+        else:
             return []
         tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
-        epochs = tokens / self.activations.training_tokens
-        if epochs <= MOST_EPOCHS:
+        if tokens <= MOST_EPOCHS * rows:
             return []
         return [
-            f"training_tokens {tokens:,} are {epochs:,.0f} epochs over the "
-            f"{self.activations.training_tokens:,} cached tokens: an SAE learns what it sees so "
-            "often by heart; cache more or train shorter"
+            f"training_tokens {tokens:,} are {tokens / rows:,.0f} epochs over the {rows:,} {told}: "
+            f"an SAE learns what it sees so often by heart; {remedy} or train shorter"
         ]
 
 

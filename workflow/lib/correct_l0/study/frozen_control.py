@@ -63,5 +63,7 @@ def control_plan(plan: Plan) -> Plan:
         }
     )  # fmt: skip
     metrics = study.decoder_metrics.model_copy(update={"histogram_l0": ()})
-    changed = {"saes": saes, "decoder_metrics": metrics, "study": "study", "sweep": None}
+    changed = {
+        "saes": saes, "decoder_metrics": metrics, "hedging": None, "study": "study", "sweep": None,
+    }  # fmt: skip
     return replace(plan, study=study.model_copy(update=changed), root=Path(plan.results) / STAGE)

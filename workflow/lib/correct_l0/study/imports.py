@@ -19,6 +19,7 @@ from correct_l0.saes.imported.listing import (
     release_listing,
     table_version,
 )
+from correct_l0.saes.imported.published import published_scores
 from correct_l0.saes.imported.settings import Import, ImportedSaes
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.places import remembered_digests
@@ -61,6 +62,15 @@ def with_found(
 
 def _found(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any]:
     """Return the sweep that an import finds, as `ImportedSweep` reads it."""
+    sweep = _sweep(wanted, base, folder, name)
+    if wanted.scores:
+        names = [sae["name"] for sae in sweep["saes"]]
+        scores = published_scores(wanted.scores, base, names, sweep["origin"])
+        return {**sweep, "published": scores}
+    return sweep
+
+
+def _sweep(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any]:
     if wanted.folders:
         sweep = sweep_of(wanted, local_listing(wanted.folders, base))
         weights = [Path(sweep["place"], sae["files"][0]) for sae in sweep["saes"]]
@@ -71,7 +81,7 @@ def _found(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any
     if wanted.repository and wanted.names_each:
         return sweep_of(wanted, named_listing(wanted))
     record = folder / "listings" / f"{name}.json"
-    asked = {"import": canonical(wanted), "table": table_version()}
+    asked = {"import": canonical(wanted, "scores"), "table": table_version()}
     known = read_or_empty(record)
     if known.get("asked") == asked:
         found: dict[str, Any] = known["sweep"]

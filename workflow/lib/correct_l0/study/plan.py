@@ -74,12 +74,17 @@ class Plan:
         )
         from correct_l0.sources.sae_probes import check_tasks
         from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
+        from correct_l0.sources.stored.checks import check_stored
         from correct_l0.study.imports import with_found
         from correct_l0.study.rounds import follow
 
         base = Path(folder).absolute()
         studies = parse_study(raw, lambda file: with_found(file, raw, base, RESULTS))
         check_tasks(studies[0].probing.tasks)
+        if (stored := studies[0].stored) is not None:
+            stored = stored.at(base)
+            check_stored(stored, max(study.batch_tokens for study in studies))
+            studies = [study.model_copy(update={"stored": stored}) for study in studies]
         activations = studies[0].activations
         if activations is None:
             if (semi_synthetic := studies[0].semi_synthetic) is not None:
@@ -144,6 +149,8 @@ class Plan:
         """The room of the source."""
         if self.study.activations is not None:
             return "language_model"
+        if self.study.stored is not None:
+            return "stored"
         if not self.study.has_rows:
             return "weights"
         return "synthetic" if self.study.synthetic is not None else "semi_synthetic"
@@ -153,6 +160,7 @@ class Plan:
         """The rule whose manifest is the source's."""
         return {
             "language_model": "seal_activations",
+            "stored": "index_stored",
             "synthetic": "make_world",
             "semi_synthetic": "make_semi_synthetic",
             "weights": "fetch_weights",
@@ -160,6 +168,8 @@ class Plan:
 
     def source_inputs(self) -> list[str]:
         """Return the files that a source is made from which no rule makes."""
+        if self.study.stored is not None:
+            return self.study.stored.files
         if (semi_synthetic := self.study.semi_synthetic) is None:
             return []
         return [semi_synthetic.activations, *(f"{semi_synthetic.sae}/{x}" for x in SAE_FILES)]
@@ -246,6 +256,8 @@ class Plan:
         """Return the settings that the source's numbers depend on."""
         if not self.study.has_rows:
             return self.settings_weights()
+        if self.study.stored is not None:
+            return self.study.stored.identity
         if self.study.activations is None:
             assert isinstance(self.study.source, Section)
             return canonical(self.study.source)
@@ -257,7 +269,7 @@ class Plan:
 
     def settings_weights(self) -> str:
         """Return the settings of the fetching of imported SAEs: which they are."""
-        return canonical(self.study.saes)
+        return canonical(self.study.saes, "published")
 
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""

@@ -32,7 +32,7 @@ def report_settings(plan: Plan) -> str:
 def round_settings(plan: Plan) -> str:
     """Return the canonical settings that the reading of a round depends on."""
     settings = json.loads(report_settings(plan))
-    for name in ("title", "self_check", "frozen_control"):
+    for name in ("title", "hedging", "self_check", "frozen_control"):
         settings.pop(name, None)
     settings.get("decoder_metrics", {}).pop("histogram_l0", None)
     return canonical(settings)

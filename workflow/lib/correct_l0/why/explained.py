@@ -10,7 +10,7 @@ import yaml
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.running import describe_run
-from correct_l0.settings.errors import check_repeated_keys
+from correct_l0.settings.errors import check_yaml, not_yaml
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import free_bytes
@@ -34,25 +34,20 @@ def _read(configfile: Path) -> dict[str, Any]:
         If it cannot be read, is no YAML, has no settings, or repeats a key.
     """
     try:
+        check_yaml(configfile)
         raw = yaml.safe_load(configfile.read_text())
     except FileNotFoundError:
         raise InputError(f"{configfile}: no such file; name a study's configuration") from None
     except OSError as error:
         words = f"{error.strerror}; name a study's configuration"
         raise InputError(f"{configfile}: {words[0].lower()}{words[1:]}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        words = " ".join((error.problem or error.context or "unreadable").split())
-        raise InputError(f"{configfile}{line}: not YAML ({words}); correct it") from None
     except (yaml.YAMLError, ValueError) as error:
-        words = str(error).splitlines()[0]
-        raise InputError(f"{configfile}: not YAML ({words}); correct it") from None
+        raise not_yaml(configfile, error) from None
     if not isinstance(raw, dict):
         words = "empty" if raw is None else "no settings in it"
         raise InputError(
             f"{configfile}: {words}; name a study's configuration, such as config/config.yaml"
         )
-    check_repeated_keys(configfile)
     return raw
 
 

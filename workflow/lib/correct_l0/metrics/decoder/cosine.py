@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 BLOCK_ROWS_CPU, BLOCK_ROWS_GPU = 1024, 4096
 
@@ -16,7 +19,7 @@ BLOCK_ROWS_CPU, BLOCK_ROWS_GPU = 1024, 4096
 def mean_absolute_cosine(
     W_dec: Float[Tensor, "d_sae d_in"], block_rows: int | None = None
 ) -> float:
-    """Return c_dec, the mean of |cos(W_dec_i, W_dec_j)| over all pairs i < j.
+    """Return c_dec, the mean absolute cosine of W_dec_i and W_dec_j over all pairs i < j.
 
     Computed in blocks of rows, each normalised when its turn comes: neither the cosines nor the
     normalised rows are ever held as a whole. Summed in float64.

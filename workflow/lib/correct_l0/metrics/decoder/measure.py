@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
@@ -23,6 +23,9 @@ from correct_l0.metrics.decoder.histogram import (
 )
 from correct_l0.metrics.decoder.projection import check_n, check_unit_norm
 from correct_l0.metrics.decoder.streaming import ProjectionStream
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 BATCH_MEAN, POOLED = "batch_mean", "pooled"
 

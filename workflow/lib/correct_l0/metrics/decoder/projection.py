@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 NORM_TOLERANCE = 1e-3
 
@@ -113,26 +116,3 @@ def order_statistics(
         found[rank] = float(values[index])
         values = values[index + 1 :]
     return torch.tensor([found[rank] for rank in n], dtype=projections.dtype)
-
-
-def s_n_dec(
-    x: Float[Tensor, "batch d_in"],
-    W_dec: Float[Tensor, "d_sae d_in"],
-    b_dec: Float[Tensor, " d_in"],
-    n: Sequence[int],
-) -> Float[Tensor, " n"]:
-    """Return s_n^dec of one batch for several n; see `project` and `order_statistics`.
-
-    Raises
-    ------
-    InputError
-        If a row of the decoder is not of unit norm, or an n is out of range.
-
-    Examples
-    --------
-    >>> W_dec = torch.eye(3)
-    >>> s_n_dec(torch.tensor([[3.0, 2.0, 1.0]]), W_dec, torch.zeros(3), [1, 2])
-    tensor([2., 1.])
-    """
-    check_unit_norm(W_dec)
-    return order_statistics(project(x, W_dec, b_dec).contiguous().cpu(), n)

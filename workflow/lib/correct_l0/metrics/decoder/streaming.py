@@ -12,13 +12,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.metrics.decoder.histogram import BINS, Ranks, add_to_bins, fine_bins
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 TILE_CPU, TILE_GPU = 1024, 2048
 """Rows and columns of a tile: the product is as fast as in one piece, and memory small."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from correct_l0.metrics.assignment import assign
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 SIMULATED = 1024
 """Widest decoder that is simulated as it is."""

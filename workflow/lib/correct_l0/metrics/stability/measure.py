@@ -6,17 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.assignment import assign
 from correct_l0.metrics.stability.chance import chance_cosines, chance_level
 from correct_l0.metrics.stability.subspace import gram_agreement, gram_agreement_spread
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 REPRODUCED = 0.9
 """Cosine with its partner above which a latent counts as found by both seeds."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.metrics.assignment import unit_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 BLOCK_ROWS = 4096
 

@@ -10,7 +10,7 @@ from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.reading import RECIPE
 from correct_l0.report.comparison.answers import answers_of
 from correct_l0.report.comparison.page import render_comparison, render_comparison_summary
-from correct_l0.report.comparison.settings import COMPARISON, GROWTH, comparison_figures
+from correct_l0.report.comparison.settings import COMPARISON, GROWTH, WIDTH, comparison_figures
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.summary import stage_times
 from correct_l0.study.plan import Plan
@@ -25,8 +25,8 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
     InputError
         If a table or a verdict of a sweep is missing or is not as it was written.
     """
+    from correct_l0.report.comparison.along import growth, width
     from correct_l0.report.comparison.figure import compare
-    from correct_l0.report.comparison.growth import growth
     from correct_l0.report.figures import draw_figures
 
     sweeps = []
@@ -36,7 +36,7 @@ def build_comparison(plans: Sequence[Plan], report: Path) -> None:
     answers = answers_of(sweeps)
     study = plans[0].study
     title = study.title or study.study
-    draw = {COMPARISON: compare, GROWTH: growth}
+    draw = {COMPARISON: compare, GROWTH: growth, WIDTH: width}
     names = comparison_figures(plans)
     figures = draw_figures({name: draw[name] for name in names}, sweeps, report.parent / "figures")
     with replacing(report) as temporary:

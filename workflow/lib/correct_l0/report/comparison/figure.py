@@ -21,6 +21,7 @@ from correct_l0.report.figures.style import (
     NARROW_INCHES,
     ORANGE,
     PINK,
+    PURPLE,
     WIDE_INCHES,
     labelled,
     seed_curve,
@@ -29,7 +30,7 @@ from correct_l0.report.names import latents
 
 Sweeps = Sequence[StudyData]
 
-COLORS = (BLUE, ORANGE, GREEN, PINK, "#6B4FA0", "#8A6A12", "#3B8EA5", INK)
+COLORS = (BLUE, ORANGE, GREEN, PINK, PURPLE, "#8A6A12", "#3B8EA5", INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """One more or fewer than colours, so that a pair comes back late."""
 LONGEST_NAME, LONGEST_NARROW = 24, 12

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from correct_l0.report.captions import Caption
 from correct_l0.report.comparison.answers import Answer, columns_of
 from correct_l0.report.comparison.figure import color_of
-from correct_l0.report.comparison.settings import COMPARISON, GROWTH
+from correct_l0.report.comparison.settings import COMPARISON, GROWTH, WIDTH
 from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_sweeps, packed_library
 from correct_l0.report.html import asset, figure_entry, page_environment
@@ -27,6 +27,13 @@ GROWTH_TEXT = (
     "Beside it c_dec and stability (the share of latents that another seed reproduces) over the "
     "tokens of the training, a line for each L0: means over seeds and their pairs. Dashed: chance. "
     "Were the training long enough, all would be level."
+)
+WIDTH_TEXT = (
+    "Left: the L0 that SAEs of so many latents name, its bar the interval; or why none is named; "
+    "star: the L0 of best recovery, where features are known. Beside it, over the number of "
+    "latents, a line for each L0: c_dec; stability (the share of latents that another seed "
+    "reproduces); the hedging rate, where it was measured. Means over seeds and their pairs. "
+    "Dashed: chance."
 )
 
 
@@ -54,7 +61,7 @@ def render_comparison(
     """
     environment = page_environment("correct_l0.report")
     columns = columns_of(answers)
-    captions = {COMPARISON: caption_of, GROWTH: caption_of_growth}
+    captions = {COMPARISON: caption_of, GROWTH: caption_of_growth, WIDTH: caption_of_width}
     both = enumerate(zip(answers, sweeps, strict=True))
     shown = [(answer.sweep, sweep, color_of(i)) for i, (answer, sweep) in both]
     return environment.get_template("comparison.html").render(
@@ -135,3 +142,11 @@ def caption_of_growth(answers: Sequence[Answer]) -> Caption:
         f"{x.settings['training_tokens']} tokens: {x.headline}" for x in answers
     )
     return Caption("What longer training does", GROWTH_TEXT, alt)
+
+
+def caption_of_width(answers: Sequence[Answer]) -> Caption:
+    """Return the caption of what more latents do."""
+    alt = "L0 named, c_dec and stability over the number of latents. " + " ".join(
+        f"{x.settings['d_sae']} latents: {x.headline}" for x in answers
+    )
+    return Caption("What more latents do", WIDTH_TEXT, alt)

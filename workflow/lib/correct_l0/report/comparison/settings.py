@@ -14,21 +14,27 @@ from correct_l0.study.plan import Plan
 
 ABSENT = "–"
 
-COMPARISON, GROWTH = "comparison", "growth"
+COMPARISON, GROWTH, WIDTH = "comparison", "growth", "width"
 """Figures of the page of all sweeps."""
-FEWEST_LENGTHS = 3
+FEWEST_VALUES = 3
+
+ALONG = {GROWTH: ("training_tokens", set()), WIDTH: ("d_sae", {"l0"})}
+"""What sweeps differ in that a figure is drawn along, and what they may differ in besides."""
 
 
 def comparison_figures(plans: Iterable[Plan]) -> tuple[str, ...]:
-    """Return the figures of the page: what longer training does, where sweeps differ in it alone.
-
-    From three lengths on.
+    """Return the figures of the page: what longer training does, or more latents, where sweeps
+    differ in that alone, from three values on.
     """
     sweeps = {str(plan.study.sweep): plan.study.saes for plan in plans}
     differing = differing_settings(sweeps)
-    lengths = differing.get("training_tokens", [])
-    grows = list(differing) == ["training_tokens"] and len(set(lengths)) >= FEWEST_LENGTHS
-    return (COMPARISON, GROWTH) if grows else (COMPARISON,)
+    along = [
+        figure
+        for figure, (name, besides) in ALONG.items()
+        if {name} <= set(differing) <= {name} | besides
+        and len(set(differing[name])) >= FEWEST_VALUES
+    ]
+    return (COMPARISON, *along)
 
 
 def differing_settings(sweeps: Mapping[str, Sweep]) -> dict[str, list[str]]:

@@ -14,8 +14,10 @@ from correct_l0.report import figures_of
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures import (
     answer,
+    hedging,
     metrics,
     pictures,
+    published,
     recovery,
     single,
     stability,
@@ -30,10 +32,12 @@ FIGURES: dict[str, Callable[[StudyData, bool], Figure]] = {
     "trained_on": single.trained_on,
     "stability": stability.stability,
     "f1": metrics.f1_scores,
+    "published": published.published,
     "recovery": recovery.recovery,
     "reconstruction": training.reconstruction,
     "measured_l0": training.measured_l0,
     "training": training.training_health,
+    "hedging": hedging.hedging,
     "s_n_dec": metrics.s_n_dec_by_n,
     "probing_tasks": pictures.probing_tasks,
     "histograms": pictures.projection_histograms,

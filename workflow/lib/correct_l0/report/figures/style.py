@@ -24,11 +24,12 @@ from correct_l0.reading.reading import READ
 from correct_l0.report.data import StudyData
 from correct_l0.study.frozen_control import Control
 
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#00795C", "#A8447F"
+BLUE, ORANGE, GREEN, PINK, PURPLE = "#0072B2", "#D55E00", "#00795C", "#A8447F", "#6B4FA0"
 INK, GREY, BAND, NAMED = "#22272e", "#8a9099", "#F0B429", "#C68A00"
 PROBE_COLORS = ("#7A4A0C", "#C98B3C", "#4A3A2A", "#B79F7E")
 """A metric has its colour in every figure: c_dec blue, stability green, F1 brown (a shade for each
-probe size), recovery pink. Orange refuses, yellow is the answer, dashed grey is chance."""
+probe size), recovery pink, hedging purple. Orange refuses, yellow is the answer, dashed grey is
+chance."""
 DPI = 160
 WIDE_INCHES, NARROW_INCHES = 10.0, 4.3
 INCHES_PER_LABEL = 0.3

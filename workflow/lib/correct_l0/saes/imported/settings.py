@@ -78,6 +78,11 @@ class Import(Section):
     """L0 of SAEs whose names and files do not tell it, by L0: the name or a pattern that one SAE
     has."""
 
+    scores: str = ""
+    """A folder of scores that SAEBench published of these SAEs (`*_eval_results.json`), or a
+    pattern of several, from the configuration's folder: drawn beside the curves. They have no say
+    in the answer."""
+
     d_in: Count | None = None
     """Width of the activations, where names and files do not tell it."""
 
@@ -193,6 +198,9 @@ class ImportedSweep(Sweep):
 
     saes: Annotated[tuple[FoundSae, ...], Field(min_length=1)]
     """The SAEs."""
+
+    published: dict[str, dict[str, float]] = Field({})
+    """Scores that others published, by name of the SAE and evaluation."""
 
     @property
     def imported(self) -> bool:

@@ -22,10 +22,10 @@ UNIT = 1e-3
 """Largest distance of a decoder row's norm from 1 that counts as 1."""
 
 
-def weights_of(sae: SavedSae, scale: float) -> Weights:
+def weights_of(
+    sae: SavedSae, scale: float, norms: Float[Tensor, " d_sae"] | None = None
+) -> Weights:
     """Return the weights, in training units, of an SAE on raw activations: `result.fold` undone.
-
-    Which norms the decoder's rows had in training is not kept: they are 1 here.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ def weights_of(sae: SavedSae, scale: float) -> Weights:
         Its decoder's rows have unit norm.
     scale
         Factor from raw activations to training units.
+    norms
+        Norms that the rows had in training, in units of raw activations (`decoder_norms.npy`).
+        Unset, as of imported SAEs: 1 in training units.
 
     Raises
     ------
@@ -46,17 +49,22 @@ def weights_of(sae: SavedSae, scale: float) -> Weights:
     >>> sae = SavedSae(4 * one, torch.tensor([2.0]), one, torch.tensor([3.0]), torch.zeros(1))
     >>> weights_of(sae, scale=2.0)
     Weights(b_dec=tensor([6.]), W_dec=tensor([[1.]]), W_enc=tensor([[4.]]), b_enc=tensor([4.]))
+    >>> weights_of(sae, scale=2.0, norms=torch.tensor([2.0]))[1:]
+    (tensor([[4.]]), tensor([[1.]]), tensor([1.]))
     """
-    norms = sae.W_dec.norm(dim=1)
-    if bool((norms - 1).abs().max() > UNIT):
+    saved = sae.W_dec.norm(dim=1)
+    if bool((saved - 1).abs().max() > UNIT):
         raise InputError(
-            f"decoder rows have norms of {norms.min():.3g} to {norms.max():.3g}, and which latents "
+            f"decoder rows have norms of {saved.min():.3g} to {saved.max():.3g}, and which latents "
             "are kept depends on them; only SAEs whose rows have norm 1 are trained on"
         )
     b_dec, b_enc = sae.b_dec * scale, sae.b_enc * scale
     if not sae.apply_b_dec_to_input:
         b_enc = b_enc + b_dec @ sae.W_enc
-    return Weights(b_dec, sae.W_dec, sae.W_enc, b_enc)
+    if norms is None:
+        return Weights(b_dec, sae.W_dec, sae.W_enc, b_enc)
+    sizes = scale * norms.to(sae.W_dec).clamp(min=1e-8)
+    return Weights(b_dec, sae.W_dec * sizes[:, None], sae.W_enc / sizes, b_enc / sizes)
 
 
 def start_from(trainer: Trainer, start: Start, scale: float) -> None:

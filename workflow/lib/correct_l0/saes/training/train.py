@@ -67,16 +67,20 @@ def build_trainer(
     seed: int,
     device: str = "cpu",
     shared: dict[int, Workspace] | None = None,
+    start: Weights | None = None,
     scale: float = 1.0,
 ) -> Trainer:
-    """Return a trainer at step 0. Its weights are a function of the seed, not of L0.
+    """Return a trainer at step 0. Its weights are a function of the seed, not of L0, or `start`.
 
     Trainers that take turns on one device can share memory: `shared`, by number of latents. `scale`
     is the factor from raw activations to training units, for an SAE that is trained on.
     """
     build = resolve_name(settings.declared.trainer)
     trainer: Trainer = build(settings, d_in, seed, device, {} if shared is None else shared)
-    if settings.start is not None:
+    if start is not None:
+        for value, given in zip(trainer.weights, start, strict=True):
+            copy_exactly(value, given)
+    elif settings.start is not None:
         start_from(trainer, settings.start, scale)
     return trainer
 
@@ -107,6 +111,8 @@ class Run:
         Factor from raw activations to training units.
     shared
         Memory shared with other points that take turns; see `build_trainer`.
+    start
+        Weights to start from, in training units; unset: new ones.
 
     Attributes
     ----------
@@ -134,10 +140,11 @@ class Run:
         measures: Measures,
         scale: float,
         shared: dict[int, Workspace] | None = None,
+        start: Weights | None = None,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self._anew = lambda: (
-            build_trainer(settings, d_in, seed, device, shared, scale),
+            build_trainer(settings, d_in, seed, device, shared, start, scale),
             build_schedule(settings, measures, scale),
         )
         self.trainer, self.schedule = self._anew()

@@ -1,0 +1,264 @@
+"""The hedging rate: its numbers by hand and by chance, and a small study that has it."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import gammaln
+from scipy.stats import beta
+
+import made_up
+from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.along_training import measures
+from correct_l0.metrics.hedging.point import read
+from correct_l0.metrics.hedging.rate import hedging_rate
+from correct_l0.metrics.job import trained_points
+from correct_l0.metrics.points import measure_points
+from correct_l0.report.data import StudyData
+from correct_l0.report.figures.hedging import hedging as draw_hedging
+from correct_l0.report.hedging_words import hedging_columns
+from correct_l0.report.study import read_study
+from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+from correct_l0.saes.job import train_saes
+from correct_l0.saes.saved import load_saved_sae, write_saved_sae
+from correct_l0.saes.settings import PointJob, parse_settings
+from correct_l0.saes.training.result import fold
+from correct_l0.saes.training.start import weights_of
+from correct_l0.saes.training.taken_up import Later
+from correct_l0.sources import open_source
+from correct_l0.sources.synthetic.store import make
+from correct_l0.stages import BY_RULE, STAGES
+from correct_l0.study.config import parse_config
+from correct_l0.study.frozen_control import control_plan
+from correct_l0.study.plan import Plan
+from correct_l0.study.report import round_settings
+from correct_l0.trial import run_study
+from language_model_toy import toy_cache
+from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
+
+D, NEW = 64, 8
+
+
+def rate_of(control, widened, draws=50):
+    return hedging_rate(torch.tensor(control), torch.tensor(widened), draws=draws, seed=0)
+
+
+def mean_length(dimensions, d_in):
+    """Expected length of a unit vector's projection on a random subspace."""
+    a, b = (dimensions + 1) / 2, d_in / 2
+    return math.exp(gammaln(a) + gammaln(b) - gammaln(dimensions / 2) - gammaln(b + 0.5))
+
+
+def test_a_latent_that_lost_all_of_its_length_to_new_ones_has_rate_1():
+    """Turned by 60 degrees a row moves by its own length, here along the new latent."""
+    root = 3**0.5 / 2
+    found = rate_of([[1.0, 0.0, 0.0]], [[0.5, root, 0.0], [-0.5, root, 0.0]])
+    assert (found.shift, found.projected, found.rate) == (pytest.approx(1),) * 3
+    assert (found.share_of_shift, found.chance_share_of_shift) == (pytest.approx(1), 1 / 3)
+
+
+def test_a_shift_that_no_new_latent_takes_up_has_rate_0():
+    found = rate_of([[1.0, 0.0, 0.0, 0.0]], [[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]])
+    assert (found.projected, found.rate, found.share_of_shift) == (0, 0, 0)
+    assert found.by_chance > 0.3
+    still = rate_of([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    assert (still.shift, still.rate, still.share_of_shift) == (0, 0, 0)
+
+
+def test_norms_and_repeated_new_latents_say_nothing():
+    generator = torch.Generator().manual_seed(1)
+    control, widened = (torch.randn(n, D, generator=generator) for n in (20, 20 + NEW))
+    plain = hedging_rate(control, widened, draws=50, seed=0)
+    factors = torch.rand(20 + NEW, 1, generator=generator) + 0.5
+    again = torch.cat([widened * factors, widened[-2:].sum(0, keepdim=True)])
+    found = hedging_rate(control * factors[:20], again, draws=50, seed=0)
+    assert found.chance_share_of_shift == NEW / D
+    assert asdict(found) == pytest.approx(asdict(plain), abs=1e-5)
+
+
+def test_chance_is_that_of_random_subspaces():
+    """Of 2,000 shifts towards anywhere: lengths by the gamma function, shares by Beta(k/2, ...)."""
+    generator = torch.Generator().manual_seed(2)
+    control = torch.randn(2000, D, generator=generator)
+    moved = control + 0.01 * torch.randn(2000, D, generator=generator)
+    new = torch.randn(NEW, D, generator=generator)
+    found = hedging_rate(control, torch.cat([moved, new]), draws=50, seed=3)
+    one = found.shift * mean_length(NEW, D)
+    assert found.by_chance == pytest.approx(one, rel=0.01)
+    assert found.projected == pytest.approx(one, rel=0.03)
+    spread = beta(NEW / 2, (D - NEW) / 2).std() / 2000**0.5
+    assert found.share_of_shift == pytest.approx(NEW / D, abs=4 * spread)
+    assert found.rate < 0.001
+
+
+def test_a_finished_sae_is_taken_up_as_it_was_trained(tmp_path):
+    parsed = parse_settings(settings())
+    trainer, batches = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0)), ToyBatches(ToyStore())
+    for step in range(60):
+        trainer.step(batches.batch(step))
+    scale = 0.7
+    norms = trainer.weights.W_dec.norm(dim=1) / scale
+    write_saved_sae(tmp_path, fold(trainer.weights, scale), {})
+    found = weights_of(load_saved_sae(tmp_path), scale, norms)
+    for ours, theirs in zip(found, trainer.weights, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    # The next step is that of the trainer itself, but for Adam's moments.
+    anew = FusedTrainer(parsed, found)
+    batch = Later(batches, 60).batch(0)
+    assert torch.equal(batch, batches.batch(60))
+    assert len(batch) == BATCH
+    assert float(anew.step(batch).loss) == pytest.approx(float(trainer.step(batch).loss), rel=1e-5)
+
+
+WORLD = {
+    "features": 12, "d_in": 16, "directions": "random", "held_out_tokens": 1024,
+    "firing": {"law": "constant", "p": 0.1},
+    "correlation": {"kind": "low_rank", "rank": 3, "scale": 0.4},
+}  # fmt: skip
+
+
+def study(**changes):
+    training = {"training_tokens": 128 * 300, "batch_tokens": 128, "lr": 3e-3,
+                "dead_feature_window": 100}  # fmt: skip
+    return {
+        "study": "tiny",
+        "synthetic": WORLD,
+        "saes": {"d_sae": 3, "l0": [1], "seeds": [0, 1], "training": training},
+        "decoder_metrics": {"n": [2], "batch_tokens": 1024},
+        "probing": {"probe_k": [1]},
+        "hedging": {"new_latents": 2, "steps": 100},
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Of a study whose SAEs have 3 latents for 12 features, and of the same with 12 latents."""
+    found = {}
+    for d_sae in (3, 12):
+        folder = tmp_path_factory.mktemp("hedging")
+        config = study()
+        config["saes"] |= {"d_sae": d_sae}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            plan = Plan(parse_config(config))
+            make(plan.source_folder, plan.settings_source())
+            found[d_sae] = run_study(plan)
+    return found
+
+
+def test_every_point_has_a_rate_and_narrow_saes_have_higher_ones(tables):
+    narrow, wide = tables[3]["hedging"], tables[12]["hedging"]
+    assert list(narrow["seed"]) == [0, 1]
+    assert (narrow["new_alive"] == 1).all()
+    assert (narrow[["new_latents", "steps"]] == [2, 100]).all(axis=None)
+    assert narrow["rate"].between(0, 1).all()
+    p, b = narrow["projected"], narrow["by_chance"]
+    np.testing.assert_allclose(narrow["rate"], np.maximum(0, (p - b) / (1 - b)), rtol=1e-6)
+    assert narrow["rate"].mean() > 2 * wide["rate"].mean()
+
+
+def test_it_trains_on_a_language_models_cache_and_is_left_where_it_stands(tmp_path, capsys):
+    """On the batches that come after the SAE's own, which go over the 300 rows again."""
+    manifest = toy_cache(tmp_path, d_in=8)
+    training = {"training_tokens": 64 * 30, "batch_tokens": 64, "lr": 0.01}
+    text = json.dumps({"d_sae": 6, "l0": 2, "training": training})
+    folder = tmp_path / "saes" / "l0_2" / "seed_0"
+    failed = train_saes(manifest, [PointJob(folder, text, 0)], measures=measures, device="cpu",
+                        checkpoint_s=600, threads=1)  # fmt: skip
+    assert not failed
+    source, asked = open_source(manifest), []
+    stream = source.stream
+
+    def watched(*options, **named):
+        batches = stream(*options, **named)
+        return SimpleNamespace(batch=lambda step: asked.append(step) or batches.batch(step))
+
+    source.stream = watched
+    trained = trained_points({str(folder): text}, 0, source.digest)
+    results = str(tmp_path / "hedging")
+    wanted = {"hedging": {"stage": "measure_hedging", "recipe": 1,
+                          "settings": '{"new_latents":2,"steps":7}',
+                          "folders": {str(folder): results}}}  # fmt: skip
+    for _ in range(2):
+        assert measure_points(trained, source, wanted, device="cpu") == []
+    assert asked == list(range(30, 37))
+    assert "stands" in capsys.readouterr().out
+    (row,) = read(Path(results), {})["hedging"].to_dict("records")
+    assert (row["new_latents"], row["steps"]) == (2, 7)
+    assert row["shift"] > 0
+    assert 0 <= row["rate"] < 1
+
+
+def test_its_figure_line_and_columns():
+    """Rates of 0.1 at the lowest L0 down to 0.03, a hundredth more in the second seed."""
+    raw = made_up.config() | {"hedging": {"new_latents": 4, "steps": 100}}
+    tables = made_up.tables()
+    points = tables["points"][["l0", "l0_measured", "seed"]]
+    rates = 0.1 - 0.01 * points["l0"].rank(method="dense").sub(1) + 0.01 * points["seed"]
+    tables["hedging"] = points.assign(
+        new_latents=4, steps=100, rate=rates, projected=0.2, by_chance=0.1, shift=0.3,
+        share_of_shift=0.5, chance_share_of_shift=4 / 384, new_alive=0.75,
+    )  # fmt: skip
+    verdict = read_study(tables, d_sae=768, l0=list(made_up.L0), training_tokens=1000)
+    (line,) = [line for line in verdict["lines"] if line.startswith("Hedging")]
+    assert "by 0.105 at L0 4 (0.100 to 0.110 over seeds) and 0.035 at L0 300" in line
+    assert "25% of the new latents were dead at the end" in line
+    placed = {name: each.assign(x=each["l0_measured"]) if "l0_measured" in each else each
+              for name, each in tables.items()}  # fmt: skip
+    study = StudyData(Plan(parse_config(raw)), placed, verdict)
+    figure = draw_hedging(study, False)
+    figure.draw_without_rendering()
+    rate, lengths, share = figure.axes
+    (means,) = (x for line in rate.get_lines() if len(x := line.get_ydata()) == len(made_up.L0))
+    assert means == pytest.approx([0.105 - 0.01 * i for i in range(8)])
+    assert [x.get_text() for x in lengths.get_legend().get_texts()] == [
+        "whole shift", "towards new latents", "towards random ones",
+    ]  # fmt: skip
+    assert share.get_lines()[-1].get_ydata()[0] == pytest.approx(4 / 384)
+    columns, labels = hedging_columns(placed["hedging"])
+    assert list(columns) == list(labels)
+    assert columns.loc[(4.0, 1), "rate"] == pytest.approx(0.11)
+
+
+def test_longer_steps_are_measured_again_and_nothing_else():
+    """The settings of no other stage, and not what a search's rounds are read from, know of it."""
+    short, long = (
+        Plan(parse_config(made_up.config() | {"hedging": {"new_latents": 4, "steps": steps}}))
+        for steps in (100, 200)
+    )
+    changed = [
+        stage.rule
+        for stage in STAGES
+        if stage.asked(short) and stage.settings(short, "4") != stage.settings(long, "4")
+    ]
+    assert changed == ["measure_hedging", *(s for s in changed[1:] if BY_RULE[s].of == "report")]
+    assert round_settings(short) == round_settings(long)
+    assert control_plan(short).study.hedging is None
+    cost = BY_RULE["measure_hedging"].seconds
+    assert cost(long.study, ()) > 1.8 * cost(short.study, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hedging": {"new_latents": 16}}, "new_latents 16 is not below d_in 16: so many"),
+        (
+            {"architecture": {"name": "jumprelu"}},
+            "jumprelu SAEs are not widened, those of batchtopk",
+        ),
+        ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
+    ],
+)
+def test_what_cannot_be_widened_is_refused(changes, message):
+    config = study(**{k: v for k, v in changes.items() if k == "hedging"})
+    config["saes"] |= {k: v for k, v in changes.items() if k == "architecture"}
+    config["saes"]["training"] |= {k: v for k, v in changes.items() if k == "freeze_decoder"}
+    with pytest.raises(InputError, match=message) as error:
+        parse_config(config)
+    assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,12 @@
+"""Activations that somebody has: files of rows, used where they lie.
+
+In: an array of rows, as .npy, .safetensors, a Zarr array or a folder that `datasets` saved. Out: a
+source of its rows, some of them held out. On disk it is an index: a checksum for each piece of the
+files, and which rows are held out; the rows themselves are not copied.
+
+`RECIPE` changes when the same rows and settings give another index.
+"""
+
+RECIPE = 1
+
+STAGE = "index_stored"
