@@ -18,7 +18,7 @@ import pandas as pd
 
 from calibration.measure import make_source, tables_of
 from calibration.truth import Truth, truth_of
-from calibration.worlds import SYNTHETIC, World, world
+from calibration.worlds import SEMI, World, world
 from correct_l0.provenance.manifest import replacing
 from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_HIGH, TOO_LOW, read_single
 from correct_l0.saes.imported.train_on import FEWEST_STEPS, TrainOn
@@ -45,7 +45,7 @@ def truths(measured: pd.DataFrame) -> dict[int, Truth]:
     found = {}
     for number in sorted(measured["world"].unique().tolist()):
         tables, each = tables_of(measured[measured["world"] == number]), world(number)
-        if number >= SYNTHETIC:
+        if SEMI in each.config:
             continue
         truth = truth_of(tables, each.features, each.config["saes"]["d_sae"])
         if truth.has_answer:
