@@ -21,4 +21,4 @@ STAYS = 0.3
 is called about right."""
 
 CONFIDENCE = {"too low": 0.74, "about right": 0.67, "too high": 0.76}
-"""Of the SAEs of the worlds that are called so, the share that is so: (right + 1) / (called + 2)."""
+"""Of the worlds' SAEs that are called so, the share that is so: (right + 1) / (called + 2)."""
