@@ -187,7 +187,7 @@ def trained_on_s(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
     """Return the seconds of training a finished SAE on, each time to some latents and steps."""
     each = [study.training(l0) for l0 in study.saes.l0]
     steps = max((steps for _, steps in trainings), default=0)
-    seconds = samples_s(study, steps * _batch(study))
+    seconds = samples_s(study, steps * study.batch_tokens)
     for d_sae, steps in trainings:
         for l0, training in zip(study.saes.l0, each, strict=True):
             shorter = training.model_copy(
@@ -425,7 +425,7 @@ def trained_on_bytes(study: Config, trainings: Sequence[tuple[int, int]]) -> flo
         return 0.0
     latents = [d_sae for d_sae, _ in trainings]
     weights = 4 * FLOAT * 2 * study.source.d_in * sum(latents)
-    return source_bytes(study) + weights + 6 * FLOAT * _batch(study) * max(latents)
+    return source_bytes(study) + weights + 6 * FLOAT * study.batch_tokens * max(latents)
 
 
 def probing_bytes(study: Config) -> float:
