@@ -116,7 +116,7 @@ slurm: | browser
 	  apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } || true
 
 # A link that leads nowhere is an error.
-SITE = $(BIN)/python -m sphinx -W --keep-going -q -c docs .
+SITE = $(BIN)/python -m sphinx -E -W --keep-going -q -c docs .
 check: env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ import pandas as pd
 
 from calibration.measure import make_source, tables_of
 from calibration.truth import Truth, truth_of
-from calibration.worlds import SYNTHETIC, World, world
+from calibration.worlds import SEMI, World, world
 from correct_l0.provenance.manifest import replacing
 from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_HIGH, TOO_LOW, read_single
 from correct_l0.saes.imported.train_on import FEWEST_STEPS, TrainOn
@@ -45,7 +45,7 @@ def truths(measured: pd.DataFrame) -> dict[int, Truth]:
     found = {}
     for number in sorted(measured["world"].unique().tolist()):
         tables, each = tables_of(measured[measured["world"] == number]), world(number)
-        if number >= SYNTHETIC:
+        if SEMI in each.config:
             continue
         truth = truth_of(tables, each.features, each.config["saes"]["d_sae"])
         if truth.has_answer:
@@ -140,12 +140,12 @@ def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
 
 
 def asked_by(judged: pd.DataFrame) -> dict[str, float]:
-    """Return the confidence that the half to choose on asks for, by what is said.
+    """Return the confidence that the worlds ask for, by what is said.
 
-    Of the SAEs that are called so the share that is so, by Laplace's rule.
+    Of the SAEs of both halves that are called so the share that is so, by Laplace's rule: nothing
+    else is set by it, and the half to choose on alone promises too much.
     """
-    choose = judged[judged["half"] == "choose"]
-    called = {said: choose[choose["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
+    called = {said: judged[judged["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
     return {
         said: ((each["true"] == said).sum() + 1) / (len(each) + 2) for said, each in called.items()
     }

@@ -110,7 +110,7 @@ def page_of_single(judged: pd.DataFrame) -> str:
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     asked = "; ".join(f"{said}: {share:.2f}" for said, share in asked_by(judged).items())
-    lines += ["", f"Confidence by the half to choose on: {asked}.", ""]
+    lines += ["", f"Confidence by all of them: {asked}.", ""]
     lines += [
         "| world | kind | half | L0 / right L0: pull, what is said |",
         "|---|---|---|---|",

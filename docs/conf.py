@@ -31,8 +31,22 @@ html_title = project
 
 CONTENTS = {
     "Start": ["docs/is-it-for-me", "docs/your-model", "docs/read-the-report", "docs/recipes"],
-    "Use": ["config/README", "docs/architectures", "docs/imported", "docs/cluster", "docs/api"],
-    "Why": ["docs/how-it-works", "docs/calibration", "docs/default-study", "docs/toy-model"],
+    "Use": [
+        "config/README",
+        "docs/architectures",
+        "docs/imported",
+        "docs/your-activations",
+        "docs/cluster",
+        "docs/api",
+    ],
+    "Why": [
+        "docs/how-it-works",
+        "docs/calibration",
+        "docs/default-study",
+        "docs/toy-model",
+        "docs/hedging",
+        "docs/census",
+    ],
     "Change": [
         "CONTRIBUTING",
         "docs/add-a-source",

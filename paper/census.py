@@ -127,7 +127,7 @@ def draw(saes: pd.DataFrame) -> Figure:
     ):
         weights = np.full(len(rows), 100 / len(rows))
         told = f"{label}: {len(rows):,} SAEs, median {rows['l0'].median():g}"
-        ax.hist(rows["l0"], edges, weights=weights, color=color, alpha=0.55, label=told)
+        ax.hist(rows["l0"], edges.tolist(), weights=weights, color=color, alpha=0.55, label=told)
     model, layer = PAPERS_SAES
     those = by_rule[(by_rule["model"] == model) & by_rule["sae"].str.contains(layer)]
     ax.axvspan(*PAPERS, color=ORANGE, alpha=0.35, linewidth=0,

@@ -15,11 +15,12 @@ from calibration.estimators import ESTIMATORS, READING
 from calibration.judge import conformal, estimates, judge, with_intervals
 from calibration.measure import tables_of
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
+from calibration.single import SINGLE, asked_by, judge_single, starts_of
 from calibration.truth import FOUND, truth_of
-from calibration.words import page
+from calibration.words import page, page_of_single
 from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
-from correct_l0.reading.calibrated import DROP, NOMINAL
+from correct_l0.reading.calibrated import CONFIDENCE, DROP, NOMINAL
 from correct_l0.reading.peak import PROMINENCE, level_set
 from correct_l0.reading.reading import READ
 from correct_l0.report.study import read_study
@@ -223,6 +224,20 @@ def test_every_estimator_is_told(judged):
     assert len(estimates(pd.read_parquet(MEASURED))) == judged.worlds["world"].nunique() * len(
         ESTIMATORS
     )
+
+
+def test_the_table_of_single_saes_is_that_of_the_docs(measured):
+    judged = judge_single(pd.read_parquet(SINGLE), measured)
+    assert page_of_single(judged) in Path("docs/calibration.md").read_text()
+    counted = {said: round(share, 2) for said, share in asked_by(judged).items()}
+    assert counted == CONFIDENCE
+
+
+def test_starts_leave_out_what_an_sae_cannot_have():
+    each = world(53)
+    assert each.config["saes"]["d_sae"] == 39
+    assert starts_of(each, 3.0) == [0.9, 1.65, 3, 5.4, 9]
+    assert starts_of(each, 12.0) == [3.6, 6.6, 12]
 
 
 def test_show_prints_a_study(capsys):

@@ -146,7 +146,10 @@ def test_settings_are_those_of_a_study(found, request):
         if section.keys() <= study["saes"].keys():
             section = {"saes": section}
         if "import" in section.get("saes", {}):
-            StudyFile.model_validate(section)
+            if "..." in section.get("activations", {}).values():
+                # Left to the reader.
+                del section["activations"]
+            StudyFile.model_validate({"study": "s"} | section)
             continue
         if "saes" in section:
             name = section["saes"].get("architecture", {}).get("name", "batchtopk")

@@ -31,7 +31,7 @@ from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
 from correct_l0.saes.training.taken_up import Later
 from correct_l0.sources import open_source
-from correct_l0.sources.synthetic.store import make
+from correct_l0.sources.synthetic.make import make
 from correct_l0.stages import BY_RULE, STAGES
 from correct_l0.study.config import parse_config
 from correct_l0.study.frozen_control import control_plan

@@ -167,5 +167,9 @@ def write_partial_report():
     for plan in PLANS.values():
         # Out of reach of the Ctrl-C that may have ended the run.
         subprocess.run(
-            command, input=plan.as_json(), text=True, check=False, start_new_session=True
+            command,
+            input=plan.as_json(),
+            text=True,
+            check=False,
+            start_new_session=True,
         )

@@ -273,7 +273,8 @@ def frozen_control_s(study: Config) -> float:
 def train_on_s(study: Config) -> float:
     """Return the seconds of the trainings that start from an imported SAE, measured too."""
     asked, saes = study.train_on, study.saes
-    assert asked is not None, "asked only where a study has it"
+    if asked is None:
+        return 0.0
     training = Training(
         training_tokens=asked.training_tokens, batch_tokens=asked.batch_tokens, lr=asked.lr
     )
@@ -397,7 +398,8 @@ def training_bytes(study: Config, saes: int) -> float:
 def train_on_bytes(study: Config) -> float:
     """Return what the trainings of one seed hold that start from an imported SAE."""
     asked = study.train_on
-    assert asked is not None, "asked only where a study has it"
+    if asked is None:
+        return 0.0
     acts = FLOAT * asked.batch_tokens * study.saes.d_sae
     saes = 3 * len(asked.factors) + 6
     return source_bytes(study) + saes * FLOAT * sae_parameters(study) + 6 * acts

@@ -74,7 +74,7 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
             + ("c_dec and s_n^dec have" if imported.has_rows else "c_dec alone has")
             + " to say which L0 is right."
         )
-    elif (seeds > 1).sum() < len(seeds):
+    elif 0 < (seeds > 1).sum() < len(seeds):
         where = join([format_l0(x) for x in seeds.index[seeds > 1]])
         said.append(f"Only at L0 {where} are there two SAEs: the spread elsewhere is unknown.")
     if not imported.has_rows:

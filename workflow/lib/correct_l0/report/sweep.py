@@ -181,7 +181,7 @@ def read_curves(
     c_dec is lowest at L0 20; the best points are 20 and 40.
     """
     rows = _rows(table)
-    metrics = [name for name in rows if name == "c_dec" or name.startswith(S_N)]
+    metrics = [name for name in map(str, rows) if name == "c_dec" or name.startswith(S_N)]
     if not metrics:
         raise InputError(
             f"the table has columns {', '.join(map(str, table))}, none of c_dec, {S_N}<n> and "
@@ -195,8 +195,9 @@ def read_curves(
             chance = {} if d_in is None else {"random": random_baseline(d_in)}
             tables["c_dec"] = values.assign(**chance)
         else:
-            own = {"n": int(name.removeprefix(S_N)), "statistic": BATCH_MEAN}
-            both = [tables["s_n_dec"], values.assign(**own, standard_error=math.nan)]
+            n = int(name.removeprefix(S_N))
+            values = values.assign(n=n, statistic=BATCH_MEAN, standard_error=math.nan)
+            both = [tables["s_n_dec"], values]
             tables["s_n_dec"] = pd.concat([each for each in both if len(each)], ignore_index=True)
     if agreement is not None and len(agreement):
         tables["stability"] = agreement.assign(l0_measured=agreement["l0"])

@@ -313,7 +313,7 @@ STAGES = (
     ),
     Stage(
         train_on.STAGE, "report", "SAE trained on", "the trainings that start from the SAE",
-        ("train_sae", "seal_activations", "make_world", "make_semi_synthetic"),
+        ("train_sae", "seal_activations", stored.STAGE, "make_world", "make_semi_synthetic"),
         room=train_on.STAGE,
         recipe=train_on.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

@@ -130,9 +130,9 @@ def look(rows: Rows, path: str) -> Looked:
     return Looked(norms, crcs)
 
 
-def disk_type(dtype: str) -> type[np.generic]:
+def disk_type(dtype: str) -> np.dtype:
     """Return NumPy's type of rows, of bfloat16 that of its bits."""
-    return {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}[dtype]
+    return np.dtype({"bfloat16": "uint16"}.get(dtype, dtype))
 
 
 class HeldOut(NamedTuple):

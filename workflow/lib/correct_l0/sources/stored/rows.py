@@ -196,7 +196,7 @@ def _open_npy(file: str, array: str | None) -> np.ndarray:
     return found
 
 
-SAFETENSORS = {"F32": np.float32, "F16": np.float16, "BF16": np.dtype("V2"),
+SAFETENSORS: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.dtype("V2"),
                "I64": np.int64, "I32": np.int32}  # fmt: skip
 
 
@@ -238,7 +238,7 @@ def _open_folder(folder: Path, array: str | None) -> tuple[list[Any], list[str]]
         )
     import zarr
 
-    found = zarr.open(folder, mode="r")
+    found: Any = zarr.open(folder, mode="r")
     if isinstance(found, zarr.Group):
         name = _one_of([*found.array_keys()], array, folder)
         found, folder = found[name], folder / name
