@@ -124,14 +124,15 @@ def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
     """
     rows = []
     right = {number: truth.right for number, truth in truths(measured).items()}
-    for (number, start), table in trained_on.groupby(["world", "start"]):
-        each, reading = world(int(number)), read_single(table)
-        times = reading.own_l0 / right[int(number)]
+    for _, table in trained_on.groupby(["world", "start"]):
+        number, start = int(table["world"].iloc[0]), float(table["start"].iloc[0])
+        each, reading = world(number), read_single(table)
+        times = reading.own_l0 / right[number]
         true = TOO_LOW if times < 1 / OFF else TOO_HIGH if times > OFF else ABOUT_RIGHT
         rows.append(
             {
                 "world": each.number, "kind": each.kind, "half": each.half, "l0": start,
-                "right": right[int(number)], "times": times, "true": true,
+                "right": right[number], "times": times, "true": true,
                 "said": reading.outcome, "confidence": reading.confidence, "pull": reading.pull,
                 "stays": reading.stays,
             }

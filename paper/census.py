@@ -125,9 +125,16 @@ def draw(saes: pd.DataFrame) -> Figure:
         (saes, GREY, "all that tell an L0"),
         (by_rule, BLUE, "on Neuronpedia too (the paper's rule)"),
     ):
-        weights = np.full(len(rows), 100 / len(rows))
+        weights = [100 / len(rows)] * len(rows)
         told = f"{label}: {len(rows):,} SAEs, median {rows['l0'].median():g}"
-        ax.hist(rows["l0"], edges.tolist(), weights=weights, color=color, alpha=0.55, label=told)
+        ax.hist(
+            rows["l0"].to_numpy(),
+            edges.tolist(),
+            weights=weights,
+            color=color,
+            alpha=0.55,
+            label=told,
+        )
     model, layer = PAPERS_SAES
     those = by_rule[(by_rule["model"] == model) & by_rule["sae"].str.contains(layer)]
     ax.axvspan(*PAPERS, color=ORANGE, alpha=0.35, linewidth=0,

@@ -243,9 +243,13 @@ def as_markdown(table: pd.DataFrame) -> str:
         "| features | latents | best, in closed form | decoder | encoder | the other's latent | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (case, latents), row in means.mean().iterrows():
+    for row in means.mean().reset_index().to_dict("records"):
+        case, latents = row.pop("case"), row.pop("latents")
         kinds = table.loc[(table["case"] == case) & (table["latents"] == latents), "kind"]
-        cells = ["–" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}".replace("-", "−") for x in row]
+        cells = [
+            "–" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}".replace("-", "−")
+            for x in row.values()
+        ]
         lines.append(f"| {case} | {latents} | {' | '.join(cells)} | {', '.join(kinds.unique())} |")
     return "\n".join(lines)
 

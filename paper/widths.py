@@ -97,8 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     print(as_markdown(table))
     for name in ("best", "most_frequent"):
         if name in table:
-            exponent, error = power_law(table["latents"], table[name])
-            print(f"{name} grows as latents to the {exponent:.2f} (standard error {error:.2f})")
+            exponent, spread = power_law(table["latents"].tolist(), table[name].tolist())
+            print(f"{name} grows as latents to the {exponent:.2f} (standard error {spread:.2f})")
     return 0
 
 

@@ -181,7 +181,7 @@ def read_curves(
     c_dec is lowest at L0 20; the best points are 20 and 40.
     """
     rows = _rows(table)
-    metrics = [name for name in map(str, rows) if name == "c_dec" or name.startswith(S_N)]
+    metrics = [name for name in map(str, rows.columns) if name == "c_dec" or name.startswith(S_N)]
     if not metrics:
         raise InputError(
             f"the table has columns {', '.join(map(str, table))}, none of c_dec, {S_N}<n> and "
@@ -192,8 +192,9 @@ def read_curves(
     for name in metrics:
         values = rows[["l0", "l0_measured", "seed"]].assign(value=rows[name])
         if name == "c_dec":
-            chance = {} if d_in is None else {"random": random_baseline(d_in)}
-            tables["c_dec"] = values.assign(**chance)
+            tables["c_dec"] = values
+            if d_in is not None:
+                tables["c_dec"] = values.assign(random=random_baseline(d_in))
         else:
             n = int(name.removeprefix(S_N))
             values = values.assign(n=n, statistic=BATCH_MEAN, standard_error=math.nan)

@@ -74,6 +74,7 @@ def train_on_plan(plan: Plan, l0: float, start: Start) -> Plan:
             lr_warm_up_steps=max(1, round(WARM_UP * asked.steps)),
             lr_decay_fraction=DECAY,
         ),
+        overrides={},
         start=start,
     )
     metrics = study.decoder_metrics.model_copy(
