@@ -354,7 +354,8 @@ class Config(StudyFile):
         return [*self._warnings_of_sweep(), *self._warnings_of_epochs()]
 
     def _warnings_of_sweep(self) -> list[str]:
-        said, l0, n = [], self.saes.l0, self.n_values()
+        said: list[str] = []
+        l0, n = self.saes.l0, self.n_values()
         if self.train_on is not None:
             return said
         if isinstance(self.saes, ImportedSweep) and len(self.saes.saes) == 1:
