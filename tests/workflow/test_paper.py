@@ -119,7 +119,7 @@ def test_the_ledger_names_studies_and_what_was_not_run(inside):
     variant = Variant("Tiny", Path("results/paper"), (TINY,), SMALL)
     said = judge(variant)
     ledger = pd.read_csv("results/paper/ledger.csv").set_index("name")
-    assert len(ledger) == 41
+    assert len(ledger) == 54
     assert ledger.loc["mse", "study"] == "tiny-paper/main"
     assert ledger.loc["mse", "training"].startswith("training_tokens 6,400 for 15,000,000")
     assert ledger.loc["up", "study"] == "tiny-paper/upwards"
@@ -127,7 +127,7 @@ def test_the_ledger_names_studies_and_what_was_not_run(inside):
     for name in ("down", "jumprelu_sticks", "superposition_c_dec", "auto_25"):
         assert ledger.loc[name, "verdict"] == NOT_RUN, name
     page = Path("results/paper/ledger.html").read_text()
-    assert page.count('<tr id="claim-') == 41
+    assert page.count('<tr id="claim-') == 54
     assert page.count("<figure ") == 3
     for text in (said, page):
         assert "d_sae 60, the claims are about 50 latents" in text
@@ -136,12 +136,18 @@ def test_the_ledger_names_studies_and_what_was_not_run(inside):
     )
 
 
-def test_without_any_study_only_the_theory_is_judged(tmp_path, monkeypatch):
+def test_without_any_study_only_theory_and_what_is_trained_at_once_are_judged(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     said = judge(Variant("Nothing", Path("results/paper"), (TINY,), SMALL))
     ledger = pd.read_csv("results/paper/ledger.csv")
     run = ledger[ledger["verdict"] != NOT_RUN]
-    assert list(run["name"]) == ["loss_right", "loss_mixed"]
+    one_latent = ("independent", "hierarchical", "correlated", "anti-correlated")
+    assert list(run["name"]) == [
+        "loss_right", "loss_mixed", *(f"one_latent_{case}" for case in one_latent),
+        "two_latents_absorb",
+    ]  # fmt: skip
     assert "tiny-paper/main: not run" in said
 
 
