@@ -176,7 +176,7 @@ def page(saes: pd.DataFrame, found: list[dict[str, Any]]) -> str:
             "# Open SAEs by L0",
             "",
             "```",
-            ".venv/bin/python -m paper.census",
+            "python -m paper.census",
             "```",
             "",
             f"writes this page from the table of SAELens {table_version()}, without a network. The "

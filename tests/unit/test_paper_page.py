@@ -60,7 +60,7 @@ def test_page_and_words_have_every_claim_and_what_was_refused(tables, tmp_path):
     ledger = judge_claims(tables, {"sweep": ("toy-model/main", "lr 0.001 for 0.0003")})
     draw_figures(FIGURES, tables, tmp_path)
     page = render_page("A ledger", ledger, REFUSED, tmp_path)
-    assert page.count('<tr id="claim-') == len(ledger) == 41
+    assert page.count('<tr id="claim-') == len(ledger) == 54
     assert page.count("toy-model/main") == page.count("lr 0.001 for 0.0003") > 10
     assert "http" not in page.replace("http://www.w3.org", "")
     words = render_summary("A ledger", ledger, REFUSED, "ledger.html")
