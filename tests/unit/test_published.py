@@ -58,7 +58,8 @@ def test_what_is_no_folder_of_scores_is_one_line(tmp_path, files, words):
 
 
 def test_scores_change_the_report_and_nothing_before_it(tmp_path):
-    toy.write_gemma_2(tmp_path / "mine/layer_1/average_l0_4", toy.parts())
+    for l0 in (4, 8):
+        toy.write_gemma_2(tmp_path / f"mine/layer_1/average_l0_{l0}", toy.parts())
     toy.write_scores(tmp_path / "scores", "r", "layer_1/average_l0_4", scr=0.25)
     section = {"folders": ["mine"], "d_in": toy.D_IN, "d_sae": toy.D_SAE}
     with chdir(tmp_path):

@@ -244,7 +244,7 @@ class TestWidth:
         figure = width(sweeps, False)
         figure.draw_without_rendering()
         named, _, _, hedging = figure.axes
-        assert [ax.get_title() for ax in figure.axes][2:] == [
+        assert [ax.get_title() or ax.get_title("left") for ax in figure.axes][2:] == [
             "Stability: reproduced share", "Hedging rate",
         ]  # fmt: skip
         bars = [line for line in named.get_lines() if line.get_linewidth() == 7]
