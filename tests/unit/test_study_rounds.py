@@ -53,7 +53,7 @@ def record(plan: Plan, number: int, add_l0: list[float], recipe: int = RECIPE) -
 def test_a_new_search_has_its_first_points_and_a_record_to_write():
     plan = plan_with()
     assert follow(plan) == plan
-    assert plan.labels == ["1", "2", "4", "8"]
+    assert plan.labels == ["1.3", "2.2", "3.7", "6.2"]
     assert open_rounds(plan) == ["results/s/rounds/round_1.json"]
 
 
@@ -61,8 +61,8 @@ def test_recorded_rounds_are_followed_to_the_end():
     plan = plan_with()
     record(plan, 1, [2.8, 5.7])
     second = follow(plan)
-    assert second.labels == ["1", "2", "2.8", "4", "5.7", "8"]
-    assert second.study.saes.rounds == ((1, 2, 4, 8), (2.8, 5.7))
+    assert second.labels == ["1.3", "2.2", "2.8", "3.7", "5.7", "6.2"]
+    assert second.study.saes.rounds == ((1.3, 2.2, 3.7, 6.2), (2.8, 5.7))
     assert open_rounds(second) == ["results/s/rounds/round_2.json"]
     assert second.at_round(1) == plan
     assert recorded_rounds(second) == ["results/s/rounds/round_1.json"]

@@ -45,6 +45,7 @@ def weights_of(
 
     Examples
     --------
+    >>> import torch
     >>> one = torch.tensor([[1.0]])
     >>> sae = SavedSae(4 * one, torch.tensor([2.0]), one, torch.tensor([3.0]), torch.zeros(1))
     >>> weights_of(sae, scale=2.0)
