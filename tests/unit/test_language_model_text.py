@@ -13,7 +13,7 @@ import zstandard
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
-from correct_l0.report.study import ENGLISH_LIMIT
+from correct_l0.report.caveats import ENGLISH_LIMIT
 from correct_l0.sources.language_model import text
 from correct_l0.sources.language_model.documents import (
     read_documents,
