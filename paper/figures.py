@@ -14,16 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from correct_l0.report.captions import Caption
-from correct_l0.report.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PINK,
-    nothing,
-    panels,
-)
+from correct_l0.report.figures.marks import nothing
+from correct_l0.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PINK, panels
 from paper.claims.others import MIXED
 from paper.claims.sweep import RIGHT, truth_of
 from paper.claims.training import PAPERS_RULES, SETTLED, transition_runs

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import memory
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.saes.architectures import architecture
 from correct_l0.saes.sections import Training
@@ -34,14 +35,14 @@ def study(name: str = "gemma-2-2b-layer-12", **changes) -> Config:
 def test_the_papers_sizes():
     paper = study()
     assert 2 * 2304 * 32_768 == 150_994_944
-    assert costs.sae_parameters(paper) == 150_994_944 + 2 * 32_768 + 2304
+    assert memory.sae_parameters(paper) == 150_994_944 + 2 * 32_768 + 2304
     disk = disk_bytes(paper)
     rows = 500_000_000 + 1_048_576
     assert disk["activations"] == rows * (2304 * 2 + 4 + 4 + 4 + 4)
     assert disk["activations"] == pytest.approx(2.3e12, rel=0.01)
     # Weights, and 122,070 steps at 40 bytes, of 35 SAEs; three times the weights in a checkpoint.
-    assert disk["SAEs"] == 35 * (4 * costs.sae_parameters(paper) + 40 * 122_070)
-    assert disk["one checkpoint"] == 2 * 3 * 4 * costs.sae_parameters(paper)
+    assert disk["SAEs"] == 35 * (4 * memory.sae_parameters(paper) + 40 * 122_070)
+    assert disk["one checkpoint"] == 2 * 3 * 4 * memory.sae_parameters(paper)
 
 
 def test_training_time_is_products_and_passes():
@@ -181,7 +182,7 @@ def test_what_is_measured_together_adds_up():
 
 def test_memory_holds_what_a_job_holds():
     paper, default = study(), study("config")
-    weights_mb = 4 * costs.sae_parameters(paper) / 2**20
+    weights_mb = 4 * memory.sae_parameters(paper) / 2**20
     window_mb = 1_048_576 * 2304 * 2 / 2**20
     assert limits.mem_mb("cache_activations", paper) > 2 * window_mb + 3000
     assert limits.mem_mb("train_points", paper) > 4 * weights_mb + 2048 + 3000
@@ -194,15 +195,15 @@ def test_memory_holds_what_a_job_holds():
         ("measure_points", 460),
     ):
         assert measured * 1.3 < limits.mem_mb(name, default) < 4 * measured
-    assert 5 * weights_mb < costs.gpu_mem_mb(paper) < 16_000
+    assert 5 * weights_mb < memory.gpu_mem_mb(paper) < 16_000
 
 
 def test_the_device(monkeypatch):
-    monkeypatch.setattr(costs.shutil, "which", lambda name: None)
-    assert costs.device_of(study("config")) == "cpu"
-    monkeypatch.setattr(costs.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert costs.device_of(study("config")) == "cuda"
-    assert costs.device_of(study("config", device="cpu")) == "cpu"
+    monkeypatch.setattr(memory.shutil, "which", lambda name: None)
+    assert memory.device_of(study("config")) == "cpu"
+    monkeypatch.setattr(memory.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert memory.device_of(study("config")) == "cuda"
+    assert memory.device_of(study("config", device="cpu")) == "cpu"
 
 
 def test_nothing_heavy_is_imported():

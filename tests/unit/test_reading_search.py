@@ -9,10 +9,11 @@ import pytest
 from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.search import Said, most_points, next_points
+from correct_l0.reading.search import Said, next_points
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.saes.search import L0Search
+from correct_l0.why.search import most_points
 
 GRID = (4, 8, 16, 32, 64, 128)
 

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -327,3 +329,12 @@ def test_of_a_point_whose_group_was_killed_the_groups_log_is_named(study):
         (logs / name).write_text("Killed\n")
     gaps = gather(study, allow_gaps=True).tables["gaps"]
     assert gaps["reason"].tolist()[0] == f"not made; see {logs / 'l0_8-32.log'}"
+
+
+def test_tables_are_gathered_without_torch():
+    code = (
+        "import sys; from correct_l0.metrics import metrics; import correct_l0.report.build; "
+        "[metric.load() for metric in metrics().values()]; print('torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -19,7 +19,8 @@ from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
 from correct_l0.report.figures.style import BLUE, GREY
-from correct_l0.report.page import full_table, notation, render_page
+from correct_l0.report.full_table import full_table
+from correct_l0.report.page import notation, render_page
 from correct_l0.report.summary import StageTime, render_summary, stage_times
 from correct_l0.report.terms import TERMS, what_is_right
 

@@ -209,7 +209,7 @@ def test_points_share_the_memory_of_a_step():
 
 
 def test_saelens_holds_gradients_within_a_step_only():
-    """As `costs.gpu_mem_mb` counts them: once for all points."""
+    """As `memory.gpu_mem_mb` counts them: once for all points."""
     trainer = build_trainer(parse_settings(POINTS["saelens"]), D_IN, 0)
     trainer.step(ToyBatches(ToyStore()).batch(0))
     assert all(value.requires_grad and value.grad is None for value in trainer.weights)

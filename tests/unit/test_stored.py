@@ -13,7 +13,7 @@ from datasets import Array2D, Dataset, Features, Sequence, Value
 from safetensors.torch import save_file
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import throughputs
+from correct_l0.costs import memory, throughputs
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of
 from correct_l0.report.stored_words import stored_caveats
@@ -161,7 +161,7 @@ def test_what_it_costs_is_the_reading_of_the_files(tmp_path):
            "decoder_metrics": {"n": [8], "batch_tokens": 100}}  # fmt: skip
     plan = Plan.from_config(raw)
     assert costs.indexing_s(plan.study) == 1 + N * D * 4 / throughputs.DISK_READ
-    assert costs.source_bytes(plan.study) == (N + 120) * D * 4
+    assert memory.source_bytes(plan.study) == (N + 120) * D * 4
     # 30,000 rows of 180: 167 epochs.
     assert any("are 167 epochs over the 180 stored rows" in x for x in plan.warnings())
 

@@ -11,6 +11,7 @@ import yaml
 from workflow_runs import tiny_config
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs import memory
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.sections import Training
@@ -106,24 +107,24 @@ class TestDivideMeasured:
 
 class TestPointsPerJob:
     def test_what_is_given(self):
-        assert costs.points_per_job(study(points_per_job=3)) == 3
+        assert memory.points_per_job(study(points_per_job=3)) == 3
 
     def test_a_core_has_one(self):
         raw = {**tiny_config(), "device": "cpu"}
-        assert costs.points_per_job(parse_config(raw)) == 1
+        assert memory.points_per_job(parse_config(raw)) == 1
 
     def test_a_gpu_has_what_fits_and_at_most_eight(self):
         # 0.60 GB of float32 weights: 3 times that for each SAE and for the job; six tensors of
         # 4096 x 32768; CUDA's own GB. Of 20 GB 18 may be filled: 6.1 + 1.8 n GB, n = 6.
-        weights, acts = 4 * costs.sae_parameters(paper()), 4 * 4096 * 32_768
+        weights, acts = 4 * memory.sae_parameters(paper()), 4 * 4096 * 32_768
         needed = [((3 * n + 3) * weights + 6 * acts) / 2**20 + 1000 for n in range(1, 9)]
-        found = [costs.gpu_mem_mb(paper(), n) for n in range(1, 9)]
+        found = [memory.gpu_mem_mb(paper(), n) for n in range(1, 9)]
         assert found == pytest.approx(needed, abs=1)
         assert needed[5] * 2**20 < 18e9 < needed[6] * 2**20
-        assert costs.points_per_job(paper(gpu_memory_gb=20)) == 6
-        assert costs.points_per_job(paper()) == 8
+        assert memory.points_per_job(paper(gpu_memory_gb=20)) == 6
+        assert memory.points_per_job(paper()) == 8
         # A GPU that is too small gets its point, and says so itself.
-        assert costs.points_per_job(paper(gpu_memory_gb=4)) == 1
+        assert memory.points_per_job(paper(gpu_memory_gb=4)) == 1
 
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
         config = paper()
@@ -145,7 +146,7 @@ class TestPointsPerJob:
 
     def test_memory_grows_with_the_points(self):
         one, three = (limits.mem_mb("train_points", study(), 1, l0) for l0 in ("4", "4-8-16"))
-        weights = 4 * costs.sae_parameters(study()) / 2**20
+        weights = 4 * memory.sae_parameters(study()) / 2**20
         assert three - one == pytest.approx(2 * 3 * weights, abs=1)
 
 

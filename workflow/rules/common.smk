@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 
-from correct_l0.costs import estimates as costs
 from correct_l0.stages import limits
 from correct_l0.settings.errors import check_yaml
 from correct_l0.errors import InputError

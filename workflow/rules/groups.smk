@@ -7,6 +7,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from correct_l0.costs.memory import points_per_job
 from correct_l0.study.groups import (
     divide,
     divide_measured,
@@ -51,7 +52,7 @@ def trainings(results):
         if target.startswith(f"{results}/saes/groups/")
     ]
     rest = set(points).difference(*(group.points for group in named))
-    return [*named, *divide(plan.study, rest, costs.points_per_job(plan.study))]
+    return [*named, *divide(plan.study, rest, points_per_job(plan.study))]
 
 
 @cache

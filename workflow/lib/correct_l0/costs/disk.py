@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from correct_l0.costs import throughputs as stated
-from correct_l0.costs.estimates import FLOAT, over_tasks, sae_parameters
+from correct_l0.costs.memory import FLOAT, over_tasks, sae_parameters
 from correct_l0.sources.language_model.layout import Layout
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.study import frozen_control, self_check

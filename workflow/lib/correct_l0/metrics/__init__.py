@@ -41,7 +41,8 @@ class Metric:
     title, called
         What `make why` calls it, and its result where others follow from it.
     module
-        The module that has `measure` and `read`.
+        The module that has `measure` and `read`. Tables are gathered by `read`, so what takes long
+        to import is imported in `measure`.
     settings
         The canonical settings that its numbers depend on.
     asked

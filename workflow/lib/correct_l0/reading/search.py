@@ -240,39 +240,6 @@ def point_in(gap: Gap, grid: Sequence[float], *, whole: bool = False) -> float |
     return float(round(middle)) if whole and middle < 10 else rounded_l0(middle)
 
 
-def most_points(search: L0Search) -> int:
-    """Return how many points the finest grid of a search has, where no budget ends it before.
-
-    Every gap of the first round halved until its parts are near enough, and the half ones to the
-    ends of the range.
-
-    Examples
-    --------
-    Two gaps of a factor 4 are halved four times, to 1.09, those to the ends three times:
-
-    >>> most_points(L0Search(lowest=1, highest=64, first=3, until=1.5))
-    49
-    """
-    gap = (search.highest / search.lowest) ** (1 / search.first)
-    halvings = max(0, math.ceil(math.log2(math.log(gap) / math.log(FINE_ENOUGH))))
-    return (search.first - 1) * 2**halvings + 1 + 2 * 2 ** max(0, halvings - 1)
-
-
-def points_of_list(search: L0Search) -> int:
-    """Return how many points an even list has that is as fine as `until`, else as can be.
-
-    An interval is two gaps at least, one on each side of the best point.
-
-    Examples
-    --------
-    >>> points_of_list(L0Search(lowest=1, highest=16, first=3, until=4))
-    5
-    """
-    step = math.sqrt(search.until or FINE_ENOUGH**2)
-    ratio = math.log(search.highest / search.lowest) / math.log(step)
-    return math.ceil(round(ratio, 9)) + 1
-
-
 def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     """Return the end of a search that no gap is left for."""
     if said.outcome == FALLS:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.report import figures_of, words
 from correct_l0.report.data import StudyData
-from correct_l0.report.published import published_columns
-from correct_l0.saes.imported.published import title_of
+from correct_l0.saes.imported.published import published_columns, title_of
 from correct_l0.settings.base import format_l0
 
 
@@ -215,7 +214,9 @@ def _f1(f: _Facts) -> Caption:
 
 
 def _published(f: _Facts) -> Caption:
-    drawn = ", ".join(title_of(name) for name, _ in published_columns(f.study.tables["points"]))
+    drawn = ", ".join(
+        title_of(name) for name, _ in published_columns(f.study.tables["points"].columns)
+    )
     return Caption(
         "Scores that others published",
         f"SAEBench's scores of these SAEs ({drawn}), as its result files tell them; none was "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.report.point_files import FACTS, readers
 from correct_l0.saes.imported.published import COLUMN, SCORES
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.standing.chain import (
@@ -29,18 +29,6 @@ from correct_l0.standing.chain import (
     task_digests,
 )
 from correct_l0.study.plan import Plan
-
-LOSS_ROWS = 400
-
-FACTS = (
-    "d_in", "d_sae", "steps", "tokens", "threshold", "fvu", "fvu_ordinary", "fvu_outlying", "mse",
-    "dead_latents", "dead_fraction", "evaluated_tokens", "activation_scale", "init_cosine_median",
-    "loss_slope", "tokens_per_s", "data_wait_fraction", "wall_s", "resumed_from_step", "device",
-    "threads", "code_version",
-)  # fmt: skip
-
-IMPORTED_FACTS = ("l0_announced", "training_steps", "imported_from", "form")
-"""What the manifest of an imported SAE says besides."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
@@ -118,7 +106,7 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
         where = "" if first.l0 == "nan" else f"L0 {first.l0}{of_seed}, "
         raise InputError(f"{where}{first.room}: {first.reason}")
 
-    tables = {name: _collect(points, room, read) for name, (room, read) in _readers().items()}
+    tables = {name: _collect(points, room, read) for name, (room, read) in readers().items()}
     tables["points"] = _with_published(plan, tables["points"])
     tables["stability"] = _read_stability(stability, tables["points"])
     if baselines:
@@ -226,12 +214,6 @@ def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.Dat
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _read_facts(point: PointFiles) -> pd.DataFrame:
-    manifest = point.manifests["saes"]
-    names = (*FACTS, *IMPORTED_FACTS) if "imported_from" in manifest else FACTS
-    return pd.DataFrame([{name: manifest.get(name) for name in names}])
-
-
 def _with_published(plan: Plan, points: pd.DataFrame) -> pd.DataFrame:
     """Return the facts of points with the scores that others published of imported SAEs."""
     saes = plan.study.saes
@@ -246,66 +228,6 @@ def _with_published(plan: Plan, points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(
         **{f"{COLUMN}{name}": [each.get(name, np.nan) for each in scores] for name in there}
     )
-
-
-def _has(point: PointFiles, file: str) -> bool:
-    """Tell whether the folder of an SAE has a file: of imported ones no course of training."""
-    return file in point.manifests["saes"]["outputs"]
-
-
-def _read_init_cosines(point: PointFiles) -> pd.DataFrame:
-    if not _has(point, "decoder_init_cosine.npy"):
-        return pd.DataFrame()
-    cosines = np.load(point.folders["saes"] / "decoder_init_cosine.npy")
-    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    return pd.DataFrame({"quantile": levels, "cosine": np.quantile(cosines, levels)})
-
-
-def _read_loss(point: PointFiles) -> pd.DataFrame:
-    """Loss curve, averaged over runs of steps so that no curve has more than LOSS_ROWS rows."""
-    if not _has(point, "loss.csv"):
-        return pd.DataFrame()
-    loss = pd.read_csv(point.folders["saes"] / "loss.csv").drop(columns="c_dec")
-    width = max(1, -(-len(loss) // LOSS_ROWS))
-    return loss.groupby(np.arange(len(loss)) // width).mean().reset_index(drop=True)
-
-
-def _read_c_dec_training(point: PointFiles) -> pd.DataFrame:
-    """c_dec at every tenth of training: the few steps of the loss curve that have it."""
-    if not _has(point, "loss.csv"):
-        return pd.DataFrame()
-    columns = ["step", "tokens", "c_dec"]
-    steps = pd.read_csv(point.folders["saes"] / "loss.csv", usecols=columns)[columns]
-    return steps.dropna(subset="c_dec").reset_index(drop=True)
-
-
-def _read_scores(point: PointFiles) -> pd.DataFrame:
-    return pd.read_csv(point.folders["probing"] / "scores.csv")
-
-
-Reader = Callable[[PointFiles], pd.DataFrame]
-
-
-def _readers() -> dict[str, tuple[str, Reader]]:
-    """Return the room and the reader of every table that has rows of points."""
-    found: dict[str, tuple[str, Reader]] = {
-        "points": ("saes", _read_facts),
-        "init_cosines": ("saes", _read_init_cosines),
-        "loss": ("saes", _read_loss),
-        "c_dec_training": ("saes", _read_c_dec_training),
-        "probing": ("probing", _read_scores),
-    }
-    for room, metric in metrics().items():
-        for name in metric.tables:
-            found[name] = room, partial(_read_metric, room, name)
-    return found
-
-
-def _read_metric(room: str, name: str, point: PointFiles) -> pd.DataFrame:
-    """Return one table of a metric of a point."""
-    read = metrics()[room].load().read
-    table: pd.DataFrame = read(point.folders[room], point.manifests[room])[name]
-    return table
 
 
 def _with_columns(table: pd.DataFrame | None, name: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from correct_l0 import reading, saes
-from correct_l0.costs import estimates, throughputs
+from correct_l0.costs import estimates, memory, throughputs
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.saes import imported
 from correct_l0.sources import OPENERS, language_model, semi_synthetic, stored, synthetic
@@ -138,8 +138,7 @@ def _of_metric(metric: Metric) -> Stage:
             + estimates.trained_on_s(study, metric.trainings(study))
         ),
         host_bytes=lambda study, saes: (
-            estimates.projection_bytes(study)
-            + estimates.trained_on_bytes(study, metric.trainings(study))
+            memory.projection_bytes(study) + memory.trained_on_bytes(study, metric.trainings(study))
         ),
         jobs=_points,
         writes="measurements",
@@ -162,7 +161,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_rows(),
         result="text/manifest.json",
         seconds=lambda study, l0: estimates.staging_s(study),
-        host_bytes=lambda study, saes: estimates.staging_bytes(study),
+        host_bytes=lambda study, saes: memory.staging_bytes(study),
         writes="text",
         grows=True,
         asked=_of_language_model,
@@ -173,7 +172,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_rows(),
         result="parts/part_{job}.json",
         seconds=lambda study, l0: estimates.caching_s(study) / estimates.caching_jobs(study),
-        host_bytes=lambda study, saes: estimates.caching_bytes(study),
+        host_bytes=lambda study, saes: memory.caching_bytes(study),
         jobs=estimates.caching_jobs,
         writes="activations",
         on_device=True,
@@ -188,7 +187,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_source(),
         result="manifest.json",
         seconds=lambda study, l0: estimates.sealing_s(study),
-        host_bytes=lambda study, saes: estimates.sealing_bytes(study),
+        host_bytes=lambda study, saes: memory.sealing_bytes(study),
         asked=_of_language_model,
     ),
     Stage(
@@ -199,7 +198,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_rows(),
         result="probing/tasks",
         seconds=lambda study, l0: estimates.prompts_s(study),
-        host_bytes=lambda study, saes: estimates.prompts_bytes(study),
+        host_bytes=lambda study, saes: memory.prompts_bytes(study),
         writes="probing activations",
         on_device=True,
         grows=True,
@@ -221,7 +220,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_source(),
         result="manifest.json",
         seconds=lambda study, l0: estimates.semi_synthetic_s(study),
-        host_bytes=lambda study, saes: estimates.source_bytes(study),
+        host_bytes=lambda study, saes: memory.source_bytes(study),
         asked=lambda plan: plan.study.semi_synthetic is not None,
     ),
     Stage(
@@ -231,7 +230,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_source(),
         result="manifest.json",
         seconds=lambda study, l0: estimates.indexing_s(study),
-        host_bytes=lambda study, saes: estimates.indexing_bytes(study),
+        host_bytes=lambda study, saes: memory.indexing_bytes(study),
         grows=True,
         asked=lambda plan: plan.study.stored is not None,
     ),
@@ -253,7 +252,7 @@ STAGES = (
         recipe=saes.RECIPE,
         settings=lambda plan, l0: plan.settings_sae(l0),
         seconds=estimates.trainings_s,
-        host_bytes=estimates.training_bytes,
+        host_bytes=memory.training_bytes,
         jobs=_points,
         writes="SAEs",
         on_device=True,
@@ -279,7 +278,7 @@ STAGES = (
         recipe=probing.RECIPE,
         settings=lambda plan, l0: plan.settings_probing(),
         seconds=lambda study, l0: estimates.probing_s(study),
-        host_bytes=lambda study, saes: estimates.probing_bytes(study),
+        host_bytes=lambda study, saes: memory.probing_bytes(study),
         jobs=_points,
         writes="measurements",
         asked=_probes,
@@ -319,7 +318,7 @@ STAGES = (
         settings=lambda plan, l0: report_settings(plan),
         result="train_on/manifest.json",
         seconds=lambda study, l0: estimates.train_on_s(study),
-        host_bytes=lambda study, saes: estimates.train_on_bytes(study),
+        host_bytes=lambda study, saes: memory.train_on_bytes(study),
         writes="SAE trained on",
         on_device=True,
         grows=True,
@@ -341,7 +340,7 @@ STAGES = (
         settings=lambda plan, l0: report_settings(plan),
         result="self_check/manifest.json",
         seconds=lambda study, l0: estimates.self_check_s(study),
-        host_bytes=lambda study, saes: estimates.self_check_bytes(study),
+        host_bytes=lambda study, saes: memory.self_check_bytes(study),
         writes="self-check",
         on_device=True,
         grows=True,
@@ -355,7 +354,7 @@ STAGES = (
         settings=lambda plan, l0: report_settings(plan),
         result="frozen_control/manifest.json",
         seconds=lambda study, l0: estimates.frozen_control_s(study),
-        host_bytes=lambda study, saes: estimates.training_bytes(study, 1),
+        host_bytes=lambda study, saes: memory.training_bytes(study, 1),
         writes="frozen control",
         on_device=True,
         grows=True,

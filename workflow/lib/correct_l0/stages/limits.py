@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 from correct_l0.costs import throughputs as stated
-from correct_l0.costs.estimates import MIB, device_of, points_per_job, train_s
+from correct_l0.costs.estimates import train_s
+from correct_l0.costs.memory import MIB, device_of, points_per_job
 from correct_l0.stages import BY_JOB, Stage
 from correct_l0.study.config import Config
 from correct_l0.study.groups import MEASURED_TOGETHER, split_labels

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
+from correct_l0.costs.memory import device_of
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.sources.language_model.layout import Layout, job_windows
 from correct_l0.stages import BY_JOB, BY_RULE, OF_POINT, STAGES, limits
@@ -90,7 +91,7 @@ def estimate(
     at_once
         GPUs, or cores without them, at work at once.
     """
-    study, on_gpu = plan.study, costs.device_of(plan.study) == "cuda"
+    study, on_gpu = plan.study, device_of(plan.study) == "cuda"
     at_once = at_once or (GPUS if on_gpu else os.cpu_count() or 1)
     jobs = _jobs(whys)
     took = [_seconds(plan, job, parts, rates) for job, parts in jobs]

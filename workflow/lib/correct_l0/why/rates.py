@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from correct_l0.costs import estimates as costs
+from correct_l0.costs.memory import device_of
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.architectures import DEFAULT
@@ -44,7 +45,7 @@ def measured_rates(*plans: Plan) -> dict[str, Rate]:
     The sweeps of a study have one rate. Points that were made with other settings count too:
     each is compared with the estimate for its own.
     """
-    device = costs.device_of(plans[0].study)
+    device = device_of(plans[0].study)
     found = {
         stage.rule: [
             ratio

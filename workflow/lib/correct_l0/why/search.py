@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from correct_l0.costs import estimates as costs
-from correct_l0.reading.search import most_points, points_of_list
+from correct_l0.costs.memory import device_of
+from correct_l0.reading.remedy import FINE_ENOUGH
 from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import format_l0
 from correct_l0.stages import OF_POINT
@@ -67,6 +68,39 @@ def beside_in_words(file: Path, plans: Sequence[Plan], rates: Mapping[str, Rate]
     return [*lines, ""]
 
 
+def most_points(search: L0Search) -> int:
+    """Return how many points the finest grid of a search has, where no budget ends it before.
+
+    Every gap of the first round halved until its parts are near enough, and the half ones to the
+    ends of the range.
+
+    Examples
+    --------
+    Two gaps of a factor 4 are halved four times, to 1.09, those to the ends three times:
+
+    >>> most_points(L0Search(lowest=1, highest=64, first=3, until=1.5))
+    49
+    """
+    gap = (search.highest / search.lowest) ** (1 / search.first)
+    halvings = max(0, math.ceil(math.log2(math.log(gap) / math.log(FINE_ENOUGH))))
+    return (search.first - 1) * 2**halvings + 1 + 2 * 2 ** max(0, halvings - 1)
+
+
+def points_of_list(search: L0Search) -> int:
+    """Return how many points an even list has that is as fine as `until`, else as can be.
+
+    An interval is two gaps at least, one on each side of the best point.
+
+    Examples
+    --------
+    >>> points_of_list(L0Search(lowest=1, highest=16, first=3, until=4))
+    5
+    """
+    step = math.sqrt(search.until or FINE_ENOUGH**2)
+    ratio = math.log(search.highest / search.lowest) / math.log(step)
+    return math.ceil(round(ratio, 9)) + 1
+
+
 def even_points(search: L0Search) -> list[float]:
     """Return an even list that is as fine in all places as a search ends where it looks.
 
@@ -83,7 +117,7 @@ def even_points(search: L0Search) -> list[float]:
 def cost_of(plan: Plan, l0: Sequence[float], rates: Mapping[str, Rate]) -> str:
     """Return what SAEs of every seed at some L0 cost, measured and probed, in words."""
     total = {True: 0.0, False: 0.0}
-    on_gpu = costs.device_of(plan.study) == "cuda"
+    on_gpu = device_of(plan.study) == "cuda"
     for stage in OF_POINT:
         if stage.asked(plan):
             factor = rates.get(stage.rule, Rate()).factor * len(plan.study.saes.seeds)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from correct_l0.costs import estimates as costs
+from correct_l0.costs.memory import gpu_mem_mb
 from correct_l0.stages import BY_RULE
 from correct_l0.standing import stale
 from correct_l0.standing.stale_comparison import find_comparison
@@ -83,5 +83,5 @@ def estimate_sweeps(
     for number, (plan, whys) in enumerate(explained.sweeps):
         its = [*(shared if number == 0 else []), *whys]
         parts.append((plan.study, estimate(plan, its, rates, at_once)))
-    study, largest = max(parts, key=lambda part: costs.gpu_mem_mb(part[0], part[1].together))
+    study, largest = max(parts, key=lambda part: gpu_mem_mb(part[0], part[1].together))
     return study, replace(in_all([cost for _, cost in parts]), together=largest.together)

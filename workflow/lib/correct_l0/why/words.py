@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from correct_l0.costs import estimates as costs
+from correct_l0.costs.memory import device_of, gpu_mem_mb
 from correct_l0.stages import BY_RULE
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
@@ -95,7 +95,7 @@ def costs_in_words(
     wall = f"{about} {duration(preflight.wall_s)} with {at_once} {what} at once (--jobs)"
     lines += wrap(f"Wall time: {wall}, without any queue.")
     if gpu and any(cost.rule == "train_points" for cost in preflight.rules):
-        needed = costs.gpu_mem_mb(study, preflight.together) * 2**20
+        needed = gpu_mem_mb(study, preflight.together) * 2**20
         lines += wrap(f"Training needs about {size(needed)} of a GPU.")
     lines += [*_disk(preflight, free), *_sources(study, preflight.rules, rates)]
     return lines
@@ -153,7 +153,7 @@ def _disk(preflight: Preflight, free: int) -> list[str]:
 
 
 def _sources(study: Config, rules: Sequence[RuleCost], rates: Mapping[str, Rate]) -> list[str]:
-    device = costs.device_of(study)
+    device = device_of(study)
     if device == "cuda":
         source = (
             "Estimated from throughputs that are assumed for an H100; none was measured on a GPU"

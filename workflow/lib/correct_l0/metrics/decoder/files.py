@@ -15,10 +15,8 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.cosine import cosine_matrix, mean_absolute_cosine, random_baseline
 from correct_l0.metrics.decoder.histogram import coarse_histogram
 from correct_l0.metrics.decoder.measure import ProjectionStatistics, s_n_dec_table
-from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS
+from correct_l0.metrics.decoder.settings import HEATMAP_LATENTS, PREFIXES
 from correct_l0.provenance.manifest import replacing
-
-PREFIXES = "c_dec_prefixes.csv"
 
 
 class HeldOut(Protocol):

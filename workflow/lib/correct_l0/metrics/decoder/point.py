@@ -5,30 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from correct_l0.metrics import Measured
-from correct_l0.metrics.decoder.files import (
-    PREFIXES,
-    held_out_batches,
-    write_cosines,
-    write_prefixes,
-    write_projections,
-)
-from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
-from correct_l0.metrics.decoder.measure import measure_projections
-from correct_l0.metrics.decoder.settings import DecoderMetrics
-from correct_l0.saes.saved import SavedSae
-from correct_l0.sources import Source
+from correct_l0.metrics.decoder.settings import PREFIXES, DecoderMetrics
+
+if TYPE_CHECKING:
+    from correct_l0.saes.saved import SavedSae
+    from correct_l0.sources import Source
 
 
 def measure(
     sae: SavedSae, facts: Mapping[str, Any], source: Source, settings: str, folder: Path
 ) -> Measured:
     """Write the decoder metrics of an SAE, of its weights alone c_dec; see `metrics`."""
+    from correct_l0.metrics.decoder.files import (
+        held_out_batches,
+        write_cosines,
+        write_prefixes,
+        write_projections,
+    )
+    from correct_l0.metrics.decoder.histogram import RESOLUTION_BOUND
+    from correct_l0.metrics.decoder.measure import measure_projections
+
     wanted = DecoderMetrics.model_validate(json.loads(settings))
     if not source.n_held_out:
         return Measured(write_cosines(folder, sae.W_dec))

@@ -11,6 +11,9 @@ from correct_l0.settings.base import Count, PositiveFloat, Section
 HEATMAP_LATENTS = 1024
 """Widest SAE whose whole cosine matrix is kept."""
 
+PREFIXES = "c_dec_prefixes.csv"
+"""File with c_dec by prefix, of SAEs that have prefixes."""
+
 
 class DecoderMetrics(Section):
     """s_n^dec, c_dec and the histograms of the decoder projections."""

@@ -216,7 +216,7 @@ def read_prompts(
     return rows
 
 
-def last_token(tokens: Int[np.ndarray, "pos"], specials: Int[np.ndarray, "ids"]) -> int:
+def last_token(tokens: Int[np.ndarray, " pos"], specials: Int[np.ndarray, " ids"]) -> int:
     """Return the position of the last token that is not special, or of the last one.
 
     Examples

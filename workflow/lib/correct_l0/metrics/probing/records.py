@@ -7,13 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from correct_l0.metrics.probing.data import Split, Task, read_task, split_task
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.provenance.manifest import replacing, write_json
+
+if TYPE_CHECKING:
+    from correct_l0.jobs.progress import Progress
 
 COLUMNS = {"test_f1": "f1", "test_acc": "accuracy", "test_auc": "auc", "val_auc": "val_auc"}
 

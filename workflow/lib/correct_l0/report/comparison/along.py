@@ -12,15 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import (
-    GREY,
-    INK,
-    NAMED,
-    NARROW_INCHES,
-    PINK,
-    WIDE_INCHES,
-    chance_line,
-)
+from correct_l0.report.figures.marks import chance_line
+from correct_l0.report.figures.style import GREY, INK, NAMED, NARROW_INCHES, PINK, WIDE_INCHES
 from correct_l0.settings.base import format_l0
 
 Sweeps = Sequence[StudyData]

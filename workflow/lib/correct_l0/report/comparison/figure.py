@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from correct_l0.report.comparison.answers import name_of
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import seed_curve
 from correct_l0.report.figures.style import (
     BLUE,
     GREEN,
@@ -24,7 +25,6 @@ from correct_l0.report.figures.style import (
     PURPLE,
     WIDE_INCHES,
     labelled,
-    seed_curve,
 )
 from correct_l0.report.names import latents
 

@@ -15,26 +15,28 @@ from matplotlib.patches import Patch
 from correct_l0.reading.reading import READ
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import (
+    LEANING,
+    answer_band,
+    chance_line,
+    control_mark,
+    mark_reading,
+    nothing,
+    seed_curve,
+)
 from correct_l0.report.figures.metrics import control_curves
 from correct_l0.report.figures.style import (
     ANSWER,
     BAND,
     BLUE,
     GREEN,
-    LEANING,
     PINK,
     PROBE_COLORS,
     TRUTH_LINES,
-    answer_band,
-    chance_line,
-    control_mark,
     l0_axis,
     legend_of,
     lighter,
-    mark_reading,
-    nothing,
     panels,
-    seed_curve,
 )
 from correct_l0.report.figures.tenths import draw_tenths
 from correct_l0.settings.base import format_l0

@@ -5,27 +5,15 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import (
-    GREY,
-    PURPLE,
-    answer_band,
-    chance_line,
-    explain,
-    l0_axis,
-    lighter,
-    nothing,
-    panels,
-    seed_curve,
-)
+from correct_l0.report.figures.marks import answer_band, chance_line, empty, seed_curve
+from correct_l0.report.figures.style import GREY, PURPLE, explain, l0_axis, lighter, panels
 
 
 def hedging(study: StudyData, narrow: bool) -> Figure:
     """The hedging rate, what it is made of, and how much of the shift goes to new latents."""
     table = study.tables["hedging"]
     if not len(table):
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "hedging was not measured")
-        return figure
+        return empty(narrow, "hedging was not measured")
     figure, axes = panels(3, 3, narrow)
     rate, lengths, share = axes
     for ax in axes:

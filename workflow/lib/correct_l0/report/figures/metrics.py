@@ -12,19 +12,16 @@ from correct_l0.metrics.probing.settings import PERMUTED_LATENTS, SHUFFLED_LABEL
 from correct_l0.reading.reading import ABOVE_N
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import answer_band, empty, mark_reading, seed_curve
 from correct_l0.report.figures.style import (
     BLUE,
     GREY,
     INK,
     PROBE_COLORS,
-    answer_band,
     explain,
     l0_axis,
-    mark_reading,
-    nothing,
     outer_labels,
     panels,
-    seed_curve,
 )
 
 
@@ -33,9 +30,7 @@ def s_n_dec_by_n(study: StudyData, narrow: bool) -> Figure:
     table = study.tables["s_n_dec"]
     ns = sorted(table["n"].dropna().unique())
     if not ns:
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "no decoder metrics")
-        return figure
+        return empty(narrow, "no decoder metrics")
     figure, axes = panels(len(ns), 3 if len(ns) < 10 else 4, narrow, height=1.9 if narrow else 2.3)
     for ax, n in zip(axes, ns, strict=True):
         rows = table[(table["n"] == n) & (table["statistic"] == "batch_mean")]
@@ -58,9 +53,7 @@ def f1_scores(study: StudyData, narrow: bool) -> Figure:
     """Mean F1 close up for each probe size, and on the whole scale with the baselines."""
     readings = {k: r for k, r in study.verdict["f1"].items() if r["points"]}
     if not readings:
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "no F1 scores")
-        return figure
+        return empty(narrow, "no F1 scores")
     count = len(readings) + 1
     figure, axes = panels(count, count, narrow, height=3.6, ratios=[1.0] * (count - 1) + [0.8])
     for ax, color, (k, reading) in zip(axes, PROBE_COLORS, readings.items(), strict=False):
@@ -121,7 +114,7 @@ def _draw_f1_whole(ax: Axes, study: StudyData, readings: dict[str, dict], narrow
 
 
 def control_curves(ax: Axes, study: StudyData, k: int, color: str) -> None:
-    """Draw what probes on k latents score that should find nothing, where a study has any."""
+    """Draw what probes on k latents score that should find empty, where a study has any."""
     scores = study.tables["probing"]
     scores = scores[scores["probe_k"] == k]
     for name, label, look in (

@@ -12,7 +12,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, nothing, outer_labels, panels
+from correct_l0.report.figures.marks import empty
+from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, outer_labels, panels
 
 COLORS = (BLUE, ORANGE, GREEN, PINK)
 INCHES_PER_TASK = 0.17
@@ -25,9 +26,7 @@ def probing_tasks(study: StudyData, narrow: bool) -> Figure:
     scores = study.tables["probing"]
     ks = sorted(scores["probe_k"].dropna().unique())
     if not ks:
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "no F1 scores")
-        return figure
+        return empty(narrow, "no F1 scores")
     by_task = scores.pivot_table(index=["probe_k", "task"], columns="l0", values="f1")
     difference = by_task.sub(by_task.mean(axis="columns"), axis="index")
     limit = float(np.nanquantile(np.abs(difference.to_numpy()), 0.98))
@@ -64,9 +63,7 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
     table = study.tables["histograms"]
     table = table[table["l0"].isin(study.drawn_l0)]
     if not len(table):
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "no decoder metrics")
-        return figure
+        return empty(narrow, "no decoder metrics")
     figure, (linear, logarithmic) = panels(2, 2, narrow, height=3.2)
     colors = dict(zip(study.drawn_l0, _colors(len(study.drawn_l0)), strict=True))
     for l0 in sorted(table["l0"].unique()):
@@ -91,9 +88,7 @@ def projection_histograms(study: StudyData, narrow: bool) -> Figure:
 def decoder_cosines(study: StudyData, narrow: bool) -> Figure:
     """|cosine| of all pairs of decoder rows of chosen points, similar rows next to each other."""
     if not study.cosines:
-        figure, axes = panels(1, 1, narrow, height=1.2)
-        nothing(axes[0], "no decoder metrics")
-        return figure
+        return empty(narrow, "no decoder metrics")
     # Few colours: the matrices are mostly noise, and a smooth scale would make them megabytes.
     colors = ListedColormap(sns.color_palette("rocket_r", 20))
     count = len(study.cosines)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import BLUE, answer_band, l0_axis, panels
-from correct_l0.report.published import published_columns
-from correct_l0.saes.imported.published import title_of
+from correct_l0.report.figures.marks import answer_band
+from correct_l0.report.figures.style import BLUE, l0_axis, panels
+from correct_l0.saes.imported.published import published_columns, title_of
 
 
 def published(study: StudyData, narrow: bool) -> Figure:
     """Draw a panel for each evaluation: every SAE, and the mean of those of one L0."""
     points = study.tables["points"]
-    drawn = published_columns(points)
+    drawn = published_columns(points.columns)
     figure, axes = panels(len(drawn), 2, narrow)
     for ax, (name, column) in zip(axes, drawn, strict=True):
         answer_band(ax, study)

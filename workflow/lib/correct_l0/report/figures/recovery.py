@@ -5,20 +5,18 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import answer_band, empty, seed_curve
 from correct_l0.report.figures.style import (
     BLUE,
     GREY,
     INK,
     ORANGE,
     PINK,
-    answer_band,
     count_axis,
     explain,
     l0_axis,
     lighter,
-    nothing,
     panels,
-    seed_curve,
 )
 
 
@@ -26,9 +24,7 @@ def recovery(study: StudyData, narrow: bool) -> Figure:
     """Cosines with the features, features recovered, uniqueness, latents as classifiers."""
     table = study.tables["recovery"]
     if not len(table):
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "recovery was not measured")
-        return figure
+        return empty(narrow, "recovery was not measured")
     figure, axes = panels(4, 2, narrow, height=2.7)
     features, d_sae = int(table["features"].max()), study.plan.study.saes.d_sae
     cosines, recovered, uniqueness, classes = axes

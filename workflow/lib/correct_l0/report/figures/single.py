@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import BLUE, GREEN, GREY, INK, explain, nothing, panels
+from correct_l0.report.figures.marks import empty
+from correct_l0.report.figures.style import BLUE, GREEN, GREY, INK, explain, panels
 from correct_l0.settings.base import format_l0
 
 
@@ -17,9 +18,7 @@ def trained_on(study: StudyData, narrow: bool) -> Figure:
     """How far latents turn, and c_dec, over the L0 that an SAE was trained on at."""
     reading = study.verdict["single"]
     if reading is None:
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "the SAE was not trained on")
-        return figure
+        return empty(narrow, "the SAE was not trained on")
     figure, (left, right) = panels(2, 2, narrow, height=3.0)
     own = reading["own_l0"]
     left.plot(reading["l0"], reading["turned"], "o-", color=GREEN)

@@ -7,20 +7,17 @@ from matplotlib.figure import Figure
 
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import answer_band, chance_line, empty, seed_curve
 from correct_l0.report.figures.style import (
     CHANCE,
     GREEN,
     GREY,
     ORANGE,
-    answer_band,
-    chance_line,
     count_axis,
     explain,
     l0_axis,
     lighter,
-    nothing,
     panels,
-    seed_curve,
 )
 
 
@@ -28,9 +25,7 @@ def stability(study: StudyData, narrow: bool) -> Figure:
     """Mean matched cosine, share above 0.9, reproduced share and subspace agreement."""
     table = study.tables["stability"]
     if not len(table):
-        figure, axes = panels(1, 1, narrow)
-        nothing(axes[0], "seeds were not compared")
-        return figure
+        return empty(narrow, "seeds were not compared")
     figure, axes = panels(4, 2, narrow, height=2.7)
     for ax, column, title, label in (
         (axes[0], "share_above", "Latents that come back", "share matched above 0.9"),

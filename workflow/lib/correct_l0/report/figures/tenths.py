@@ -10,7 +10,8 @@ from matplotlib.ticker import FuncFormatter
 from correct_l0.reading.health import TENTHS, read_tenths
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_HIGH, CurveReading
 from correct_l0.report.data import StudyData
-from correct_l0.report.figures.style import BLUE, GREY, lighter, nothing, percent
+from correct_l0.report.figures.marks import nothing
+from correct_l0.report.figures.style import BLUE, GREY, lighter, percent
 
 MARKS = {
     READ: ("o", BLUE, "L0 that it named"),

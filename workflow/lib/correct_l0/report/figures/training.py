@@ -26,20 +26,17 @@ from correct_l0.reading.health import (
     last_moves,
 )
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.marks import answer_band, chance_line, nothing, seed_curve
 from correct_l0.report.figures.style import (
     BLUE,
     GREY,
     INK,
     ORANGE,
-    answer_band,
-    chance_line,
     l0_axis,
     labelled,
     mean_l0,
-    nothing,
     panels,
     percent,
-    seed_curve,
 )
 
 

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,17 @@ def title_of(evaluation: str) -> str:
     """
     score = SCORES[evaluation]
     return score.title + ("" if score.higher_is_better else " (lower is better)")
+
+
+def published_columns(columns: Container[str]) -> list[tuple[str, str]]:
+    """Return each evaluation of which a table of points has scores, and its column.
+
+    Examples
+    --------
+    >>> published_columns(["l0", "published_scr"])
+    [('scr', 'published_scr')]
+    """
+    return [(name, COLUMN + name) for name in SCORES if COLUMN + name in columns]
 
 
 def published_scores(

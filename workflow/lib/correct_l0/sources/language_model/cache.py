@@ -189,7 +189,7 @@ class _Run:
         )
 
 
-def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, "rows"]:
+def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, " rows"]:
     """Return which row of a window's stream is stored at each of its places."""
     entropy = [seed, SPLITS.index(window.split), window.index]
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
@@ -200,7 +200,7 @@ def read_window(
     model: LanguageModel,
     text: StagedText,
     window: Window,
-    order: Int[np.ndarray, "rows"],
+    order: Int[np.ndarray, " rows"],
     layout: Layout,
     batch_tokens: int,
     progress: Progress,

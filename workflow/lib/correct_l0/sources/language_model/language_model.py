@@ -101,7 +101,7 @@ class LanguageModel:
 
     def read_all(
         self,
-        contexts: Sequence[Int[np.ndarray, "pos"]],
+        contexts: Sequence[Int[np.ndarray, " pos"]],
         batch_tokens: int,
         dtype: torch.dtype = torch.float32,
     ) -> Iterator[tuple[int, Float[Tensor, "pos d_in"]]]:

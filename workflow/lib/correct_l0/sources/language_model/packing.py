@@ -35,7 +35,7 @@ class Contexts:
         """Whether enough rows are collected."""
         return self.rows >= self.wanted_rows
 
-    def append(self, tokens: Int[np.ndarray, "pos"], documents: Int[np.ndarray, "pos"]) -> None:
+    def append(self, tokens: Int[np.ndarray, " pos"], documents: Int[np.ndarray, " pos"]) -> None:
         """Add one context; nothing where the split is full."""
         if self.full:
             return
@@ -71,8 +71,8 @@ class Contexts:
 
 
 def kept_rows(
-    tokens: Int[np.ndarray, "pos"], dropped_ids: tuple[int, ...]
-) -> Bool[np.ndarray, "pos"]:
+    tokens: Int[np.ndarray, " pos"], dropped_ids: tuple[int, ...]
+) -> Bool[np.ndarray, " pos"]:
     """Return which tokens become rows of the cache.
 
     Examples
@@ -92,7 +92,7 @@ class DocumentPacker:
     def __init__(self, contexts: Contexts) -> None:
         self.contexts = contexts
 
-    def add(self, document: int, tokens: Int[np.ndarray, "pos"]) -> None:
+    def add(self, document: int, tokens: Int[np.ndarray, " pos"]) -> None:
         """Add a document's tokens, special tokens included."""
         self.contexts.append(tokens, np.full(len(tokens), document))
 
@@ -138,7 +138,7 @@ class ConcatenatePacker:
         self.documents = np.empty(self.size, dtype=np.int32)
         self.used = 0
 
-    def add(self, document: int, tokens: Int[np.ndarray, "pos"]) -> None:
+    def add(self, document: int, tokens: Int[np.ndarray, " pos"]) -> None:
         """Add a document's tokens, without special tokens."""
         done, begins = 0, True
         while done < len(tokens):

@@ -214,11 +214,11 @@ class Store:
             return np.empty((rows, self.d_in), dtype=DISK_DTYPES[self.dtype])
         return np.empty(rows, dtype=np.int32)
 
-    def decode(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
+    def decode(self, values: np.ndarray) -> Float[Tensor, " rows *d_in"]:
         """Return rows of the type on disk as float32."""
         return self.view(values).float()
 
-    def view(self, values: np.ndarray) -> Float[Tensor, "rows *d_in"]:
+    def view(self, values: np.ndarray) -> Float[Tensor, " rows *d_in"]:
         """Return rows as a tensor of their logical type, without copying."""
         tensor = torch.from_numpy(values)
         return tensor.view(torch.bfloat16) if self.dtype == "bfloat16" else tensor

@@ -110,7 +110,7 @@ class TrainingStream:
             start += len(order)
         return batch
 
-    def row_numbers(self, step: int) -> Int[Tensor, "batch_tokens"]:
+    def row_numbers(self, step: int) -> Int[Tensor, " batch_tokens"]:
         """Return which training rows make up the batch of a step."""
         parts = [self._order.numbers(*piece) for piece in self._pieces(step)]
         return torch.cat(parts)
@@ -133,7 +133,7 @@ class TrainingStream:
 
 def gather(
     values: Float[Tensor, "rows d_in"],
-    order: Int[Tensor, "wanted"],
+    order: Int[Tensor, " wanted"],
     out: Float[Tensor, "wanted d_in"],
 ) -> None:
     """Write the rows `values[order]` to `out` as float32."""
