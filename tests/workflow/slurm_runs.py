@@ -22,6 +22,9 @@ SAE = f"saes/l0_{L0}/seed_{SEED}"
 LONG_TRAINING = 1536 * 512
 """Tokens of a training that takes several seconds, so that it can be hit."""
 
+HANGS_S = 900
+"""How long what is waited for may take; far more than a slow machine needs."""
+
 # The plugin looks 10 seconds later after each look that finds no finished job.
 LOOK_EVERY_SECOND = """
 from snakemake.cli import main
@@ -98,7 +101,7 @@ class Run:
         """Return what is on the screen so far."""
         return self.screen.read_text()
 
-    def wait(self, seconds: float = 240) -> int:
+    def wait(self, seconds: float = HANGS_S) -> int:
         """Return the exit code once the run has ended."""
         return self.process.wait(seconds)
 
@@ -127,7 +130,7 @@ def job_logs(folder: Path) -> str:
     return "".join(f"\n--- {path}\n{path.read_text()}" for path in found)
 
 
-def wait_until(find: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def wait_until(find: Callable[[], Any], what: str, seconds: float = HANGS_S) -> Any:
     """Return the first true value of a function; fail if there is none within the time."""
     end = time.monotonic() + seconds
     while not (value := find()):

@@ -69,6 +69,18 @@ def small_disk(tiny_study, tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(activations)], check=True)
 
 
+@pytest.fixture
+def slow_squeue(tmp_path) -> Path:
+    """A `squeue` that answers after five seconds; until then there is a file `asking` beside it."""
+    script = tmp_path / "slow" / "squeue"
+    script.parent.mkdir()
+    asking = script.with_name("asking")
+    wait = f"touch {asking}; sleep 5; rm {asking}"
+    script.write_text(f'#!/bin/sh\n{wait}\nexec {shutil.which("squeue")} "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
 def assert_same_sae(folder: Path, undisturbed: Path) -> None:
     for name in ("sae/sae_weights.safetensors", "sae/cfg.json", "loss.csv"):
         ours = (folder / RESULTS / SAE / name).read_bytes()
@@ -152,9 +164,15 @@ def test_a_group_is_one_job_and_goes_on_when_it_was_cancelled(
     assert_same_sae(folder, undisturbed)
 
 
-def test_ctrl_c_cancels_the_jobs_and_a_rerun_goes_on(cluster, folder, undisturbed):
-    run = Run(folder, TARGET)
+def test_ctrl_c_cancels_the_jobs_and_a_rerun_goes_on(
+    cluster, folder, undisturbed, slow_squeue, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{slow_squeue.parent}:{os.environ['PATH']}")
+        run = Run(folder, TARGET)
     training(cluster, run)
+    # Snakemake holds no job for active while it asks what has become of them.
+    wait_until(slow_squeue.with_name("asking").exists, "a look at the jobs")
     press_ctrl_c(run)
     assert run.wait() != 0
     wait_until(lambda: not cluster.jobs(), "an empty queue")

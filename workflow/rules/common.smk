@@ -40,6 +40,7 @@ except InputError as error:
 
 prepare_environment(LIBRARY)
 stop_once(tells=is_main_process())
+cancel_all_submitted()
 
 STUDY = PLAN.study
 # The sweeps of a study share its source; of the rest each has its own, in its own folder.

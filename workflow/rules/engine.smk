@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snakemake.settings.enums import Quietness
 from snakemake.workflow import NOTHING_TO_BE_DONE_MSG
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 CHECKED_WITH = "9.27"
 
@@ -113,6 +114,33 @@ def failed_jobs():
         for job in jobs
         if not all(map(os.path.exists, job.output))
     ]
+
+
+def cancel_all_submitted():
+    """Have Ctrl-C cancel every job on a cluster that has not ended.
+
+    Snakemake's own list lacks those that it is just asking the cluster about, perhaps all of them.
+    """
+    submitted = {}
+
+    def noting(name, note):
+        plain = getattr(RemoteExecutor, name)
+
+        def report(self, job_info, *arguments, **named):
+            note(job_info)
+            plain(self, job_info, *arguments, **named)
+
+        setattr(RemoteExecutor, name, report)
+
+    noting("report_job_submission", lambda info: submitted.update({id(info): info}))
+    for end in ("report_job_success", "report_job_error"):
+        noting(end, lambda info: submitted.pop(id(info), None))
+
+    def cancel(self):
+        self.cancel_jobs(list(submitted.values()))
+        self.shutdown()
+
+    RemoteExecutor.cancel = cancel
 
 
 @cache
