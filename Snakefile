@@ -32,6 +32,11 @@ for room in dict.fromkeys([*SHARED, *MEASURED, "report"]):
     include: f"workflow/rules/{room}.smk"
 
 
+if STUDY.stored and "probing" in MEASURED:
+
+    include: "workflow/rules/stored_model.smk"
+
+
 if any(plan.rounds for plan in PLANS.values()):
 
     include: "workflow/rules/search.smk"

@@ -131,7 +131,8 @@ def embed(model: LanguageModel, cache: Path, tasks: Sequence[str]) -> None:
 
     write_json(cache / "cache.json", {"model": describe_model(model.folder, None)})
     manifests = [cache / "probing" / "tasks" / f"{task}.json" for task in tasks]
-    cache_probing(study().activations, cache, manifests, lambda: model, FORWARD_TOKENS)
+    read = study().activations.prompted.model_copy(update={"forward_batch_tokens": FORWARD_TOKENS})
+    cache_probing(read, cache, manifests, lambda: model)
 
 
 def embed_ends(model: LanguageModel, cache: Path) -> None:

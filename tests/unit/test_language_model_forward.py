@@ -173,7 +173,10 @@ def test_a_hub_model_that_cannot_be_fetched_is_refused(monkeypatch, tmp_path):
     model = Model(source="nobody/nothing")
     with pytest.raises(InputError, match=r"model 'nobody/nothing' cannot be fetched \(.*local"):
         download(model)
-    with pytest.raises(InputError, match="run the rule stage_text again where there is network"):
+    with pytest.raises(
+        InputError,
+        match="run the rule that fetched it \(stage_text, stage_model\) again where there is network",
+    ):
         staged_folder(model, "0123")
 
 

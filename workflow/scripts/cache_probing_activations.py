@@ -8,19 +8,22 @@ with job(snakemake.log[0], threads=snakemake.threads):
     import torch
 
     from correct_l0.metrics.probing.cache import cache_probing
-    from correct_l0.sources.language_model.layout import parse_settings
+    from correct_l0.metrics.probing.likeness import Likeness
+    from correct_l0.provenance.manifest import read_manifest
     from correct_l0.sources.language_model.places import Places
+    from correct_l0.sources.language_model.settings import Prompted
     from correct_l0.sources.language_model.staging import load_staged_model
 
     torch.set_num_threads(snakemake.threads)
-    cache = Path(snakemake.input.cache).parent
-    activations = parse_settings(snakemake.params.settings, cache)
-    device = resolve_device(snakemake.resources.device)
-    places = Places.from_json(snakemake.resources.places)
+    cache, resources = Path(snakemake.input.cache).parent, snakemake.resources
+    read = Prompted.of(snakemake.params.settings, resources.named)
+    read = read.model_copy(update={"forward_batch_tokens": int(resources.forward_batch_tokens)})
+    device, places = resolve_device(resources.device), Places.from_json(resources.places)
+    rows = snakemake.input.get("rows")
     cache_probing(
-        activations,
+        read,
         cache,
         [Path(task) for task in snakemake.output.tasks],
-        lambda: load_staged_model(activations, places, cache, device),
-        int(snakemake.resources.forward_batch_tokens),
+        lambda: load_staged_model(read, places, cache, device),
+        Likeness.to(read_manifest(rows), read.hook_name) if rows else None,
     )

@@ -24,7 +24,6 @@ def disk_bytes(study: Config) -> dict[str, int]:
         source = {
             "activations": rows * (Layout.of(a).row_bytes + 16),
             "text": rows * 10,
-            "probing activations": over_tasks(study, stated.TASK_ROWS) * a.d_in * FLOAT,
         }
     checked = self_check.MOST * self_check.POINTS * len(self_check.SEEDS) * study.self_check
     control = min(frozen_control.SEEDS, len(study.saes.seeds)) * study.frozen_control
@@ -32,8 +31,10 @@ def disk_bytes(study: Config) -> dict[str, int]:
     trained_on = 0 if asked is None else len(asked.factors) * len(asked.seeds)
     steps = max(study.training(l0).steps for l0 in study.saes.l0)
     tasks = len(resolve_tasks(study.probing.tasks))
+    prompts = over_tasks(study, stated.TASK_ROWS) * study.source.d_in * FLOAT
     return {
         **source,
+        "probing activations": prompts * (study.prompted is not None),
         "weights": points * sae * study.saes.downloads,
         "SAEs": points * (sae + 40 * steps),
         "measurements": points * (1_200_000 + 10_000 * tasks),

@@ -14,7 +14,9 @@ from correct_l0.costs import throughputs as stated
 from correct_l0.costs.memory import (
     FLOAT,
     device_of,
+    model_bytes,
     over_tasks,
+    read_model,
     sae_parameters,
     source_bytes,
     stored_bytes,
@@ -25,6 +27,7 @@ from correct_l0.saes.architectures import DEFAULT, architecture
 from correct_l0.saes.sections import Training
 from correct_l0.sources.language_model.layout import Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
+from correct_l0.sources.language_model.places import DIGEST
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.study import frozen_control, self_check
 from correct_l0.study.config import Config
@@ -114,11 +117,19 @@ def converting_s(study: Config) -> float:
 
 
 def _forward_s(study: Config, tokens: float) -> float:
-    a, device = study.language_model, device_of(study)
+    a, device = read_model(study), device_of(study)
     blocks = (block_index(a.hook_name) or 0) + 1
     slow = device == "cuda" and a.model.dtype == "float32"
     speed = stated.MODEL_FLOAT32_CUDA if slow else THROUGHPUT[device].model
     return tokens * 2 * stated.BLOCK_PARAMETERS * a.d_in**2 * blocks / speed
+
+
+def finding_model_s(study: Config) -> float:
+    """Return the seconds of fetching a model, where it is a hub's, and of reading it once."""
+    model = model_bytes(study)
+    # Of a folder or a package the digest is known before.
+    local = read_model(study).model.source.startswith((DIGEST, "package:"))
+    return 3 + model / stated.DISK_READ + (0.0 if local else model / stated.DOWNLOAD)
 
 
 def caching_s(study: Config) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from correct_l0.costs import throughputs as stated
 from correct_l0.sources.language_model.layout import ITEM_BYTES, Layout
+from correct_l0.sources.language_model.settings import Prompted
 from correct_l0.sources.sae_probes import default_tasks, resolve_tasks
 from correct_l0.study import self_check
 from correct_l0.study.config import Config
@@ -101,8 +102,15 @@ def staging_bytes(study: Config) -> float:
     return 16.0 * (a.training_tokens + a.held_out_tokens)
 
 
-def _model_bytes(study: Config) -> float:
-    a = study.language_model
+def read_model(study: Config) -> Prompted:
+    """Return the language model that a study reads."""
+    assert study.prompted is not None, "asked only where a language model is read"
+    return study.prompted
+
+
+def model_bytes(study: Config) -> float:
+    """Return the bytes of the language model's weights."""
+    a = read_model(study)
     return stated.MODEL_PARAMETERS * a.d_in**2 * ITEM_BYTES[a.model.dtype]
 
 
@@ -110,13 +118,13 @@ def caching_bytes(study: Config) -> float:
     """Return what caching holds: the model, a shuffle window, and it once more while written."""
     layout = Layout.of(study.language_model)
     window = layout.window_shards * layout.shard_rows * layout.row_bytes
-    return _model_bytes(study) + 2 * window
+    return model_bytes(study) + 2 * window
 
 
 def prompts_bytes(study: Config) -> float:
     """Return what caching the prompts' activations holds: the model, and the rows twice."""
     rows = over_tasks(study, stated.TASK_ROWS)
-    return _model_bytes(study) + 2 * FLOAT * study.source.d_in * rows
+    return model_bytes(study) + 2 * FLOAT * study.source.d_in * rows
 
 
 def source_bytes(study: Config) -> float:

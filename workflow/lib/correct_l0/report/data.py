@@ -144,7 +144,7 @@ def open_study(
         plan,
         placed,
         json.loads(Path(verdict).read_text()),
-        model_name=read_or_empty(plan.source).get("model_name", ""),
+        model_name=_model_name(plan),
         checks=checks,
         control=None if control is None else _control(control),
         every_coefficient=every,
@@ -152,6 +152,14 @@ def open_study(
     if with_cosines:
         study.cosines.update(_cosines(study))
     return study
+
+
+def _model_name(plan: Plan) -> str:
+    """Return what the model is called that was read; empty where none was."""
+    record = Path(plan.source)
+    if plan.study.stored is not None:
+        record = record.with_name("cache.json")
+    return str(read_or_empty(record).get("model_name", ""))
 
 
 def _control(manifest: Path) -> Control:

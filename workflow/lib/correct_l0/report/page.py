@@ -157,7 +157,7 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
         name = (study.model_name or a.model.source).removeprefix("package:")
         facts.append(("Model", f"{name}, {a.hook_name}"))
     if config.stored is not None:
-        facts += stored_facts(config.stored)
+        facts += stored_facts(config.stored, study.model_name)
     if (semi_synthetic := config.semi_synthetic) is not None:
         facts.append(("Decoded by", semi_synthetic.sae))
     if (world := config.synthetic) is not None:

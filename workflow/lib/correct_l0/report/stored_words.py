@@ -34,14 +34,22 @@ def stored_caveats(stored: Stored | None, index: Mapping[str, Any]) -> list[str]
     ]
 
 
-def stored_facts(stored: Stored) -> list[tuple[str, str]]:
+def stored_facts(stored: Stored, read: str = "") -> list[tuple[str, str]]:
     """Return what the report says of the source: which files, of which model where that is told.
+
+    Parameters
+    ----------
+    stored
+        The settings.
+    read
+        What the model is called that read the prompts of probing, if one did.
 
     Examples
     --------
     >>> stored_facts(Stored(path="/data/acts.npy", d_in=8, model_name="gpt2", hook_name="h"))
     [('Model', 'gpt2, h'), ('Activations', 'acts.npy')]
     """
-    told = ", ".join(filter(None, (stored.model_name, stored.hook_name)))
+    named = (stored.model_name or read.removeprefix("package:"), stored.hook_name)
+    told = ", ".join(filter(None, named))
     name = stored.path.rstrip("/").rpartition("/")[2]
     return [*([("Model", told)] if told else []), ("Activations", name)]

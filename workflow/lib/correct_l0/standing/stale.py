@@ -21,6 +21,7 @@ from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
 from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.sources.stored import MODEL_STAGE
 from correct_l0.sources.stored.settings import PLACES, Stored
 from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
 from correct_l0.standing.chain import (
@@ -199,7 +200,29 @@ def _stale_world(plan: Plan) -> list[Stale]:
     reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
     if (stored := plan.study.stored) is not None and found.wrong is None:
         reason = _moved(stored, found.manifest or {})
-    return [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+    world = [Stale(stage.room, None, None, plan.source, reason)] if reason else []
+    return [*world, *_stale_prompts(plan)]
+
+
+def _stale_prompts(plan: Plan) -> Iterator[Stale]:
+    """Yield what of a study's own reading of prompts does not stand: the model, the tasks."""
+    model, tasks = BY_RULE[MODEL_STAGE], BY_RULE["cache_probing_activations"]
+    if not model.asked(plan):
+        return
+    looked_at = {model.result_of(plan): model}
+    looked_at |= dict.fromkeys(task_manifests(plan).values(), tasks)
+    for path, stage in looked_at.items():
+        found = examine(
+            stage.room,
+            path,
+            stage=stage.rule,
+            recipe=stage.recipe,
+            parameters=stage.settings(plan, ""),
+            inputs={} if stage is model else {"model": None, "prompts": None},
+            quick=True,
+        )
+        if reason := reason_of(found, has_followers=False):
+            yield Stale(stage.room, None, None, str(path), reason)
 
 
 def _moved(stored: Stored, indexed: Mapping[str, Any]) -> str:

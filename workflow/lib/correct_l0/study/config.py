@@ -17,7 +17,7 @@ from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
 from correct_l0.saes.sections import Saes, Sweep, Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
-from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.settings import Activations, Prompted
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
 from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
@@ -167,10 +167,10 @@ class Config(StudyFile):
                 f"probing.tasks: a {found[0].replace('_', '-')} source has no prompts to probe on; "
                 "remove it"
             )
-        if self.stored is not None and self.probing.tasks not in ("none", ()):
+        if self.stored is not None and self.prompted is None and self.probing.tasks != "none":
             raise ValueError(
                 "probing.tasks: stored activations come without the model that reads the prompts; "
-                "remove it, or name the model in `activations`, which caches them anew"
+                "name it in stored.model and its hook in stored.hook_name, or remove probing"
             )
         if self.hedging is not None:
             self._check_hedging(self.hedging)
@@ -323,6 +323,13 @@ class Config(StudyFile):
     def cached(self) -> Activations | None:
         """The settings of the activation cache that is read; None of a synthetic world."""
         return self.activations or (self.semi_synthetic.cache if self.semi_synthetic else None)
+
+    @property
+    def prompted(self) -> Prompted | None:
+        """The tensor that probing reads; None where no language model is named."""
+        if self.stored is not None:
+            return self.stored.prompted(self.study)
+        return self.activations.prompted if self.activations is not None else None
 
     @property
     def truth_is_known(self) -> bool:

@@ -16,7 +16,12 @@ from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import Section, format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
-from correct_l0.sources.language_model.places import NOWHERE, Places, by_content
+from correct_l0.sources.language_model.places import (
+    NOWHERE,
+    Places,
+    by_content,
+    model_by_content,
+)
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.sources.semi_synthetic.settings import SAE_FILES
 from correct_l0.study.config import Config, parse_study
@@ -70,6 +75,7 @@ class Plan:
         from correct_l0.sources.language_model.checks import (
             check_cache_identity,
             check_inputs,
+            check_model,
             doubts,
         )
         from correct_l0.sources.sae_probes import check_tasks
@@ -81,10 +87,20 @@ class Plan:
         base = Path(folder).absolute()
         studies = parse_study(raw, lambda file: with_found(file, raw, base, RESULTS))
         check_tasks(studies[0].probing.tasks)
+        digests = CACHES / ".digests.json"
         if (stored := studies[0].stored) is not None:
-            stored = stored.at(base)
+            stored, places = stored.at(base), NOWHERE
             check_stored(stored, max(study.batch_tokens for study in studies))
-            studies = [study.model_copy(update={"stored": stored}) for study in studies]
+            if (prompted := studies[0].prompted) is not None:
+                model, places = prompted.model, Places.of_model(prompted.model, base)
+                found = {"model": places.fill_model(model)}
+                check_model(prompted.model_copy(update=found))
+                model = model_by_content(model, places, digests)
+                stored = stored.model_copy(update={"model": model})
+            return [
+                follow(cls(study.model_copy(update={"stored": stored}), places))
+                for study in studies
+            ]
         activations = studies[0].activations
         if activations is None:
             if (semi_synthetic := studies[0].semi_synthetic) is not None:
@@ -95,7 +111,7 @@ class Plan:
         places = Places.of(activations, base)
         check_inputs(places.fill(activations))
         remarks = tuple(doubts(places.fill(activations)))
-        activations = by_content(activations, places, CACHES / ".digests.json")
+        activations = by_content(activations, places, digests)
         plans = [
             cls(study.model_copy(update={"activations": activations}), places, doubts=remarks)
             for study in studies
@@ -266,6 +282,13 @@ class Plan:
     def settings_rows(self) -> str:
         """Return the settings that the rows of the activation cache depend on."""
         return identity_settings(self.study.language_model)
+
+    def settings_prompts(self) -> str:
+        """Return the settings of the reading of probing's prompts."""
+        if self.study.activations is not None:
+            return self.settings_rows()
+        assert self.study.prompted is not None, "checked when the configuration is read"
+        return self.study.prompted.identity
 
     def settings_weights(self) -> str:
         """Return the settings of the fetching of imported SAEs: which they are."""

@@ -25,7 +25,8 @@ def report_settings(plan: Plan) -> str:
     if "seeds" in saes:
         saes["seeds"] = sorted(saes["seeds"])
     for name in ("shards_per_job", "forward_batch_tokens"):
-        settings.get("activations", {}).pop(name, None)
+        for source in ("activations", "stored"):
+            settings.get(source, {}).pop(name, None)
     return canonical(settings)
 
 

@@ -21,12 +21,12 @@ from torch import Tensor
 from correct_l0.errors import InputError
 from correct_l0.jobs.progress import Progress
 from correct_l0.metrics.probing import CACHE_RECIPE
-from correct_l0.metrics.probing.data import Task, activations_file, read_task
+from correct_l0.metrics.probing.data import Task, activations_file, load_activations, read_task
+from correct_l0.metrics.probing.likeness import Likeness
 from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_manifest
-from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.language_model import LanguageModel
 from correct_l0.sources.language_model.model_files import count_positions, read_model_config
-from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.settings import Prompted
 from correct_l0.sources.language_model.store import full_disk_named
 from correct_l0.sources.language_model.text import load_tokenizer, special_ids
 
@@ -34,38 +34,33 @@ PROMPT_TOKENS = 1024
 """The protocol keeps the last 1024 tokens of a prompt."""
 
 
-def probing_settings(activations: Activations) -> str:
-    """Return the settings that the probing activations depend on."""
-    kept = ("model", "hook_name", "d_in", "special_tokens")
-    return canonical({key: json.loads(canonical(activations)).get(key) for key in kept})
-
-
 def cache_probing(
-    activations: Activations,
+    read: Prompted,
     cache: Path,
     manifests: Sequence[Path],
     load_model: Callable[[], LanguageModel],
-    forward_batch_tokens: int,
+    like: Likeness | None = None,
 ) -> None:
     """Write the activations and the manifest of each task.
 
     Parameters
     ----------
-    activations
-        Settings of the cache.
+    read
+        The tensor that is read.
     cache
-        Its folder, with `cache.json`.
+        The source's folder, with `cache.json`.
     manifests
         `probing/tasks/{task}.json` of each task.
     load_model
         Returns the language model.
-    forward_batch_tokens
-        Tokens per forward pass.
+    like
+        Rows that they have to look like: the first task's are held against them.
 
     Raises
     ------
     InputError
-        If a task is unknown, an activation is not finite, or the disk is full.
+        If a task is unknown, an activation is not finite, they are of another size than the rows,
+        or the disk is full.
     """
     model_files = read_manifest(cache / "cache.json")["model"]
     tasks = [read_task(path.stem) for path in manifests]
@@ -78,15 +73,19 @@ def cache_probing(
         for task in tasks
     }
     files = {
-        task.name: activations_file(folder, activations.cache, task.name, activations.hook_name)
-        for task in tasks
+        task.name: activations_file(folder, read.cache, task.name, read.hook_name) for task in tasks
     }
-    settings = probing_settings(activations)
+    settings = read.identity
     missing = [
         task for task in tasks if not _is_there(files[task.name], settings, expected[task.name])
     ]
+    if like is not None and tasks[0] not in missing:
+        like.check(tasks[0].name, load_activations(files[tasks[0].name], tasks[0], read.d_in))
     if missing:
-        for task in _compute(activations, missing, files, load_model, forward_batch_tokens):
+        for task, values in _compute(read, missing, load_model):
+            if like is not None and task is tasks[0]:
+                like.check(task.name, values)
+            _save(values, files[task.name])
             _write_record(files[task.name], settings, expected[task.name])
     for task, manifest in zip(tasks, manifests, strict=True):
         # The same bytes as before where nothing was computed: other studies were made from them.
@@ -139,43 +138,42 @@ def _is_there(file: Path, settings: str, inputs: dict[str, str]) -> bool:
     return True
 
 
+def _save(values: Float[Tensor, "prompts d_in"], file: Path) -> None:
+    # Given a path, torch.save would write its name into the file.
+    content = io.BytesIO()
+    torch.save(values, content)
+    with full_disk_named(file.parent), replacing(file) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
 def _compute(
-    activations: Activations,
-    tasks: Sequence[Task],
-    files: dict[str, Path],
-    load_model: Callable[[], LanguageModel],
-    batch_tokens: int,
-) -> Iterator[Task]:
-    """Write the tasks' files one after the other; yield each task whose file is there.
+    read: Prompted, tasks: Sequence[Task], load_model: Callable[[], LanguageModel]
+) -> Iterator[tuple[Task, Float[Tensor, "prompts d_in"]]]:
+    """Yield the tasks one after the other, each with its prompts' activations.
 
     Held are the rows of one task, and of prompts that a later task has too.
     """
     model = load_model()
-    drop = activations.special_tokens == "drop"
+    drop = read.special_tokens == "drop"
     last = {prompt: i for i, task in enumerate(tasks) for prompt in task.prompts}
     held: dict[str, Tensor] = {}
     progress = Progress(len(last), "prompts")
     for i, task in enumerate(tasks):
         prompts = [prompt for prompt in dict.fromkeys(task.prompts) if prompt not in held]
         if prompts:
-            rows = read_prompts(model, prompts, drop, batch_tokens, progress)
+            rows = read_prompts(model, prompts, drop, read.forward_batch_tokens, progress)
             if not torch.isfinite(rows).all():
                 bad = int((~torch.isfinite(rows).all(dim=1)).sum())
                 raise InputError(
-                    f"non-finite activations at {activations.hook_name} for {bad} of "
+                    f"non-finite activations at {read.hook_name} for {bad} of "
                     f"{len(prompts)} probing prompts of task '{task.name}', all must be finite; "
-                    "set activations.model.dtype to float32"
+                    "set model.dtype to float32"
                 )
             held |= zip(prompts, rows, strict=True)
         values = torch.stack([held[prompt] for prompt in task.prompts])
         # A row that is kept alone; as it is, it would hold all that were computed with it.
         held = {prompt: row.clone() for prompt, row in held.items() if last[prompt] > i}
-        # Given a path, torch.save would write its name into the file.
-        content = io.BytesIO()
-        torch.save(values, content)
-        with full_disk_named(files[task.name].parent), replacing(files[task.name]) as temporary:
-            temporary.write_bytes(content.getvalue())
-        yield task
+        yield task, values
 
 
 def read_prompts(

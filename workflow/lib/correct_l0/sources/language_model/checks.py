@@ -27,7 +27,7 @@ from correct_l0.sources.language_model.model_files import (
     local_folder,
     read_model_config,
 )
-from correct_l0.sources.language_model.settings import Activations, Text
+from correct_l0.sources.language_model.settings import Activations, Prompted, Text
 
 FIRST_BYTES = 2**20
 BYTES_PER_TOKEN = 4
@@ -43,13 +43,26 @@ def check_inputs(activations: Activations) -> None:
     InputError
         Naming the value, the limit and the remedy.
     """
-    check_hook_name(activations.hook_name)
     check_text(activations.text)
     check_enough_text(activations)
-    folder = local_folder(activations.model)
+    folder = check_model(activations)
     if folder is not None:
-        check_model_config(read_model_config(folder), activations)
         check_separator(folder, activations)
+
+
+def check_model(read: Activations | Prompted) -> Path | None:
+    """Check the hook, and the model where it is on this machine; return its folder.
+
+    Raises
+    ------
+    InputError
+        Naming the value, the limit and the remedy.
+    """
+    check_hook_name(read.hook_name)
+    folder = local_folder(read.model)
+    if folder is not None:
+        check_model_config(read_model_config(folder), read)
+    return folder
 
 
 def check_separator(folder: Path, activations: Activations) -> None:
@@ -135,7 +148,7 @@ def _plain_sizes(text: Text) -> list[int] | None:
     return [Path(name).stat().st_size for name in text.files]
 
 
-def check_model_config(config: dict[str, Any], activations: Activations) -> None:
+def check_model_config(config: dict[str, Any], read: Activations | Prompted) -> None:
     """Hold the hook, width and context size against a model's config.json.
 
     Raises
@@ -143,7 +156,7 @@ def check_model_config(config: dict[str, Any], activations: Activations) -> None
     InputError
         If the model has no such block, another width, or too few positions.
     """
-    a, source = activations, activations.model.source
+    a, source = read, read.model.source
     layers, block = count_layers(config), block_index(a.hook_name)
     if layers is not None and block is not None and block >= layers:
         raise InputError(
@@ -152,11 +165,14 @@ def check_model_config(config: dict[str, Any], activations: Activations) -> None
         )
     width, part = hidden_size(config), a.hook_name.rpartition(".")[2]
     if width is not None and part.startswith("hook_resid_") and a.d_in != width:
+        remedy = f"set d_in: {width}"
+        if isinstance(a, Prompted):
+            remedy = "name the model and the hook that the rows are of"
         raise InputError(
-            f"d_in {a.d_in}: {a.hook_name} of model {source!r} is {width} wide; set d_in: {width}"
+            f"d_in {a.d_in}: {a.hook_name} of model {source!r} is {width} wide; {remedy}"
         )
     positions = count_positions(config)
-    if positions is not None and a.context_size > positions:
+    if isinstance(a, Activations) and positions is not None and a.context_size > positions:
         raise InputError(
             f"context_size {a.context_size} is above the {positions} positions of model "
             f"{source!r}; lower it"

@@ -19,7 +19,7 @@ from correct_l0.sources.language_model.model_files import (
     count_layers,
     read_model_config,
 )
-from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.settings import Activations, Prompted
 
 
 class LanguageModel:
@@ -66,10 +66,9 @@ class LanguageModel:
         self._check_width()
 
     @classmethod
-    def of(cls, folder: Path | str, activations: Activations, device: str) -> LanguageModel:
-        """Load the model of a configured cache from its folder."""
-        a = activations
-        return cls(folder, a.hook_name, a.d_in, a.model.dtype, device)
+    def of(cls, folder: Path | str, read: Activations | Prompted, device: str) -> LanguageModel:
+        """Load a configured model from its folder."""
+        return cls(folder, read.hook_name, read.d_in, read.model.dtype, device)
 
     @torch.inference_mode()
     def read(

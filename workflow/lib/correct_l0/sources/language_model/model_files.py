@@ -203,7 +203,8 @@ def staged_folder(model: Model, commit: str | None) -> Path:
     except LocalEntryNotFoundError:
         raise InputError(
             f"model {model.source!r} at commit {commit} is not on this machine; run the rule "
-            "stage_text again where there is network, with the same HF_HOME"
+            "that fetched it (stage_text, stage_model) again where there is network, with the same "
+            "HF_HOME"
         ) from None
 
 

@@ -24,7 +24,7 @@ from correct_l0.sources.language_model.model_files import (
     is_local,
     refuse_unlikely_hub_name,
 )
-from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.settings import Activations, Model
 
 DIGEST = "sha256:"
 DIGITS = 16
@@ -58,13 +58,23 @@ class Places:
         InputError
             If the model has a hub name that looks like a folder that is missing.
         """
-        source, model = activations.model.source, ""
-        if is_local(source, base):
-            model = _absolute(source, base)
-        else:
-            refuse_unlikely_hub_name(source, base)
         files = activations.text.files if activations.text.source == "files" else ()
+        model = cls.of_model(activations.model, base).model
         return cls(model, tuple(_absolute(name, base) for name in files))
+
+    @classmethod
+    def of_model(cls, model: Model, base: Path) -> Places:
+        """Return where the path of a model leads, of a study that has no text.
+
+        Raises
+        ------
+        InputError
+            See `of`.
+        """
+        if is_local(model.source, base):
+            return cls(_absolute(model.source, base))
+        refuse_unlikely_hub_name(model.source, base)
+        return NOWHERE
 
     @classmethod
     def from_json(cls, text: str) -> Places:
@@ -84,13 +94,15 @@ class Places:
         InputError
             If a pattern matches no file.
         """
-        a = activations
-        if self.model:
-            a = a.model_copy(update={"model": a.model.model_copy(update={"source": self.model})})
+        a = activations.model_copy(update={"model": self.fill_model(activations.model)})
         if self.files:
             files = tuple(file for name in self.files for file in _matches(name))
             a = a.model_copy(update={"text": a.text.model_copy(update={"files": files})})
         return a
+
+    def fill_model(self, model: Model) -> Model:
+        """Return a model with its path where it had a digest, or a path of another spelling."""
+        return model.model_copy(update={"source": self.model}) if self.model else model
 
 
 NOWHERE = Places()
@@ -110,19 +122,24 @@ def by_content(activations: Activations, places: Places, memory: Path) -> Activa
         A file that remembers digests of files by path, size and time.
     """
     a = places.fill(activations)
-    folder = Path(places.model)
-    of_model = content_files(folder) if places.model else []
     texts = [Path(name) for name in a.text.files] if places.files else []
-    digests = remembered_digests([*of_model, *texts], memory)
-    if of_model:
-        parts = {path.relative_to(folder).as_posix(): digests[path] for path in of_model}
-        whole = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        source = f"{DIGEST}{whole[:DIGITS]}"
-        a = a.model_copy(update={"model": a.model.model_copy(update={"source": source})})
+    digests = remembered_digests(texts, memory)
+    a = a.model_copy(update={"model": model_by_content(a.model, places, memory)})
     if texts:
         files = tuple(f"{DIGEST}{digests[path][:DIGITS]}" for path in texts)
         a = a.model_copy(update={"text": a.text.model_copy(update={"files": files})})
     return a
+
+
+def model_by_content(model: Model, places: Places, memory: Path) -> Model:
+    """Return a model with a digest of what its folder holds; see `by_content`."""
+    if not places.model:
+        return model
+    folder = Path(places.model)
+    digests = remembered_digests(content_files(folder), memory)
+    parts = {path.relative_to(folder).as_posix(): digest for path, digest in digests.items()}
+    whole = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return model.model_copy(update={"source": f"{DIGEST}{whole[:DIGITS]}"})
 
 
 def remembered_digests(paths: Iterable[Path], memory: Path) -> dict[Path, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Name, Section, Seed
+from correct_l0.settings.canonical import canonical
 from correct_l0.sources.settings import Outlying
 
 
@@ -66,6 +68,44 @@ class Text(Section):
         if self.source == "datasets" and not self.dataset:
             raise ValueError("dataset is not set; text source 'datasets' needs a dataset name")
         return self
+
+
+class Prompted(Section):
+    """The tensor of a language model that the prompts of probing are read at."""
+
+    cache: Name
+    """What their files are named after: the activation cache, else the study."""
+
+    model: Model
+    """The language model."""
+
+    hook_name: str
+    """TransformerLens' name of the tensor."""
+
+    d_in: Count
+    """Its width."""
+
+    special_tokens: Literal["keep", "drop"] = "keep"
+    """Whether a prompt's last token may be a special one."""
+
+    forward_batch_tokens: Count = 16_384
+    """Tokens per forward pass."""
+
+    @classmethod
+    def of(cls, settings: str, cache: str) -> Prompted:
+        """Return what `identity` wrote, or what the settings of a cache say of it."""
+        given = json.loads(settings)
+        told = {name: given[name] for name in _OF_ROWS if given.get(name) is not None}
+        return cls.model_validate({**told, "cache": cache})
+
+    @property
+    def identity(self) -> str:
+        """The canonical settings that the prompts' activations depend on."""
+        told = json.loads(canonical(self))
+        return canonical({name: told.get(name) for name in _OF_ROWS})
+
+
+_OF_ROWS = ("model", "hook_name", "d_in", "special_tokens")
 
 
 class Activations(Section):
@@ -137,3 +177,15 @@ class Activations(Section):
                 f"separator {self.separator!r} has no effect with packing 'documents'; remove it"
             )
         return self
+
+    @property
+    def prompted(self) -> Prompted:
+        """The tensor that prompts are read at: the one that is cached."""
+        return Prompted(
+            cache=self.cache,
+            model=self.model,
+            hook_name=self.hook_name,
+            d_in=self.d_in,
+            special_tokens=self.special_tokens,
+            forward_batch_tokens=self.forward_batch_tokens,
+        )

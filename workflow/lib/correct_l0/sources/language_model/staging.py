@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.sources.language_model.checks import cache_record, check_inputs, check_model_config
@@ -16,7 +17,7 @@ from correct_l0.sources.language_model.model_files import (
     staged_folder,
 )
 from correct_l0.sources.language_model.places import Places
-from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.settings import Activations, Model, Prompted
 from correct_l0.sources.language_model.store import full_disk_named
 from correct_l0.sources.language_model.text import load_tokenizer, stage_text
 
@@ -50,26 +51,43 @@ def stage(activations: Activations, places: Places, cache: Path) -> None:
     """
     a = places.fill(activations)
     check_inputs(a)
-    folder, commit = local_folder(a.model), None
-    if folder is None:
-        folder, commit = download(a.model)
-        check_model_config(read_model_config(folder), a)
-    if a.hook_name.rpartition(".")[2] not in COMMON_HOOKS:
-        LanguageModel.of(folder, a, "cpu")
+    folder, commit = find_model(a)
     with full_disk_named(cache):
         stage_text(activations, load_tokenizer(folder), cache / "text", places)
-        facts = {
-            "model_name": Path(places.model).name or a.model.source,
-            "places": vars(places),
-            "model": describe_model(folder, commit),
-        }
+        facts = model_facts(a.model, places, folder, commit)
         write_json(cache / "cache.json", cache_record(activations, **facts))
 
 
+def find_model(read: Activations | Prompted) -> tuple[Path, str | None]:
+    """Return the folder of a model, of the hub with its commit: downloaded, its hook checked.
+
+    Raises
+    ------
+    InputError
+        If it cannot be had, or has no such hook.
+    """
+    folder, commit = local_folder(read.model), None
+    if folder is None:
+        folder, commit = download(read.model)
+        check_model_config(read_model_config(folder), read)
+    if read.hook_name.rpartition(".")[2] not in COMMON_HOOKS:
+        LanguageModel.of(folder, read, "cpu")
+    return folder, commit
+
+
+def model_facts(model: Model, places: Places, folder: Path, commit: str | None) -> dict[str, Any]:
+    """Return what is recorded of a model that was found."""
+    return {
+        "model_name": Path(places.model).name or model.source,
+        "places": vars(places),
+        "model": describe_model(folder, commit),
+    }
+
+
 def load_staged_model(
-    activations: Activations, places: Places, cache: Path, device: str
+    read: Activations | Prompted, places: Places, cache: Path, device: str
 ) -> LanguageModel:
-    """Return the model that a cache was staged with.
+    """Return the model that a source was staged with.
 
     Raises
     ------
@@ -77,6 +95,6 @@ def load_staged_model(
         If its files are gone or changed, or it has no such hook.
     """
     record = read_manifest(cache / "cache.json")["model"]
-    folder = staged_folder(places.fill(activations).model, record["commit"])
+    folder = staged_folder(places.fill_model(read.model), record["commit"])
     check_model_unchanged(folder, record)
-    return LanguageModel.of(folder, activations, device)
+    return LanguageModel.of(folder, read, device)

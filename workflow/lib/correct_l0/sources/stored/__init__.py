@@ -10,3 +10,7 @@ files, and which rows are held out; the rows themselves are not copied.
 RECIPE = 1
 
 STAGE = "index_stored"
+
+MODEL_RECIPE = 1
+MODEL_STAGE = "stage_model"
+"""The model that rows are of, where probing asks for one."""

@@ -6,10 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Section, Seed
 from correct_l0.settings.canonical import canonical
+from correct_l0.sources.language_model.settings import Model, Prompted
 from correct_l0.sources.settings import Outlying
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PLACES = ("path", "documents")
 """Where things lie: files are known by their content, and may move."""
+
+OF_PROMPTS = ("model", "special_tokens", "forward_batch_tokens")
+"""What only the reading of prompts depends on."""
 
 
 class Stored(Section):
@@ -60,12 +64,46 @@ class Stored(Section):
     """The model they are of, which a saved SAE tells. Nothing is read of it."""
 
     hook_name: str | None = None
-    """The tensor they are of, which a saved SAE tells."""
+    """The tensor they are of, which a saved SAE tells; TransformerLens' name of it where `model` is
+    named."""
+
+    model: Model | None = None
+    """The model they are of, for `probing`: it reads the prompts at `hook_name`. No row is made of
+    it, and no SAE depends on it."""
+
+    special_tokens: Literal["keep", "drop"] = "keep"
+    """Whether rows at special tokens (BOS, [CLS], [SEP]) are among them; where not, the last token
+    of a prompt is the last one that is not special. For `probing`."""
+
+    forward_batch_tokens: Count = 16_384
+    """Tokens of prompts per forward pass. No effect on the numbers beyond rounding."""
+
+    @model_validator(mode="after")
+    def _check_hook(self) -> Stored:
+        if self.model is not None and self.hook_name is None:
+            raise ValueError(
+                f"hook_name is not set: model {self.model.source!r} is read at a hook; name the "
+                "one that the rows are of, such as blocks.3.hook_resid_post"
+            )
+        return self
 
     @property
     def identity(self) -> str:
         """The canonical settings that the index depends on, besides the files."""
-        return canonical(self, *PLACES)
+        return canonical(self, *PLACES, *OF_PROMPTS)
+
+    def prompted(self, name: str) -> Prompted | None:
+        """Return the tensor that probing reads, its files named so; None without a model."""
+        if self.model is None:
+            return None
+        return Prompted(
+            cache=name,
+            model=self.model,
+            hook_name=str(self.hook_name),
+            d_in=self.d_in,
+            special_tokens=self.special_tokens,
+            forward_batch_tokens=self.forward_batch_tokens,
+        )
 
     def at(self, base: Path) -> Stored:
         """Return the settings with paths from a folder on, the configuration's."""
