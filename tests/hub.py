@@ -58,6 +58,8 @@ class Hub:
                 path = unquote(urlsplit(self.path).path)
                 hub.asked.append((self.command, path, self.headers.get("Range", "")))
                 parts = path.strip("/").split("/")
+                if parts[0] == "datasets":
+                    del parts[0]
                 repository = "/".join(parts[2:4] if parts[0] == "api" else parts[:2])
                 for end, (status, code) in FAULTS.items():
                     if repository.endswith(end):

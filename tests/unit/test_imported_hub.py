@@ -61,15 +61,35 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def ask(hub, home, *repositories, **environment):
+SCORES = """
+import json, sys
+from correct_l0.errors import InputError
+from correct_l0.study.plan import Plan
+
+said = {}
+for repository in sys.argv[2:]:
+    name, _, revision = repository.partition("@")
+    scores = {"repository": name, "revision": revision}
+    wanted = {"folders": ["mine"], "d_in": 8, "d_sae": 12, "scores": scores}
+    study = repository.replace("/", "-").replace("@", "-")
+    try:
+        saes = Plan.from_config({"study": study, "saes": {"import": wanted}}).study.saes
+        said[repository] = {"scores": saes.published, "commit": saes.published_commit}
+    except InputError as error:
+        said[repository] = str(error)
+print("SAID" + json.dumps(said))
+"""
+
+
+def ask(hub, home, *repositories, script=SCRIPT, **environment):
     """Return what is said of each repository, by a process that knows the hub's address."""
     env = {
         **os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "PYTHONPATH": str(LIBRARY),
         "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment,
     }  # fmt: skip
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(home / "out"), *repositories],
-        capture_output=True, text=True, env=env, check=False,
+        [sys.executable, "-c", script, str(home / "out"), *repositories],
+        capture_output=True, text=True, env=env, check=False, cwd=home,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.rpartition("SAID")[2])
@@ -116,7 +136,7 @@ def test_faults_are_one_line_each(root, tmp_path):
         )  # fmt: skip
     words = {
         "me/gated": "is gated; accept its terms on its page",
-        "me/gone": "is not on the hub, or is private; correct its name",
+        "me/gone": "is no model repository on the hub, or is private; correct its name",
         "me/busy": "asks to wait (429, too many requests); run again later",
         "me/short": "broke off (Consistency check failed: file should be of size",
         "no name": "is no name of a repository; give <owner>/<name>",
@@ -126,3 +146,48 @@ def test_faults_are_one_line_each(root, tmp_path):
     for repository, expected in words.items():
         assert expected in said[repository], said[repository]
         assert "\n" not in said[repository]
+
+
+def test_scores_of_a_data_set_are_fetched_once_and_joined(tmp_path):
+    served = tmp_path / "served"
+    for number, l0 in enumerate((4, 8, 16)):
+        name = f"layer_1/average_l0_{l0}"
+        if l0 < 16:
+            toy.write_gemma_2(tmp_path / "mine" / name, toy.parts())
+        toy.write_scores(served / "me/scores", "r", name, scr=number / 4, tpp=1 - number / 4)
+        toy.write_scores(served / "me/others", "r", "layer_2/average_l0_4", scr=0.5)
+    toy.write_scores(served / "me/short", "r", "layer_1/average_l0_4", scr=0.5)
+    toy.write(served, {"me/damaged/scr/x_layer_1_average_l0_4_eval_results.json": {"a": 1}})
+    wanted = {
+        "scores": {
+            "mine/layer_1/average_l0_4": {"scr": 0.0, "tpp": 1.0},
+            "mine/layer_1/average_l0_8": {"scr": 0.25, "tpp": 0.75},
+        },
+        "commit": loopback.COMMIT,
+    }
+    words = {
+        "me/others": "none of its 1 result files (*_eval_results.json), such as r_layer_2_average",
+        "me/nothing": "repository me/nothing is no dataset repository on the hub, or is private",
+        "me/gated": "is gated; accept its terms on its page",
+        "me/busy": "asks to wait (429, too many requests); run again later",
+        "me/short": "broke off (Consistency check failed: file should be of size",
+        "me/damaged": "is no result file of SAEBench",
+        "no name": "is no name of a repository; give <owner>/<name>",
+    }
+    with loopback.serve(served) as hub:
+        hub.cut["tpp/r_layer_1_average_l0_4_custom_sae_eval_results.json"] = 20
+        hub.short.add("scr/r_layer_1_average_l0_4_custom_sae_eval_results.json")
+        short = ask(hub, tmp_path, "me/short", script=SCORES)
+        hub.short.clear()
+        said = ask(hub, tmp_path, "me/scores", *{*words} - {"me/short"}, script=SCORES)
+        assert len(hub.downloads("average_l0_8_custom_sae_eval_results.json")) == 2
+        assert hub.downloads("average_l0_16_custom_sae_eval_results.json") == []
+        before = len(hub.asked)
+        again = ask(hub, tmp_path, "me/scores", "me/scores@main", script=SCORES, HF_HUB_OFFLINE="1")
+        assert len(hub.asked) == before
+    assert said["me/scores"] == again["me/scores"] == wanted
+    # What was not asked before cannot be known without a hub.
+    words["me/scores@main"] = "HF_HUB_OFFLINE is set; unset it and run again"
+    for repository, error in {**said, **again, **short}.items():
+        if repository != "me/scores":
+            assert words[repository] in error and "\n" not in error, (repository, error)

@@ -8,7 +8,7 @@ import pytest
 
 import imported_toy as toy
 from correct_l0.errors import InputError
-from correct_l0.saes.imported.published import SCORES, published_scores
+from correct_l0.saes.imported.published import SCORES, published_scores, results_in
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
 
@@ -21,7 +21,7 @@ def test_every_evaluation_is_joined_by_the_name_of_the_sae(tmp_path):
     for i, name in enumerate(NAMES):
         scores = {each: i + number / 10 for number, each in enumerate(SCORES)}
         toy.write_scores(tmp_path / "scores", RELEASE, name, **scores)
-    found = published_scores("scores", tmp_path, NAMES, REPOSITORY)
+    found = published_scores(results_in("scores", tmp_path), NAMES, REPOSITORY)
     for i, name in enumerate(NAMES):
         assert found[name] == {each: i + number / 10 for number, each in enumerate(SCORES)}
 
@@ -31,11 +31,13 @@ def test_files_of_another_repository_and_another_architecture_are_left(tmp_path)
     toy.write_scores(tmp_path / "scores", "another_width", NAMES[0], scr=0.75)
     topk = NAMES[0].replace("BatchTopK", "TopK")
     toy.write_scores(tmp_path / "scores", RELEASE, topk, scr=0.5)
-    found = published_scores("scores", tmp_path, [NAMES[0], topk], REPOSITORY)
+    found = published_scores(results_in("scores", tmp_path), [NAMES[0], topk], REPOSITORY)
     assert found == {NAMES[0]: {"scr": 0.25}, topk: {"scr": 0.5}}
     # A local folder of any name: both repositories' files end in the rest of it.
     with pytest.raises(InputError, match="are both scr scores of mine"):
-        published_scores("scores", tmp_path, [f"mine/{NAMES[0].partition('/')[2]}"], "mine")
+        published_scores(
+            results_in("scores", tmp_path), [f"mine/{NAMES[0].partition('/')[2]}"], "mine"
+        )
 
 
 @pytest.mark.parametrize(
@@ -49,11 +51,11 @@ def test_files_of_another_repository_and_another_architecture_are_left(tmp_path)
 )  # fmt: skip
 def test_what_is_no_folder_of_scores_is_one_line(tmp_path, files, words):
     with pytest.raises(InputError, match="no folder matches; correct it"):
-        published_scores("scores", tmp_path, NAMES, REPOSITORY)
+        published_scores(results_in("scores", tmp_path), NAMES, REPOSITORY)
     (tmp_path / "scores").mkdir()
     toy.write(tmp_path / "scores", files)
     with pytest.raises(InputError, match=words) as refused:
-        published_scores("scores", tmp_path, NAMES, REPOSITORY)
+        published_scores(results_in("scores", tmp_path), NAMES, REPOSITORY)
     assert "\n" not in str(refused.value)
 
 

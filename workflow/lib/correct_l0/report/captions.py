@@ -217,9 +217,11 @@ def _published(f: _Facts) -> Caption:
     drawn = ", ".join(
         title_of(name) for name, _ in published_columns(f.study.tables["points"].columns)
     )
+    commit = getattr(f.study.plan.study.saes, "published_commit", "")
+    at = f" (commit {commit[:12]} of their repository)" if commit else ""
     return Caption(
         "Scores that others published",
-        f"SAEBench's scores of these SAEs ({drawn}), as its result files tell them; none was "
+        f"SAEBench's scores of these SAEs ({drawn}), as its result files{at} tell them; none was "
         "measured here, and they have no say in the answer. One dot for each SAE; line: the mean "
         f"of those of one L0.{f.marks} {f.across}",
         f"Published scores against L0: {drawn}.",

@@ -19,8 +19,8 @@ from correct_l0.saes.imported.listing import (
     release_listing,
     table_version,
 )
-from correct_l0.saes.imported.published import published_scores
-from correct_l0.saes.imported.settings import Import, ImportedSaes
+from correct_l0.saes.imported.published import published_scores, results_in, results_on_hub
+from correct_l0.saes.imported.settings import Import, ImportedSaes, PublishedScores
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.places import remembered_digests
 from correct_l0.study.config import StudyFile
@@ -64,10 +64,26 @@ def _found(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any
     """Return the sweep that an import finds, as `ImportedSweep` reads it."""
     sweep = _sweep(wanted, base, folder, name)
     if wanted.scores:
-        names = [sae["name"] for sae in sweep["saes"]]
-        scores = published_scores(wanted.scores, base, names, sweep["origin"])
-        return {**sweep, "published": scores}
+        return {**sweep, **_published(wanted.scores, base, folder / "listings", name, sweep)}
     return sweep
+
+
+def _published(
+    wanted: str | PublishedScores, base: Path, folder: Path, name: str, sweep: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the scores of a sweep's SAEs and, of those of the hub, of which commit they are."""
+    names, origin = [sae["name"] for sae in sweep["saes"]], sweep["origin"]
+    if isinstance(wanted, str):
+        return {"published": published_scores(results_in(wanted, base), names, origin)}
+    record = folder / f"{name}.scores.json"
+    asked = {"scores": canonical(wanted), "names": names, "origin": origin}
+    known = read_or_empty(record)
+    if known.get("asked") != asked:
+        results = results_on_hub(wanted)
+        scores = published_scores(results, names, origin)
+        known = {"asked": asked, "published": scores, "published_commit": results.commit}
+        write_json(record, known)
+    return {key: known[key] for key in ("published", "published_commit")}
 
 
 def _sweep(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any]:

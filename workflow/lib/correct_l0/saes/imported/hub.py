@@ -7,29 +7,36 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from correct_l0.errors import DISK_FULL, InputError
 from correct_l0.provenance.manifest import read_or_empty, sha256_of
 from correct_l0.saes.imported.listing import Listing
 
+Kind = Literal["model", "dataset"]
+"""SAEs are in model repositories, scores of them in those of data sets."""
+
 
 @contextmanager
-def _in_words(repository: str, revision: str) -> Iterator[None]:
+def _in_words(repository: str, revision: str, kind: Kind = "model") -> Iterator[None]:
     """Turn what the hub's library raises into one line."""
     from huggingface_hub import errors
 
     at = f" at revision {revision}" if revision else ""
+    section = "saes.import" if kind == "model" else "saes.import.scores"
     try:
         yield
     except errors.GatedRepoError:
         words = "is gated; accept its terms on its page, log in with `hf auth login`, run again"
     except errors.RepositoryNotFoundError:
-        words = "is not on the hub, or is private; correct its name or log in with `hf auth login`"
+        words = (
+            f"is no {kind} repository on the hub, or is private; correct its name or log in with "
+            "`hf auth login`"
+        )
     except errors.HFValidationError:
         words = "is no name of a repository; give <owner>/<name>"
     except errors.RevisionNotFoundError:
-        words = f"has no revision {revision}; correct saes.import.revision"
+        words = f"has no revision {revision}; correct {section}.revision"
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         words = (
             "is not on this machine, and no hub is asked as HF_HUB_OFFLINE is set; unset it and "
@@ -64,7 +71,7 @@ def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def hub_listing(repository: str, revision: str) -> Listing:
+def hub_listing(repository: str, revision: str, kind: Kind = "model") -> Listing:
     """Return the files of a repository, and what the small ones of its SAEs say.
 
     Raises
@@ -74,18 +81,18 @@ def hub_listing(repository: str, revision: str) -> Listing:
     """
     from huggingface_hub import HfApi
 
-    with _in_words(repository, revision):
-        info = HfApi().model_info(repository, revision=revision or None)
+    with _in_words(repository, revision, kind):
+        info = HfApi().repo_info(repository, revision=revision or None, repo_type=kind)
         names = tuple(x.rfilename for x in info.siblings or ())
     commit = str(info.sha)
 
     def read(name: str) -> dict[str, Any]:
-        return read_or_empty(fetch_file(repository, name, commit))
+        return read_or_empty(fetch_file(repository, name, commit, kind))
 
     return Listing(repository, names, read, revision=commit)
 
 
-def fetch_file(repository: str, name: str, revision: str) -> Path:
+def fetch_file(repository: str, name: str, revision: str, kind: Kind = "model") -> Path:
     """Return where a file lies on this machine, downloading it where it does not.
 
     What is there is not downloaded again; a download that broke off goes on; what the hub tells of
@@ -98,8 +105,8 @@ def fetch_file(repository: str, name: str, revision: str) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
-    with _in_words(repository, revision):
-        path = Path(hf_hub_download(repository, name, revision=revision or None))
+    with _in_words(repository, revision, kind):
+        path = Path(hf_hub_download(repository, name, revision=revision or None, repo_type=kind))
     # The hub names content that it keeps as a large file by its sha256, and so does the cache.
     told = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", told) and sha256_of(path) != told:

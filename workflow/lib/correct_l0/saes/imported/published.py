@@ -1,4 +1,4 @@
-"""Scores that others published of SAEs: SAEBench's result files in a folder, joined by name.
+"""Scores that others published of SAEs: SAEBench's result files, joined by name.
 
 SAEBench writes a JSON file for each SAE and evaluation,
 `<evaluation>/<release>_<SAE>_eval_results.json`, slashes of the SAE's name as underscores, and
@@ -12,11 +12,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from correct_l0.errors import InputError
+from correct_l0.saes.imported.settings import PublishedScores
 
 END = "_eval_results.json"
 
@@ -68,27 +69,29 @@ def published_columns(columns: Container[str]) -> list[tuple[str, str]]:
     return [(name, COLUMN + name) for name in SCORES if COLUMN + name in columns]
 
 
-def published_scores(
-    pattern: str, base: Path, names: Sequence[str], origin: str
-) -> dict[str, dict[str, float]]:
-    """Return the scores of SAEs by SAE and evaluation.
+class Results(NamedTuple):
+    """Result files: what they are called, and where one lies once it is asked for."""
+
+    origin: str
+    names: Sequence[str]
+    place: Callable[[str], Path]
+    commit: str = ""
+
+
+def results_in(pattern: str, base: Path) -> Results:
+    """Return the result files of local folders.
 
     Parameters
     ----------
     pattern
-        A folder of result files, or a pattern of several.
+        A folder, or a pattern of several.
     base
         Folder that a relative one starts from.
-    names
-        The SAEs, by their names in `origin`.
-    origin
-        Their repository, which tells files of SAEs of one name apart.
 
     Raises
     ------
     InputError
-        If there is no such folder, no file is of these SAEs, two are of one SAE and evaluation, or
-        a file is damaged.
+        If there is no such folder.
     """
     folders = [
         x for x in sorted(glob.glob(os.path.normpath(base / Path(pattern).expanduser())))
@@ -101,11 +104,52 @@ def published_scores(
         for folder in folders
         for file in glob.glob(f"{glob.escape(folder)}/**/*{END}", recursive=True)
     )
+    return Results(pattern, files, Path)
+
+
+def results_on_hub(wanted: PublishedScores) -> Results:
+    """Return the result files of a data set of the hub, each fetched when it is asked for.
+
+    Raises
+    ------
+    InputError
+        If the hub has none, or cannot be asked.
+    """
+    from correct_l0.saes.imported.hub import fetch_file, hub_listing
+
+    listing = hub_listing(wanted.repository, wanted.revision, "dataset")
+    names = sorted(name for name in listing.names if name.endswith(END))
+
+    def place(name: str) -> Path:
+        return fetch_file(wanted.repository, name, listing.revision, "dataset")
+
+    return Results(wanted.repository, names, place, listing.revision)
+
+
+def published_scores(
+    results: Results, names: Sequence[str], origin: str
+) -> dict[str, dict[str, float]]:
+    """Return the scores of SAEs by SAE and evaluation.
+
+    Parameters
+    ----------
+    results
+        Result files; only those of these SAEs are asked for.
+    names
+        The SAEs, by their names in `origin`.
+    origin
+        Their repository, which tells files of SAEs of one name apart.
+
+    Raises
+    ------
+    InputError
+        If no file is of these SAEs, two are of one SAE and evaluation, or a file is damaged.
+    """
     found: dict[str, dict[str, float]] = {}
     for name in names:
         its: dict[str, tuple[str, float]] = {}
-        for file in _of_sae(files, name, origin):
-            evaluation, value = _read(file)
+        for file in _of_sae(results.names, name, origin):
+            evaluation, value = _read(file, results.place(file))
             if evaluation in its:
                 raise InputError(
                     f"saes.import.scores: {its[evaluation][0]} and {file} are both {evaluation} "
@@ -116,10 +160,11 @@ def published_scores(
         if its:
             found[name] = {evaluation: value for evaluation, (_, value) in its.items()}
     if not found:
+        files = results.names
         example = f", such as {Path(files[0]).name}" if files else ""
         raise InputError(
-            f"saes.import.scores {pattern!r}: none of its {len(files)} result files (*{END})"
-            f"{example} is of {names[0]} or another of these SAEs; name their folder"
+            f"saes.import.scores {results.origin!r}: none of its {len(files)} result files (*{END})"
+            f"{example} is of {names[0]} or another of these SAEs; name where theirs are"
         )
     return found
 
@@ -149,10 +194,10 @@ def _of_sae(files: Sequence[str], name: str, origin: str) -> list[str]:
     return []
 
 
-def _read(file: str) -> tuple[str, float | None]:
+def _read(file: str, path: Path) -> tuple[str, float | None]:
     """Return the evaluation that a file is of and its number; None where it has none of ours."""
     try:
-        content = json.loads(Path(file).read_text())
+        content = json.loads(path.read_text())
         metrics = content["eval_result_metrics"]
         evaluation = _evaluation(str(content.get("eval_type_id", "")), file)
         value: Any = metrics

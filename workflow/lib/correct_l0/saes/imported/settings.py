@@ -46,6 +46,17 @@ def expand(pattern: str) -> list[str]:
     return [before + each + rest for each in inside for rest in expand(after)]
 
 
+class PublishedScores(Section):
+    """Scores of SAEs in a data set of the hub."""
+
+    repository: str
+    """The data set, such as `adamkarvonen/sae_bench_results_0125`. Only the files of these SAEs are
+    fetched, once."""
+
+    revision: str = ""
+    """Its commit, branch or tag; empty: its main branch, whose commit is recorded."""
+
+
 class Import(Section):
     """SAEs that exist already: those in local folders, of a hub repository or a SAELens release."""
 
@@ -78,10 +89,10 @@ class Import(Section):
     """L0 of SAEs whose names and files do not tell it, by L0: the name or a pattern that one SAE
     has."""
 
-    scores: str = ""
-    """A folder of scores that SAEBench published of these SAEs (`*_eval_results.json`), or a
-    pattern of several, from the configuration's folder: drawn beside the curves. They have no say
-    in the answer."""
+    scores: str | PublishedScores = ""
+    """Scores that SAEBench published of these SAEs (`*_eval_results.json`), drawn beside curves:
+    a folder or a pattern of several, from the configuration's folder, or a repository. They have no
+    say in the answer."""
 
     d_in: Count | None = None
     """Width of the activations, where names and files do not tell it."""
@@ -201,6 +212,9 @@ class ImportedSweep(Sweep):
 
     published: dict[str, dict[str, float]] = Field({})
     """Scores that others published, by name of the SAE and evaluation."""
+
+    published_commit: str = ""
+    """Of scores from a repository: its commit."""
 
     @property
     def imported(self) -> bool:
