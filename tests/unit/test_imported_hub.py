@@ -71,7 +71,7 @@ for repository in sys.argv[2:]:
     name, _, revision = repository.partition("@")
     scores = {"repository": name, "revision": revision}
     wanted = {"folders": ["mine"], "d_in": 8, "d_sae": 12, "scores": scores}
-    study = repository.replace("/", "-").replace("@", "-")
+    study = f"study{len(said)}"
     try:
         saes = Plan.from_config({"study": study, "saes": {"import": wanted}}).study.saes
         said[repository] = {"scores": saes.published, "commit": saes.published_commit}
