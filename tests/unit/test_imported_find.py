@@ -59,6 +59,35 @@ def test_a_mixed_selection_names_the_groups_and_the_line_that_picks_each():
         assert len(found(names, select=pattern).saes) == 2
 
 
+def test_places_of_one_layer_are_not_mixed():
+    """Of names, of what SAELens writes, and of what dictionary_learning writes."""
+    told = {
+        f"{site}/layer_7_width_16k_l0_small/params.safetensors": {"l0": 10, "width": 16384}
+        for site in ("resid_post", "resid_pre", "attn_out")
+    }
+    for site in ("hook_resid_post", "hook_resid_mid"):
+        hook = {"hook_name": f"blocks.3.{site}"}
+        told[f"{site}_1/sae_weights.safetensors"] = {"d_in": 8, "d_sae": 12, "metadata": hook}
+    for site in ("resid_post_layer_8", "attn_layer_8"):
+        trainer = {"activation_dim": 8, "dict_size": 12, "layer": 8, "submodule_name": site}
+        told[f"{site}/ae.pt"] = {"trainer": trainer}
+    names = [*told]
+    for name in names:
+        folder = name.rpartition("/")[0]
+        told |= {f"{folder}/{file}": told[name] for file in ("config.json", "cfg.json")}
+    listing = Listing("me/mine", tuple(told), lambda name: told[name])
+    layers = {x.name: tell(x, listing.read, "").layer for x in recognise(listing.names)}
+    assert layers == {
+        "resid_post/layer_7_width_16k_l0_small": "7",
+        "resid_pre/layer_7_width_16k_l0_small": "7 resid_pre",
+        "attn_out/layer_7_width_16k_l0_small": "7 attn",
+        "hook_resid_post_1": "3",
+        "hook_resid_mid_1": "3 hook_resid_mid",
+        "resid_post_layer_8": "8",
+        "attn_layer_8": "8 attn",
+    }
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [

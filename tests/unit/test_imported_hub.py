@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import hub as loopback
 import imported_toy as toy
@@ -60,6 +61,32 @@ def root(tmp_path_factory) -> Path:
     toy.write_batchtopk(folder / "me/cut/cut_0", large, threshold=-1.0)
     return folder
 
+
+CONVERT = """
+import json, sys
+from pathlib import Path
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.saes.imported.fetch import Fetched, fetch_weights
+from correct_l0.saes.imported.find import sweep_of
+from correct_l0.saes.imported.hub import hub_listing
+from correct_l0.saes.imported.load import load_imported
+from correct_l0.saes.imported.settings import Import, ImportedSweep
+from correct_l0.settings.canonical import canonical
+
+said = {}
+for repository in sys.argv[2:]:
+    d_in, d_sae = (2048, 16) if "Qwen" in repository else (8, 12)
+    wanted = Import(repository=repository, d_in=d_in, d_sae=d_sae)
+    sweep = ImportedSweep.model_validate(sweep_of(wanted, hub_listing(repository, "")))
+    folder = Path(sys.argv[1]) / repository
+    fetch_weights(folder, canonical(sweep))
+    fetched = Fetched(folder / "manifest.json")
+    (found,) = fetched.sweep.saes
+    k = fetched.facts(found)["k"]
+    sae, _ = load_imported(found.name, found.layout, repository, fetched.find, k=k)
+    said[repository] = [found.layout, sae.form, mean_absolute_cosine(sae.W_dec)]
+print("SAID" + json.dumps(said))
+"""
 
 SCORES = """
 import json, sys
@@ -115,6 +142,38 @@ def test_weights_are_fetched_once_and_nothing_else(root, tmp_path):
     assert list(again.values()) == [found]
     assert "HF_HUB_OFFLINE is set; unset it and run again" in offline["me/bench"]
     assert "\n" not in offline["me/bench"]
+
+
+def test_every_layout_is_fetched_and_converted(tmp_path):
+    p, served = toy.parts(), tmp_path / "served"
+    toy.write_gemma_2(served / "me/scope/layer_3/average_l0_4", p)
+    toy.write_gemma_3(served / "me/scope-2/resid_post/layer_7_l0_small", p)
+    toy.write_batchtopk(
+        served / "me/bench/resid_post_layer_8/trainer_0", toy.unit(p), threshold=-1.0
+    )
+    sparse = toy.write_sparsify(served / "me/sparse/layers.5", seed=1)
+    toy.write_sae_lens(served / "me/lens/a", "jumprelu", p)
+    toy.write_llama_scope(served / "me/llama/Llama3_1-8B-Base-L7R-8x", p)
+    wide = toy.unit(toy.parts(d_in=2048, d_sae=16))
+    state = {"W_enc": wide["W_enc"].T, "W_dec": wide["W_dec"].T, "b_enc": wide["b_enc"],
+             "b_dec": wide["b_dec"]}  # fmt: skip
+    qwen = "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_5"
+    toy.write(served / qwen, {"layer3.sae.pt": state})
+    written = {
+        "me/scope": ("gemma_2", "jumprelu", p["W_dec"]),
+        "me/scope-2": ("gemma_3", "jumprelu", p["W_dec"]),
+        "me/bench": ("dictionary_learning_1", "topk", p["W_dec"]),
+        "me/sparse": ("sparsify", "topk", sparse["W_dec"]),
+        "me/lens": ("sae_lens", "jumprelu", p["W_dec"]),
+        "me/llama": ("llama_scope", "jumprelu", p["W_dec"]),
+        qwen: ("qwen_scope", "topk", wide["W_dec"]),
+    }
+    with loopback.serve(served) as hub:
+        said = ask(hub, tmp_path, *written, script=CONVERT)
+    for repository, (layout, form, W_dec) in written.items():
+        rows = torch.nn.functional.normalize(W_dec, dim=1)
+        overlap = (rows @ rows.T).abs().triu(1).sum() / (len(rows) * (len(rows) - 1) / 2)
+        assert said[repository] == [layout, form, pytest.approx(float(overlap), abs=1e-5)]
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(root, tmp_path):

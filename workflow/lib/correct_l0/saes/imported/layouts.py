@@ -146,17 +146,33 @@ def _of_names(name: str, origin: str) -> dict[str, Any]:
     l0 = _number(r"average_l0_(\d+)", name) or _number(r"(?<![a-z0-9])l0[-_](\d+(?:\.\d+)?)", path)
     l0 = l0 or _number(r"(?<![a-z0-9])k[-_=](\d+)(?![a-z0-9])", name)
     layer = re.search(r"(?:layers?[-_.]?|blocks\.)(\d+)|-L(\d+)[A-Z]", path)
-    site = next((x for x in ("embedding", "attn", "-att", "mlp") if x in path), "")
+    site = _site(path)
     seed = _number(r"seed[-_]?(\d+)", name)
     return {
         "announced": l0,
-        "layer": " ".join(filter(None, [next(filter(None, layer.groups()), "") if layer else "",
-                                        site.strip("-")])),
+        "layer": f"{next(filter(None, layer.groups()), '') if layer else ''} {site}".strip(),
         "d_sae": _width(path),
-        "d_in": next((d for part, d in D_IN if part in path.lower()), None) if not site else None,
+        "d_in": next((d for part, d in D_IN if part in path.lower()), None)
+        if site in ("", *OTHER_STREAMS) else None,
         "seed": None if seed is None else int(seed),
         "family": family_of(name) or family_of(origin),
     }  # fmt: skip
+
+
+OTHER_STREAMS = ("resid_pre", "resid_mid")
+"""Places of the residual stream that are not the one after a block, which goes without a word."""
+
+
+def _site(words: str) -> str:
+    """Return where in a block an SAE is, empty of the residual stream after it.
+
+    Examples
+    --------
+    >>> _site("resid_post_layer_8"), _site("attn_out/layer_7"), _site("gemma-scope-2b-pt-att")
+    ('', 'attn', 'att')
+    """
+    sites = ("embedding", "attn", "-att", "mlp", *OTHER_STREAMS)
+    return next((x.strip("-") for x in sites if x in words), "")
 
 
 def family_of(words: str) -> str:
@@ -200,7 +216,7 @@ def _of_sae_lens(files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     k = cfg.get("k") or (cfg.get("activation_fn_kwargs") or {}).get("k") or details.get("k")
     hook = str(metadata.get("hook_name") or cfg.get("hook_name") or "")
     layer = re.search(r"blocks\.(\d+)\.(.*)", hook)
-    of_stream = layer and "resid" in layer[2]
+    of_stream = layer and "resid_post" in layer[2]
     words = str(metadata.get("training_architecture") or cfg.get("architecture") or "")
     return {
         "d_in": cfg.get("d_in"),
@@ -225,7 +241,7 @@ def _of_dictionary_learning(files: Mapping[str, Mapping[str, Any]]) -> dict[str,
         "announced": _positive(measured) or _positive(k) or _positive(trainer.get("target_l0")),
         "k": _whole(k),
         "seed": _whole(trainer.get("seed")),
-        "layer": str(trainer.get("layer", "")),
+        "layer": f"{trainer.get('layer', '')} {_site(str(trainer.get('submodule_name')))}".strip(),
         "family": family_of(words) or ("standard" if words == "AutoEncoder" else ""),
         "training_steps": _whole(trainer.get("steps")),
     }
