@@ -168,11 +168,8 @@ def test_rows_that_the_prompts_do_not_look_like_are_refused(cache):
     """Norms of the first task's prompts a, bb, a, ccc: that of (length, hash, 0, 1)."""
     run(cache, "first", "second")
     norms = activations(cache, "first").norm(dim=1)
-    # The second task's have no say; outlying rows neither.
-    for mean, limit, ratio in ((norms.mean(), math.inf, 1), (norms.max(), norms.min(), None)):
-        ratio = ratio or float(norms.min() / norms.max())
-        like = Likeness(float(mean), float(limit) * (1 + 1e-6), "h")
-        assert like.ratio(activations(cache, "first")) == pytest.approx(ratio, rel=1e-6)
+    like = Likeness(float(norms.mean()), math.inf, "h")
+    assert like.ratio(activations(cache, "first")) == pytest.approx(1, rel=1e-6)
     far = Likeness(float(norms.mean()) / 2.1, math.inf, "blocks.0.hook_resid_post")
     near = Likeness(float(norms.mean()) / 1.9, math.inf, "blocks.0.hook_resid_post")
     model = CountingModel()

@@ -26,7 +26,7 @@ class Likeness:
     mean_norm
         Mean norm of those that are not outlying.
     limit
-        Norm from which on a row is outlying.
+        Norm above which a row is outlying.
     hook_name
         Where the prompts are read.
 
@@ -51,10 +51,12 @@ class Likeness:
     def ratio(self, values: Float[Tensor, "prompts d_in"]) -> float:
         """Return how many times the stored rows' mean norm that of the prompts' is.
 
-        Rows that would be outlying among those stored are left out.
+        Prompts that are as far above their own median as outlying rows are above those stored are
+        left out.
         """
         norms = values.double().norm(dim=1)
-        return float(norms[norms <= self.limit].mean()) / self.mean_norm
+        kept = norms <= self.limit / self.mean_norm * norms.median()
+        return float(norms[kept].mean()) / self.mean_norm
 
     def check(self, task: str, values: Float[Tensor, "prompts d_in"]) -> None:
         """Refuse activations of another size than the stored rows.
