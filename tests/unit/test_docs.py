@@ -24,7 +24,7 @@ from snakemake.cli import get_argument_parser
 
 from correct_l0.command import app
 from correct_l0.saes.architectures import NAMES
-from correct_l0.study.config import StudyFile, parse_study
+from correct_l0.study.config import SOURCES, StudyFile, parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config" / "README.md"]
@@ -33,7 +33,6 @@ OURS = ("make", "correct-l0", "snakemake", "python")
 OTHERS = (".", "cd", "export", "git", "grep", "hf", "pip", "pre-commit", "squeue", "scancel")
 """Programs that are not checked."""
 OF_A_PROFILE = {"set-resources", "set-threads"}
-SOURCES = ("activations", "synthetic", "semi_synthetic")
 
 
 def blocks(page: Path, language: str) -> list[str]:
