@@ -281,6 +281,11 @@ class Config(StudyFile):
                 "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
                 "them"
             )
+        if self.training(self.saes.l0[0]).by_sparsify:
+            raise ValueError(
+                "hedging: SAEs of engine sparsify are not trained on, as its learning rate suits "
+                "no other; remove one of them"
+            )
 
     def _check_self_check(self) -> None:
         if self.activations is None:
