@@ -58,8 +58,8 @@ class Training(Section):
     """Steps without firing after which a latent counts as dead."""
 
     engine: Literal["fused", "saelens", "sparsify"] = "fused"
-    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference. `sparsify`: SAE, loss
-    and optimiser of eai-sparsify, of a whole sweep of `topk`."""
+    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference. `sparsify`:
+    eai-sparsify's SAE, loss and optimiser, for a whole sweep of `topk`."""
 
     sparsify: BySparsify = Field(BySparsify())
     """What engine `sparsify` takes beside."""

@@ -117,7 +117,8 @@ def in_words(value: Any) -> str:
     if isinstance(value, float):
         return format_l0(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(each)}" for name, each in value.items())
+        given = {name: each for name, each in value.items() if each is not None}
+        return ", ".join(f"{name} {in_words(each)}" for name, each in given.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         told = [in_words(each) for each in value]
         return join(told) if len(told) <= 12 else f"{len(told)} from {told[0]} to {told[-1]}"
