@@ -105,7 +105,7 @@ def in_words(value: Any) -> str:
     --------
     >>> in_words(200000), in_words(0.003), in_words("fused"), in_words([2.0, 4.0, 10.95])
     ('200,000', '0.003', 'fused', '2, 4 and 10.95')
-    >>> in_words({"kind": "linear", "end_l0": 8.0}), in_words(True)
+    >>> in_words({"kind": "linear", "end_l0": 8.0, "none": None}), in_words(True)
     ('kind linear, end_l0 8', 'yes')
     >>> in_words([float(x) for x in range(2, 22)])
     '20 from 2 to 21'
