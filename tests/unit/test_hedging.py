@@ -253,12 +253,17 @@ def test_longer_steps_are_measured_again_and_nothing_else():
             "jumprelu SAEs are not widened, those of batchtopk",
         ),
         ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
+        (
+            {"architecture": {"name": "topk"}, "engine": "sparsify", "lr": 3e-4},
+            "SAEs of engine sparsify are not trained on, as its learning rate suits no other",
+        ),
     ],
 )
 def test_what_cannot_be_widened_is_refused(changes, message):
     config = study(**{k: v for k, v in changes.items() if k == "hedging"})
     config["saes"] |= {k: v for k, v in changes.items() if k == "architecture"}
-    config["saes"]["training"] |= {k: v for k, v in changes.items() if k == "freeze_decoder"}
+    training = ("freeze_decoder", "engine", "lr")
+    config["saes"]["training"] |= {k: v for k, v in changes.items() if k in training}
     with pytest.raises(InputError, match=message) as error:
         parse_config(config)
     assert len(str(error.value).splitlines()) == 1

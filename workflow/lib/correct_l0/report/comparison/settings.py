@@ -76,6 +76,7 @@ def _flat(saes: Sweep) -> dict[str, str]:
         saes.swept: sorted(saes.l0),
         "seeds": sorted(saes.seeds),
         **saes.training.model_dump(mode="json"),
+        "lr": saes.training.lr_at(saes.d_sae),
     }
     for l0, override in saes.overrides.items():
         changed: dict[str, Any] = dict(override)
