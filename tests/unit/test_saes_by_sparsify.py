@@ -16,8 +16,10 @@ from transformers import get_linear_schedule_with_warmup
 import correct_l0
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.along_training import measures
+from correct_l0.report.comparison.settings import differing_settings
 from correct_l0.saes.engine import sparsify as engine
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.sections import Saes, Sweep
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.start import decoder_at_start
@@ -288,9 +290,23 @@ def test_refused_in_one_line(text, message):
     assert "\n" not in str(error.value)
 
 
-def test_it_trains_a_whole_sweep():
-    from correct_l0.saes.sections import Saes
+def test_the_comparison_of_sweeps_states_the_learning_rate_in_use():
+    """2e-4 / sqrt(1024 / 16384) = 8e-4, where `lr` itself is not read."""
+    training = {"training_tokens": 10**5}
+    sweeps = {
+        engine: Sweep.model_validate(
+            {
+                "d_sae": 1024, "l0": [2, 4], "architecture": {"name": "topk"},
+                "training": {**training, "engine": engine},
+            }
+        )
+        for engine in ("fused", "sparsify")
+    }  # fmt: skip
+    found = differing_settings(sweeps)
+    assert found == {"lr": ["0.0003", "0.0008"], "engine": ["fused", "sparsify"]}
 
+
+def test_it_trains_a_whole_sweep():
     training = {"training_tokens": 10**5}
     given = {"d_sae": D_SAE, "l0": [2, 4], "architecture": {"name": "topk"}, "training": training}
     by_sparsify = {**given, "training": {**training, "engine": "sparsify"}}

@@ -26,8 +26,8 @@ class BySparsify(Section):
     """What sparsify's trainer takes beside the settings that all engines share."""
 
     optimizer: Literal["adam", "signum", "muon"] = "adam"
-    """sparsify's own default is `signum`, whose learning rate by rule suits wide SAEs: at some
-    hundreds of latents or fewer it is so high that the SAE gets worse again."""
+    """sparsify's own default is `signum`, whose learning rate by rule is too high for few
+    latents."""
 
     lr: PositiveFloat | None = None
     """Learning rate. Unset: by sparsify's rule, with `adam` 2e-4 and with `signum` 5e-3, both over
