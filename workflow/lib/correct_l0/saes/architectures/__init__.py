@@ -52,6 +52,10 @@ class Options(Section):
         """Return the numbers of first latents that reconstruct by themselves, without all."""
         return ()
 
+    def widened(self, d_sae: int, wider: int) -> Options:
+        """Return them for an SAE of `wider` latents, the first `d_sae` of which are as they were."""
+        return self
+
 
 @dataclass(frozen=True)
 class Architecture:
