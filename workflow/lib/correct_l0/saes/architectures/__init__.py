@@ -53,7 +53,7 @@ class Options(Section):
         return ()
 
     def widened(self, d_sae: int, wider: int) -> Options:
-        """Return them for an SAE of `wider` latents, the first `d_sae` of which are as they were."""
+        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were."""
         return self
 
 

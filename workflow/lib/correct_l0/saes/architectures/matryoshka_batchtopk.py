@@ -61,7 +61,7 @@ class MatryoshkaBatchTopK(Options):
         return tuple(round(share * d_sae) for share in self.prefixes)
 
     def widened(self, d_sae: int, wider: int) -> MatryoshkaBatchTopK:
-        """Return them for an SAE of `wider` latents, the first `d_sae` of which are as they were.
+        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were.
 
         Examples
         --------
