@@ -58,7 +58,7 @@ def training_s(
     steps, batch = training.steps, training.batch_tokens
     floor_s = stated.STEP_S if _is_trained_by_us(training, name) else stated.SAELENS_STEP_S
     flops = _products(d_sae, l0, training, device, name) * batch * weights
-    passes = stated.WEIGHT_PASSES * weights
+    passes: float = stated.WEIGHT_PASSES * weights
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
         if training.by_sparsify:

@@ -61,7 +61,7 @@ class Training(Section):
     """`fused`: this project's trainer. `saelens`: SAELens' own, the reference. `sparsify`:
     eai-sparsify's SAE, loss and optimiser, for a whole sweep of `topk`."""
 
-    sparsify: BySparsify = Field(BySparsify())
+    sparsify: BySparsify = Field(default=BySparsify())
     """What engine `sparsify` takes beside."""
 
     precision: Literal["float32", "reduced"] = "float32"
