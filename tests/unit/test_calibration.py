@@ -16,8 +16,8 @@ from calibration.judge import conformal, estimates, judge, with_intervals
 from calibration.measure import tables_of
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.single import SINGLE, asked_by, judge_single, starts_of
-from calibration.truth import FOUND, truth_of
 from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
+from calibration.truth import FOUND, truth_of
 from calibration.words import page, page_of_single, page_of_third_seed
 from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
