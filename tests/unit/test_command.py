@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ import yaml
 
 from correct_l0.command import main, proposal
 from correct_l0.command.pages import find_report, serve_report
+from correct_l0.saes.search import L0Search
 from correct_l0.study.docs import schema_text
 from correct_l0.study.plan import Plan
 
@@ -52,9 +54,9 @@ def test_a_causal_model_of_a_folder(folder, capsys):
     assert (a["hook_name"], a["d_in"]) == ("blocks.1.hook_resid_post", 64)
     assert (a["packing"], a["separator"], a["context_size"]) == ("concatenate", "eos", 512)
     # 4,008,000 bytes are about 1,002,000 tokens, of which 801,600 are asked: a tenth is held out.
-    assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 720_000)
-    # 10,000 for each of 128 latents.
-    assert (saes["d_sae"], saes["training"]["training_tokens"]) == (128, 1_200_000)
+    assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 640_000)
+    # 10,000 for each of 64 latents.
+    assert (saes["d_sae"], saes["training"]["training_tokens"]) == (64, 640_000)
     (plan,) = Plan.all_from_config(settings, folder / "config")
     assert plan.warnings() == []
 
@@ -77,9 +79,53 @@ def test_what_is_asked_for_is_kept(folder):
     assert settings["activations"]["training_tokens"] == 50_000
 
 
-def test_every_proposal_of_a_grid_lies_below_its_ranks():
-    for d_sae in (64, 768, 32_768):
-        assert 1.2 * max(proposal.grid(d_sae)) < min(proposal.RANKS) * d_sae + 1
+def test_the_page_and_the_command_propose_the_same():
+    page = (Path(__file__).parents[2] / "docs" / "your-model.md").read_text()
+    study = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    activations, saes = study["activations"], study["saes"]
+    d_in = activations["d_in"]
+    assert saes["d_sae"] == proposal.WIDTH * d_in
+    assert saes["l0"] == proposal.searched(saes["d_sae"], d_in)
+    assert activations["held_out_tokens"] == proposal.MOST_HELD_OUT
+    # 3,840,000 are 10,000 to a latent.
+    assert round(saes["training"]["training_tokens"], -6) == 4_000_000
+    assert round(proposal.TOKENS_PER_LATENT * saes["d_sae"], -6) == 4_000_000
+
+
+@pytest.mark.parametrize("d_in", [16, 64, 768, 12_288])
+def test_every_proposal_of_a_search_can_be_begun(d_in):
+    for d_sae in (d_in // 2, d_in, 2 * d_in, 16 * d_in):
+        search = proposal.searched(d_sae, d_in)
+        assert L0Search(**search).unusable_with(d_sae, seeds=2) == ""
+
+
+def test_too_little_text_for_the_latents_is_said(folder, capsys):
+    new_study("--model", "model", "--text", "texts/*.txt", "--training-tokens", "60000")
+    assert (
+        "Warning: only 938 training tokens to a latent, and below 1,000" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "study"),
+    [("mine é.yaml", "mine-e"), ("a b/größe (2).yaml", "groe-2"), ("模型.yaml", "study")],
+)
+def test_any_name_of_a_file_will_do(folder, capsys, file, study):
+    arguments = ["--model", "model", "--text", "texts/*.txt", "--no-cost"]
+    assert main(["new", file, *arguments]) == 0
+    settings = yaml.safe_load(Path(file).read_text())
+    assert (settings["study"], settings["activations"]["cache"]) == (study, study)
+    *_, command = capsys.readouterr().out.splitlines()
+    assert shlex.split(command)[-1] == file
+
+
+def test_a_place_that_cannot_be_written_is_one_line(folder, capsys):
+    arguments = ["--model", "model", "--text", "texts/*.txt", "--no-cost"]
+    assert main(["new", "texts/a.txt/mine.yaml", *arguments]) == 1
+    assert capsys.readouterr().err == (
+        "error: texts/a.txt/mine.yaml: cannot be written (File exists); name a file in a folder of "
+        "yours\n"
+    )
 
 
 def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
@@ -88,7 +134,7 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
     settings = proposal.propose(proposal.Wishes(), folder / "mine.yaml", proposal.Asked()).settings
     assert settings["activations"]["model"] == {"source": "model"}
     assert settings["activations"]["hook_name"] == "blocks.2.hook_resid_post"
-    assert settings["saes"]["d_sae"] == 128
+    assert settings["saes"]["d_sae"] == 64
     assert settings["saes"]["training"]["training_tokens"] == 300_000
     assert next(answers, None) is None
 

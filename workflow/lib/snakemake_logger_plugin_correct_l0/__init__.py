@@ -35,9 +35,6 @@ IN_THE_VIEW = {
 
 SAID_OF_EACH_ROUND = "Select jobs to execute..."
 
-CANNOT_READ = "Config file is not valid JSON or YAML"
-"""What Snakemake says of a configuration, before it reads the Snakefile: neither line nor file."""
-
 
 class LogHandler(LogHandlerBase):
     """Watches the run, and shows it."""
@@ -59,7 +56,7 @@ class LogHandler(LogHandlerBase):
         try:
             if not self._silent:
                 self._take_up(record)
-            if CANNOT_READ in str(record.msg):
+            if vars(record).get("event") == LogEvent.ERROR:
                 _say_what_is_wrong()
         except Exception:
             self.handleError(record)
@@ -102,7 +99,7 @@ class LogHandler(LogHandlerBase):
             from rich.console import Console
             from rich.live import Live
 
-            self._console = Console(stderr=True, no_color=self.common_settings.nocolor)
+            self._console = Console(stderr=True, no_color=self.common_settings.nocolor or None)
             self._live = Live(
                 get_renderable=self._view,
                 console=self._console,
@@ -164,14 +161,17 @@ class LogHandler(LogHandlerBase):
 
 
 def _say_what_is_wrong() -> None:
-    """Print a line on each configuration of the command line that cannot be read."""
+    """Print a line on each configuration of the command line that cannot be read.
+
+    Snakemake reads them before the Snakefile, and says of most faults neither file nor line.
+    """
     from correct_l0.errors import InputError
-    from correct_l0.settings.errors import check_yaml
+    from correct_l0.settings.errors import read_yaml
 
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=["config/config.yaml"])
     for path in parser.parse_known_args()[0].configfile:
         try:
-            check_yaml(path)
+            read_yaml(path)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)

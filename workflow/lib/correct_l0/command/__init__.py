@@ -63,8 +63,11 @@ def new(
 
     asks = sys.stdin.isatty()
     wishes = Wishes(model, text, hook, d_sae, training_tokens, text_field)
-    written = write_new(config, propose(wishes, config, Asked() if asks else None))
+    proposal = propose(wishes, config, Asked() if asks else None)
+    written = write_new(config, proposal)
     say(f"{config}: written. Change what you like; config/README.md explains every option.\n")
+    for warning in proposal.warnings:
+        say(f"Warning: {warning}.\n")
     if cost:
         from correct_l0.why.explained import describe
 

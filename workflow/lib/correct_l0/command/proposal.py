@@ -1,9 +1,10 @@
 """Settings of a study of a person's own model and text, with sizes that fit both.
 
-What is proposed, and why: the width is twice the activations', which a small model's text can fill;
-each latent sees 10,000 tokens, as with few the seeds find different latents and no L0 can be named;
-the grid is even in the logarithm from 4 to a fifth of the width, so that the ranks n of s_n^dec
-have room above it; two seeds, without which stability is unknown.
+What is proposed, and why: the width is the activations', as two seeds of a wider SAE agree only
+after far more training; each latent sees 10,000 tokens, as with few the seeds find different latents
+and no L0 can be named; the L0 are searched from a sixtieth of the width to two fifths of it, where
+worlds of known truth have theirs; two seeds, without which stability is unknown. docs/your-model.md
+says the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +34,23 @@ from correct_l0.sources.language_model.model_files import (
 )
 from correct_l0.sources.language_model.settings import Model
 
-WIDER = 2
+WIDTH = 1
 """Latents to a dimension of the activations."""
+
+WIDEST = 2
+"""Latents to a dimension, beyond which the L0 grow with the width no more."""
+
+LOWEST, HIGHEST = 1 / 60, 1 / 2.5
+"""L0 that are searched, to a latent."""
+
+BUDGET = 36
+"""The most trainings of the search."""
 
 TOKENS_PER_LATENT = 10_000
 """Training tokens to a latent."""
+
+FEWEST_PER_LATENT = 1000
+"""Training tokens to a latent without which no answer is to be hoped for."""
 
 BYTES_PER_TOKEN = 4
 """Of English text."""
@@ -50,14 +64,11 @@ MOST_CACHED = 100_000_000
 MOST_EPOCHS = 20
 """Times that training goes over the cached tokens, unasked."""
 
-RANKS = (0.25, 0.3, 0.35, 0.4, 0.45)
-"""The n of s_n^dec, as shares of the width: well above every L0."""
+MOST_HELD_OUT = 100_000
+"""Tokens held out, of a text that has them."""
 
 LEAST_TOKENS = 8192
 """Asked of any text, which is refused where it is smaller."""
-
-POINTS = 8
-"""L0 points of the grid."""
 
 ENCODERS = ("bert", "roberta", "mpnet", "electra", "camembert", "xlm-roberta", "distilbert")
 """Model types that see a text from both sides: a document is a context."""
@@ -73,6 +84,10 @@ class Wishes:
     d_sae: int = 0
     training_tokens: int = 0
     text_field: str = "text"
+
+
+LONGEST_NAME = 100
+"""Characters of a study's name."""
 
 
 class Asked:
@@ -94,10 +109,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The settings of a new study, and remarks for the comments beside them."""
+    """The settings of a new study, remarks for the comments beside them, and what to say aloud."""
 
     settings: dict[str, Any]
     remarks: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
@@ -134,17 +150,18 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     if not text:
         raise InputError("--text is not set; name text files, or a dataset on the hub")
     section, thought = _text(text, wishes.text_field, config.parent)
-    d_sae = wishes.d_sae or _number(ask, "Latents", WIDER * d_in)
+    d_sae = wishes.d_sae or _number(ask, "Latents", WIDTH * d_in)
     room = MOST_CACHED if thought is None else max(int(USED * thought), LEAST_TOKENS)
-    held_out = _round(min(131_072, room // 10))
+    held_out = _round(min(MOST_HELD_OUT, room // 10))
     most = min(TOKENS_PER_LATENT * d_sae, MOST_EPOCHS * (room - held_out))
     tokens = wishes.training_tokens or _number(ask, "Training tokens", _round(most))
     cached = _round(min(tokens, room - held_out, MOST_CACHED))
     batch = min(4096, max(256, _power(tokens // 4000)), held_out)
     encoder = known.get("model_type") in ENCODERS
     positions = count_positions(known) or 1024
+    name = study_name(config)
     activations = {
-        "cache": config.stem,
+        "cache": name,
         "model": {"source": _beside(source, config.parent) if is_local(source) else source},
         "hook_name": hook,
         "d_in": d_in,
@@ -158,21 +175,19 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     }
     saes = {
         "d_sae": d_sae,
-        "l0": grid(d_sae),
+        "l0": searched(d_sae, d_in),
         "seeds": [0, 1],
         "training": {
             "training_tokens": tokens,
             "batch_tokens": batch,
             "lr": 1e-3 if d_sae <= 4096 else 3e-4,
-            "dead_feature_window": 1000,
         },
     }
     epochs = tokens / cached
     remarks = {
         "d_in": f"the width of this model, {layers} blocks deep",
-        "l0": "the points; `snakemake` trains one SAE of each for every seed",
+        "l0": "searched: six points first, more where the answer is; a list works too",
         "seeds": "two or more: an L0 is named where they find the same latents",
-        "n": "as shares of the latents, well above every L0",
         "d_sae": f"{d_sae / d_in:.3g} to a dimension",
         "training_tokens of saes": f"{tokens / d_sae:,.0f} to a latent"
         + (f", {epochs:.1f} times over the cached ones" if epochs > 1.05 else ""),
@@ -180,26 +195,45 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
         if thought is None
         else f"cached for training; the text is thought to hold {thought:,.0f} or so",
     }
-    settings = {
-        "study": config.stem,
-        "activations": activations,
-        "saes": saes,
-        "decoder_metrics": {"n": list(RANKS)},
-    }
-    return Proposal(settings, remarks)
+    settings = {"study": name, "activations": activations, "saes": saes}
+    few = tokens < FEWEST_PER_LATENT * d_sae
+    warning = (
+        f"only {tokens / d_sae:,.0f} training tokens to a latent, and below {FEWEST_PER_LATENT:,} "
+        "no answer is to be hoped for: give more text or more training tokens, or fewer latents"
+    )
+    return Proposal(settings, remarks, (warning,) if few else ())
 
 
-def grid(d_sae: int) -> list[int]:
-    """Return the proposed L0 points of a width.
+def study_name(config: Path) -> str:
+    """Return the name of the study of a file: the file's, in letters that every disk knows.
 
     Examples
     --------
-    >>> grid(768)
-    [4, 7, 11, 19, 32, 54, 91, 154]
+    >>> study_name(Path("studies/Mein Modell (größer).yaml"))
+    'Mein-Modell-groer'
+    >>> study_name(Path("模型.yaml"))
+    'study'
     """
-    ratio = (0.2 * d_sae / 4) ** (1 / (POINTS - 1))
-    values = [4 * ratio**i for i in range(POINTS)]
-    return sorted({max(1, round(value)) for value in values})
+    plain = unicodedata.normalize("NFKD", config.stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:LONGEST_NAME] or "study"
+
+
+def searched(d_sae: int, d_in: int) -> dict[str, int]:
+    """Return the proposed search for the L0 of a width.
+
+    Examples
+    --------
+    >>> searched(384, 384)
+    {'from': 6, 'to': 150, 'budget': 36}
+
+    The L0 of an SAE of many latents are those of twice as many as dimensions:
+
+    >>> searched(32_768, 2304) == searched(4608, 2304)
+    True
+    """
+    latents = min(d_sae, WIDEST * d_in)
+    lowest, highest = max(1, round(LOWEST * latents)), _round(int(HIGHEST * latents))
+    return {"from": lowest, "to": highest, "budget": BUDGET}
 
 
 def _number(ask: Asked | None, question: str, proposal: int) -> int:
@@ -296,7 +330,7 @@ def _beside(path: str, folder: Path) -> str:
 
 
 def _round(tokens: int) -> int:
-    """Return a number of tokens that a reader takes in at once: two digits, then zeros.
+    """Return a number that a reader takes in at once: two digits, then zeros.
 
     Examples
     --------
