@@ -101,9 +101,7 @@ def test_every_proposal_of_a_search_can_be_begun(d_in):
 
 def test_too_little_text_for_the_latents_is_said(folder, capsys):
     new_study("--model", "model", "--text", "texts/*.txt", "--training-tokens", "60000")
-    assert (
-        "Warning: only 938 training tokens to a latent, and below 1,000" in capsys.readouterr().out
-    )
+    assert "Warning: only 938 training tokens to a latent, " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("saes.l0", [None], "saes.l0 entry 1: None is not usable: give a number"),
         ("saes.seeds", [], "saes.seeds: [] is not usable: list at least one value"),
         ("saes.d_sae", 1.5, "saes.d_sae: 1.5 is not usable: give a whole number"),
+        (
+            # YAML reads a number there only where it has a point: 2.0e6.
+            "saes.training.training_tokens", "2e6",
+            "'2e6' is not usable: give a whole number in digits, such as 2_000_000",
+        ),
         ("saes.overrides", [1], "saes.overrides: [1] is not usable: give settings, each as key: v"),
         ("saes.training", None, "saes.training: None is not usable: give settings, each as key"),
         ("study", "a b", "study: 'a b' is not usable: use letters, digits, '.', '_' and '-', a l"),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LINE_S = 60.0
 """Seconds between lines where there is no terminal."""
 
+WIDE = 60
+"""Columns of a terminal that has room for bars and for what jobs say."""
+
 IN_THE_VIEW = {
     LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO,
     LogEvent.PROGRESS, LogEvent.SHELLCMD, LogEvent.RESOURCES_INFO, LogEvent.WORKFLOW_STARTED,
@@ -124,23 +127,23 @@ class LogHandler(LogHandlerBase):
         from correct_l0.jobs.watch import spoken
 
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(width=16)
+        wide = self._console.width >= WIDE
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=None if wide else 1)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        if wide:
+            table.add_column(width=16)
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         rows = self._run.rows()
         room = max(self._console.height - 4, 1)
         for job, far in rows[:room]:
             if far is None:
-                state = "waiting" if job.waiting else "running"
-                table.add_row(job.name, "", "", "", state)
+                table.add_row(job.name, "", "waiting" if job.waiting else "running")
             else:
-                bar = ProgressBar(100, far.percent)
-                left = f"{spoken(far.left_s)} left"
-                table.add_row(job.name, bar, f"{far.percent}%", left, far.words)
-        more = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
-        return Group(Text(self._run.headline(), style="bold"), table, *more)
+                more = [ProgressBar(100, far.percent), far.words] if wide else []
+                table.add_row(job.name, f"{far.percent}%", f"{spoken(far.left_s)} left", *more)
+        others = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
+        return Group(Text(self._run.headline(), style="bold"), table, *others)
 
     def close(self) -> None:
         """Take the view away."""

@@ -1,10 +1,10 @@
 """Settings of a study of a person's own model and text, with sizes that fit both.
 
 What is proposed, and why: the width is the activations', as two seeds of a wider SAE agree only
-after far more training; each latent sees 10,000 tokens, as with few the seeds find different latents
-and no L0 can be named; the L0 are searched from a sixtieth of the width to two fifths of it, where
-worlds of known truth have theirs; two seeds, without which stability is unknown. docs/your-model.md
-says the same.
+after far more training; each latent sees 10,000 tokens, as with few the seeds find different
+latents and no L0 can be named; the L0 are searched from a sixtieth of the width to two fifths of
+it, where worlds of known truth have theirs; two seeds, without which stability is unknown.
+docs/your-model.md says the same.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     epochs = tokens / cached
     remarks = {
         "d_in": f"the width of this model, {layers} blocks deep",
-        "l0": "searched: six points first, more where the answer is; a list works too",
+        "l0": "searched: six points, then more where the answer is; or a list",
         "seeds": "two or more: an L0 is named where they find the same latents",
         "d_sae": f"{d_sae / d_in:.3g} to a dimension",
         "training_tokens of saes": f"{tokens / d_sae:,.0f} to a latent"

@@ -19,7 +19,7 @@ WANTED = {
     "string_too_long": "use at most {max_length} characters",
     "string_type": "give text; a number stands in quotes",
     "int_type": "give a whole number",
-    "int_parsing": "give a whole number",
+    "int_parsing": "give a whole number in digits, such as 2_000_000",
     "int_from_float": "give a whole number",
     "float_type": "give a number",
     "float_parsing": "give a number",
