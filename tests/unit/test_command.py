@@ -144,6 +144,11 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
         (["--model", "model"], "--text is not set; name text files"),
         (["--model", "./no"], "model folder './no' does not exist"),
         (["--model", "model", "--text", "no.txt"], "text 'no.txt': no such file"),
+        (["--model", "model", "--text", "texts"], "is a folder; name its files, such as 'texts/*."),
+        (["--model", "model", "--text", "model/config.json"], "config.json': unknown format;"),
+        (["--model", "model", "--text", "empty.txt"], "text file 'empty.txt' is empty"),
+        (["--model", "model", "--text", "few.txt"], "about 2 tokens, and a study takes 50,000"),
+        (["--model", "model", "--text", "texts/a.txt", "--d-sae", "2"], "2 latents are too few"),
         (
             ["--model", "model", "--text", "texts/a.txt", "--hook", "blocks.4.hook_resid_post"],
             "the model has 4 blocks, 0 to 3; name one of them",
@@ -155,6 +160,8 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
     ],
 )
 def test_what_cannot_be_used_is_one_line(folder, capsys, arguments, words):
+    (folder / "empty.txt").touch()
+    (folder / "few.txt").write_text("too few.")
     assert main(["new", "mine.yaml", *arguments]) == 1
     printed = capsys.readouterr().err
     assert words in printed
@@ -178,6 +185,35 @@ def test_a_model_whose_config_says_nothing(folder, capsys):
 def test_the_schema_is_printed(capsys):
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(schema_text())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["new", "x.yaml", "--d-sae", "-5"],
+        ["new", "x.yaml", "--training-tokens", "-1"],
+        ["why", "--directory", "absent"],
+        ["report", "--directory", "absent"],
+        ["report", "--serve", "--port", "99999"],
+        ["share", "mine", "shared", "--directory", "absent"],
+    ],
+)
+def test_an_option_out_of_range_is_named(folder, capsys, arguments):
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert f"Invalid value for '{arguments[-2]}'" in printed
+    assert "Traceback" not in printed
+
+
+def test_only_a_cache_is_verified(folder, capsys):
+    """Never is the advice to delete another file of a person's."""
+    for repair in ([], ["--repair"]):
+        assert main(["verify", "texts/a.txt", *repair]) == 1
+        assert capsys.readouterr().err == (
+            "error: texts/a.txt: no manifest of a cache; name its manifest.json, or its folder\n"
+        )
+    assert main(["verify", "texts"]) == 1
+    assert capsys.readouterr().err.startswith("error: texts/manifest.json: missing;")
 
 
 class TestReport:

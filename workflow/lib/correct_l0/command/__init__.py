@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path, typer.Option("--configfile", help="The study's configuration.")]
-Directory = Annotated[Path, typer.Option(help="Where results/ is.")]
+Directory = Annotated[Path, typer.Option(help="Where results/ is.", exists=True, file_okay=False)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,8 +52,8 @@ def new(
     model: Annotated[str, typer.Option(help="A model's folder or hub name.")] = "",
     text: Annotated[str, typer.Option(help="Text files, or a dataset's hub name.")] = "",
     hook: Annotated[str, typer.Option(help="The tensor; unset: after the middle block.")] = "",
-    d_sae: Annotated[int, typer.Option(help="Number of latents; 0: proposed.")] = 0,
-    training_tokens: Annotated[int, typer.Option(help="Of each SAE; 0: proposed.")] = 0,
+    d_sae: Annotated[int, typer.Option(min=0, help="Number of latents; 0: proposed.")] = 0,
+    training_tokens: Annotated[int, typer.Option(min=0, help="Of each SAE; 0: proposed.")] = 0,
     text_field: Annotated[str, typer.Option(help="Field of the text in .jsonl.")] = "text",
     cost: Annotated[bool, typer.Option(help="Say what would run, and what it costs.")] = True,
 ) -> None:
@@ -98,7 +98,7 @@ def why(
 
 @app.command()
 def verify(
-    manifest: Annotated[Path, typer.Argument(help="manifest.json in the cache's folder.")],
+    manifest: Annotated[Path, typer.Argument(help="The cache's manifest.json, or its folder.")],
     depth: Annotated[
         Literal["sizes", "indexes", "checksums"], typer.Option(help="How much is read.")
     ] = "checksums",
@@ -107,6 +107,12 @@ def verify(
     ] = False,
 ) -> None:
     """Verify an activation cache, or delete what is damaged of it while nothing runs on it."""
+    if manifest.is_dir():
+        manifest /= "manifest.json"
+    if manifest.name != "manifest.json":
+        raise InputError(
+            f"{manifest}: no manifest of a cache; name its manifest.json, or its folder"
+        )
     if repair:
         from correct_l0.sources.language_model import repair as repairs
 
@@ -129,7 +135,9 @@ def report(
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve it on this machine's loopback, for a tunnel.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port to serve on; 0: any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to serve on; 0: any that is free.")
+    ] = 8000,
 ) -> None:
     """Open a study's report in the browser, or serve it."""
     from correct_l0.command.pages import find_report, open_report, serve_report

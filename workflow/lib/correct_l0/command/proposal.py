@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.sources.language_model.checks import check_hook_name
+from correct_l0.sources.language_model.checks import check_hook_name, check_text
 from correct_l0.sources.language_model.model_files import (
     block_index,
     count_layers,
@@ -32,7 +32,7 @@ from correct_l0.sources.language_model.model_files import (
     read_model_config,
     refuse_unlikely_hub_name,
 )
-from correct_l0.sources.language_model.settings import Model
+from correct_l0.sources.language_model.settings import Model, Text
 
 WIDTH = 1
 """Latents to a dimension of the activations."""
@@ -67,8 +67,11 @@ MOST_EPOCHS = 20
 MOST_HELD_OUT = 100_000
 """Tokens held out, of a text that has them."""
 
-LEAST_TOKENS = 8192
-"""Asked of any text, which is refused where it is smaller."""
+LEAST_TOKENS = 50_000
+"""Asked of any text: of fewer too little is held out to measure on."""
+
+FEWEST_LATENTS = 16
+"""Latents that leave room for a search."""
 
 ENCODERS = ("bert", "roberta", "mpnet", "electra", "camembert", "xlm-roberta", "distilbert")
 """Model types that see a text from both sides: a document is a context."""
@@ -151,10 +154,19 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
         raise InputError("--text is not set; name text files, or a dataset on the hub")
     section, thought = _text(text, wishes.text_field, config.parent)
     d_sae = wishes.d_sae or _number(ask, "Latents", WIDTH * d_in)
+    if d_sae < FEWEST_LATENTS:
+        raise InputError(
+            f"{d_sae} latents are too few to search an L0; give {FEWEST_LATENTS} or more"
+        )
     room = MOST_CACHED if thought is None else max(int(USED * thought), LEAST_TOKENS)
     held_out = _round(min(MOST_HELD_OUT, room // 10))
     most = min(TOKENS_PER_LATENT * d_sae, MOST_EPOCHS * (room - held_out))
     tokens = wishes.training_tokens or _number(ask, "Training tokens", _round(most))
+    if thought is not None and thought < LEAST_TOKENS:
+        raise InputError(
+            f"text {text!r} holds about {thought:,.0f} tokens, and a study takes {LEAST_TOKENS:,} "
+            "at the least, better millions; name more text"
+        )
     cached = _round(min(tokens, room - held_out, MOST_CACHED))
     batch = min(4096, max(256, _power(tokens // 4000)), held_out)
     encoder = known.get("model_type") in ENCODERS
@@ -301,8 +313,11 @@ def _separator(source: str) -> str:
 
 def _text(text: str, field: str, base: Path) -> tuple[dict[str, Any], float | None]:
     """Return the settings of a text, and about how many tokens it holds where that can be told."""
+    if Path(text).expanduser().is_dir():
+        raise InputError(f"text {text!r} is a folder; name its files, such as '{text}/*.jsonl'")
     files = sorted(glob.glob(os.path.expanduser(text)))
     if files:
+        check_text(Text(source="files", files=tuple(files), text_field=field))
         size = sum(Path(file).stat().st_size for file in files)
         packed = any(file.endswith((".gz", ".zst", ".parquet")) for file in files)
         section: dict[str, Any] = {"source": "files", "files": [_beside(text, base)]}
