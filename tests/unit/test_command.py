@@ -233,7 +233,7 @@ def test_where_nothing_is_utf_8_by_itself(folder):
     code = (
         "from correct_l0 import command; from correct_l0.provenance import source_digest as s\n"
         "command.main(['schema'])\n"
-        "command.say('L0 4 – 5 ± 1'); print(s.report_source_digest('reading', 'report'))"
+        "command.say('L0 4 \\u2013 5'); print(s.report_source_digest('reading', 'report'))"
     )
     ascii_alone = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
     run = subprocess.run(
@@ -241,7 +241,7 @@ def test_where_nothing_is_utf_8_by_itself(folder):
         env=os.environ | ascii_alone, capture_output=True, text=True, check=True,
     )  # fmt: skip
     said, digest = run.stdout.splitlines()[-2:]
-    assert said == "L0 4 ? 5 ? 1"
+    assert said == "L0 4 ? 5"
     assert digest == report_source_digest("reading", "report")
 
 
