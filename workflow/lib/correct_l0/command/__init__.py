@@ -172,15 +172,14 @@ def share(
     directory: Directory = Path(),
 ) -> None:
     """Write a folder of a study's SAEs for a model hub, with a card and the answer's figure."""
-    from correct_l0.command.share import find_saes, write_shared
+    from correct_l0.command.share import find_saes, hub_name, write_shared
     from correct_l0.study.plan import RESULTS
 
     results = directory / RESULTS / study
     saes = find_saes(results, l0 or (), seed or ())
     write_shared(saes, results, folder, licence)
     say(f"{folder}: {len(saes)} SAEs and README.md, which is yours to complete")
-    name, place = (shlex.quote(str(part)) for part in (folder.absolute().name, folder))
-    say(f"To upload it: hf upload <user>/{name} {place}")
+    say(f"To upload it: hf upload <user>/{hub_name(folder)} {shlex.quote(str(folder))}")
 
 
 @app.command()

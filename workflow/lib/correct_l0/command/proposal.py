@@ -14,13 +14,13 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
+from correct_l0.settings.base import plain_name
 from correct_l0.sources.language_model.checks import check_hook_name, check_text
 from correct_l0.sources.language_model.model_files import (
     block_index,
@@ -87,10 +87,6 @@ class Wishes:
     d_sae: int = 0
     training_tokens: int = 0
     text_field: str = "text"
-
-
-LONGEST_NAME = 100
-"""Characters of a study's name."""
 
 
 class Asked:
@@ -171,7 +167,7 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     batch = min(4096, max(256, _power(tokens // 4000)), held_out)
     encoder = known.get("model_type") in ENCODERS
     positions = count_positions(known) or 1024
-    name = study_name(config)
+    name = plain_name(config.stem, "study")
     activations = {
         "cache": name,
         "model": {"source": _beside(source, config.parent) if is_local(source) else source},
@@ -214,20 +210,6 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
         "no answer is to be hoped for: give more text or more training tokens, or fewer latents"
     )
     return Proposal(settings, remarks, (warning,) if few else ())
-
-
-def study_name(config: Path) -> str:
-    """Return the name of the study of a file: the file's, in letters that every disk knows.
-
-    Examples
-    --------
-    >>> study_name(Path("studies/Mein Modell (größer).yaml"))
-    'Mein-Modell-groer'
-    >>> study_name(Path("模型.yaml"))
-    'study'
-    """
-    plain = unicodedata.normalize("NFKD", config.stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:LONGEST_NAME] or "study"
 
 
 def searched(d_sae: int, d_in: int) -> dict[str, int]:
