@@ -1,8 +1,8 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
-`python -m calibration [--quick] [--cores N] [--search] [--single] [--judge-only] [--show NUMBER]`,
-in the repository's root. What is done is kept: started again, it goes on. The semi-synthetic worlds
-are made of the default study's activations: `make demo` caches them.
+`python -m calibration [--quick] [--cores N] [--search] [--single] [--third-seed] [--judge-only]
+[--show NUMBER]`, in the repository's root. What is done is kept: started again, it goes on. The
+semi-synthetic worlds are made of the default study's activations: `make demo` caches them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,28 @@ from calibration.judge import judge
 from calibration.measure import make_generators, measure_quietly
 from calibration.search import MEASURED, SEARCHED, search_quietly
 from calibration.single import SINGLE, judge_single, single_quietly, truths
-from calibration.words import page, page_of_single
+from calibration.third_seed import THIRD_SEED, judge_third_seed, third_quietly, worlds_of
+from calibration.words import page, page_of_single, page_of_third_seed
 from calibration.worlds import QUICK, WHOLE, world
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
 
 RESULTS = Path("results/calibration")
+Told = Callable[[pd.DataFrame, pd.DataFrame], str]
+"""From what is measured of the grids, and beside them, to Markdown."""
+
+BESIDE: dict[str, tuple[Callable[[int, str], int], Callable[..., Iterable[int]], Path, Told]] = {
+    "single": (
+        single_quietly, truths, SINGLE,
+        lambda measured, found: page_of_single(judge_single(found, measured)),
+    ),
+    "third_seed": (
+        third_quietly, worlds_of, THIRD_SEED,
+        lambda measured, found: page_of_third_seed(judge_third_seed(found, measured)),
+    ),
+}  # fmt: skip
+"""What is trained beside the grids, by its option: how, in which worlds, where it is kept, and what
+is said of it."""
 
 
 def each_world(
@@ -60,14 +76,14 @@ def gather(worlds: Iterable[int], folder: Path, file: Path) -> pd.DataFrame:
     return found
 
 
-def _single(measured: pd.DataFrame, cores: int, judge_only: bool) -> int:
-    """Train single SAEs on, and print what is said of them; return the exit status."""
-    worlds, folder = [*truths(measured)], RESULTS / "single"
+def _beside(name: str, measured: pd.DataFrame, cores: int, judge_only: bool) -> str:
+    """Train what is asked for beside the grids, unless it is only judged; return what it says."""
+    do, of, file, told = BESIDE[name]
     if not judge_only:
-        each_world(single_quietly, worlds, cores, folder)
-        gather(worlds, folder, SINGLE)
-    print(page_of_single(judge_single(pd.read_parquet(SINGLE), measured)))
-    return 0
+        worlds = [*of(measured)]
+        each_world(do, worlds, cores, RESULTS / name)
+        gather(worlds, RESULTS / name, file)
+    return told(measured, pd.read_parquet(file))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"train single SAEs of the worlds of {MEASURED} on, and judge what is said of them",
     )
     parser.add_argument(
+        "--third-seed",
+        action="store_true",
+        help=f"sweep the worlds to choose on of {MEASURED} with a third seed, and judge it",
+    )
+    parser.add_argument(
         "--judge-only", action="store_true", help=f"sweep nothing, judge {MEASURED}"
     )
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a world as a study")
@@ -95,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cores = os.cpu_count() or 1 if options.cores == "all" else int(options.cores)
         measured, searched = pd.read_parquet(MEASURED), pd.read_parquet(SEARCHED)
-        if options.single:
-            return _single(measured, cores, options.judge_only)
+        if beside := next((name for name in BESIDE if getattr(options, name)), None):
+            print(_beside(beside, measured, cores, options.judge_only))
+            return 0
         if options.search:
             known = {int(i) for i in measured["world"]}
             to_report = [i for i in worlds if i in known and world(i).half == "report"]

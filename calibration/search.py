@@ -84,9 +84,13 @@ def search(each: World, measured: Measured) -> Searched:
 
 def read_grid(each: World, measured: Measured) -> Searched:
     """Read a world's fixed grid as a report does, refusals for want of training included."""
-    plan = _plan(each, searched=False)
-    tables = tables_of(measured(plan.study.saes.l0))
-    return Searched(_named(verdict_of(plan, tables)), plan.study.saes.l0, 1, "it is a list")
+    l0 = tuple(each.config["saes"]["l0"])
+    return Searched(read_table(each, measured(l0)), l0, 1, "it is a list")
+
+
+def read_table(each: World, table: pd.DataFrame) -> Estimate:
+    """Read the points of a world as a report does, refusals for want of training included."""
+    return _named(verdict_of(_plan(each, searched=False), tables_of(table)))
 
 
 def searched_config(each: World) -> dict[str, Any]:

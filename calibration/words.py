@@ -9,6 +9,7 @@ import pandas as pd
 from calibration.estimators import READING
 from calibration.judge import UNSEEN, WRONG, Judged, scores
 from calibration.single import OFF, asked_by, scores_of_single
+from calibration.third_seed import scores_of_third_seed
 from correct_l0.reading.calibrated import DROP, NOMINAL
 from correct_l0.report.names import percents
 
@@ -120,6 +121,37 @@ def page_of_single(judged: pd.DataFrame) -> str:
             f"{row.times:.2g}: {row.pull:+.2f}, {row.said}" for row in each.itertuples()
         )
         lines.append(f"| {number} | {each['kind'].iloc[0]} | {each['half'].iloc[0]} | {said} |")
+    return "\n".join(lines)
+
+
+def page_of_third_seed(judged: pd.DataFrame) -> str:
+    """Return what a third seed changes, in Markdown."""
+    lines = [
+        "| seeds | readings of worlds with an answer | answered | interval holds | median width | "
+        "median factor off | refused of those without |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in scores_of_third_seed(judged).to_dict("records"):
+        cells = [
+            "any two" if row["seeds"] == 2 else "all three", row["readings"],
+            _share(row["answered"]), _share(row["holds"]), _factor(row["width"]),
+            _factor(row["off"]), _share(row["refused"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += [
+        "",
+        "| world | kind | right L0 | seeds: L0 named (interval) |",
+        "|---|---|---|---|",
+    ]
+    for number, each in judged.groupby("world"):
+        first = each.iloc[0]
+        said = "; ".join(
+            f"{', '.join(map(str, row.seeds))}: "
+            + ("none" if pd.isna(row.l0) else f"{row.l0:.3g} ({row.low:.3g} to {row.high:.3g})")
+            for row in each.itertuples()
+        )
+        right = f"{first['right']:.3g}" if first["has_answer"] else "none"
+        lines.append(f"| {number} | {first['kind']} | {right} | {said} |")
     return "\n".join(lines)
 
 

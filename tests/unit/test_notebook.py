@@ -19,7 +19,7 @@ def test_every_cell_runs_and_shows_what_it_should(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     written = values(notebook)
     where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=where).execute()
     of_trained, of_saved, table, answer, _ = values(notebook)
     overlap, projections = eval(of_trained["text/plain"])
     # 32 rows in 16 dimensions: two random directions have a cosine of 0.2.

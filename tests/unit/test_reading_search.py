@@ -59,7 +59,7 @@ def test_neighbours_near_enough_get_no_point_between_them():
     grid = (4, 32, 36, 41, 128)
     end = chosen(Said(READ, 32, 41), grid, until=1.1)
     assert end.stops
-    assert "more seeds" in end.why
+    assert "further seeds hardly" in end.why
 
 
 def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low():

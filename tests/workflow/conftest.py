@@ -23,7 +23,7 @@ def tiny_study(shared) -> Path:
 def run_tiny_study(folder: Path) -> None:
     config = tiny_config()
     # Fewer jobs, of which each imports for seconds; the numbers are those of more.
-    config["activations"]["shards_per_job"] = 4
+    config["activations"]["shards_per_job"] = 6
     config["saes"]["points_per_job"] = len(config["saes"]["l0"])
     run = run_snakemake(folder, config=config)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-15000:]

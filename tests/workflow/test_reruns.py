@@ -61,7 +61,7 @@ def add_probe_k(config):
 
 def add_task(config):
     """The jobs that cache and probe know which tasks are there: only the new one is computed."""
-    config["probing"]["tasks"].append("117_us_state_FL")
+    config["probing"]["tasks"].append("118_us_state_CA")
 
 
 def in_groups(change):

@@ -9,7 +9,8 @@
    to that end of the range, and then into the gap beside it; where the metrics disagree, between
    what they name; beside the best point, while there are too few points of several seeds for a
    reading.
-4. Where there is no such gap, or the budget is used, it ends.
+4. Where there is no such gap, or the budget is used, it ends. Further seeds are never asked for: on
+   the worlds to choose on a third one moved neither an answer nor its width (docs/calibration.md).
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
         return Round((), f"the best point is its start, L0 {format_l0(grid[0])}", "from")
     if said.outcome == READ:
         words = "points in the interval are as close as they get"
-        return Round((), f"{words}; more seeds would narrow it, further points would not")
+        return Round((), f"{words}, and further seeds hardly change an interval")
     return Round((), f"no further point would help ({said.outcome})")
 
 

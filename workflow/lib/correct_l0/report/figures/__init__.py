@@ -76,7 +76,7 @@ def draw_figures(
             # sees labels where the first one put them.
             for _ in range(2):
                 figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)
             for suffix in suffixes:
                 path = Path(folder) / f"{name}.{suffix}"
                 with replacing(path) as temporary:
