@@ -34,7 +34,7 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
-WIDENED = ("batchtopk", "topk")
+WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk")
 """Architectures whose finished SAEs are trained on with more latents."""
 
 TAKEN = (
@@ -268,7 +268,7 @@ class Config(StudyFile):
         name = "imported" if self.saes.imported else self.saes.architecture_name
         if name not in WIDENED:
             raise ValueError(
-                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                f"hedging: {name} SAEs are not widened, those of {', '.join(WIDENED)} are; "
                 "remove it"
             )
         if wanted.new_latents >= self.source.d_in:
@@ -280,6 +280,11 @@ class Config(StudyFile):
             raise ValueError(
                 "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
                 "them"
+            )
+        if self.training(self.saes.l0[0]).by_sparsify:
+            raise ValueError(
+                "hedging: SAEs of engine sparsify are not trained on, as its learning rate suits "
+                "no other; remove one of them"
             )
 
     def _check_self_check(self) -> None:
