@@ -22,8 +22,8 @@ def plain_name(text: str, otherwise: str) -> str:
 
     Examples
     --------
-    >>> plain_name("Mein Modell (größer)", "study"), plain_name("模型", "study")
-    ('Mein-Modell-groer', 'study')
+    >>> plain_name("my SAEs (größer)", "study"), plain_name("模型", "study")
+    ('my-SAEs-groer', 'study')
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[:LONGEST_NAME] or otherwise
