@@ -140,7 +140,9 @@ class LogHandler(LogHandlerBase):
             if far is None:
                 table.add_row(job.name, "", "waiting" if job.waiting else "running")
             else:
-                more = [ProgressBar(100, far.percent), far.words] if wide else []
+                more: list[RenderableType] = []
+                if wide:
+                    more = [ProgressBar(100, far.percent), far.words]
                 table.add_row(job.name, f"{far.percent}%", f"{spoken(far.left_s)} left", *more)
         others = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
         return Group(Text(self._run.headline(), style="bold"), table, *others)
