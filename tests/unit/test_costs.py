@@ -115,6 +115,25 @@ def test_another_architecture_takes_its_factor():
     assert costs.train_s(jumprelu, 0.5) == costs.train_s(jumprelu, 5000)
 
 
+def test_what_sparsify_trains_costs_by_its_active_latents():
+    """In time and in memory: a row of d_in for each of a batch's 1024 x 32 active latents."""
+    training = Training(training_tokens=2**20, batch_tokens=1024, engine="sparsify")
+    product = 2**20 * 2 * 384 * 1536 / throughputs.THROUGHPUT["cpu"].float32
+    at = {l0: costs.training_s(384, 1536, l0, training, "cpu", name="topk") for l0 in (32, 64)}
+    assert at[64] - at[32] == pytest.approx(150 * 32 / 1536 * product)
+    on_gpu = {l0: costs.training_s(384, 1536, l0, training, "cuda", name="topk") for l0 in (32, 64)}
+    passes = 1024 * 3 * 4 * 1024 * 32 * 384 / throughputs.THROUGHPUT["cuda"].memory
+    assert on_gpu[64] - on_gpu[32] == pytest.approx(passes)
+    changed = {"saes__architecture": {"name": "topk"}, "saes__l0": [8, 32], "device": "cpu"}
+    ours, theirs = (
+        study("config", **changed, saes__training={**training.model_dump(), "engine": engine})
+        for engine in ("fused", "sparsify")
+    )
+    more = memory.training_bytes(theirs, 1) - memory.training_bytes(ours, 1)
+    assert more == 4 * 1024 * 32 * 384
+    assert memory.gpu_mem_mb(theirs) - memory.gpu_mem_mb(ours) == pytest.approx(more / 2**20, abs=1)
+
+
 def test_time_grows_with_the_study():
     default = study("config")
     longer = study("config", saes__training__training_tokens=4 * 1_048_576)

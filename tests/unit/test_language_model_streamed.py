@@ -2,11 +2,13 @@
 
 import collections
 import json
+import sys
 
 import datasets
 import httpx
 import numpy as np
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model import streamed, text
@@ -15,6 +17,11 @@ from correct_l0.sources.language_model.settings import Text
 from correct_l0.sources.language_model.streamed import Kept, is_of_network, shuffled
 from correct_l0.sources.language_model.text import StagedText
 from language_model_toy import WordTokenizer, toy_settings
+
+# The library that the installed huggingface_hub reaches a hub by.
+HTTP = sys.modules[
+    next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError").__module__
+]
 
 SHARDS, ROWS = 3, 50
 SETTINGS = Text(source="datasets", dataset="some/set", shuffle_buffer=20)
@@ -25,6 +32,9 @@ BREAKS = [
     FileNotFoundError("gone"),
     httpx.RemoteProtocolError("not all bytes"),
     httpx.ReadTimeout("slow"),
+    # What reaches the hub is not the same library with every version.
+    HTTP.RemoteProtocolError("not all bytes"),
+    HTTP.ReadTimeout("slow"),
 ]
 
 
@@ -93,6 +103,15 @@ def test_a_stream_that_stays_broken_is_one_line_and_what_came_is_kept(faulty, tm
     assert list(read_documents(SETTINGS, 0, tmp_path)) == wanted
     # Of two shards the rows are not asked for again that were kept before the break.
     assert sum(faulty.read.values()) <= SHARDS * ROWS - ROWS
+
+
+def test_a_dataset_that_cannot_be_reached_is_one_line(monkeypatch):
+    def refuse(*_, **__):
+        raise HTTP.ConnectError("no route to host")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(InputError, match=r"'some/set' cannot be opened \(ConnectError: no route"):
+        streamed.open_dataset(SETTINGS)
 
 
 def test_what_is_no_break_is_not_tried_again(faulty):

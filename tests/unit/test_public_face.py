@@ -212,4 +212,4 @@ def test_the_core_is_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]]
     assert sorted(declared) == sorted(CORE)
-    assert set(project["optional-dependencies"]) == {"workflow", "saelens", "probing"}
+    assert set(project["optional-dependencies"]) == {"workflow", "saelens", "sparsify", "probing"}

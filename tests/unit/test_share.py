@@ -157,6 +157,13 @@ def test_the_card_says_what_they_are_and_what_was_found(study, tmp_path):
     assert names == ["README.md", "answer.png", "l0_2"]
 
 
+def test_a_folder_of_any_name_has_one_that_a_hub_takes(study, tmp_path, capsys):
+    shared = tmp_path / "geteilt ü"
+    assert main(["share", "mine", str(shared), "--directory", str(study), "--l0", "2"]) == 0
+    assert capsys.readouterr().out.endswith(f"hf upload <user>/geteilt-u '{shared}'\n")
+    assert 'from_pretrained("<user>/geteilt-u", ' in (shared / "README.md").read_text()
+
+
 class TestRefused:
     def test_no_such_study_and_no_such_l0(self, study, tmp_path, capsys):
         assert main(["share", "no", str(tmp_path / "x"), "--directory", str(study)]) == 1

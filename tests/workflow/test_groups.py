@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,14 @@ def leave_behind(study: Path) -> None:
     """Make the record of a group, as an interrupted run leaves it."""
     (study / GROUP).parent.mkdir(parents=True, exist_ok=True)
     (study / GROUP).write_text("{}")
+
+
+def test_what_leads_to_a_training_goes_before_what_probing_needs(tmp_path):
+    run = run_snakemake(tmp_path, "--dry-run", config=config_of_groups())
+    told = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", run.stdout, re.M)
+    first = {rule for rule, lines in told if "    priority: 1\n" in lines}
+    assert first == {"stage_text", "cache_activations", "seal_activations", "train_points"}
+    assert "cache_probing_activations" in {rule for rule, _ in told}
 
 
 @pytest.fixture

@@ -98,4 +98,4 @@ def test_the_page_on_ones_own_model_has_a_study_that_passes(tmp_path):
     jobs = planned_jobs(run)
     assert jobs["stage_text"] == jobs["seal_activations"] == jobs["read_round"] == 1
     assert len(trained(run)) == 6 * len(config["saes"]["seeds"])
-    assert "warning" not in run.stderr
+    assert "warning" not in run.stdout + run.stderr

@@ -63,16 +63,29 @@ def test_a_text_file_that_cannot_be_read(tmp_path, content, words):
     assert words in refused(tmp_path, "activations.text", text)
 
 
-def test_a_tab_in_the_configuration(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"study: s\nsaes:\n\td_sae: 3\n",
+            r", line 3: not YAML (found character '\t' that cannot start any token); "
+            "indent with spaces, not tabs",
+        ),
+        (
+            b"study: caf\xe9\n",
+            ": not UTF-8 (invalid continuation byte at byte 10); save it as UTF-8",
+        ),
+        (b"", ": empty; name a study's configuration, such as config/config.yaml"),
+    ],
+    ids=["a tab", "Latin-1", "empty"],
+)
+def test_a_configuration_that_cannot_be_read(tmp_path, content, words):
     """Snakemake reads it before the Snakefile, and says neither where nor in which file."""
-    (tmp_path / "mine.yaml").write_text("study: s\nsaes:\n\td_sae: 3\n")
+    (tmp_path / "mine.yaml").write_bytes(content)
     command = ["--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--configfile", "mine.yaml"]
     run = FORKS.run(command, tmp_path, os.environ)
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1] == (
-        r"error: mine.yaml, line 3: not YAML (found character '\t' that cannot start any token); "
-        "indent with spaces, not tabs"
-    )
+    assert run.stderr.splitlines()[-1] == f"error: mine.yaml{words}"
 
 
 def test_a_cache_dated_in_the_future(tmp_path):

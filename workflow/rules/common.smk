@@ -8,7 +8,7 @@ import sys
 from correct_l0.stages import limits
 from correct_l0.settings.errors import check_yaml
 from correct_l0.errors import InputError
-from correct_l0.jobs.job import prepare_environment
+from correct_l0.jobs.job import prepare_environment, print_what_can_be_printed
 from correct_l0.study.plan import Plan
 from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
@@ -39,6 +39,7 @@ except InputError as error:
     sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 prepare_environment(LIBRARY)
+print_what_can_be_printed()
 stop_once(tells=is_main_process())
 cancel_all_submitted()
 
@@ -158,7 +159,7 @@ def tell_answer():
     """Print the answer and where the report is, after all that Snakemake prints."""
     summary = Path(STUDY_FOLDER, "summary.txt")
     if asks_for_all() and not is_quiet() and summary.exists():
-        atexit.register(print, f"\n{summary.read_text().rstrip()}")
+        atexit.register(print, f"\n{summary.read_text(encoding='utf-8').rstrip()}")
 
 
 def write_partial_report():

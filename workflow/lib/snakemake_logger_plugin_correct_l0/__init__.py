@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LINE_S = 60.0
 """Seconds between lines where there is no terminal."""
 
+WIDE = 60
+"""Columns of a terminal that has room for bars and for what jobs say."""
+
 IN_THE_VIEW = {
     LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO,
     LogEvent.PROGRESS, LogEvent.SHELLCMD, LogEvent.RESOURCES_INFO, LogEvent.WORKFLOW_STARTED,
@@ -34,9 +37,6 @@ IN_THE_VIEW = {
 """Events whose lines the live view stands for."""
 
 SAID_OF_EACH_ROUND = "Select jobs to execute..."
-
-CANNOT_READ = "Config file is not valid JSON or YAML"
-"""What Snakemake says of a configuration, before it reads the Snakefile: neither line nor file."""
 
 
 class LogHandler(LogHandlerBase):
@@ -59,7 +59,7 @@ class LogHandler(LogHandlerBase):
         try:
             if not self._silent:
                 self._take_up(record)
-            if CANNOT_READ in str(record.msg):
+            if vars(record).get("event") == LogEvent.ERROR:
                 _say_what_is_wrong()
         except Exception:
             self.handleError(record)
@@ -102,7 +102,7 @@ class LogHandler(LogHandlerBase):
             from rich.console import Console
             from rich.live import Live
 
-            self._console = Console(stderr=True, no_color=self.common_settings.nocolor)
+            self._console = Console(stderr=True, no_color=self.common_settings.nocolor or None)
             self._live = Live(
                 get_renderable=self._view,
                 console=self._console,
@@ -127,23 +127,25 @@ class LogHandler(LogHandlerBase):
         from correct_l0.jobs.watch import spoken
 
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(width=16)
+        wide = self._console.width >= WIDE
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=None if wide else 1)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        if wide:
+            table.add_column(width=16)
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         rows = self._run.rows()
         room = max(self._console.height - 4, 1)
         for job, far in rows[:room]:
             if far is None:
-                state = "waiting" if job.waiting else "running"
-                table.add_row(job.name, "", "", "", state)
+                table.add_row(job.name, "", "waiting" if job.waiting else "running")
             else:
-                bar = ProgressBar(100, far.percent)
-                left = f"{spoken(far.left_s)} left"
-                table.add_row(job.name, bar, f"{far.percent}%", left, far.words)
-        more = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
-        return Group(Text(self._run.headline(), style="bold"), table, *more)
+                more: list[RenderableType] = []
+                if wide:
+                    more = [ProgressBar(100, far.percent), far.words]
+                table.add_row(job.name, f"{far.percent}%", f"{spoken(far.left_s)} left", *more)
+        others = [Text(f"and {len(rows) - room} more")] if len(rows) > room else []
+        return Group(Text(self._run.headline(), style="bold"), table, *others)
 
     def close(self) -> None:
         """Take the view away."""
@@ -164,14 +166,17 @@ class LogHandler(LogHandlerBase):
 
 
 def _say_what_is_wrong() -> None:
-    """Print a line on each configuration of the command line that cannot be read."""
+    """Print a line on each configuration of the command line that cannot be read.
+
+    Snakemake reads them before the Snakefile, and says of most faults neither file nor line.
+    """
     from correct_l0.errors import InputError
-    from correct_l0.settings.errors import check_yaml
+    from correct_l0.settings.errors import read_yaml
 
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=["config/config.yaml"])
     for path in parser.parse_known_args()[0].configfile:
         try:
-            check_yaml(path)
+            read_yaml(path)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)

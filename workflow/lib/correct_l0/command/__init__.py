@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.job import print_what_can_be_printed
 
 app = typer.Typer(
     help="Which L0 should a sparse autoencoder have?",
@@ -21,11 +23,12 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path, typer.Option("--configfile", help="The study's configuration.")]
-Directory = Annotated[Path, typer.Option(help="Where results/ is.")]
+Directory = Annotated[Path, typer.Option(help="Where results/ is.", exists=True, file_okay=False)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. What a person can mend is a line."""
+    print_what_can_be_printed()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="correct-l0")
     except SystemExit as end:
@@ -33,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
@@ -52,8 +60,8 @@ def new(
     model: Annotated[str, typer.Option(help="A model's folder or hub name.")] = "",
     text: Annotated[str, typer.Option(help="Text files, or a dataset's hub name.")] = "",
     hook: Annotated[str, typer.Option(help="The tensor; unset: after the middle block.")] = "",
-    d_sae: Annotated[int, typer.Option(help="Number of latents; 0: proposed.")] = 0,
-    training_tokens: Annotated[int, typer.Option(help="Of each SAE; 0: proposed.")] = 0,
+    d_sae: Annotated[int, typer.Option(min=0, help="Number of latents; 0: proposed.")] = 0,
+    training_tokens: Annotated[int, typer.Option(min=0, help="Of each SAE; 0: proposed.")] = 0,
     text_field: Annotated[str, typer.Option(help="Field of the text in .jsonl.")] = "text",
     cost: Annotated[bool, typer.Option(help="Say what would run, and what it costs.")] = True,
 ) -> None:
@@ -63,8 +71,11 @@ def new(
 
     asks = sys.stdin.isatty()
     wishes = Wishes(model, text, hook, d_sae, training_tokens, text_field)
-    written = write_new(config, propose(wishes, config, Asked() if asks else None))
+    proposal = propose(wishes, config, Asked() if asks else None)
+    written = write_new(config, proposal)
     say(f"{config}: written. Change what you like; config/README.md explains every option.\n")
+    for warning in proposal.warnings:
+        say(f"Warning: {warning}.\n")
     if cost:
         from correct_l0.why.explained import describe
 
@@ -95,7 +106,7 @@ def why(
 
 @app.command()
 def verify(
-    manifest: Annotated[Path, typer.Argument(help="manifest.json in the cache's folder.")],
+    manifest: Annotated[Path, typer.Argument(help="The cache's manifest.json, or its folder.")],
     depth: Annotated[
         Literal["sizes", "indexes", "checksums"], typer.Option(help="How much is read.")
     ] = "checksums",
@@ -104,6 +115,12 @@ def verify(
     ] = False,
 ) -> None:
     """Verify an activation cache, or delete what is damaged of it while nothing runs on it."""
+    if manifest.is_dir():
+        manifest /= "manifest.json"
+    if manifest.name != "manifest.json":
+        raise InputError(
+            f"{manifest}: no manifest of a cache; name its manifest.json, or its folder"
+        )
     if repair:
         from correct_l0.sources.language_model import repair as repairs
 
@@ -126,7 +143,9 @@ def report(
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve it on this machine's loopback, for a tunnel.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port to serve on; 0: any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to serve on; 0: any that is free.")
+    ] = 8000,
 ) -> None:
     """Open a study's report in the browser, or serve it."""
     from correct_l0.command.pages import find_report, open_report, serve_report
@@ -153,14 +172,14 @@ def share(
     directory: Directory = Path(),
 ) -> None:
     """Write a folder of a study's SAEs for a model hub, with a card and the answer's figure."""
-    from correct_l0.command.share import find_saes, write_shared
+    from correct_l0.command.share import find_saes, hub_name, write_shared
     from correct_l0.study.plan import RESULTS
 
     results = directory / RESULTS / study
     saes = find_saes(results, l0 or (), seed or ())
     write_shared(saes, results, folder, licence)
     say(f"{folder}: {len(saes)} SAEs and README.md, which is yours to complete")
-    say(f"To upload it: hf upload <user>/{folder.name} {folder}")
+    say(f"To upload it: hf upload <user>/{hub_name(folder)} {shlex.quote(str(folder))}")
 
 
 @app.command()

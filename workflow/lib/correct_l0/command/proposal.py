@@ -1,9 +1,10 @@
 """Settings of a study of a person's own model and text, with sizes that fit both.
 
-What is proposed, and why: the width is twice the activations', which a small model's text can fill;
-each latent sees 10,000 tokens, as with few the seeds find different latents and no L0 can be named;
-the grid is even in the logarithm from 4 to a fifth of the width, so that the ranks n of s_n^dec
-have room above it; two seeds, without which stability is unknown.
+What is proposed, and why: the width is the activations', as two seeds of a wider SAE agree only
+after far more training; each latent sees 10,000 tokens, as with few the seeds find different
+latents and no L0 can be named; the L0 are searched from a sixtieth of the width to two fifths of
+it, where worlds of known truth have theirs; two seeds, without which stability is unknown.
+docs/your-model.md says the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.sources.language_model.checks import check_hook_name
+from correct_l0.settings.base import plain_name
+from correct_l0.sources.language_model.checks import check_hook_name, check_text
 from correct_l0.sources.language_model.model_files import (
     block_index,
     count_layers,
@@ -30,13 +32,25 @@ from correct_l0.sources.language_model.model_files import (
     read_model_config,
     refuse_unlikely_hub_name,
 )
-from correct_l0.sources.language_model.settings import Model
+from correct_l0.sources.language_model.settings import Model, Text
 
-WIDER = 2
+WIDTH = 1
 """Latents to a dimension of the activations."""
+
+WIDEST = 2
+"""Latents to a dimension, beyond which the L0 grow with the width no more."""
+
+LOWEST, HIGHEST = 1 / 60, 1 / 2.5
+"""L0 that are searched, to a latent."""
+
+BUDGET = 36
+"""The most trainings of the search."""
 
 TOKENS_PER_LATENT = 10_000
 """Training tokens to a latent."""
+
+FEWEST_PER_LATENT = 1000
+"""Training tokens to a latent without which no answer is to be hoped for."""
 
 BYTES_PER_TOKEN = 4
 """Of English text."""
@@ -50,14 +64,14 @@ MOST_CACHED = 100_000_000
 MOST_EPOCHS = 20
 """Times that training goes over the cached tokens, unasked."""
 
-RANKS = (0.25, 0.3, 0.35, 0.4, 0.45)
-"""The n of s_n^dec, as shares of the width: well above every L0."""
+MOST_HELD_OUT = 100_000
+"""Tokens held out, of a text that has them."""
 
-LEAST_TOKENS = 8192
-"""Asked of any text, which is refused where it is smaller."""
+LEAST_TOKENS = 50_000
+"""Asked of any text: of fewer too little is held out to measure on."""
 
-POINTS = 8
-"""L0 points of the grid."""
+FEWEST_LATENTS = 16
+"""Latents that leave room for a search."""
 
 ENCODERS = ("bert", "roberta", "mpnet", "electra", "camembert", "xlm-roberta", "distilbert")
 """Model types that see a text from both sides: a document is a context."""
@@ -94,10 +108,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The settings of a new study, and remarks for the comments beside them."""
+    """The settings of a new study, remarks for the comments beside them, and what to say aloud."""
 
     settings: dict[str, Any]
     remarks: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
@@ -134,17 +149,27 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     if not text:
         raise InputError("--text is not set; name text files, or a dataset on the hub")
     section, thought = _text(text, wishes.text_field, config.parent)
-    d_sae = wishes.d_sae or _number(ask, "Latents", WIDER * d_in)
+    d_sae = wishes.d_sae or _number(ask, "Latents", WIDTH * d_in)
+    if d_sae < FEWEST_LATENTS:
+        raise InputError(
+            f"{d_sae} latents are too few to search an L0; give {FEWEST_LATENTS} or more"
+        )
     room = MOST_CACHED if thought is None else max(int(USED * thought), LEAST_TOKENS)
-    held_out = _round(min(131_072, room // 10))
+    held_out = _round(min(MOST_HELD_OUT, room // 10))
     most = min(TOKENS_PER_LATENT * d_sae, MOST_EPOCHS * (room - held_out))
     tokens = wishes.training_tokens or _number(ask, "Training tokens", _round(most))
+    if thought is not None and thought < LEAST_TOKENS:
+        raise InputError(
+            f"text {text!r} holds about {thought:,.0f} tokens, and a study takes {LEAST_TOKENS:,} "
+            "at the least, better millions; name more text"
+        )
     cached = _round(min(tokens, room - held_out, MOST_CACHED))
     batch = min(4096, max(256, _power(tokens // 4000)), held_out)
     encoder = known.get("model_type") in ENCODERS
     positions = count_positions(known) or 1024
+    name = plain_name(config.stem, "study")
     activations = {
-        "cache": config.stem,
+        "cache": name,
         "model": {"source": _beside(source, config.parent) if is_local(source) else source},
         "hook_name": hook,
         "d_in": d_in,
@@ -158,21 +183,19 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     }
     saes = {
         "d_sae": d_sae,
-        "l0": grid(d_sae),
+        "l0": searched(d_sae, d_in),
         "seeds": [0, 1],
         "training": {
             "training_tokens": tokens,
             "batch_tokens": batch,
             "lr": 1e-3 if d_sae <= 4096 else 3e-4,
-            "dead_feature_window": 1000,
         },
     }
     epochs = tokens / cached
     remarks = {
         "d_in": f"the width of this model, {layers} blocks deep",
-        "l0": "the points; `snakemake` trains one SAE of each for every seed",
+        "l0": "searched: six points, then more where the answer is; or a list",
         "seeds": "two or more: an L0 is named where they find the same latents",
-        "n": "as shares of the latents, well above every L0",
         "d_sae": f"{d_sae / d_in:.3g} to a dimension",
         "training_tokens of saes": f"{tokens / d_sae:,.0f} to a latent"
         + (f", {epochs:.1f} times over the cached ones" if epochs > 1.05 else ""),
@@ -180,26 +203,31 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
         if thought is None
         else f"cached for training; the text is thought to hold {thought:,.0f} or so",
     }
-    settings = {
-        "study": config.stem,
-        "activations": activations,
-        "saes": saes,
-        "decoder_metrics": {"n": list(RANKS)},
-    }
-    return Proposal(settings, remarks)
+    settings = {"study": name, "activations": activations, "saes": saes}
+    few = tokens < FEWEST_PER_LATENT * d_sae
+    warning = (
+        f"only {tokens / d_sae:,.0f} training tokens to a latent, and below {FEWEST_PER_LATENT:,} "
+        "no answer is to be hoped for: give more text or more training tokens, or fewer latents"
+    )
+    return Proposal(settings, remarks, (warning,) if few else ())
 
 
-def grid(d_sae: int) -> list[int]:
-    """Return the proposed L0 points of a width.
+def searched(d_sae: int, d_in: int) -> dict[str, int]:
+    """Return the proposed search for the L0 of a width.
 
     Examples
     --------
-    >>> grid(768)
-    [4, 7, 11, 19, 32, 54, 91, 154]
+    >>> searched(384, 384)
+    {'from': 6, 'to': 150, 'budget': 36}
+
+    The L0 of an SAE of many latents are those of twice as many as dimensions:
+
+    >>> searched(32_768, 2304) == searched(4608, 2304)
+    True
     """
-    ratio = (0.2 * d_sae / 4) ** (1 / (POINTS - 1))
-    values = [4 * ratio**i for i in range(POINTS)]
-    return sorted({max(1, round(value)) for value in values})
+    latents = min(d_sae, WIDEST * d_in)
+    lowest, highest = max(1, round(LOWEST * latents)), _round(int(HIGHEST * latents))
+    return {"from": lowest, "to": highest, "budget": BUDGET}
 
 
 def _number(ask: Asked | None, question: str, proposal: int) -> int:
@@ -267,8 +295,11 @@ def _separator(source: str) -> str:
 
 def _text(text: str, field: str, base: Path) -> tuple[dict[str, Any], float | None]:
     """Return the settings of a text, and about how many tokens it holds where that can be told."""
+    if Path(text).expanduser().is_dir():
+        raise InputError(f"text {text!r} is a folder; name its files, such as '{text}/*.jsonl'")
     files = sorted(glob.glob(os.path.expanduser(text)))
     if files:
+        check_text(Text(source="files", files=tuple(files), text_field=field))
         size = sum(Path(file).stat().st_size for file in files)
         packed = any(file.endswith((".gz", ".zst", ".parquet")) for file in files)
         section: dict[str, Any] = {"source": "files", "files": [_beside(text, base)]}
@@ -296,7 +327,7 @@ def _beside(path: str, folder: Path) -> str:
 
 
 def _round(tokens: int) -> int:
-    """Return a number of tokens that a reader takes in at once: two digits, then zeros.
+    """Return a number that a reader takes in at once: two digits, then zeros.
 
     Examples
     --------

@@ -14,7 +14,7 @@ import yaml
 from correct_l0 import __version__
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
-from correct_l0.settings.base import format_l0
+from correct_l0.settings.base import format_l0, plain_name
 
 COLUMNS = ("SAE", "target L0", "measured L0", "FVU", "dead latents")
 
@@ -105,7 +105,13 @@ def write_shared(saes: Sequence[Shared], results: Path, folder: Path, licence: s
         shutil.copytree(sae.folder / "sae", folder / sae.name)
     shutil.copy(figure, folder / "answer.png")
     words = json.loads(verdict.read_text())
-    (folder / "README.md").write_text(card(saes, words, folder.name, licence))
+    text = card(saes, words, hub_name(folder), licence)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def hub_name(folder: Path) -> str:
+    """Return what a folder's repository may be called on a hub."""
+    return plain_name(folder.absolute().name, "saes")
 
 
 def card(saes: Sequence[Shared], verdict: dict[str, Any], name: str, licence: str = "") -> str:
@@ -127,7 +133,7 @@ def card(saes: Sequence[Shared], verdict: dict[str, Any], name: str, licence: st
     if licence:
         head = {"license": licence, **head}
     on = f"`{told['hook_name']}` of {told['model_name']}"
-    read = told.get("dataset_path")
+    read = {"files": "text files"}.get(told.get("dataset_path"), told.get("dataset_path"))
     tokens = f"{saes[0].facts['tokens']:,} tokens" + (f" of {read}" if read else "")
     lines = [
         "---", yaml.safe_dump(head, sort_keys=False).rstrip(), "---", "",

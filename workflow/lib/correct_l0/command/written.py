@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import yaml
@@ -22,9 +23,14 @@ def write_new(config: Path, proposal: Proposal) -> str:
     if config.exists():
         raise InputError(f"{config}: is there already; name another file, or delete it")
     Plan.all_from_config(proposal.settings, config.parent.absolute())
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(_with_comments(proposal, config))
-    return f"snakemake --cores all --configfile {config}"
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(_with_comments(proposal, config), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{config}: cannot be written ({error.strerror}); name a file in a folder of yours"
+        ) from None
+    return f"snakemake --cores all --configfile {shlex.quote(str(config))}"
 
 
 def _with_comments(proposal: Proposal, config: Path) -> str:
@@ -32,7 +38,7 @@ def _with_comments(proposal: Proposal, config: Path) -> str:
     lines = ["# yaml-language-server: $schema=schema.json"] if has_schema else []
     lines += [
         "# Written by `correct-l0 new`; every option is explained in config/README.md.",
-        f"# What it would run and cost: correct-l0 why --configfile {config}",
+        f"# What it would run and cost: correct-l0 why --configfile {shlex.quote(str(config))}",
     ]
     section = ""
     for line in yaml.safe_dump(

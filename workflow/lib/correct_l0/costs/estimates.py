@@ -59,23 +59,27 @@ def training_s(
     """
     speed, weights = THROUGHPUT[device], 2 * d_in * d_sae
     steps, batch = training.steps, training.batch_tokens
-    by_saelens = _is_trained_by_saelens(training, name)
-    floor_s = stated.SAELENS_STEP_S if by_saelens else stated.STEP_S
+    floor_s = stated.STEP_S if _is_trained_by_us(training, name) else stated.SAELENS_STEP_S
     flops = _products(d_sae, l0, training, device, name) * batch * weights
-    passes = stated.WEIGHT_PASSES * weights
+    passes: float = stated.WEIGHT_PASSES * weights
     if device == "cuda":
         passes += stated.ACT_PASSES * batch * d_sae
+        if training.by_sparsify:
+            passes += stated.SPARSIFY_PASSES * batch * (l0 or 0.0) * d_in
     step_s = floor_s + flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
 
-def _is_trained_by_saelens(training: Training, name: str) -> bool:
-    return training.engine == "saelens" or not architecture(name).own_cost_factor
+def _is_trained_by_us(training: Training, name: str) -> bool:
+    return training.engine == "fused" and architecture(name).own_cost_factor > 0
 
 
 def _products(d_sae: int, l0: float | None, training: Training, device: str, name: str) -> float:
     """Return a training step in products of the encoder's size."""
-    if not _is_trained_by_saelens(training, name):
+    if training.by_sparsify:
+        sparse = stated.SPARSIFY_PER_DENSITY * (l0 or 0.0) / d_sae
+        return stated.FUSED_CUDA if device == "cuda" else stated.SPARSIFY_DENSE + sparse
+    if _is_trained_by_us(training, name):
         fused = stated.FUSED_CUDA if device == "cuda" else _fused(l0 or 0.0, d_sae)
         return architecture(name).own_cost_factor * fused
     if device == "cpu":

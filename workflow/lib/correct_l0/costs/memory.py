@@ -69,7 +69,15 @@ def gpu_mem_mb(study: Config, saes: int = 1) -> int:
     """
     acts = FLOAT * study.batch_tokens * study.saes.d_sae
     tensors = FLOAT * sae_parameters(study)
-    return math.ceil((3 * (saes + 1) * tensors + 6 * acts) / MIB) + 1000
+    held = 3 * (saes + 1) * tensors + 6 * acts + sparsify_bytes(study)
+    return math.ceil(held / MIB) + 1000
+
+
+def sparsify_bytes(study: Config) -> float:
+    """Return what a step of sparsify's holds more: a row for every active latent of every token."""
+    trained = [(l0, study.training(l0)) for l0 in study.saes.l0]
+    rows = [l0 * training.batch_tokens for l0, training in trained if training.by_sparsify]
+    return FLOAT * study.source.d_in * max(rows, default=0.0)
 
 
 def over_tasks(study: Config, per_task: tuple[int, int]) -> int:
@@ -164,7 +172,7 @@ def training_bytes(study: Config, saes: int) -> float:
     # Weights and Adam of each; gradients, and for a while all of one once more; latent
     # activations and masks.
     acts = FLOAT * study.batch_tokens * study.saes.d_sae
-    return rows + (3 * saes + 5) * sae + 6 * acts
+    return rows + (3 * saes + 5) * sae + 6 * acts + sparsify_bytes(study)
 
 
 def train_on_bytes(study: Config) -> float:

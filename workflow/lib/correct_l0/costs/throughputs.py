@@ -51,13 +51,18 @@ times l0 / d_sae, at most the third. Measured."""
 FUSED_CUDA, SAELENS = 5.0, 14.0
 """The same on a GPU, where every product is dense (encoder, decoder, three gradients; assumed), and
 for SAELens' engine (measured 13.5 to 16 at 384 x 3072 on one core)."""
+SPARSIFY_DENSE, SPARSIFY_PER_DENSITY, SPARSIFY_PASSES = 3.0, 150.0, 3
+"""For sparsify's engine on a core: the first plus the second times l0 / d_sae, measured within a
+factor of two. It writes a row of the encoder's gradient for every active latent of every token; on
+a GPU that is so many passes over them beside a step like ours (assumed)."""
 FACTORS_AT = 32, 1536
 """L0 and d_sae at which `cost_factor` of SAELens' engine was measured on a core. On a GPU all its
 architectures take the same (assumed)."""
 
 STEP_S, SAELENS_STEP_S = 5e-4, 3e-3
-"""Seconds of a step however small the SAE, its calls and launches, and the same in SAELens' engine.
-Measured on a core, SAEs of 8 x 16 to 64 x 128: 0.3 to 0.5 ms and 2.8 to 4.3; on a GPU assumed."""
+"""Seconds of a step however small the SAE, its calls and launches, and the same in SAELens' engine
+and sparsify's. Measured on a core, SAEs of 8 x 16 to 64 x 128: 0.3 to 0.5 ms, and 2.8 to 4.3; on a
+GPU assumed."""
 WEIGHT_PASSES, ACT_PASSES = 7, 20
 """Passes over the weights in a step (Adam: four tensors read, three written) and, on a GPU, over
 the batch's latent activations (assumed)."""

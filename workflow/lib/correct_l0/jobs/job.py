@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -22,12 +23,20 @@ LONGEST = 300
 def prepare_environment(library: str) -> None:
     """Set what the processes of the jobs inherit, here and on cluster nodes.
 
-    Scripts find this package at `library`; libraries that report usage to their makers do not.
+    Scripts find this package at `library`, and files are UTF-8 whatever the terminal writes;
+    libraries that report usage to their makers do not.
     """
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (library, others) if path)
+    os.environ.setdefault("PYTHONUTF8", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("WANDB_MODE", "disabled")
+
+
+def print_what_can_be_printed() -> None:
+    """Have a terminal of another encoding than UTF-8 show a question mark, not a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from correct_l0.provenance.differences import describe_difference
 
 DAMAGED = "damaged, without its inputs or outputs"
 PACKAGES: tuple[str, ...] = ("torch", "sae-lens", "transformer-lens", "transformers", "zarr")
-PACKAGES += ("sae-probes", "scikit-learn", "numba")
+PACKAGES += ("sae-probes", "scikit-learn", "numba", "eai-sparsify")
 
 
 def sha256_of(path: Path | str) -> str:

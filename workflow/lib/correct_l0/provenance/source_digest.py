@@ -29,7 +29,7 @@ def report_source_digest(*rooms: str) -> str:
     digest = hashlib.sha256()
     for path in (path for room in rooms for path in sorted((PACKAGE / room).rglob("*"))):
         if path.suffix == ".py":
-            content = code_without_comments(path.read_text()).encode()
+            content = code_without_comments(path.read_text(encoding="utf-8")).encode()
         elif path.suffix in (".html", ".css", ".js"):
             content = path.read_bytes()
         else:

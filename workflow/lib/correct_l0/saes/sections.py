@@ -9,12 +9,14 @@ from pydantic import Discriminator, Field, Tag, create_model, field_validator, m
 from pydantic.fields import FieldInfo
 
 from correct_l0.errors import InputError
+from correct_l0.saes import by_sparsify
 from correct_l0.saes.architectures import (
     DEFAULT,
     Architecture,
     declared_with,
     read_architecture,
 )
+from correct_l0.saes.by_sparsify import BySparsify
 from correct_l0.saes.l0_schedule import L0Schedule, unusable
 from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import (
@@ -40,13 +42,14 @@ class Training(Section):
     """Tokens per training step."""
 
     lr: PositiveFloat = 3e-4
-    """Learning rate of Adam."""
+    """Learning rate of Adam; of engine `sparsify` that of its section."""
 
     lr_warm_up_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of linear warm-up."""
 
     lr_decay_fraction: Fraction = 0.0
-    """Final fraction of the steps over which the learning rate falls linearly to zero."""
+    """Final fraction of the steps over which the learning rate falls linearly to zero; with engine
+    `sparsify` it falls from the warm-up on, but for `signum`'s, which stays."""
 
     aux_loss_coefficient: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the auxiliary loss that revives dead latents."""
@@ -54,8 +57,12 @@ class Training(Section):
     dead_feature_window: Count = 1000
     """Steps without firing after which a latent counts as dead."""
 
-    engine: Literal["fused", "saelens"] = "fused"
-    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference."""
+    engine: Literal["fused", "saelens", "sparsify"] = "fused"
+    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference. `sparsify`:
+    eai-sparsify's SAE, loss and optimiser, for a whole sweep of `topk`."""
+
+    sparsify: BySparsify = Field(default=BySparsify())
+    """What engine `sparsify` takes beside."""
 
     precision: Literal["float32", "reduced"] = "float32"
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
@@ -77,6 +84,19 @@ class Training(Section):
     def decay_steps(self) -> int:
         """Steps at the end over which the learning rate falls to zero."""
         return round(self.lr_decay_fraction * self.steps)
+
+    @property
+    def by_sparsify(self) -> bool:
+        """Whether sparsify trains the SAE."""
+        return self.engine == "sparsify"
+
+    def lr_at(self, d_sae: int) -> float:
+        """Return the learning rate of SAEs of a width."""
+        return self.sparsify.lr_at(d_sae) if self.by_sparsify else self.lr
+
+    def recipe(self, declared: Architecture) -> int:
+        """Return the recipe of an SAE of an architecture that is trained so."""
+        return by_sparsify.RECIPE if self.by_sparsify else declared.recipe
 
     def unusable_at(self, label: str, l0: float | None, d_sae: int) -> str:
         """Return why no SAE can be trained so; empty where one can.
@@ -106,8 +126,10 @@ class Training(Section):
                 "at least one; raise l0 or batch_tokens"
             )
         if self.l0_schedule is not None:
-            return unusable(self.l0_schedule, d_sae, self.steps, self.batch_tokens)
-        return ""
+            wrong = unusable(self.l0_schedule, d_sae, self.steps, self.batch_tokens)
+            if wrong:
+                return wrong
+        return by_sparsify.unusable(self, l0, d_sae)
 
 
 def _optional(field: FieldInfo) -> Any:
@@ -216,6 +238,11 @@ class Saes(Section):
         return declared_with(*read_architecture(self.architecture))
 
     @property
+    def recipe(self) -> int:
+        """What the numbers of its SAEs are versioned by."""
+        return self.training.recipe(self.declared)
+
+    @property
     def swept(self) -> Literal["l0", "coefficient", "number"]:
         """What the values of `l0` are."""
         return self.declared.swept
@@ -272,6 +299,11 @@ class Saes(Section):
             )
             if wrong:
                 raise ValueError(wrong)
+        if len({self.training_of(l0).by_sparsify for l0 in points}) > 1:
+            raise ValueError(
+                "overrides: engine sparsify trains a whole sweep; give what it is to train a sweep "
+                "of its own"
+            )
         for l0 in self.overrides:
             if l0 not in points:
                 known = ", ".join(format_l0(x) for x in points)

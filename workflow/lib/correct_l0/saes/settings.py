@@ -44,6 +44,16 @@ class SaeSettings:
         return declared_with(self.architecture, self.options)
 
     @property
+    def recipe(self) -> int:
+        """What its numbers are versioned by."""
+        return self.training.recipe(self.declared)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate."""
+        return self.training.lr_at(self.d_sae)
+
+    @property
     def label(self) -> str:
         """How messages name the point."""
         if self.l0 is None:
@@ -75,7 +85,7 @@ class PointJob:
 
 def recipe_of(text: str) -> int:
     """Return the recipe of the SAE of some settings; of an imported one they name no training."""
-    return parse_settings(text).declared.recipe if "training" in json.loads(text) else RECIPE
+    return parse_settings(text).recipe if "training" in json.loads(text) else RECIPE
 
 
 def parse_settings(text: str) -> SaeSettings:

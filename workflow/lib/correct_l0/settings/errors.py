@@ -19,7 +19,7 @@ WANTED = {
     "string_too_long": "use at most {max_length} characters",
     "string_type": "give text; a number stands in quotes",
     "int_type": "give a whole number",
-    "int_parsing": "give a whole number",
+    "int_parsing": "give a whole number in digits, such as 2_000_000",
     "int_from_float": "give a whole number",
     "float_type": "give a number",
     "float_parsing": "give a number",
@@ -52,7 +52,7 @@ def check_yaml(path: Path | str) -> None:
         try:
             node = yaml.compose(file)
         except (yaml.YAMLError, ValueError) as error:
-            raise not_yaml(path, error) from None
+            raise _not_yaml(path, error) from None
     repeated = [
         f"{path}, line {key.start_mark.line + 1}: {key.value} is set a second time; keep one"
         for key in _repeated_keys(node)
@@ -61,8 +61,40 @@ def check_yaml(path: Path | str) -> None:
         raise InputError("\n".join(repeated))
 
 
-def not_yaml(path: Path | str, error: Exception) -> InputError:
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Return the settings of a configuration.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no YAML, has no settings, or repeats a key.
+    """
+    import yaml
+
+    try:
+        check_yaml(path)
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; name a study's configuration") from None
+    except OSError as error:
+        words = f"{error.strerror}; name a study's configuration"
+        raise InputError(f"{path}: {words[0].lower()}{words[1:]}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _not_yaml(path, error) from None
+    if not isinstance(raw, dict):
+        words = "empty" if raw is None else "no settings in it"
+        raise InputError(
+            f"{path}: {words}; name a study's configuration, such as config/config.yaml"
+        )
+    return raw
+
+
+def _not_yaml(path: Path | str, error: Exception) -> InputError:
     """Return what is wrong with a file that PyYAML cannot read, and where."""
+    if isinstance(error, UnicodeDecodeError):
+        return InputError(
+            f"{path}: not UTF-8 ({error.reason} at byte {error.start:,}); save it as UTF-8"
+        )
     mark = getattr(error, "problem_mark", None)
     line = f", line {mark.line + 1}" if mark else ""
     told = getattr(error, "problem", None) or str(error).partition("\n")[0]

@@ -94,8 +94,8 @@ class Stage:
         return self.job or self.rule
 
     def recipe_in(self, plan: Plan) -> int:
-        """Return the recipe in a study: of a training that of its architecture."""
-        return plan.study.saes.declared.recipe if self.trains else self.recipe
+        """Return the recipe in a study: of a training that of its architecture or engine."""
+        return plan.study.saes.recipe if self.trains else self.recipe
 
     def result_of(self, plan: Plan, wildcards: Mapping[str, str | int] | None = None) -> Path:
         """Return the file that is there where a job has run to its end."""

@@ -34,7 +34,7 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
-WIDENED = ("batchtopk", "topk")
+WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk")
 """Architectures whose finished SAEs are trained on with more latents."""
 
 TAKEN = (
@@ -268,7 +268,7 @@ class Config(StudyFile):
         name = "imported" if self.saes.imported else self.saes.architecture_name
         if name not in WIDENED:
             raise ValueError(
-                f"hedging: {name} SAEs are not widened, those of {' and '.join(WIDENED)} are; "
+                f"hedging: {name} SAEs are not widened, those of {', '.join(WIDENED)} are; "
                 "remove it"
             )
         if wanted.new_latents >= self.source.d_in:
@@ -280,6 +280,11 @@ class Config(StudyFile):
             raise ValueError(
                 "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
                 "them"
+            )
+        if self.training(self.saes.l0[0]).by_sparsify:
+            raise ValueError(
+                "hedging: SAEs of engine sparsify are not trained on, as its learning rate suits "
+                "no other; remove one of them"
             )
 
     def _check_self_check(self) -> None:
@@ -378,11 +383,10 @@ class Config(StudyFile):
                 f"every n of s_n^dec (largest {max(n)}) is at or below every L0 (smallest "
                 f"{min(l0):g}): no curve can name an L0; raise decoder_metrics.n",
             ]
-        low = [each for each in n if each < 1.2 * max(l0)]
-        if low:
+        if max(n) < max(l0):
             said.append(
-                f"n {', '.join(map(str, low))} of s_n^dec not well above the largest L0 "
-                f"({max(l0):g}): a curve that names an L0 not below its n is not counted"
+                f"every n of s_n^dec (largest {max(n)}) is below the largest L0 ({max(l0):g}): a "
+                "curve that names an L0 not below its n is not counted; raise decoder_metrics.n"
             )
         return said
 

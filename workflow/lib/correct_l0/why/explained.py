@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from correct_l0.errors import InputError
 from correct_l0.jobs.running import describe_run
-from correct_l0.settings.errors import check_yaml, not_yaml
+from correct_l0.settings.errors import read_yaml
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import free_bytes
@@ -23,32 +19,6 @@ UNREADABLE = (
     "The jobs could not be read from Snakemake's dry run, perhaps because of another version of "
     "it; this is what it printed."
 )
-
-
-def _read(configfile: Path) -> dict[str, Any]:
-    """Return what a file of settings holds.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, is no YAML, has no settings, or repeats a key.
-    """
-    try:
-        check_yaml(configfile)
-        raw = yaml.safe_load(configfile.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{configfile}: no such file; name a study's configuration") from None
-    except OSError as error:
-        words = f"{error.strerror}; name a study's configuration"
-        raise InputError(f"{configfile}: {words[0].lower()}{words[1:]}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise not_yaml(configfile, error) from None
-    if not isinstance(raw, dict):
-        words = "empty" if raw is None else "no settings in it"
-        raise InputError(
-            f"{configfile}: {words}; name a study's configuration, such as config/config.yaml"
-        )
-    return raw
 
 
 def describe(
@@ -65,7 +35,7 @@ def describe(
     InputError
         If the configuration cannot be used, or Snakemake refuses.
     """
-    raw, other_raw = _read(configfile), _read(beside) if beside else None
+    raw, other_raw = read_yaml(configfile), read_yaml(beside) if beside else None
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
         plans = Plan.all_from_config(raw, configfile.parent)

@@ -63,6 +63,6 @@ def _checkpointed(index: Path, settings: str, seed: int) -> int:
     """Return the step of a checkpoint of these settings and seed, 0 where there is none."""
     found = read_or_empty(index)
     identity = found.get("identity", {})
-    recipe = parse_settings(settings).declared.recipe
+    recipe = parse_settings(settings).recipe
     theirs = [identity.get(key) for key in ("recipe", "settings", "seed")]
     return int(found["step"]) if theirs == [recipe, settings, seed] else 0

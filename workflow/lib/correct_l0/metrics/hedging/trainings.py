@@ -118,4 +118,5 @@ def _longer(point: SaeSettings, steps: int, l0: float, d_sae: int) -> SaeSetting
             "engine": "fused",
         }
     )
-    return replace(point, d_sae=d_sae, l0=l0, training=training)
+    options = point.options.widened(point.d_sae, d_sae)
+    return replace(point, d_sae=d_sae, l0=l0, training=training, options=options)

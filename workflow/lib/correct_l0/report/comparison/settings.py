@@ -76,6 +76,7 @@ def _flat(saes: Sweep) -> dict[str, str]:
         saes.swept: sorted(saes.l0),
         "seeds": sorted(saes.seeds),
         **saes.training.model_dump(mode="json"),
+        "lr": saes.training.lr_at(saes.d_sae),
     }
     for l0, override in saes.overrides.items():
         changed: dict[str, Any] = dict(override)
@@ -105,7 +106,7 @@ def in_words(value: Any) -> str:
     --------
     >>> in_words(200000), in_words(0.003), in_words("fused"), in_words([2.0, 4.0, 10.95])
     ('200,000', '0.003', 'fused', '2, 4 and 10.95')
-    >>> in_words({"kind": "linear", "end_l0": 8.0}), in_words(True)
+    >>> in_words({"kind": "linear", "end_l0": 8.0, "none": None}), in_words(True)
     ('kind linear, end_l0 8', 'yes')
     >>> in_words([float(x) for x in range(2, 22)])
     '20 from 2 to 21'
@@ -117,7 +118,8 @@ def in_words(value: Any) -> str:
     if isinstance(value, float):
         return format_l0(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(each)}" for name, each in value.items())
+        given = {name: each for name, each in value.items() if each is not None}
+        return ", ".join(f"{name} {in_words(each)}" for name, each in given.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         told = [in_words(each) for each in value]
         return join(told) if len(told) <= 12 else f"{len(told)} from {told[0]} to {told[-1]}"

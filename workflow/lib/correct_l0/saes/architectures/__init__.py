@@ -52,6 +52,10 @@ class Options(Section):
         """Return the numbers of first latents that reconstruct by themselves, without all."""
         return ()
 
+    def widened(self, d_sae: int, wider: int) -> Options:
+        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were."""
+        return self
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -85,6 +89,8 @@ class Architecture:
         The same of a step on our engine; zero where it has none.
     recipe
         Changes when the same settings, seed and activations give other numbers.
+    by_sparsify
+        Whether sparsify trains it, too.
     """
 
     settings: type[Options]
@@ -99,6 +105,7 @@ class Architecture:
     warm_up: str = ""
     trainer: str = SAELENS
     recipe: int = RECIPE
+    by_sparsify: bool = False
 
     def unusable_at(self, swept: float, training: Training) -> str:
         """Return why an SAE cannot be trained at a value of what is swept; empty where it can."""
@@ -106,6 +113,10 @@ class Architecture:
             return (
                 f"l0 {format_l0(swept)} is not whole: every token keeps the same number of latents "
                 "in this architecture; round it"
+            )
+        if training.by_sparsify and not self.by_sparsify:
+            return (
+                "engine sparsify: it trains topk SAEs only; use engine fused, or architecture topk"
             )
         if self.swept == "coefficient" and training.l0_schedule is not None:
             return "l0_schedule: this architecture has no target L0; remove it or choose another"

@@ -60,6 +60,17 @@ class MatryoshkaBatchTopK(Options):
         """
         return tuple(round(share * d_sae) for share in self.prefixes)
 
+    def widened(self, d_sae: int, wider: int) -> MatryoshkaBatchTopK:
+        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were.
+
+        Examples
+        --------
+        >>> MatryoshkaBatchTopK().widened(64, 80).prefixes_of(80)
+        (2, 6, 14, 30)
+        """
+        shares = tuple(width / wider for width in self.prefixes_of(d_sae))
+        return self.model_copy(update={"prefixes": shares})
+
     def unusable_with(self, training: Training, d_sae: int) -> str:
         """Return why no SAE can be trained so; empty where one can."""
         widths = (0, *self.prefixes_of(d_sae), d_sae)

@@ -27,4 +27,5 @@ ARCHITECTURE = Architecture(
     cost_factor=4.7,
     own_cost_factor=1.0,
     recipe=RECIPE,
+    by_sparsify=True,
 )

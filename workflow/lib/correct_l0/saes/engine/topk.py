@@ -29,4 +29,8 @@ class TopKTrainer(FusedTrainer):
 
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
     """Return a TopK trainer; see `batchtopk.build_as`."""
+    if settings.training.by_sparsify:
+        from correct_l0.saes.engine.sparsify import SparsifyTrainer
+
+        return SparsifyTrainer(settings, d_in, seed, device)
     return build_as(TopKTrainer, settings, d_in, seed, device, shared)

@@ -131,7 +131,7 @@ class _Group:
 
     def start(self, job: PointJob, settings: SaeSettings) -> None:
         identity = {
-            "recipe": settings.declared.recipe,
+            "recipe": settings.recipe,
             "settings": job.settings_json,
             "seed": job.seed,
             "store": self.store.digest,

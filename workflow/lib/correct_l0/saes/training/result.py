@@ -105,7 +105,7 @@ def write_point(
     if not facts["fvu"] < DIVERGED_FVU:
         raise InputError(
             f"{run.label}: fvu {facts['fvu']:.4g} on held-out tokens, it must stay below "
-            f"{DIVERGED_FVU:g}: the training diverged with lr {settings.training.lr:g}; lower lr"
+            f"{DIVERGED_FVU:g}: the training diverged with lr {settings.lr:g}; lower lr"
         )
     W_dec = run.trainer.weights.W_dec.detach().cpu() / scale
     initial = decoder_at_start(store.d_in, settings, job.seed)
@@ -125,7 +125,7 @@ def write_point(
     write_manifest(
         folder / "manifest.json",
         stage="train_sae",
-        recipe=settings.declared.recipe,
+        recipe=settings.recipe,
         parameters=job.settings_json,
         inputs={"activations": store.digest},
         outputs=[folder / name for name in names],

@@ -100,4 +100,9 @@ def decoder_at_start(d_in: int, settings: SaeSettings, seed: int) -> Float[Tenso
     """Return the decoder that a training starts with; its norms are no matter."""
     if settings.start is not None:
         return open_start(settings.start).W_dec
+    if settings.training.by_sparsify:
+        from correct_l0.saes.engine.sparsify import initial_coder
+
+        decoder: Tensor = initial_coder(d_in, settings, seed).W_dec.detach()
+        return decoder
     return initial_decoder(d_in, settings.d_sae, seed)

@@ -280,7 +280,7 @@ class Run:
             )
         training = self.settings.training
         return InputError(
-            f"{label}: the loss is non-finite with lr {training.lr:g}, it must stay finite; "
+            f"{label}: the loss is non-finite with lr {self.settings.lr:g}, it must stay finite; "
             f"lower lr or raise lr_warm_up_steps (now {training.lr_warm_up_steps})"
         )
 

@@ -160,11 +160,11 @@ def download(model: Model) -> tuple[Path, str]:
         If the hub does not have it, or cannot be reached and no copy is on this machine.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 
     try:
         folder = snapshot_download(model.source, revision=model.revision, allow_patterns=[*NEEDED])
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"model {model.source!r} cannot be fetched ({reason}); check the name and revision, "

@@ -28,7 +28,10 @@ PIECE_DOCUMENTS = 1000
 WAITS_S = (1, 2, 4, 8, 16, 32, 64, 128)
 """Seconds before each attempt to go on, while none brings a piece."""
 
-NETWORK = ("aiohttp", "fsspec", "httpcore", "httpx", "huggingface_hub", "requests", "urllib3")
+NETWORK = (
+    "aiohttp", "fsspec", "httpcore", "httpcore2", "httpx", "httpx2", "huggingface_hub", "requests",
+    "urllib3",
+)  # fmt: skip
 """Packages whose errors are those of a connection, besides the system's own."""
 
 Field = Callable[[Any], str]
@@ -96,7 +99,9 @@ def open_dataset(text: Text) -> Any:
             revision=text.dataset_revision,
             streaming=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, ValueError, RuntimeError)) and not is_of_network(error):
+            raise
         raise InputError(
             f"dataset {text.dataset!r} cannot be opened ({_reason(error)}); check its name, "
             "configuration and split, or stage the text where there is network"
