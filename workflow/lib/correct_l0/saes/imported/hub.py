@@ -81,8 +81,10 @@ def hub_listing(repository: str, revision: str, kind: Kind = "model") -> Listing
     """
     from huggingface_hub import HfApi
 
+    hub = HfApi()
+    ask = hub.dataset_info if kind == "dataset" else hub.model_info
     with _in_words(repository, revision, kind):
-        info = HfApi().repo_info(repository, revision=revision or None, repo_type=kind)
+        info = ask(repository, revision=revision or None)
         names = tuple(x.rfilename for x in info.siblings or ())
     commit = str(info.sha)
 
