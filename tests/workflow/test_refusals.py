@@ -72,7 +72,7 @@ def test_a_text_file_that_cannot_be_read(tmp_path, content, words):
             "indent with spaces, not tabs",
         ),
         (
-            b"study: caf\xe9\n",
+            b"study: abc\xe9\n",
             ": not UTF-8 (invalid continuation byte at byte 10); save it as UTF-8",
         ),
         (b"", ": empty; name a study's configuration, such as config/config.yaml"),
