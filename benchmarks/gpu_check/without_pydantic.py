@@ -19,6 +19,17 @@ class BaseModel:
     def __init_subclass__(cls, **options: object) -> None:
         """Accept a subclass and its options."""
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether another object is of the same class and was given the same values."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        """Return the class and the values of its own fields, as pydantic does."""
+        values = (f"{name}={getattr(self, name)!r}" for name in type(self).__annotations__)
+        return f"{type(self).__name__}({', '.join(values)})"
+
     @classmethod
     def model_validate(cls, values: dict[str, Any]) -> BaseModel:
         """Return an object of these values."""

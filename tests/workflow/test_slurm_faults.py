@@ -262,7 +262,7 @@ def test_a_point_that_fails_for_good_is_a_named_gap(cluster, tiny_study, tmp_pat
 
 def test_the_disk_is_full_while_caching(small_disk, cluster, tiny_study):
     folder, cache = small_disk, small_disk / "results" / "activations" / "tiny"
-    part = Path("results/activations/tiny/parts/part_2.json")
+    part = Path("results/activations/tiny/parts/part_1.json")
     run = Run(folder, str(part))
     wait_until(lambda: "FAILED" in [job["state"] for job in cluster.history(folder)], "a full disk")
     errors = {line for line in job_logs(folder).splitlines() if line.startswith("error: ")}
