@@ -55,11 +55,11 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     import torch
 
     from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
-    from correct_l0.sources.language_model.cache import row_norms, statistics
     from correct_l0.sources.language_model.layout import Layout, identity_settings
     from correct_l0.sources.language_model.seal import seal
     from correct_l0.sources.language_model.settings import Activations
     from correct_l0.sources.language_model.store import ShardWriter, ensure_store
+    from correct_l0.sources.language_model.window import row_norms, statistics
 
     chunk_rows, shard_rows = SIZES[d_in]
     settings = Activations.model_validate(

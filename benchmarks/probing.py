@@ -83,7 +83,7 @@ class PackageModel:
     """A language model with what sae-probes asks of one."""
 
     def __init__(self, model: LanguageModel) -> None:
-        from correct_l0.sources.language_model.text import load_tokenizer
+        from correct_l0.sources.language_model.tokenizer import load_tokenizer
 
         self._model = model
         self.tokenizer = load_tokenizer(model.folder)

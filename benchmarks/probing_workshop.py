@@ -141,7 +141,7 @@ def embed_ends(model: LanguageModel, cache: Path) -> None:
     import torch
 
     from correct_l0.metrics.probing.data import activations_file, read_task
-    from correct_l0.sources.language_model.text import load_tokenizer
+    from correct_l0.sources.language_model.tokenizer import load_tokenizer
     from correct_l0.sources.sae_probes import resolve_tasks
 
     tokenizer = load_tokenizer(model.folder)

@@ -77,8 +77,8 @@ def model_of(study: Config) -> tuple[Any, Any]:
 def stage_text(study: Config, work: Path, part: Part) -> None:
     """Choose and tokenise the text: the same code as ours, so that the tokens are the same."""
     from correct_l0.sources.language_model.model_files import local_folder
-    from correct_l0.sources.language_model.text import load_tokenizer
     from correct_l0.sources.language_model.text import stage_text as stage
+    from correct_l0.sources.language_model.tokenizer import load_tokenizer
 
     folder = local_folder(study.activations.model)
     assert folder is not None

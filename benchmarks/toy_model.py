@@ -47,8 +47,8 @@ def our_steps(l0s: list[float]) -> Callable[[Tensor], Any]:
     """Return a step of a group of SAEs on one batch: scaled once, as the pipeline does."""
     from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
     from correct_l0.saes.engine.workspace import Gradients, Workspace
-    from correct_l0.saes.sections import Training
     from correct_l0.saes.settings import SaeSettings
+    from correct_l0.saes.training_settings import Training
 
     training = Training(training_tokens=BATCH * 10**6, batch_tokens=BATCH, lr=LR)
     start = initial_weights(D_IN, D_SAE, 0)

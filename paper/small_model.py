@@ -26,8 +26,8 @@ from correct_l0.provenance.manifest import check_manifest, replacing, write_mani
 from correct_l0.saes import RECIPE as SAES_RECIPE
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace
-from correct_l0.saes.sections import Training
 from correct_l0.saes.settings import SaeSettings
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.synthetic.generator import Stream
 from correct_l0.sources.synthetic.make import survey

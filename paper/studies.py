@@ -27,7 +27,7 @@ from correct_l0.reading import RECIPE
 from correct_l0.report.gather import load_tables
 from correct_l0.saes.l0_schedule import LinearSchedule
 from correct_l0.saes.saved import SavedSae, open_trained_sae
-from correct_l0.saes.sections import Training
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.synthetic.store import SyntheticStore, open_world

@@ -30,7 +30,7 @@ with job(sys.argv[1], network=json.loads(sys.argv[4])):
     from correct_l0.sources.language_model.settings import Activations
     from correct_l0.sources.language_model.staging import load_staged_model
     from correct_l0.sources.language_model.places import Places
-    from correct_l0.sources.language_model.text import load_tokenizer
+    from correct_l0.sources.language_model.tokenizer import load_tokenizer
     from pathlib import Path
     activations = Activations.model_validate_json(sys.argv[2])
     cache = Path(sys.argv[1]).parent

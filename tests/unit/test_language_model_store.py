@@ -21,10 +21,10 @@ import zarr
 from correct_l0.command import main
 from correct_l0.errors import InputError
 from correct_l0.sources.language_model import layout, shards
-from correct_l0.sources.language_model.cache import shuffle_order
 from correct_l0.sources.language_model.layout import COLUMNS, Layout, count_jobs, job_windows
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.language_model.seal import verify
+from correct_l0.sources.language_model.window import shuffle_order
 from language_model_toy import (
     BOS,
     ToyModel,

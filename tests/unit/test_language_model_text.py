@@ -25,7 +25,8 @@ from correct_l0.sources.language_model.english import EnglishWords
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.reader import open_store
 from correct_l0.sources.language_model.settings import Text
-from correct_l0.sources.language_model.text import StagedText, load_tokenizer, split_of, stage_text
+from correct_l0.sources.language_model.text import StagedText, split_of, stage_text
+from correct_l0.sources.language_model.tokenizer import load_tokenizer
 from language_model_toy import WordTokenizer, toy_cache, toy_settings, write_documents
 
 ROWS = [{"text": "first document"}, {"text": "zweites, größer"}, {"text": " \n"}, {"text": None}]

@@ -13,7 +13,8 @@ import made_up
 from correct_l0.provenance import source_digest
 from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.standing import stale
-from correct_l0.standing.stale import LOST, describe, find
+from correct_l0.standing.stale import find
+from correct_l0.standing.stale_words import LOST, describe
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 

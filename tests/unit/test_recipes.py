@@ -19,7 +19,7 @@ def test_the_numbers_are_those_of_the_recipe(stage):
 @pytest.mark.parametrize(
     ("stage", "constant", "value", "message"),
     [
-        ("activations", "correct_l0.sources.language_model.cache.SPLITS", ("held_out", "training"),
+        ("activations", "correct_l0.sources.language_model.window.SPLITS", ("held_out", "training"),
          "set RECIPE = 2 in workflow/lib/correct_l0/sources/language_model/__init__.py"),
         ("probing_cache", "correct_l0.metrics.probing.cache.PROMPT_TOKENS", 3,
          "set CACHE_RECIPE = 2 in workflow/lib/correct_l0/metrics/probing/__init__.py"),

@@ -25,8 +25,9 @@ from correct_l0.report.comparison.settings import comparison_figures, differing_
 from correct_l0.report.data import StudyData
 from correct_l0.report.study import read_study
 from correct_l0.saes.sections import Saes
-from correct_l0.standing.stale import CODE_CHANGED, LOST, Stale
+from correct_l0.standing.stale import CODE_CHANGED
 from correct_l0.standing.stale_comparison import find_comparison
+from correct_l0.standing.stale_words import LOST, Stale
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
 

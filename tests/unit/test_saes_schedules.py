@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.saes.l0_schedule import DescentSchedule, L0Schedule, PaperSchedule
-from correct_l0.saes.sections import Training
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.schedules import (
     Descent,
@@ -23,6 +22,7 @@ from correct_l0.saes.training.schedules import (
     PaperRule,
     build_schedule,
 )
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.canonical import canonical
 from saes_toy import BATCH, STEPS, settings, train_toy
 

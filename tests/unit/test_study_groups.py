@@ -14,10 +14,10 @@ from correct_l0.costs import estimates as costs
 from correct_l0.costs import memory
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes import RECIPE
-from correct_l0.saes.sections import Training
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import format_l0
 from correct_l0.stages import limits
-from correct_l0.standing.stale import Stale
+from correct_l0.standing.stale_words import Stale
 from correct_l0.standing.unfinished import (
     failed_trainings,
     points_to_measure,

@@ -20,7 +20,7 @@ from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.settings.canonical import canonical
 from correct_l0.stages import BY_RULE, limits
-from correct_l0.standing.stale import Stale
+from correct_l0.standing.stale_words import Stale
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 from correct_l0.why import dry_run, preflight, rates, words

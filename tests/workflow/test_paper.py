@@ -14,7 +14,7 @@ from workflow_runs import ROOT, run_snakemake, trained
 
 from correct_l0.errors import InputError
 from correct_l0.saes.saved import load_saved_sae
-from correct_l0.saes.sections import Training
+from correct_l0.saes.training_settings import Training
 from correct_l0.study.plan import Plan
 from paper import small_model
 from paper.__main__ import FULL, QUICK, Variant, judge

@@ -30,7 +30,8 @@ from workflow_runs import run_snakemake, tiny_config
 
 from correct_l0.provenance.manifest import check_outputs
 from correct_l0.report import figures_of
-from correct_l0.standing.chain import check_activations, check_point, task_digests
+from correct_l0.standing.chain import check_activations, task_digests
+from correct_l0.standing.gaps import check_point
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
 

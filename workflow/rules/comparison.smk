@@ -3,6 +3,12 @@
 
 from correct_l0.report.comparison.settings import comparison_figures
 
+COMPARISON_FIGURES = expand(
+    f"{STUDY_FOLDER}/figures/{{name}}.{{suffix}}",
+    name=comparison_figures(PLANS.values()),
+    suffix=("svg", "narrow.svg", "png"),
+)
+
 
 rule compare_sweeps:
     """The answers of all sweeps side by side, and one figure of them."""
@@ -16,11 +22,7 @@ rule compare_sweeps:
             category="Report",
         ),
         summary=f"{STUDY_FOLDER}/summary.txt",
-        figures=expand(
-            f"{STUDY_FOLDER}/figures/{{name}}.{{suffix}}",
-            name=comparison_figures(PLANS.values()),
-            suffix=("svg", "narrow.svg", "png"),
-        ),
+        figures=COMPARISON_FIGURES,
         manifest=f"{STUDY_FOLDER}/report.manifest.json",
     log:
         f"{STUDY_FOLDER}/logs/compare_sweeps.log",

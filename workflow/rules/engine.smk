@@ -21,7 +21,8 @@ sys.path.insert(0, LIBRARY)
 from correct_l0.errors import InputError
 from correct_l0.jobs.again import again
 from correct_l0.standing.folders import check_writable
-from correct_l0.standing.stale import describe, find
+from correct_l0.standing.stale import find
+from correct_l0.standing.stale_words import describe
 from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.groups import is_record
 

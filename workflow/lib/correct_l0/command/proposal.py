@@ -9,30 +9,23 @@ docs/your-model.md says the same.
 
 from __future__ import annotations
 
-import glob
-import json
 import math
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from correct_l0.command.named import beside, model_config, separator_of, text_section
 from correct_l0.errors import InputError
 from correct_l0.settings.base import plain_name
-from correct_l0.sources.language_model.checks import check_hook_name, check_text
+from correct_l0.sources.language_model.checks import check_hook_name
 from correct_l0.sources.language_model.model_files import (
     block_index,
     count_layers,
     count_positions,
     hidden_size,
     is_local,
-    local_folder,
-    read_model_config,
-    refuse_unlikely_hub_name,
 )
-from correct_l0.sources.language_model.settings import Model, Text
 
 WIDTH = 1
 """Latents to a dimension of the activations."""
@@ -52,8 +45,6 @@ TOKENS_PER_LATENT = 10_000
 FEWEST_PER_LATENT = 1000
 """Training tokens to a latent without which no answer is to be hoped for."""
 
-BYTES_PER_TOKEN = 4
-"""Of English text."""
 
 USED = 0.8
 """Share of what a text is thought to hold that is asked of it."""
@@ -135,7 +126,7 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     source = wishes.model or (ask("Your model: a folder, or a name on the hub") if ask else "")
     if not source:
         raise InputError("--model is not set; name a model's folder or its name on the hub")
-    known = _model_config(source)
+    known = model_config(source)
     layers, d_in = count_layers(known), hidden_size(known)
     if not layers or not d_in:
         raise InputError(
@@ -148,7 +139,7 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     )
     if not text:
         raise InputError("--text is not set; name text files, or a dataset on the hub")
-    section, thought = _text(text, wishes.text_field, config.parent)
+    section, thought = text_section(text, wishes.text_field, config.parent)
     d_sae = wishes.d_sae or _number(ask, "Latents", WIDTH * d_in)
     if d_sae < FEWEST_LATENTS:
         raise InputError(
@@ -170,13 +161,13 @@ def propose(wishes: Wishes, config: Path, ask: Asked | None = None) -> Proposal:
     name = plain_name(config.stem, "study")
     activations = {
         "cache": name,
-        "model": {"source": _beside(source, config.parent) if is_local(source) else source},
+        "model": {"source": beside(source, config.parent) if is_local(source) else source},
         "hook_name": hook,
         "d_in": d_in,
         "text": section,
         "context_size": min(128 if encoder else 1024, positions),
         "packing": "documents" if encoder else "concatenate",
-        **({} if encoder else {"separator": _separator(source)}),
+        **({} if encoder else {"separator": separator_of(source)}),
         "special_tokens": "drop" if encoder else "keep",
         "training_tokens": cached,
         "held_out_tokens": held_out,
@@ -253,77 +244,6 @@ def _hook(wishes: Wishes, layers: int, ask: Asked | None) -> str:
             f"hook {hook!r}: the model has {layers} blocks, 0 to {layers - 1}; name one of them"
         )
     return hook
-
-
-def _model_config(source: str) -> dict[str, Any]:
-    """Return a model's config.json, of a folder or from the hub."""
-    if is_local(source) or source.startswith("package:"):
-        folder = local_folder(Model(source=source))
-        assert folder is not None
-        return read_model_config(folder)
-    refuse_unlikely_hub_name(source, Path.cwd())
-    return read_model_config(_from_hub(source, "config.json").parent)
-
-
-def _from_hub(source: str, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(source, name))
-    except Exception as error:  # Of the hub, of the network, of the name.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"model {source!r}: {name} cannot be fetched ({reason}); check the name, log in if the "
-            "model is gated, or name a local folder"
-        ) from None
-
-
-def _separator(source: str) -> str:
-    """Return the token between documents that the model's tokenizer has."""
-    try:
-        if is_local(source):
-            folder = local_folder(Model(source=source))
-            assert folder is not None
-            path = folder / "tokenizer_config.json"
-        else:
-            path = _from_hub(source, "tokenizer_config.json")
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, InputError):
-        return "bos"
-    return next((name for name in ("bos", "eos") if told.get(f"{name}_token")), "none")
-
-
-def _text(text: str, field: str, base: Path) -> tuple[dict[str, Any], float | None]:
-    """Return the settings of a text, and about how many tokens it holds where that can be told."""
-    if Path(text).expanduser().is_dir():
-        raise InputError(f"text {text!r} is a folder; name its files, such as '{text}/*.jsonl'")
-    files = sorted(glob.glob(os.path.expanduser(text)))
-    if files:
-        check_text(Text(source="files", files=tuple(files), text_field=field))
-        size = sum(Path(file).stat().st_size for file in files)
-        packed = any(file.endswith((".gz", ".zst", ".parquet")) for file in files)
-        section: dict[str, Any] = {"source": "files", "files": [_beside(text, base)]}
-        if field != "text":
-            section["text_field"] = field
-        return section, size * (3 if packed else 1) / BYTES_PER_TOKEN
-    if text == "sae-probes":
-        return {"source": text, "reserve_tasks": "default"}, 10_000_000
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text) or Path(text).parent.is_dir():
-        raise InputError(
-            f"text {text!r}: no such file (looked in {Path.cwd()}), and no dataset's name such as "
-            "'monology/pile-uncopyrighted'; correct it"
-        )
-    section = {"source": "datasets", "dataset": text}
-    if field != "text":
-        section["text_field"] = field
-    return section, None
-
-
-def _beside(path: str, folder: Path) -> str:
-    """Return a path as it is written in a file of a folder."""
-    if path.startswith("~") or os.path.isabs(path):
-        return path
-    return os.path.relpath(path, folder)
 
 
 def _round(tokens: int) -> int:

@@ -24,7 +24,7 @@ from correct_l0.costs.memory import (
 from correct_l0.costs.throughputs import THROUGHPUT
 from correct_l0.metrics.probing.settings import CONTROLLED
 from correct_l0.saes.architectures import DEFAULT, architecture
-from correct_l0.saes.sections import Training
+from correct_l0.saes.training_settings import Training
 from correct_l0.sources.language_model.layout import Layout, job_windows
 from correct_l0.sources.language_model.model_files import block_index
 from correct_l0.sources.language_model.places import DIGEST

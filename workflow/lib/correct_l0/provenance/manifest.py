@@ -129,13 +129,20 @@ def package_version(package: str) -> str | None:
         return None
 
 
-def read_manifest(path: Path | str) -> dict[str, Any]:
+def read_manifest(path: Path | str, stage: str | None = None) -> dict[str, Any]:
     """Return a manifest.
+
+    Parameters
+    ----------
+    path
+        The manifest.
+    stage
+        The stage that it has to be of; None: of any.
 
     Raises
     ------
     InputError
-        If it is missing, cannot be read or is not JSON.
+        If it is missing, cannot be read, is not JSON or of another stage.
     """
     try:
         manifest = json.loads(Path(path).read_text())
@@ -149,6 +156,11 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
         raise InputError(f"{path}: damaged, not JSON; delete it and run again") from None
     if not isinstance(manifest, dict):
         raise InputError(f"{path}: damaged, not a manifest; delete it and run again")
+    if stage is not None and manifest.get("stage") != stage:
+        raise InputError(
+            f"{path}: stage is {manifest.get('stage')!r}, not {stage!r}; name the manifest.json "
+            "of that stage"
+        )
     return manifest
 
 

@@ -10,7 +10,7 @@
    what they name; beside the best point, while there are too few points of several seeds for a
    reading.
 4. Where there is no such gap, or the budget is used, it ends. Further seeds are never asked for: on
-   the worlds to choose on a third one moved neither an answer nor its width (docs/calibration.md).
+   the worlds to choose on a third one hardly moved an answer or its width (docs/calibration.md).
 """
 
 from __future__ import annotations

@@ -17,17 +17,8 @@ from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
 from correct_l0.report.point_files import FACTS, readers
 from correct_l0.saes.imported.published import COLUMN, SCORES
 from correct_l0.saes.imported.settings import ImportedSweep
-from correct_l0.standing.chain import (
-    BASELINES,
-    Gap,
-    PointFiles,
-    check_activations,
-    check_baselines,
-    check_point,
-    check_stability,
-    result_key,
-    task_digests,
-)
+from correct_l0.standing.chain import BASELINES, check_activations, result_key, task_digests
+from correct_l0.standing.gaps import Gap, PointFiles, check_baselines, check_point, check_stability
 from correct_l0.study.plan import Plan
 
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from correct_l0.metrics import metrics
-from correct_l0.standing.chain import PointFiles
+from correct_l0.standing.gaps import PointFiles
 
 LOSS_ROWS = 400
 

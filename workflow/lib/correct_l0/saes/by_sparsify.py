@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from correct_l0.settings.base import PositiveFloat, Section, format_l0
 
 if TYPE_CHECKING:
-    from correct_l0.saes.sections import Training
+    from correct_l0.saes.training_settings import Training
 
 RECIPE = 1
 

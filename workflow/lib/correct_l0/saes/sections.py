@@ -9,19 +9,16 @@ from pydantic import Discriminator, Field, Tag, create_model, field_validator, m
 from pydantic.fields import FieldInfo
 
 from correct_l0.errors import InputError
-from correct_l0.saes import by_sparsify
 from correct_l0.saes.architectures import (
     DEFAULT,
     Architecture,
     declared_with,
     read_architecture,
 )
-from correct_l0.saes.by_sparsify import BySparsify
-from correct_l0.saes.l0_schedule import L0Schedule, unusable
 from correct_l0.saes.search import L0Search
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import (
     Count,
-    Fraction,
     PositiveFloat,
     Section,
     Seed,
@@ -29,107 +26,7 @@ from correct_l0.settings.base import (
     format_l0,
 )
 
-__all__ = ["Saes", "Start", "Sweep", "Training", "TrainingOverride"]
-
-
-class Training(Section):
-    """Training parameters of one SAE; every one can be overridden for one L0."""
-
-    training_tokens: Count
-    """Tokens seen by each SAE; more than are cached means several epochs."""
-
-    batch_tokens: Count = 4096
-    """Tokens per training step."""
-
-    lr: PositiveFloat = 3e-4
-    """Learning rate of Adam; of engine `sparsify` that of its section."""
-
-    lr_warm_up_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of linear warm-up."""
-
-    lr_decay_fraction: Fraction = 0.0
-    """Final fraction of the steps over which the learning rate falls linearly to zero; with engine
-    `sparsify` it falls from the warm-up on, but for `signum`'s, which stays."""
-
-    aux_loss_coefficient: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the auxiliary loss that revives dead latents."""
-
-    dead_feature_window: Count = 1000
-    """Steps without firing after which a latent counts as dead."""
-
-    engine: Literal["fused", "saelens", "sparsify"] = "fused"
-    """`fused`: this project's trainer. `saelens`: SAELens' own, the reference. `sparsify`:
-    eai-sparsify's SAE, loss and optimiser, for a whole sweep of `topk`."""
-
-    sparsify: BySparsify = Field(default=BySparsify())
-    """What engine `sparsify` takes beside."""
-
-    precision: Literal["float32", "reduced"] = "float32"
-    """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
-    with AMX (slower on other CPUs)."""
-
-    freeze_decoder: bool = False
-    """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
-    are those of chance; give it a sweep of its own beside the one that it controls."""
-
-    l0_schedule: L0Schedule | None = None
-    """The course of L0 along the training, from the point's L0 on; unset: it stays."""
-
-    @property
-    def steps(self) -> int:
-        """Training steps; a last, incomplete batch is left out."""
-        return self.training_tokens // self.batch_tokens
-
-    @property
-    def decay_steps(self) -> int:
-        """Steps at the end over which the learning rate falls to zero."""
-        return round(self.lr_decay_fraction * self.steps)
-
-    @property
-    def by_sparsify(self) -> bool:
-        """Whether sparsify trains the SAE."""
-        return self.engine == "sparsify"
-
-    def lr_at(self, d_sae: int) -> float:
-        """Return the learning rate of SAEs of a width."""
-        return self.sparsify.lr_at(d_sae) if self.by_sparsify else self.lr
-
-    def recipe(self, declared: Architecture) -> int:
-        """Return the recipe of an SAE of an architecture that is trained so."""
-        return by_sparsify.RECIPE if self.by_sparsify else declared.recipe
-
-    def unusable_at(self, label: str, l0: float | None, d_sae: int) -> str:
-        """Return why no SAE can be trained so; empty where one can.
-
-        Parameters
-        ----------
-        label
-            How the message names the point.
-        l0
-            Target L0, where there is one.
-        d_sae
-            Number of latents.
-        """
-        if self.steps < 1:
-            return (
-                f"{label}: training_tokens {self.training_tokens} is below batch_tokens "
-                f"{self.batch_tokens}: not one step; train longer or make the batch smaller"
-            )
-        if self.lr_warm_up_steps + self.decay_steps > self.steps:
-            return (
-                f"{label}: lr_warm_up_steps {self.lr_warm_up_steps} and {self.decay_steps} steps "
-                f"of decay exceed the {self.steps} steps of training; shorten them"
-            )
-        if l0 is not None and int(l0 * self.batch_tokens) < 1:
-            return (
-                f"{label}: a batch of {self.batch_tokens} tokens selects no latent, it must select "
-                "at least one; raise l0 or batch_tokens"
-            )
-        if self.l0_schedule is not None:
-            wrong = unusable(self.l0_schedule, d_sae, self.steps, self.batch_tokens)
-            if wrong:
-                return wrong
-        return by_sparsify.unusable(self, l0, d_sae)
+__all__ = ["Saes", "Start", "Sweep", "TrainingOverride"]
 
 
 def _optional(field: FieldInfo) -> Any:

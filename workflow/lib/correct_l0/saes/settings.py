@@ -15,7 +15,8 @@ from correct_l0.saes.architectures import (
     declared_with,
     read_architecture,
 )
-from correct_l0.saes.sections import Start, Training
+from correct_l0.saes.sections import Start
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import format_l0
 
 

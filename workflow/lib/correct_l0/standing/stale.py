@@ -10,20 +10,15 @@ and the jobs that read them check them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from correct_l0.provenance.differences import differences
 from correct_l0.provenance.findings import Finding, examine
 from correct_l0.provenance.manifest import digest_of_content, is_whole, read_or_empty
 from correct_l0.provenance.source_digest import report_source_digest
-from correct_l0.sources.stored import MODEL_STAGE
-from correct_l0.sources.stored.settings import PLACES, Stored
-from correct_l0.stages import BY_RULE, OF_REPORT, STAGES
+from correct_l0.stages import OF_REPORT
 from correct_l0.standing.chain import (
     BASELINES,
     examine_baselines,
@@ -34,42 +29,17 @@ from correct_l0.standing.chain import (
     result_keys,
     task_manifests,
 )
+from correct_l0.standing.stale_sources import stale_cache, stale_weights
+from correct_l0.standing.stale_words import LOST, Stale, reason_of
 from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
 from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
 
-LOST = "not there (interrupted, failed or deleted)"
 CODE_CHANGED = "the report's code or text changed"
 OF_NO_CODE = ("tables", "train_on", "self_check", "frozen_control")
 """Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
-LONGEST_WORDS = 100
-
-
-@dataclass(frozen=True)
-class Stale:
-    """A result that is or was there and has to be made again.
-
-    Attributes
-    ----------
-    room
-        `activations`, `weights`, `saes`, `decoder_metrics`, `probing`, `probing baselines`,
-        `rounds`, `tables`, `train_on`, `verdict`, `self_check`, `frozen_control`, `figures`,
-        `page` or `comparison`.
-    l0, seed
-        The point, where it is a point's.
-    path
-        An output of the rule that makes it.
-    reason
-        What changed, in the study's words.
-    """
-
-    room: str
-    l0: str | None
-    seed: int | None
-    path: str
-    reason: str
 
 
 def find(plan: Plan) -> list[Stale]:
@@ -77,7 +47,7 @@ def find(plan: Plan) -> list[Stale]:
 
     Results that were never made are not among them.
     """
-    cache = [*_stale_cache(plan), *_stale_weights(plan)]
+    cache = [*stale_cache(plan), *stale_weights(plan)]
     unfit = {stale.path for stale in cache}
 
     def digest(path: Path) -> str | None:
@@ -113,142 +83,8 @@ def find(plan: Plan) -> list[Stale]:
     return [*cache, *lost, *results, *_stale_report(plan, tables, findings, sealed)]
 
 
-def describe(found: Iterable[Stale]) -> list[str]:
-    """Return what is stale in as many lines as there are different reasons.
-
-    Examples
-    --------
-    >>> describe([Stale("saes", "40", seed, "", "lr 0.1 -> 0.2") for seed in (0, 1)])
-    ['saes l0 40 seed 0, l0 40 seed 1: lr 0.1 -> 0.2']
-    >>> describe([Stale("saes", "40", seed, "", "lr 0.1 -> 0.2") for seed in range(9)])
-    ['saes of 9 points: lr 0.1 -> 0.2']
-    """
-    groups: dict[tuple[str, str], list[str]] = {}
-    for s in found:
-        of_seed = "" if s.seed is None else f" seed {s.seed}"
-        where = "" if s.l0 is None else f"l0 {s.l0}{of_seed}"
-        groups.setdefault((s.room, s.reason), []).append(where)
-    lines = []
-    for (room, reason), points in groups.items():
-        many = len(points) > 4 and all(points)
-        where = f"of {len(points)} points" if many else ", ".join(filter(None, points))
-        lines.append(f"{room} {where}".rstrip() + f": {reason}")
-    return lines
-
-
 def _key(finding: Finding) -> str:
     return result_key(finding.room, finding.l0, finding.seed)
-
-
-def _stale_cache(plan: Plan) -> list[Stale]:
-    """Return the manifests of the cache that another recipe made, or that leave out other rows.
-
-    The settings of its rows were compared when the configuration was read.
-    """
-    if not plan.study.has_rows:
-        return []
-    if plan.study.activations is None:
-        return _stale_world(plan)
-    folder = Path(plan.source_folder)
-    tasks = BY_RULE["cache_probing_activations"]
-    recipes = {
-        stage.result_of(plan): stage.recipe
-        for stage in STAGES
-        if stage.of == "source" and stage.room and stage.asked(plan) and stage is not tasks
-    }
-    recipes |= dict.fromkeys(task_manifests(plan).values(), tasks.recipe)
-    stale = []
-    for path, recipe in recipes.items():
-        found = read_or_empty(path) if path.exists() else None
-        if found is None:
-            continue
-        words = f"recipe {found.get('recipe')} -> {recipe}" if is_whole(found) else "damaged"
-        if is_whole(found) and found.get("recipe") == recipe:
-            words = _unsealed(plan, found) if str(path) == plan.source else ""
-        if not words:
-            continue
-        reason = f"{path.relative_to(folder)} {words}"
-        stale.append(Stale("activations", None, None, str(path), reason))
-    return stale
-
-
-def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
-    """Return why a cache whose rows stand has to be sealed anew; empty where it has not."""
-    settings = str(sealed.get("parameters")), plan.settings_source()
-    if settings[0] != settings[1]:
-        return _changes(*settings)
-    return "" if "norms" in sealed else "sealed before the norms of rows were looked at"
-
-
-def _stale_world(plan: Plan) -> list[Stale]:
-    """Return the manifest of a source that is the study's own, if it does not stand."""
-    stage = BY_RULE[plan.source_stage]
-    inputs: dict[str, str | None] = {}
-    if (semi_synthetic := plan.study.semi_synthetic) is not None:
-        # Snakemake sees that the SAE was written since, and the jobs that read it check it.
-        cache = read_or_empty(semi_synthetic.activations)
-        inputs = {"activations": digest_of_content(cache), "sae": None}
-    found = examine(
-        stage.room,
-        stage.result_of(plan),
-        stage=stage.rule,
-        recipe=stage.recipe,
-        parameters=stage.settings(plan, ""),
-        inputs=inputs,
-        quick=True,
-    )
-    reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
-    if (stored := plan.study.stored) is not None and found.wrong is None:
-        reason = _moved(stored, found.manifest or {})
-    world = [Stale(stage.room, None, None, plan.source, reason)] if reason else []
-    return [*world, *_stale_prompts(plan)]
-
-
-def _stale_prompts(plan: Plan) -> Iterator[Stale]:
-    """Yield what of a study's own reading of prompts does not stand: the model, the tasks."""
-    model, tasks = BY_RULE[MODEL_STAGE], BY_RULE["cache_probing_activations"]
-    if not model.asked(plan):
-        return
-    looked_at = {model.result_of(plan): model}
-    looked_at |= dict.fromkeys(task_manifests(plan).values(), tasks)
-    for path, stage in looked_at.items():
-        found = examine(
-            stage.room,
-            path,
-            stage=stage.rule,
-            recipe=stage.recipe,
-            parameters=stage.settings(plan, ""),
-            inputs={} if stage is model else {"model": None, "prompts": None},
-            quick=True,
-        )
-        if reason := reason_of(found, has_followers=False):
-            yield Stale(stage.room, None, None, str(path), reason)
-
-
-def _moved(stored: Stored, indexed: Mapping[str, Any]) -> str:
-    """Return which files are named now that were not indexed; empty where they are the same."""
-    before = indexed.get("places", {})
-    named = {name: getattr(stored, name) for name in PLACES}
-    return "; ".join(f"{x} {before.get(x)} -> {y}" for x, y in named.items() if before.get(x) != y)
-
-
-def _stale_weights(plan: Plan) -> list[Stale]:
-    """Return the record of the weights of imported SAEs, if it does not stand."""
-    stage = BY_RULE["fetch_weights"]
-    if not stage.asked(plan):
-        return []
-    path = stage.result_of(plan)
-    found = examine(
-        stage.room,
-        path,
-        stage=stage.rule,
-        recipe=stage.recipe,
-        parameters=stage.settings(plan, ""),
-        inputs={},
-        quick=True,
-    )
-    reason = reason_of(found, has_followers=Path(plan.results, "saes").exists())
-    return [Stale(stage.room, None, None, str(path), reason)] if reason else []
 
 
 def _lost_tasks(plan: Plan, findings: Iterable[Finding]) -> Iterator[Stale]:
@@ -339,48 +175,3 @@ def _has_followers(plan: Plan, finding: Finding) -> bool:
         return False
     others = (plan.point_folder(room, finding.l0, finding.seed) for room in plan.rooms)
     return any((Path(folder) / "manifest.json").exists() for folder in others)
-
-
-def reason_of(finding: Finding, has_followers: bool) -> str:
-    """Return why a result has to be made again; empty where it stands or was never made."""
-    wrong, folder = finding.wrong, finding.path.parent
-    if wrong is None:
-        return ""
-    if not finding.path.exists():
-        return LOST if has_followers else ""
-    if wrong.settings:
-        return _changes(*wrong.settings)
-    if wrong.path == finding.path:
-        return wrong.words
-    return f"{wrong.path.relative_to(folder)} {wrong.words}"
-
-
-def _changes(found: str, wanted: str) -> str:
-    """Return the settings that changed, in few words.
-
-    Examples
-    --------
-    >>> _changes('{"training":{"lr":0.1},"n":[4,8]}', '{"training":{"lr":0.2},"n":[8,9]}')
-    'n with 9, without 4; lr 0.1 -> 0.2'
-    """
-    try:
-        changed = differences(found, wanted)
-    except ValueError:
-        return "unreadable settings"
-    words = "; ".join(_change(key.removeprefix("training."), *rest) for key, *rest in changed)
-    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 3] + "..."
-
-
-def _change(key: str, old: str, new: str) -> str:
-    if old[:1] + new[:1] != "[[":
-        return f"{key} {old} -> {new}"
-    before, after = json.loads(old), json.loads(new)
-    parts = [
-        f"{word} {', '.join(map(str, values))}"
-        for word, values in (
-            ("with", [value for value in after if value not in before]),
-            ("without", [value for value in before if value not in after]),
-        )
-        if values
-    ]
-    return f"{key} {', '.join(parts) or 'in another order'}"

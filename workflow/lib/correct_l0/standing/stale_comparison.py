@@ -8,7 +8,8 @@ from correct_l0.provenance.findings import examine
 from correct_l0.provenance.manifest import digest_of
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.stages import BY_RULE
-from correct_l0.standing.stale import CODE_CHANGED, Stale, is_of_code, reason_of
+from correct_l0.standing.stale import CODE_CHANGED, is_of_code
+from correct_l0.standing.stale_words import Stale, reason_of
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import comparison_inputs, comparison_settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from correct_l0.jobs.running import started
 from correct_l0.provenance.manifest import read_or_empty
 from correct_l0.stages import BY_RULE
-from correct_l0.standing.stale import Stale
+from correct_l0.standing.stale_words import Stale
 from correct_l0.study.plan import Plan
 
 

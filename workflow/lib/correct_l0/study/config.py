@@ -14,7 +14,8 @@ from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
 from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
-from correct_l0.saes.sections import Saes, Sweep, Training
+from correct_l0.saes.sections import Saes, Sweep
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import Name, Section, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations, Prompted

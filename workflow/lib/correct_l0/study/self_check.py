@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from correct_l0.saes.sections import Saes, Training
+from correct_l0.saes.sections import Saes
+from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import format_l0
 from correct_l0.study.config import Config, parse_config
 from correct_l0.study.plan import Plan

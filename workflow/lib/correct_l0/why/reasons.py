@@ -8,7 +8,7 @@ from pathlib import Path
 
 from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
 from correct_l0.standing.chain import task_manifests
-from correct_l0.standing.stale import Stale
+from correct_l0.standing.stale_words import Stale
 from correct_l0.study.groups import split_labels
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job, Place

@@ -10,6 +10,7 @@ from correct_l0.costs.memory import gpu_mem_mb
 from correct_l0.stages import BY_RULE
 from correct_l0.standing import stale
 from correct_l0.standing.stale_comparison import find_comparison
+from correct_l0.standing.stale_words import Stale
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.why.dry_run import Job
@@ -49,7 +50,7 @@ def _why_compared(
     plans: Sequence[Plan],
     job: Job,
     others: Sequence[Job],
-    found: Mapping[str, Sequence[stale.Stale]],
+    found: Mapping[str, Sequence[Stale]],
 ) -> str:
     if others:
         return FOLLOWS

@@ -28,7 +28,7 @@ from correct_l0.sources.language_model.language_model import LanguageModel
 from correct_l0.sources.language_model.model_files import count_positions, read_model_config
 from correct_l0.sources.language_model.settings import Prompted
 from correct_l0.sources.language_model.store import full_disk_named
-from correct_l0.sources.language_model.text import load_tokenizer, special_ids
+from correct_l0.sources.language_model.tokenizer import load_tokenizer, special_ids
 
 PROMPT_TOKENS = 1024
 """The protocol keeps the last 1024 tokens of a prompt."""

@@ -18,7 +18,7 @@ from correct_l0.saes import RECIPE
 from correct_l0.settings.base import Section, format_l0
 
 if TYPE_CHECKING:
-    from correct_l0.saes.sections import Training
+    from correct_l0.saes.training_settings import Training
 
 NAMES = (
     "batchtopk",

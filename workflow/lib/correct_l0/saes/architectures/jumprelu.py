@@ -18,7 +18,7 @@ from correct_l0.saes.architectures import Architecture, Options
 from correct_l0.settings.base import PositiveFloat
 
 if TYPE_CHECKING:
-    from correct_l0.saes.sections import Training
+    from correct_l0.saes.training_settings import Training
 
 QUADRATIC = "quadratic"
 

@@ -14,9 +14,9 @@ import torch
 import zarr
 from jaxtyping import Float, Int
 
-from correct_l0.sources.language_model.cache import BLOCK, row_norms
 from correct_l0.sources.language_model.layout import Layout
 from correct_l0.sources.language_model.store import norms_path
+from correct_l0.sources.language_model.window import BLOCK, row_norms
 
 MOST_POSITIONS = 3
 """Positions in the context that a manifest names, those with the most outlying rows."""

@@ -47,12 +47,7 @@ def open_store(manifest_path: Path | str) -> Store:
         or of another size.
     """
     path = Path(manifest_path)
-    manifest = read_manifest(path)
-    if manifest.get("stage") != "seal_activations":
-        raise InputError(
-            f"{path}: stage is {manifest.get('stage')!r}, not 'seal_activations'; "
-            "name the manifest.json in the cache's own folder"
-        )
+    manifest = read_manifest(path, "seal_activations")
     for name, expected in manifest["outputs"].items():
         file = path.parent / name
         if not file.exists() or sha256_of(file) != expected["sha256"]:

@@ -19,7 +19,8 @@ from correct_l0.sources.language_model.model_files import (
 from correct_l0.sources.language_model.places import Places
 from correct_l0.sources.language_model.settings import Activations, Model, Prompted
 from correct_l0.sources.language_model.store import full_disk_named
-from correct_l0.sources.language_model.text import load_tokenizer, stage_text
+from correct_l0.sources.language_model.text import stage_text
+from correct_l0.sources.language_model.tokenizer import load_tokenizer
 
 # Hooks of every architecture whose blocks run attention and MLP one after the other. Any other name
 # is held against the model itself, which then has to be loaded.

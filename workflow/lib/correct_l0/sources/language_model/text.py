@@ -21,41 +21,11 @@ from correct_l0.sources.language_model.layout import SPLITS, identity_settings
 from correct_l0.sources.language_model.packing import ConcatenatePacker, Contexts, DocumentPacker
 from correct_l0.sources.language_model.places import NOWHERE, Places
 from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.tokenizer import separator_id, special_ids, tokenizer_digest
 from correct_l0.sources.sae_probes import resolve_tasks
 
 BATCH_DOCUMENTS = 1024
 ARRAYS = ("tokens", "documents", "starts", "row_starts")
-
-
-def load_tokenizer(folder: Path | str) -> Any:
-    """Return the tokenizer in a model's folder.
-
-    Raises
-    ------
-    InputError
-        If the folder has none, or one that cannot be read.
-    """
-    from transformers import AutoTokenizer
-
-    reason = "its vocabulary holds special tokens only"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        # Without a file of its vocabulary, transformers makes an empty one.
-        if set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
-            return tokenizer
-    except Exception as error:  # Whatever transformers makes of a damaged file.
-        reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
-    raise InputError(
-        f"model folder '{folder}' has no usable tokenizer ({reason}); "
-        "put the model's tokenizer.json there"
-    )
-
-
-def special_ids(tokenizer: Any) -> tuple[int, ...]:
-    """Return the ids of BOS, EOS, [CLS], [SEP], [PAD] and [MASK], as far as there are any."""
-    names = ("bos", "eos", "cls", "sep", "pad", "mask")
-    ids = (getattr(tokenizer, f"{name}_token_id") for name in names)
-    return tuple(sorted({i for i in ids if i is not None}))
 
 
 def split_of(document: str, seed: int, held_out_fraction: float) -> str:
@@ -191,27 +161,6 @@ def _packer(
     return ConcatenatePacker(contexts, separator if a.separator == "bos" else None, separator)
 
 
-def separator_id(separator: str, tokenizer: Any) -> int | None:
-    """Return the token between documents: that of `bos` or `eos`, None for `none`.
-
-    Raises
-    ------
-    InputError
-        If the tokenizer has no such token, with the separators that it allows.
-    """
-    if separator == "none":
-        return None
-    token = getattr(tokenizer, f"{separator}_token_id")
-    if token is None:
-        others = ["eos"] if separator == "bos" and tokenizer.eos_token_id is not None else []
-        others += ["bos"] if separator == "eos" and tokenizer.bos_token_id is not None else []
-        raise InputError(
-            f"separator '{separator}' needs a token {separator.upper()} and the model's tokenizer "
-            f"has none; set activations.separator: {' or '.join([*others, 'none'])}"
-        )
-    return int(token)
-
-
 def _assign(
     a: Activations,
     documents: Iterable[str],
@@ -270,13 +219,6 @@ def _write_arrays(folder: Path, contexts: dict[str, Contexts]) -> list[Path]:
             with replacing(files[-1]) as temporary:
                 np.save(temporary, values)
     return files
-
-
-def tokenizer_digest(tokenizer: Any) -> str:
-    """Return a sha256 that identifies a tokenizer."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab()))
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class StagedText:

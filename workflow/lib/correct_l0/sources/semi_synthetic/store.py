@@ -154,12 +154,7 @@ def open_semi_synthetic(manifest_path: Path | str) -> SemiSyntheticStore:
         damaged or not the one it was made from.
     """
     path = Path(manifest_path)
-    manifest = read_manifest(path)
-    if manifest.get("stage") != STAGE:
-        raise InputError(
-            f"{path}: stage is {manifest.get('stage')!r}, not {STAGE!r}; name the manifest.json in "
-            "the source's own folder"
-        )
+    manifest = read_manifest(path, STAGE)
     check_outputs(path, f"delete {path} and run again")
     settings = SemiSynthetic.model_validate(json.loads(manifest["parameters"]))
     generator = _generator(settings)

@@ -43,12 +43,7 @@ def open_stored(manifest_path: Path | str) -> StoredStore:
         rows than they had. Their values are held against checksums when they are read.
     """
     path = Path(manifest_path)
-    manifest = read_manifest(path)
-    if manifest.get("stage") != STAGE:
-        raise InputError(
-            f"{path}: stage is {manifest.get('stage')!r}, not {STAGE!r}; name the manifest.json in "
-            "the source's own folder"
-        )
+    manifest = read_manifest(path, STAGE)
     again = f"delete {path} and run again"
     check_outputs(path, again)
     settings = json.loads(manifest["parameters"])

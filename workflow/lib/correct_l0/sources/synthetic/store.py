@@ -65,12 +65,7 @@ def open_world(manifest_path: Path | str) -> SyntheticStore:
         If the manifest is missing, damaged or of another stage, or the world's file is.
     """
     path = Path(manifest_path)
-    manifest = read_manifest(path)
-    if manifest.get("stage") != STAGE:
-        raise InputError(
-            f"{path}: stage is {manifest.get('stage')!r}, not {STAGE!r}; name the manifest.json in "
-            "the world's own folder"
-        )
+    manifest = read_manifest(path, STAGE)
     check_outputs(path, f"delete {path} and run again")
     with np.load(path.parent / "world.npz") as arrays:
         outlying = load_outlying(path.parent, manifest)["held_out"]

@@ -1,0 +1,133 @@
+"""A window of an activation cache: its rows read from the model, shuffled, checked, summed up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from correct_l0.errors import InputError
+from correct_l0.jobs.progress import Progress
+from correct_l0.sources.language_model.language_model import LanguageModel
+from correct_l0.sources.language_model.layout import (
+    SPLITS,
+    Layout,
+    Window,
+)
+from correct_l0.sources.language_model.packing import kept_rows
+from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.language_model.text import StagedText
+
+
+def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, " rows"]:
+    """Return which row of a window's stream is stored at each of its places."""
+    entropy = [seed, SPLITS.index(window.split), window.index]
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    return generator.permutation(window.stop - window.start)
+
+
+def read_window(
+    model: LanguageModel,
+    text: StagedText,
+    window: Window,
+    order: Int[np.ndarray, " rows"],
+    layout: Layout,
+    batch_tokens: int,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Return the stored columns of a window.
+
+    Parameters
+    ----------
+    model
+        The language model.
+    text
+        The staged contexts of the window's split.
+    window
+        Rows of the split.
+    order
+        Row of the stream at each place, counted from the window's first.
+    layout
+        Width and type of the activations.
+    batch_tokens
+        Tokens per forward pass.
+    progress
+        Counts the rows.
+
+    Returns
+    -------
+    dict
+        `acts` of shape (rows, d_in) in the logical type on disk; `token_id`, `document_id` and
+        `position` of shape (rows,), int32.
+    """
+    rows = window.stop - window.start
+    place = np.empty(rows, dtype=np.int64)
+    place[order] = np.arange(rows)
+    acts = torch.empty((rows, layout.d_in), dtype=getattr(torch, layout.dtype))
+    columns = np.empty((3, rows), dtype=np.int32)
+    numbers = text.covering(window.start, window.stop)
+    contexts = [text.tokens(context) for context in numbers]
+    for i, values in model.read_all(contexts, batch_tokens, acts.dtype):
+        kept = np.flatnonzero(kept_rows(contexts[i], text.dropped_ids))
+        first = int(text.row_starts[numbers[i]]) - window.start
+        # A context may begin before the window or end after it.
+        kept = kept[max(0, -first) : rows - first]
+        at = place[max(0, first) : max(0, first) + len(kept)]
+        acts[torch.from_numpy(at)] = values[torch.from_numpy(kept)]
+        columns[:, at] = contexts[i][kept], text.documents(numbers[i])[kept], kept
+        progress.add(len(at))
+    names = ("token_id", "document_id", "position")
+    return {"acts": acts, **dict(zip(names, map(torch.from_numpy, columns), strict=True))}
+
+
+def check_finite(
+    acts: Float[Tensor, "rows d_in"], split: str, shard: int, activations: Activations
+) -> None:
+    """Refuse activations that are infinite or not a number.
+
+    Raises
+    ------
+    InputError
+        Naming the shard, the row, the hook and the remedy.
+    """
+    finite = torch.isfinite(acts).all(dim=1)
+    if finite.all():
+        return
+    row = int((~finite).nonzero()[0])
+    remedy = (
+        "the values leave float16's range of 65504; set activations.dtype to bfloat16 or float32"
+        if activations.dtype == "float16" and not acts.isnan().any()
+        else "set activations.model.dtype to float32, or check the model's weights"
+    )
+    raise InputError(
+        f"non-finite activations at {activations.hook_name} in row {row} of {split} shard {shard} "
+        f"({int((~finite).sum())} rows of {len(acts)}), all must be finite; {remedy}"
+    )
+
+
+BLOCK = 16_384
+"""Rows that are looked at together in float64."""
+
+
+def row_norms(acts: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
+    """Return the norm of each row as stored, in float64."""
+    return torch.cat([part.double().norm(dim=1) for part in acts.split(BLOCK)])
+
+
+def statistics(acts: Float[Tensor, "rows d_in"], norms: Float[Tensor, " rows"]) -> dict[str, Any]:
+    """Return the sum of the rows and of their norms, in float64, of the values as stored.
+
+    Examples
+    --------
+    >>> rows = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    >>> statistics(rows, row_norms(rows))
+    {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]}
+    """
+    sums = torch.stack([part.double().sum(dim=0) for part in acts.split(BLOCK)])
+    return {
+        "norm_sum": float(sum(part.sum() for part in norms.split(BLOCK))),
+        "vector_sum": sums.sum(dim=0).tolist(),
+    }
