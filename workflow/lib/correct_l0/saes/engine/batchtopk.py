@@ -92,7 +92,7 @@ class FusedTrainer:
         Steps done.
     since_fired : Float[Tensor, "d_sae"]
         Steps since each latent fired.
-    guess : float or None
+    guess : float or Float[Tensor, ""] or None
         Smallest activation selected in the last step: where the next one is looked for. No effect
         on the result.
     """
@@ -104,7 +104,7 @@ class FusedTrainer:
         self.weights = weights
         self.n_steps = 0
         self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
-        self.guess: float | None = None
+        self.guess: float | Float[Tensor, ""] | None = None
         self._rates = learning_rates(settings)
         self._work = work or Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
         self._means = [torch.zeros_like(value) for value in self._trained()]
@@ -158,6 +158,7 @@ class FusedTrainer:
             dead=self._dead(),
             aux_coefficient=self.settings.training.aux_loss_coefficient,
             sparse=self._sparse(sae_in, l0),
+            kernels=sae_in.device.type != "cpu",
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,8 +195,9 @@ class FusedTrainer:
         return in_memory(self._work.gradients)
 
     def _sparse(self, sae_in: Tensor, l0: float) -> bool:
-        share = l0 / self.settings.d_sae
-        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in)
+        if sae_in.device.type == "cpu":
+            return sparse.is_faster(l0 / self.settings.d_sae, sae_in)
+        return self.settings.training.gpu_products == "sparse"
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.
