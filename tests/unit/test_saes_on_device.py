@@ -10,12 +10,15 @@ import pytest
 import torch
 
 os.environ["TRITON_INTERPRET"] = "1"  # as the kernels are defined
-from correct_l0.saes.engine import on_device
+from correct_l0.errors import InputError
+from correct_l0.saes.engine import batchtopk, on_device
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.on_device import DevicePattern, smallest_kept
 from correct_l0.saes.engine.selection import keep_largest_
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.workspace import Gradients, Workspace
+from correct_l0.saes.settings import parse_settings
+from saes_toy import settings
 
 del os.environ["TRITON_INTERPRET"]
 
@@ -161,3 +164,12 @@ def test_the_check_of_a_gpu_passes_them(case):
     assert differ == 0
     acts = correctness.reference.pre_acts(*made[:2])
     assert correctness.wrongly_selected(acts, selected, 36, 1e-5 * float(acts.max())) == 0
+
+
+def test_where_triton_is_missing_one_line_says_so(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    text = settings(4, gpu_products="sparse")
+    with pytest.raises(
+        InputError, match="triton is not installed, which .* or remove gpu_products"
+    ):
+        batchtopk.build(parse_settings(text), D_IN, 0, "cuda", {})

@@ -57,10 +57,10 @@ class Training(Section):
     with AMX (slower on other CPUs)."""
 
     gpu_products: Literal["dense", "sparse"] = "dense"
-    """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over these
-    alone, by kernels of our own in Triton, for `batchtopk`, `topk` and `matryoshka_batchtopk` of an
-    L0 that is small against `d_sae`. They have not run on a GPU yet: `make gpu-check` first, which
-    says whether yours computes right, and which of both is faster."""
+    """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
+    these alone, by kernels of our own in Triton, for `batchtopk`, `topk` and `matryoshka_batchtopk`
+    of an L0 that is small against `d_sae`. They have not run on a GPU yet: `make gpu-check` first,
+    which says whether yours computes right, and which of both is faster."""
 
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability

@@ -6,12 +6,14 @@ job together: `engine: saelens` is the reference.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from correct_l0.errors import InputError
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.engine.state import copy_exactly
@@ -265,11 +267,22 @@ def build_as(
         `cpu` or `cuda`.
     shared
         Memory that trainers share.
+
+    Raises
+    ------
+    InputError
+        Where the GPU's kernels are asked for and Triton is missing.
     """
     if settings.training.engine == "saelens":
         from correct_l0.saes.engine.saelens import SaelensTrainer
 
         return SaelensTrainer(settings, d_in, seed, device)
+    by_kernels = device != "cpu" and settings.training.gpu_products == "sparse"
+    if by_kernels and importlib.util.find_spec("triton") is None:
+        raise InputError(
+            "gpu_products sparse: triton is not installed, which torch's CUDA builds bring along; "
+            "install it or remove gpu_products"
+        )
     initial = initial_weights(d_in, settings.d_sae, seed)
     weights = Weights(*(value.to(device) for value in initial))
     if settings.d_sae not in shared:
