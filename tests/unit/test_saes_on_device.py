@@ -170,6 +170,6 @@ def test_where_triton_is_missing_one_line_says_so(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     text = settings(4, gpu_products="sparse")
     with pytest.raises(
-        InputError, match="triton is not installed, which .* or remove gpu_products"
+        InputError, match="triton is not installed"
     ):
         batchtopk.build(parse_settings(text), D_IN, 0, "cuda", {})
