@@ -169,7 +169,5 @@ def test_the_check_of_a_gpu_passes_them(case):
 def test_where_triton_is_missing_one_line_says_so(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     text = settings(4, gpu_products="sparse")
-    with pytest.raises(
-        InputError, match="triton is not installed"
-    ):
+    with pytest.raises(InputError, match="triton is not installed"):
         batchtopk.build(parse_settings(text), D_IN, 0, "cuda", {})
