@@ -27,7 +27,7 @@ def plans(name, folder):
         ("gemma-scope-2b", 6, None, 2304, {16384, 65536}),
         ("saebench-pythia-160m", 7, 6, 768, {4096}),
         ("saebench-gemma-2-2b", 7, 6, 2304, {4096}),
-        ("synth-sae-bench", 4, 35, 768, {4096}),
+        ("synth-sae-bench", 5, 35, 768, {4096}),
     ],
 )
 def test_each_is_read_without_a_hub(tmp_path, name, sweeps, points, d_in, widths):
@@ -44,6 +44,12 @@ def test_each_is_read_without_a_hub(tmp_path, name, sweeps, points, d_in, widths
 def test_seeds_are_compared_where_there_are_some(tmp_path):
     found = plans("synth-sae-bench", tmp_path)["batchtopk"]
     assert found.compared["15"] == (0, 1, 2, 3, 4) and len(found.stability_manifests()) == 7
+
+
+def test_synth_sae_bench_has_its_published_truth(tmp_path):
+    found = plans("synth-sae-bench", tmp_path)
+    assert {plan.study.told_true_l0 for plan in found.values()} == {34.0}
+    assert found["matching-pursuit"].study.saes.family == "matching_pursuit"
 
 
 def test_topk_families_have_their_k_and_others_a_number(tmp_path):

@@ -98,10 +98,9 @@ def _facts(study: StudyData) -> _Facts:
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
     if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    truth = ""
-    if recovery := study.verdict["recovery"]:
-        truth = " Vertical: dashed, the L0 of best recovery"
-        truth += "; dotted, the true L0." if recovery["true_l0"] is not None else "."
+    lines = {"best": "dashed, the L0 of best recovery", "true_l0": "dotted, the true L0"}
+    known = "; ".join(lines[name] for name in study.truth)
+    truth = f" Vertical: {known}." if known else ""
     tokens = study.tables["s_n_dec"]["tokens"].dropna()
     return _Facts(
         study,

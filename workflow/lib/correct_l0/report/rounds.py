@@ -64,7 +64,7 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         imported=Imported(saes.architecture_name, plan.study.has_rows, saes.swept == "number")
         if saes.imported
         else None,
-        true_l0=float(truth.mean()) if len(truth) else None,
+        true_l0=float(truth.mean()) if len(truth) else plan.study.told_true_l0,
         norms=source.get("norms"),
         source=plan.source_kind,
         english_words=source.get("english_words"),

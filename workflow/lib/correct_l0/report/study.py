@@ -64,7 +64,7 @@ def read_study(
     training_tokens
         Tokens each SAE was trained on.
     true_l0
-        Mean number of features that fire, where the truth is known.
+        Mean number of features that fire, where the truth is known or a person tells it.
     norms
         What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
     source
@@ -101,7 +101,7 @@ def read_study(
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
-    recovery = _recovery(tables, measured, true_l0)
+    recovery = _recovery(tables, measured)
     single = read_single(tables["trained_on"]) if "trained_on" in tables else None
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
@@ -129,7 +129,7 @@ def read_study(
             ),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
-            "truth_line": truth_line(recovery, decision, names) if recovery else None,
+            "truth_line": truth_line(recovery, true_l0, decision, names),
             "norms": norms,
             "caveats": [
                 *norms_caveats(norms, points, section),
@@ -157,6 +157,7 @@ def read_study(
             "f1": {str(k): asdict(r) for k, r in f1.items()},
             "stability": asdict(stability) if stability else None,
             "recovery": asdict(recovery) if recovery else None,
+            "true_l0": true_l0,
             "single": asdict(single) if single else None,
         }
     )
@@ -183,13 +184,11 @@ def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
     return dict(zip(means.index.tolist(), (means["value"] / means["random"]).tolist(), strict=True))
 
 
-def _recovery(
-    tables: Mapping[str, pd.DataFrame], measured: pd.Series, true_l0: float | None
-) -> RecoveryReading | None:
+def _recovery(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> RecoveryReading | None:
     table = tables.get("recovery")
     if table is None or table.empty:
         return None
-    return read_recovery(_at_mean_l0(table, measured), true_l0)
+    return read_recovery(_at_mean_l0(table, measured))
 
 
 def curve_readings(
