@@ -175,7 +175,7 @@ def test_a_true_l0_changes_the_report_and_nothing_before(tmp_path):
         (float("inf"), {}, "true_l0"),
         ("many", {}, "true_l0"),
         (13, {}, "true_l0 13 is above d_sae 12: no SAE of this width has such an L0; correct"),
-        (5, {"synthetic": {"features": 12, "d_in": 8, "held_out_tokens": 4096}},
+        (5, {"synthetic": {"features": 8, "d_in": 8, "held_out_tokens": 4096}},
          "saes.import.true_l0 5: the source's features are known, and how many of them fire is "
          "measured; remove it"),
     ],

@@ -188,9 +188,7 @@ def test_of_matching_pursuit_the_decoder_is_read(tmp_path):
     again = load_saved_sae(tmp_path / "sae")
     assert torch.equal(again.W_dec, p["W_dec"]) and torch.equal(again.b_dec, p["b_dec"])
     assert (again.d_in, again.d_sae, again.form) == (toy.D_IN, toy.D_SAE, "decoder")
-    with pytest.raises(
-        InputError, match="^codes of this SAE are not computed here[^\n]*needs them$"
-    ):
+    with pytest.raises(InputError, match=r"^codes of this SAE are not computed here"):
         again.encode(X)
     # Read by SAELens its codes would be those of another rule: it is none of its architectures.
     with pytest.raises(KeyError, match="decoder"):

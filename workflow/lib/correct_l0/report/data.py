@@ -135,8 +135,7 @@ def open_study(
     check_outputs(manifest_beside(verdict), f"delete {verdict} and run again")
     loaded, _ = drop_silent(load_tables(tables))
     every = loaded["points"]
-    if plan.study.saes.swept == "coefficient":
-        loaded, _ = one_of_each(loaded)
+    loaded, _ = one_of_each(loaded, plan.study.saes.swept)
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table

@@ -29,13 +29,10 @@ class Imported:
         The architecture, as names and files tell it.
     has_rows
         Whether there are activations, or the weights alone.
-    by_number
-        Whether the points are numbered, as no L0 was announced.
     """
 
     family: str
     has_rows: bool
-    by_number: bool = False
 
 
 def too_low_line(decision: Decision, names: Names, grid: Sequence[float]) -> str:

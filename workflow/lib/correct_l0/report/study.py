@@ -44,7 +44,7 @@ def read_study(
     norms: Mapping[str, Any] | None = None,
     source: str = "language_model",
     english_words: float | None = None,
-    by_coefficient: bool = False,
+    swept: str = "l0",
     imported: Imported | None = None,
     source_caveats: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def read_study(
         The kind of the source (`Plan.source_kind`).
     english_words
         Share of the text's words that are among English's commonest, where that is known.
-    by_coefficient
-        Whether `l0` are coefficients of a penalty.
+    swept
+        What the values of `l0` are: `l0`, `coefficient` (of a penalty) or `number`.
     imported
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
     source_caveats
@@ -87,7 +87,7 @@ def read_study(
         its interval, and every reading with its numbers.
     """
     tables, silent = drop_silent(tables)
-    tables, saturated = one_of_each(tables) if by_coefficient else (tables, [])
+    tables, saturated = one_of_each(tables, swept)
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
@@ -138,17 +138,17 @@ def read_study(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
                 ),
-                *(saturates(group, measured) for group in saturated),
+                *(saturates(group, measured, swept) for group in saturated),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *caveats_of(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
+                *caveats_of(decision, c_dec, s_n, f1, tables, names, swept, imported),
                 *(language_caveats(english_words) if f1 else []),
             ],
             "next": next_of_single(single)
             if single
             else next_of_imported(decision)
             if imported
-            else next_step(decision, l0, training_tokens, d_sae, section, by_coefficient),
+            else next_step(decision, l0, training_tokens, d_sae, section, swept == "coefficient"),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
