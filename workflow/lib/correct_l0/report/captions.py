@@ -174,7 +174,8 @@ def _trained_on(f: _Facts) -> Caption:
         "The SAE was trained on for a short while from its own weights, at several L0 around its "
         "own (dotted), each with two orders of the data or more (means). “How far the latents "
         "turn”: the mean angle between a latent's direction before and after, logarithmic: where "
-        "it is larger at higher L0 than at as many times lower ones, the right L0 is higher. “How "
+        "it is much larger at lower L0 than at the own one, L0 is too high; where it is hardly "
+        "larger, too low. “How "
         "much they overlap”: c_dec after; dashed, of the SAE itself. Across: measured L0 after, "
         "logarithmic.",
         "Two curves over the L0 that the SAE was trained on at. " + f.study.verdict["headline"],

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 SAME = {"l0": 0.001, "coefficient": 0.03, "number": 0.03}
-"""Largest relative distance of two measured L0 that count as one, by what is swept. No curve is read
-between two points of one L0; those of a grid of targets may be as near as they were asked for."""
+"""Largest relative distance of two measured L0 that count as one, by what is swept. Between two
+points of one L0 no curve is read; targets may be as near to each other as they are asked for."""
 
 
 def one_of_each(
