@@ -20,5 +20,5 @@ STAYS = 0.3
 """How much further it has to turn on both sides than at its own L0 (`single.stays_of`) before that
 is called about right."""
 
-CONFIDENCE = {"too low": 0.74, "about right": 0.67, "too high": 0.76}
-"""Of the worlds' SAEs that are called so, the share that is so: (right + 1) / (called + 2)."""
+CONFIDENCE = {"too low": 0.68, "about right": 0.67, "too high": 0.77}
+"""Of the SAEs of unseen worlds that are called so, the share that is so: (right + 1) / (called + 2)."""
