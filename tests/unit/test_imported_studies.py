@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from correct_l0.costs.estimates import fetching_s
+from correct_l0.costs.throughputs import DISK_READ, DOWNLOAD
 from correct_l0.study.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config" / "imported"
@@ -56,3 +58,11 @@ def test_topk_families_have_their_k_and_others_a_number(tmp_path):
     found = plans("saebench-pythia-160m", tmp_path)
     assert found["topk"].labels == ["20", "40", "80", "160", "320", "640"]
     assert found["standard"].study.saes.swept == "number"
+
+
+def test_what_fetching_costs_is_told_before(tmp_path):
+    study = plans("gemma-scope-2b", tmp_path)["layer-12-16k"].study
+    # Five SAEs: an encoder and a decoder of 2,304 x 16,384 float32 each.
+    weights = 5 * 2 * 2304 * 16384 * 4
+    told = 3 + weights / DOWNLOAD + weights / DISK_READ
+    assert fetching_s(study) == pytest.approx(told, rel=0.01)

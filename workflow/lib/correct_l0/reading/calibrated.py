@@ -21,4 +21,4 @@ STAYS = 0.3
 is called about right."""
 
 CONFIDENCE = {"too low": 0.68, "about right": 0.67, "too high": 0.77}
-"""Of the SAEs of unseen worlds that are called so, the share that is so: (right + 1) / (called + 2)."""
+"""Of unseen worlds' SAEs that are called so, the share that is so: (right + 1) / (called + 2)."""
