@@ -63,7 +63,7 @@ def test_the_report_says_which_of_them_is_right(finished):
     assert "c_dec is lowest at L0 8" in summary
     assert "There is no second seed" in summary and "only weights were read" in summary
     assert "a term that keeps decoder rows apart (orthogonality) is unknown" in summary
-    told = "The true L0 is 9, as saes.import.true_l0 tells. It lies inside the answer's interval"
+    told = "The true L0 is 9, as saes.import.true_l0 tells. No L0 is named that could be held"
     page = (results / "report.html").read_text()
     assert told in summary and "<dt>True L0</dt><dd>9</dd>" in page
     assert "the weights alone" in page and "Training tokens" not in page

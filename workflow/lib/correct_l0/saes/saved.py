@@ -95,6 +95,11 @@ class SavedSae:
         columns
             Latents to compute, in the order wanted; all by default.
 
+        Raises
+        ------
+        InputError
+            If the decoder alone is known.
+
         References
         ----------
         Rajamanoharan et al., arXiv 2407.14435, equation 2: JumpReLU(z) = z H(z - threshold),
@@ -109,11 +114,6 @@ class SavedSae:
         >>> sae = SavedSae(one, torch.zeros(2), one, torch.zeros(2), torch.full((2,), 2.0))
         >>> sae.encode(torch.tensor([[3.0, 1.0]]))
         tensor([[3., 0.]])
-
-        Raises
-        ------
-        InputError
-            If the decoder alone is known.
         """
         if self.form == DECODER:
             raise InputError(
