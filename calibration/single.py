@@ -36,6 +36,9 @@ SHARE = 0.01
 
 HELD_OUT_TOKENS = 4000
 
+CHOSEN_ON = (2, 10, 11, 19, 25, 26, 33, 35, 41, 45, 51, 53)
+"""Worlds that were looked at while the rule was chosen; others were swept after it stood."""
+
 OFF = 1.4
 """Factor off the right L0 from which on an SAE's is too low or too high."""
 
@@ -131,7 +134,8 @@ def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
         true = TOO_LOW if times < 1 / OFF else TOO_HIGH if times > OFF else ABOUT_RIGHT
         rows.append(
             {
-                "world": each.number, "kind": each.kind, "half": each.half, "l0": start,
+                "world": each.number, "kind": each.kind,
+                "worlds": "chosen on" if number in CHOSEN_ON else "unseen", "l0": start,
                 "right": right[number], "times": times, "true": true,
                 "said": reading.outcome, "confidence": reading.confidence, "pull": reading.pull,
                 "stays": reading.stays,
@@ -143,35 +147,38 @@ def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
 def asked_by(judged: pd.DataFrame) -> dict[str, float]:
     """Return the confidence that the worlds ask for, by what is said.
 
-    Of the SAEs of both halves that are called so the share that is so, by Laplace's rule: nothing
-    else is set by it, and the half to choose on alone promises too much.
+    Of the SAEs of unseen worlds that are called so the share that is so, by Laplace's rule: those
+    that the rule was chosen on promise too much.
     """
-    called = {said: judged[judged["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
+    unseen = judged[judged["worlds"] == "unseen"]
+    called = {said: unseen[unseen["said"] == said] for said in (TOO_LOW, ABOUT_RIGHT, TOO_HIGH)}
     return {
         said: ((each["true"] == said).sum() + 1) / (len(each) + 2) for said, each in called.items()
     }
 
 
 def scores_of_single(judged: pd.DataFrame) -> pd.DataFrame:
-    """Return how often it is right, by half: of SAEs that are off, and of those that are not.
+    """Return how often it is right: of SAEs that are off, and of those that are not.
+
+    By whether their worlds were looked at while the rule was chosen.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"half": "report", "world": 1,
+    >>> rows = pd.DataFrame({"worlds": "unseen", "world": 1,
     ...     "true": ["too low", "too low", "too high", "about right"],
     ...     "said": ["too low", "cannot tell", "too low", "about right"]})
     >>> scores_of_single(rows).iloc[0].to_dict()
-    {'half': 'report', 'worlds': 1, 'off': 3, 'answered': 0.6666666666666666, \
+    {'worlds': 'unseen', 'number': 1, 'off': 3, 'answered': 0.6666666666666666, \
 'direction_right': 0.5, 'near': 1, 'near_said': 1.0, 'near_wrong': 0.0}
     """
     table = []
-    for half, each in judged.groupby("half"):
+    for worlds, each in judged.groupby("worlds"):
         off, near = each[each["true"] != ABOUT_RIGHT], each[each["true"] == ABOUT_RIGHT]
         told = off[off["said"] != CANNOT_TELL]
         table.append(
             {
-                "half": half,
-                "worlds": each["world"].nunique(),
+                "worlds": worlds,
+                "number": each["world"].nunique(),
                 "off": len(off),
                 "answered": len(told) / max(len(off), 1),
                 "direction_right": (told["said"] == told["true"]).mean(),

@@ -99,28 +99,28 @@ def _worlds(rows: pd.DataFrame) -> str:
 def page_of_single(judged: pd.DataFrame) -> str:
     """Return what is said of single SAEs that are trained on, in Markdown."""
     lines = [
-        f"| half | worlds | SAEs off by {OFF} or more | answered | of these the direction right | "
-        "SAEs about right | called so | called too low or too high |",
+        f"| worlds | number | SAEs off by {OFF} or more | answered | of these the direction right "
+        "| SAEs about right | called so | called too low or too high |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in scores_of_single(judged).to_dict("records"):
         cells = [
-            row["half"], row["worlds"], row["off"], _share(row["answered"]),
+            row["worlds"], row["number"], row["off"], _share(row["answered"]),
             _share(row["direction_right"]), row["near"], _share(row["near_said"]),
             _share(row["near_wrong"]),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     asked = "; ".join(f"{said}: {share:.2f}" for said, share in asked_by(judged).items())
-    lines += ["", f"Confidence by all of them: {asked}.", ""]
+    lines += ["", f"Confidence by those unseen: {asked}.", ""]
     lines += [
-        "| world | kind | half | L0 / right L0: pull, what is said |",
+        "| world | kind | | L0 / right L0: pull, what is said |",
         "|---|---|---|---|",
     ]
     for number, each in judged.sort_values(["world", "times"]).groupby("world"):
         said = "; ".join(
             f"{row.times:.2g}: {row.pull:+.2f}, {row.said}" for row in each.itertuples()
         )
-        lines.append(f"| {number} | {each['kind'].iloc[0]} | {each['half'].iloc[0]} | {said} |")
+        lines.append(f"| {number} | {each['kind'].iloc[0]} | {each['worlds'].iloc[0]} | {said} |")
     return "\n".join(lines)
 
 

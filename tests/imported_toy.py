@@ -52,6 +52,15 @@ def write_gemma_2(folder: Path, p: Mapping[str, torch.Tensor]) -> None:
     write(folder, {"params.npz": p})
 
 
+def overlapping(share: float, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Return weights of 48 latents in 16 dimensions whose decoder rows have a common direction.
+
+    `share` is its length beside rows of length 1: c_dec is higher the longer it is.
+    """
+    p = parts(seed, d_in=16, d_sae=48)
+    return {**p, "W_dec": unit(p)["W_dec"] + share * torch.eye(16)[0]}
+
+
 def write_gemma_3(folder: Path, p: Mapping[str, torch.Tensor], l0: float = 4) -> None:
     """Write `params.safetensors` and `config.json` as Gemma Scope 2 has them."""
     config = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt", "l0": l0}

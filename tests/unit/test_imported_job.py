@@ -135,6 +135,60 @@ def test_l0_that_nothing_tells_is_measured_or_asked_for(tmp_path):
     assert found["l0_measured"] == pytest.approx(true_l0(), abs=1e-6)
 
 
+def test_of_matching_pursuit_weights_are_read_and_codes_refused(tmp_path):
+    for l0 in L0:
+        p = toy.unit(toy.parts(l0))
+        toy.write_sae_lens(tmp_path / f"mp/l0-{l0}", "matching_pursuit", p, max_iterations=l0)
+    with chdir(tmp_path):
+        plan = Plan.from_config({"study": "mine", "saes": {"import": {"folders": ["mp"]}}})
+        fetch_weights(Path(plan.source_folder), plan.settings_weights())
+        its, first = Fetched(plan.source), jobs(plan)[0]
+        assert import_points(jobs(plan), its, open_source(plan.source), "cpu") == {}
+        found = read_manifest(first.folder / "manifest.json")
+        decoder = load_saved_sae(first.folder / "sae").W_dec
+        (error,) = import_points([first], its, Rows(), "cpu").values()
+    assert (found["l0_measured"], found["form"], found["architecture"]) == (
+        4, "decoder", "matching_pursuit",
+    )  # fmt: skip
+    assert torch.equal(decoder, toy.unit(toy.parts(4))["W_dec"])
+    assert str(error) == (
+        "mp/l0-4: its latents are found one by one, by matching pursuit, which is not done here; "
+        "leave the source out to read c_dec alone"
+    )
+
+
+def test_a_true_l0_changes_the_report_and_nothing_before(tmp_path):
+    from correct_l0.study.report import report_settings
+
+    with chdir(tmp_path):
+        without, told = plan_of(tmp_path), plan_of(tmp_path, true_l0=5)
+    assert told.study.told_true_l0 == 5.0 and without.study.told_true_l0 is None
+    assert without.settings_weights() == told.settings_weights()
+    assert without.settings_sae("4") == told.settings_sae("4")
+    assert report_settings(without) != report_settings(told)
+
+
+@pytest.mark.parametrize(
+    ("true_l0", "changes", "words"),
+    [
+        (-3, {}, "true_l0"),
+        (float("inf"), {}, "true_l0"),
+        ("many", {}, "true_l0"),
+        (13, {}, "true_l0 13 is above d_sae 12: no SAE of this width has such an L0; correct"),
+        (5, {"synthetic": {"features": 8, "d_in": 8, "held_out_tokens": 4096}},
+         "saes.import.true_l0 5: the source's features are known, and how many of them fire is "
+         "measured; remove it"),
+    ],
+)  # fmt: skip
+def test_a_true_l0_that_cannot_be_is_one_line(tmp_path, true_l0, changes, words):
+    with chdir(tmp_path):
+        plan_of(tmp_path)
+        section = {"folders": ["layer_12"], "d_in": 8, "d_sae": 12, "true_l0": true_l0}
+        with pytest.raises(InputError) as refused:
+            Plan.from_config({"study": "mine", "saes": {"import": section}, **changes}, tmp_path)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_weights_that_change_are_seen(tmp_path):
     with chdir(tmp_path):
         before = plan_of(tmp_path)

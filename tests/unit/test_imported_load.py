@@ -180,6 +180,21 @@ def test_a_gated_sae_is_a_jumprelu_one(tmp_path):
         assert torch.allclose(sae.decode(sae.encode(X)), theirs(X), atol=2e-5)
 
 
+def test_of_matching_pursuit_the_decoder_is_read(tmp_path):
+    p = toy.unit(toy.parts())
+    toy.write_sae_lens(tmp_path / "mp/l0-4", "matching_pursuit", p, max_iterations=4)
+    sae, _ = load(tmp_path, "mp/l0-4", "sae_lens")
+    write_saved_sae(tmp_path / "sae", sae, {})
+    again = load_saved_sae(tmp_path / "sae")
+    assert torch.equal(again.W_dec, p["W_dec"]) and torch.equal(again.b_dec, p["b_dec"])
+    assert (again.d_in, again.d_sae, again.form) == (toy.D_IN, toy.D_SAE, "decoder")
+    with pytest.raises(InputError, match=r"^codes of this SAE are not computed here"):
+        again.encode(X)
+    # Read by SAELens its codes would be those of another rule: it is none of its architectures.
+    with pytest.raises(KeyError, match="decoder"):
+        sae_lens.SAE.load_from_disk(tmp_path / "sae")
+
+
 def test_what_is_written_is_read_again(tmp_path):
     p = toy.parts()
     toy.write_gemma_2(tmp_path / "layer_1", p)

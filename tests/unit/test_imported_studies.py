@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from correct_l0.costs.estimates import fetching_s
+from correct_l0.costs.throughputs import DISK_READ, DOWNLOAD
 from correct_l0.study.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config" / "imported"
@@ -27,7 +29,7 @@ def plans(name, folder):
         ("gemma-scope-2b", 6, None, 2304, {16384, 65536}),
         ("saebench-pythia-160m", 7, 6, 768, {4096}),
         ("saebench-gemma-2-2b", 7, 6, 2304, {4096}),
-        ("synth-sae-bench", 4, 35, 768, {4096}),
+        ("synth-sae-bench", 5, 35, 768, {4096}),
     ],
 )
 def test_each_is_read_without_a_hub(tmp_path, name, sweeps, points, d_in, widths):
@@ -46,7 +48,21 @@ def test_seeds_are_compared_where_there_are_some(tmp_path):
     assert found.compared["15"] == (0, 1, 2, 3, 4) and len(found.stability_manifests()) == 7
 
 
+def test_synth_sae_bench_has_its_published_truth(tmp_path):
+    found = plans("synth-sae-bench", tmp_path)
+    assert {plan.study.told_true_l0 for plan in found.values()} == {34.0}
+    assert found["matching-pursuit"].study.saes.family == "matching_pursuit"
+
+
 def test_topk_families_have_their_k_and_others_a_number(tmp_path):
     found = plans("saebench-pythia-160m", tmp_path)
     assert found["topk"].labels == ["20", "40", "80", "160", "320", "640"]
     assert found["standard"].study.saes.swept == "number"
+
+
+def test_what_fetching_costs_is_told_before(tmp_path):
+    study = plans("gemma-scope-2b", tmp_path)["layer-12-16k"].study
+    # Five SAEs: an encoder and a decoder of 2,304 x 16,384 float32 each.
+    weights = 5 * 2 * 2304 * 16384 * 4
+    told = 3 + weights / DOWNLOAD + weights / DISK_READ
+    assert fetching_s(study) == pytest.approx(told, rel=0.01)

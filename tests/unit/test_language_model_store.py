@@ -635,3 +635,13 @@ def test_the_number_of_jobs_is_settled_when_the_cache_is_staged(tmp_path):
     other = settings.model_copy(update={"shards_per_job": 100})
     assert count_jobs(cache, settings) == count_jobs(cache, other) == 4
     assert count_jobs(tmp_path / "elsewhere", other) == 1
+
+
+def test_a_part_that_the_cache_does_not_have_is_one_line(tmp_path):
+    settings, cache = stage_toy(tmp_path)
+    with pytest.raises(InputError) as refused:
+        run_job(settings, cache, 4)
+    assert str(refused.value) == (
+        f"{cache}/parts/part_4.json: the cache has 4 parts, the last is part_3.json; ask for one "
+        "of these"
+    )

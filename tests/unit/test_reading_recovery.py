@@ -44,7 +44,7 @@ def answer(l0, low, high):
 
 
 def test_the_best_grid_point_its_neighbours_and_what_is_level_with_it():
-    reading = read_recovery(recovery(), true_l0=100.0)
+    reading = read_recovery(recovery())
     assert (reading.low, reading.best, reading.high) == pytest.approx((64.192, 128.384, 192.576))
     assert reading.best_set == (reading.best,)
     assert reading.mcc[5] == pytest.approx(0.951)
@@ -86,7 +86,7 @@ def test_a_best_point_at_an_end_of_the_grid_says_so(mcc):
     ],
 )
 def test_where_an_answer_lies(decision, best, true):
-    place = place_of(decision, read_recovery(recovery(), true_l0=192.0))
+    place = place_of(decision, read_recovery(recovery()), true_l0=192.0)
     assert (place.best_recovery, place.true_l0) == (best, true)
     assert place.ratio == pytest.approx(decision.l0 / 128.384)
 
@@ -110,6 +110,22 @@ def test_the_page_and_the_summary_hold_the_answer_against_the_truth():
     assert verdict(true_l0=120.0, c_dec=AT_32)["truth_line"].endswith(
         "the true L0 is 120. No L0 is named that could be held against that."
     )
+
+
+@pytest.mark.parametrize(
+    ("true_l0", "words"),
+    [
+        (120.0, "It lies inside the answer's interval, 64 to 192."),
+        (34.04, "It lies below the answer's interval, 64 to 192."),
+        (250.0, "It lies above the answer's interval, 64 to 192, and an SAE of fewer latents than "
+         "there are features may be right below it."),
+    ],
+)  # fmt: skip
+def test_a_true_l0_that_a_person_tells_is_held_against_the_answer(true_l0, words):
+    result = read_study(tables(), d_sae=1536, l0=list(L0), training_tokens=1000, true_l0=true_l0)
+    told = f"The true L0 is {true_l0:.3g}, as saes.import.true_l0 tells. {words}"
+    assert result["truth_line"] == told and result["true_l0"] == true_l0
+    assert f"  {told}" in render_summary(result, "report.html", "title", [])
 
 
 def test_the_truth_has_no_say():

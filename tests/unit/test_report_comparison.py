@@ -73,7 +73,7 @@ def sweeps() -> list[StudyData]:
     """One whose peak is at 128, of known truth and stable; one that is flat and knows nothing."""
     narrow, wide = plans()
     first = read(narrow, mcc=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6), shared=made_up.PEAKED)
-    first.verdict["recovery"]["true_l0"] = 118.04
+    first.verdict["true_l0"] = 118.04
     second = read(wide, c_dec=made_up.LEVEL, s_n={400: made_up.LEVEL})
     return [first, second]
 

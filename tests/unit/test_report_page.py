@@ -344,6 +344,16 @@ def test_no_caption_names_a_side():
     assert re.findall(r"\b(?:Left|Right|Top|Bottom)\b|\bon the (?:left|right)\b", source) == []
 
 
+def test_a_true_l0_that_a_person_tells_is_drawn_like_that_of_a_world(study):
+    def places(study) -> list[float]:
+        lines = drawn(study, "reconstruction").axes[0].lines
+        return [line.get_xdata()[0] for line in lines if line.get_label() == "true L0"]
+
+    told = replace(study, verdict={**study.verdict, "true_l0": 120.0})
+    assert places(told) == [120.0] and places(study) == []
+    assert " Vertical: dotted, the true L0." in captions(told)["reconstruction"].text
+
+
 def test_captions_speak_of_the_truth_where_it_is_known(study, world):
     assert "true L0" in captions(world)["reconstruction"].text
     assert "true L0" not in captions(study)["reconstruction"].text

@@ -15,7 +15,7 @@ def test_of_coefficients_within_three_percent_the_lowest_stays():
             "seed": 0,
         }
     )
-    kept, merged = one_of_each({"points": rows, "c_dec": rows, "gaps": rows})
+    kept, merged = one_of_each({"points": rows, "c_dec": rows, "gaps": rows}, "coefficient")
     # 10.3 is 3% above 10, 10.4 is 4% above.
     assert merged == [(0.5, 1.0, 2.0)]
     assert kept["points"]["l0"].tolist() == kept["c_dec"]["l0"].tolist() == [4.0, 0.5, 0.25]
@@ -24,7 +24,7 @@ def test_of_coefficients_within_three_percent_the_lowest_stays():
 
 def test_nothing_is_merged_where_every_l0_is_another():
     rows = pd.DataFrame({"l0": [1.0, 2.0], "l0_measured": [10.0, 5.0]})
-    kept, merged = one_of_each({"points": rows})
+    kept, merged = one_of_each({"points": rows}, "coefficient")
     assert merged == []
     assert kept["points"] is rows
 
@@ -40,7 +40,7 @@ def test_the_verdict_says_that_the_penalty_saturates():
     for table in tables.values():
         if "l0_measured" in table:
             table.loc[table["l0"] == second, "l0_measured"] = low * 1.01
-    verdict = read(tables, by_coefficient=True)
+    verdict = read(tables, swept="coefficient")
     said = [line for line in verdict["caveats"] if "saturates" in line]
     assert said == [
         f"The penalty saturates: its coefficients {low:g} and {second:g} all end at L0 "
@@ -48,6 +48,29 @@ def test_the_verdict_says_that_the_penalty_saturates():
     ]
     assert len(verdict["c_dec"]["points"]) == len(made_up.L0) - 1
     assert not any("off its target" in line for line in verdict["caveats"])
+
+
+def test_targets_that_measure_one_l0_are_one_point():
+    """Two neighbours of the peak measure what it does: no parabola goes through one place."""
+    tables = made_up.tables(shared=made_up.PEAKED)
+    low, top, high = made_up.L0[4:7]
+    for table in tables.values():
+        if "l0_measured" in table:
+            table.loc[table["l0"].isin((low, high)), "l0_measured"] = top * 1.003
+    verdict = read(tables)
+    assert verdict["outcome"] == "read" and 32 < verdict["decision"]["l0"] < 300
+    assert len(verdict["c_dec"]["points"]) == len(made_up.L0) - 2
+    (said,) = [line for line in verdict["caveats"] if "They are one point" in line]
+    assert said == (
+        f"The SAEs of the targets {low:g}, {top:g} and {high:g} all end at L0 128, within 0.1%. "
+        f"They are one point, that of {low:g}."
+    )
+
+
+def test_targets_a_percent_apart_are_two_points():
+    rows = pd.DataFrame({"l0": [100.0, 101.0], "l0_measured": [100.0, 101.0]})
+    assert one_of_each({"points": rows}, "l0")[1] == []
+    assert one_of_each({"points": rows}, "number")[1] == [(100.0, 101.0)]
 
 
 def test_targets_are_not_merged():

@@ -47,7 +47,10 @@ def test_other_kinds_of_sae_are_refused(tmp_path, key, value, wanted):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"architecture": "batchtopk"}, "is 'batchtopk', not one of jumprelu, topk, abstopk; save"),
+        (
+            {"architecture": "batchtopk"},
+            "is 'batchtopk', not one of jumprelu, topk, abstopk, decoder; save",
+        ),
         ({"architecture": "topk"}, "topk without a k, at least 1; save the SAE again"),
         (
             {"architecture": "topk", "k": 3, "rescale_acts_by_decoder_norm": True},

@@ -75,7 +75,8 @@ def test_the_generating_saes(said, expected):
     ],
 )
 def test_what_is_found_is_the_l0_of_best_recovery(said, result):
-    truth = {"true_l0": 14.0, "best": 15.5, "points": [8.0, 15.5, 32.0], "recovered": [0, 0.5, 0.1]}
+    truth = {"best": 15.5, "points": [8.0, 15.5, 32.0], "recovered": [0, 0.5, 0.1]}
+    said = said | {"true_l0": 14.0}
     check = checked(16.0, NAMED, said | {"recovery": truth})
     assert (check.result, check.true_l0, check.best, check.recovered) == (result, 14.0, 15.5, 0.5)
     assert not check.best_at_end
@@ -85,9 +86,11 @@ def test_what_is_found_is_the_l0_of_best_recovery(said, result):
 
 
 def test_its_words():
-    truth = {"true_l0": 14.04, "best": 15.5, "points": [8.0, 15.5, 32.0], "recovered": [0, 0.5, 0]}
-    one = checked(16.0, NAMED, said_of(l0=9.0, low=8.0, high=15.5, recovery=truth))
-    other = checked(64.0, HIGH, said_of("flat", recovery=truth | {"true_l0": 61.0, "best": 32.0}))
+    truth = {"best": 15.5, "points": [8.0, 15.5, 32.0], "recovered": [0, 0.5, 0]}
+    found = said_of(l0=9.0, low=8.0, high=15.5, recovery=truth)
+    one = checked(16.0, NAMED, found | {"true_l0": 14.04})
+    flat = said_of("flat", recovery=truth | {"best": 32.0})
+    other = checked(64.0, HIGH, flat | {"true_l0": 61.0})
     assert self_check_line([one, other]) == (
         "Checked on data that SAEs of this study generate, so that the truth is known: the "
         "procedure finds L0 14 back and names none where it is 61."

@@ -126,6 +126,7 @@ def test_targets_are_those_an_sae_can_have(tmp_path):
     [
         ({"synthetic": None}, "is a single SAE, of whose weights alone nothing can be read"),
         ({"train_on": {**ASKED, "factors": [1.5, 2]}}, "factors 1.5, 2 are not on both sides of 1"),
+        ({"train_on": {**ASKED, "factors": [0.5, 2]}}, "factors 0.5, 2 leave out 1, the training"),
         ({"train_on": {**ASKED, "training_tokens": 900}}, "are 9 steps of 100, at least 10 are"),
         ({"train_on": {**ASKED, "seeds": [0]}}, "seeds"),
         ({"train_on": {"batch_tokens": 2000, "training_tokens": 40000},
@@ -175,16 +176,18 @@ def trained_on(turned):
 @pytest.mark.parametrize(
     ("turned", "outcome", "pull"),
     [
-        ({0.4: 2, 0.63: 2, 1: 2, 1.6: 4, 2.5: 8}, "too low", 1.5 * math.log(2)),
+        ({0.4: 2, 0.63: 2, 1: 2, 1.6: 4, 2.5: 8}, "too low", 0),
+        ({0.4: 2, 0.63: 1, 1: 2, 1.6: 2, 2.5: 2}, "too low", math.log(2) / 2),
         ({0.4: 8, 0.63: 4, 1: 2, 1.6: 2, 2.5: 2}, "too high", -1.5 * math.log(2)),
-        ({0.4: 6, 0.63: 4, 1: 2, 1.6: 4, 2.5: 6}, "about right", 0),
-        ({0.4: 2, 0.63: 2, 1: 2, 1.6: 2, 2.5: 2}, "cannot tell", 0),
-        # Without the target of 2.5 the nearest pair alone is left.
-        ({0.4: 1, 0.63: 4, 1: 2, 1.6: 2}, "too high", -math.log(2)),
-        ({0.4: 2, 0.63: 4, 1: 2}, "cannot tell", math.nan),
+        # Between the two limits: -log(2.8 / 2) = -0.34.
+        ({0.4: 2.8, 0.63: 2.8, 1: 2, 1.6: 4, 2.5: 6}, "about right", -math.log(1.4)),
+        ({0.4: 2.8, 0.63: 2.8, 1: 2, 1.6: 2, 2.5: 6}, "cannot tell", -math.log(1.4)),
+        # Higher targets have no say, where the SAE's width leaves them out too.
+        ({0.4: 8, 0.63: 4, 1: 2}, "too high", -1.5 * math.log(2)),
+        ({1: 2, 1.6: 4, 2.5: 6}, "cannot tell", math.nan),
     ],
 )
-def test_the_side_on_which_latents_turn_further_is_read(turned, outcome, pull):
+def test_how_much_further_latents_turn_than_without_a_change_is_read(turned, outcome, pull):
     reading = read_single(trained_on(turned))
     assert reading.outcome == outcome
     assert reading.pull == pytest.approx(pull, nan_ok=True)

@@ -21,7 +21,15 @@ L0 = {2: 1.2, 4: 0.6, 8: 0.0, 16: 0.3, 32: 0.5}
 CONFIG = {
     "study": "tiny",
     "device": "cpu",
-    "saes": {"import": {"folders": ["mine"], "d_in": 16, "d_sae": 48, "scores": "theirs"}},
+    "saes": {
+        "import": {
+            "folders": ["mine"],
+            "d_in": 16,
+            "d_sae": 48,
+            "true_l0": 9,
+            "scores": "theirs",
+        },
+    },
 }
 ALL = {
     "fetch_weights": 1, "train_points": 1, "measure_points": 1, "gather_tables": 1,
@@ -30,9 +38,7 @@ ALL = {
 
 
 def weights(l0: int) -> dict[str, torch.Tensor]:
-    p = toy.parts(l0, d_in=16, d_sae=48)
-    p["W_dec"] = toy.unit(p)["W_dec"] + L0[l0] * torch.eye(16)[0]
-    return p
+    return toy.overlapping(L0[l0], seed=l0)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,10 @@ def test_the_report_says_which_of_them_is_right(finished):
     summary = (results / "summary.txt").read_text()
     assert "c_dec is lowest at L0 8" in summary
     assert "There is no second seed" in summary and "only weights were read" in summary
+    assert "a term that keeps decoder rows apart (orthogonality) is unknown" in summary
+    told = "The true L0 is 9, as saes.import.true_l0 tells. No L0 is named that could be held"
     page = (results / "report.html").read_text()
+    assert told in summary and "<dt>True L0</dt><dd>9</dd>" in page
     assert "the weights alone" in page and "Training tokens" not in page
     points = pd.read_parquet(results / "tables/points.parquet").set_index("l0")
     assert points["published_scr"].to_dict() == {l0: l0 / 100 for l0 in L0}

@@ -15,6 +15,8 @@ from slurm_cluster import INSTALL, Cluster
 from slurm_runs import Run, prepare
 from workflow_runs import TINY_L0, tiny_config
 
+import imported_toy as toy
+from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.provenance.manifest import digest_of
 from correct_l0.study.config import parse_config
 from correct_l0.study.plan import Plan
@@ -89,6 +91,29 @@ def test_a_job_sees_the_gpu_that_is_its_own_alone(study, slurm):
     others = {job: gpus for job, gpus in seen.items() if job not in {job["id"] for job in jobs}}
     assert others
     assert not any(others.values()), others
+
+
+def test_imported_saes_are_read_there_and_fetched_here(slurm, tmp_path):
+    """Their weights are fetched where Snakemake runs: nodes may have no network."""
+    slurm.clear()
+    picked = {"folders": ["../mine"], "d_in": 16, "d_sae": 48}
+    config = {"study": "tiny", "device": "cpu", "saes": {"import": picked}}
+    folder = prepare(tmp_path / "study", config)
+    shares = {2: 1.2, 4: 0.6, 8: 0.0, 16: 0.3, 32: 0.5}
+    for l0, share in shares.items():
+        toy.write_gemma_2(folder / f"mine/layer_3/average_l0_{l0}", toy.overlapping(share, l0))
+    Run(folder).succeed()
+    names = [job["name"] for job in slurm.history(folder)]
+    assert not any("fetch_weights" in name for name in names)
+    points, answer, report = names
+    assert "train_points" in points and "measure_points" in points
+    assert "read_curves" in answer and "write_report" in report
+    c_dec = pd.read_parquet(folder / "results/tiny/tables/c_dec.parquet").set_index("l0")["value"]
+    assert c_dec.to_dict() == {
+        l0: pytest.approx(mean_absolute_cosine(toy.overlapping(share, l0)["W_dec"]), abs=1e-6)
+        for l0, share in shares.items()
+    }
+    assert "c_dec is lowest at L0 8" in (folder / "results/tiny/summary.txt").read_text()
 
 
 def test_a_cluster_stops_and_starts_again(slurm):

@@ -52,6 +52,8 @@ rule cache_activations:
         f"{SOURCE_FOLDER}/logs/cache_activations/part_{{job}}.log",
     benchmark:
         f"{SOURCE_FOLDER}/benchmarks/cache_activations/part_{{job}}.tsv"
+    wildcard_constraints:
+        job=r"\d+",
     # Before the probing activations, which no training waits for.
     priority: 1
     conda:

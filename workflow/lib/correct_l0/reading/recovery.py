@@ -42,8 +42,6 @@ class RecoveryReading:
         L0 of the highest mean `mcc`, and its neighbours on the grid (itself at the grid's ends).
     best_set
         L0 of every point whose paired difference from the best is within 2 standard errors.
-    true_l0
-        Mean number of features that fire, where it is known.
     """
 
     points: tuple[float, ...]
@@ -53,7 +51,6 @@ class RecoveryReading:
     low: float
     high: float
     best_set: tuple[float, ...]
-    true_l0: float | None = None
 
     @property
     def at_end(self) -> bool:
@@ -79,7 +76,7 @@ class Place:
     ratio: float
 
 
-def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> RecoveryReading:
+def read_recovery(table: pd.DataFrame) -> RecoveryReading:
     """Return the L0 of best recovery.
 
     Parameters
@@ -87,14 +84,12 @@ def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> Recovery
     table
         One row per L0 and seed: `l0`, `l0_measured`, `seed`, `mcc`, `share_recovered` (of the
         features, those matched above 0.9).
-    true_l0
-        Mean number of features that fire.
 
     Examples
     --------
     >>> table = pd.DataFrame({"l0": [8.0, 11, 16], "l0_measured": [8.0, 11, 16], "seed": 0,
     ...                       "mcc": [0.9, 0.99, 0.8], "share_recovered": [0.7, 1.0, 0.5]})
-    >>> reading = read_recovery(table, true_l0=10.95)
+    >>> reading = read_recovery(table)
     >>> reading.best, reading.low, reading.high, reading.at_end
     (11.0, 8.0, 16.0, False)
     """
@@ -113,22 +108,41 @@ def read_recovery(table: pd.DataFrame, true_l0: float | None = None) -> Recovery
         low=float(x[max(best - 1, 0)]),
         high=float(x[min(best + 1, len(x) - 1)]),
         best_set=tuple(x[level].tolist()),
-        true_l0=true_l0,
     )
 
 
-def place_of(decision: Decision, recovery: RecoveryReading) -> Place | None:
-    """Return where an answer lies against the truth; nothing where it names no L0."""
-    l0, low, high = decision.l0, decision.low, decision.high
-    if decision.outcome != READ or l0 is None or low is None or high is None:
+def place_of(
+    decision: Decision, recovery: RecoveryReading, true_l0: float | None = None
+) -> Place | None:
+    """Return where an answer lies against the truth; nothing where it names no L0.
+
+    Parameters
+    ----------
+    decision, recovery
+        The answer, and where the features are recovered best.
+    true_l0
+        Mean number of features that fire, where it is known.
+    """
+    best = side_of(decision, recovery.best)
+    if best is None or decision.l0 is None:
         return None
-    true_l0 = recovery.true_l0
     return Place(
-        best_recovery=_side(recovery.best, low, high),
-        true_l0=None if true_l0 is None else _side(true_l0, low, high),
-        ratio=l0 / recovery.best,
+        best_recovery=best,
+        true_l0=None if true_l0 is None else side_of(decision, true_l0),
+        ratio=decision.l0 / recovery.best,
     )
 
 
-def _side(x: float, low: float, high: float) -> str:
+def side_of(decision: Decision, x: float) -> str | None:
+    """Return where an L0 lies against an answer's interval; nothing where it names no L0.
+
+    Examples
+    --------
+    >>> answer = Decision(READ, (), l0=8.0, low=4.0, high=16.0)
+    >>> side_of(answer, 25.0), side_of(Decision("flat", ()), 2.0)
+    ('above', None)
+    """
+    low, high = decision.low, decision.high
+    if decision.outcome != READ or low is None or high is None:
+        return None
     return INSIDE if low <= x <= high else BELOW if x < low else ABOVE

@@ -113,7 +113,7 @@ def checked(generator: float, why: str, verdict: Mapping[str, Any]) -> Check:
     return Check(
         generator=generator,
         why=why,
-        true_l0=recovery["true_l0"],
+        true_l0=verdict["true_l0"],
         best=best,
         best_at_end=best in (recovery["points"][0], recovery["points"][-1]),
         recovered=recovery["recovered"][recovery["points"].index(best)],

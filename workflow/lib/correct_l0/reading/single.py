@@ -1,9 +1,10 @@
 """Is the L0 of a single SAE too low? Read off short trainings that start from it, at other L0.
 
-An SAE whose L0 is too low mixes features in its latents; given more active latents it can undo
-that, and its latents turn, while fewer change little. One whose L0 is too high has latents to spare
-that reconstruct what is left; given fewer it has to turn the others. So the side on which latents
-turn further is where the right L0 lies.
+Training on turns latents at any L0: batches throw them, and the SAE goes on learning. How far they
+turn at the SAE's own L0 is the control. An SAE whose L0 is too high has latents to spare that
+reconstruct what is left; given fewer active latents it has to turn the others, much further than
+the control. One whose L0 is too low mixes features in its latents already; given fewer, it turns
+them hardly further. Given more, latents turn further in many worlds whatever L0 is right.
 
 Chosen on worlds whose truth is known, and reported on others: docs/calibration.md.
 """
@@ -15,15 +16,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from correct_l0.reading.calibrated import CONFIDENCE, PULL, STAYS
+from correct_l0.reading.calibrated import CONFIDENCE, PULL_TOO_HIGH, PULL_TOO_LOW, STAYS
+
+SAME = 0.05
+"""Targets this near to the SAE's own L0, as a relative distance, are its own."""
 
 TOO_LOW = "too low"
 ABOUT_RIGHT = "about right"
 TOO_HIGH = "too high"
 CANNOT_TELL = "cannot tell"
-
-SAME = 0.05
-"""Targets this near to the SAE's own L0, as a relative distance, are its own."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class SingleReading:
     own_l0, own_c_dec, random
         The SAE's measured L0, its c_dec, and that of random directions.
     pull
-        Mean of log(turned at more active latents / turned at as many times fewer); positive where
-        the right L0 is higher.
+        Mean of log(turned at the SAE's own L0 / turned at a lower one): near 0 where its L0 is too
+        low, far below where it is too high.
     stays
         Log of how much further latents turn on the side where they turn less, at the nearest
         target, than at the SAE's own L0.
@@ -73,14 +74,14 @@ def read_single(trained_on: pd.DataFrame) -> SingleReading:
 
     Examples
     --------
-    Given twice the active latents they turn by 8 degrees, given half by 2:
+    Given half the active latents they turn four times as far as without a change:
 
     >>> table = pd.DataFrame({"factor": [0.5, 1.0, 2.0], "l0_measured": [8.0, 16.0, 32.0],
-    ...     "turned": [2.0, 2.0, 8.0], "c_dec": [0.3, 0.3, 0.2],
+    ...     "turned": [8.0, 2.0, 2.0], "c_dec": [0.3, 0.3, 0.2],
     ...     "own_l0": 16.0, "own_c_dec": 0.3, "random": 0.1})
     >>> reading = read_single(table)
-    >>> reading.outcome, round(reading.pull, 3) == round(math.log(4), 3)
-    ('too low', True)
+    >>> reading.outcome, round(reading.pull, 3) == -round(math.log(4), 3)
+    ('too high', True)
     """
     means = trained_on.groupby("factor")[["l0_measured", "turned", "c_dec"]].mean().sort_index()
     pull = pull_of(means["turned"])
@@ -102,9 +103,9 @@ def read_single(trained_on: pd.DataFrame) -> SingleReading:
 
 
 def pull_of(turned: pd.Series) -> float:
-    """Return to which side an SAE is pulled: above 0 to a higher L0; NaN where one side is missing.
+    """Return how much further an SAE turns at its own L0 than at lower ones, as a logarithm.
 
-    The nearest target above is held against the nearest below, the second against the second.
+    Mean over the lower targets; NaN where there is none, or none at the SAE's own L0.
 
     Parameters
     ----------
@@ -113,13 +114,18 @@ def pull_of(turned: pd.Series) -> float:
 
     Examples
     --------
-    >>> pull_of(pd.Series({0.4: 1.0, 0.63: 1.0, 1.0: 1.0, 1.6: math.e, 2.5: 1.0}))
-    0.5
+    >>> pull_of(pd.Series({0.4: math.e**2, 0.63: math.e, 1.0: 1.0, 1.6: 5.0}))
+    -1.5
     """
-    up = turned[turned.index > 1 + SAME].sort_index()
-    down = turned[turned.index < 1 - SAME].sort_index(ascending=False)
-    pairs = [math.log(a / b) for a, b in zip(up, down, strict=False)]
-    return sum(pairs) / len(pairs) if pairs else math.nan
+    own, down = _own(turned), turned[turned.index < 1 - SAME]
+    if own.empty or down.empty:
+        return math.nan
+    return sum(math.log(own.iloc[0] / each) for each in down) / len(down)
+
+
+def _own(turned: pd.Series) -> pd.Series:
+    """Return the angles at the SAE's own L0."""
+    return turned[(turned.index - 1).to_series().abs().to_numpy() <= SAME]
 
 
 def stays_of(turned: pd.Series) -> float:
@@ -138,7 +144,7 @@ def stays_of(turned: pd.Series) -> float:
     1.0
     """
     up, down = turned[turned.index > 1 + SAME], turned[turned.index < 1 - SAME]
-    own = turned[(turned.index - 1).to_series().abs().to_numpy() <= SAME]
+    own = _own(turned)
     if up.empty or down.empty or own.empty:
         return math.nan
     beside = min(up.loc[up.index.min()], down.loc[down.index.max()])
@@ -150,9 +156,11 @@ def outcome_of(pull: float, stays: float) -> str:
 
     Examples
     --------
-    >>> [outcome_of(x, y) for x, y in ((0.9, 0.0), (-0.9, 0.0), (0.0, 0.9), (0.0, 0.0))]
+    >>> [outcome_of(x, y) for x, y in ((0.0, 0.0), (-0.9, 0.0), (-0.3, 0.9), (-0.3, 0.0))]
     ['too low', 'too high', 'about right', 'cannot tell']
     """
-    if abs(pull) > PULL:
-        return TOO_LOW if pull > 0 else TOO_HIGH
-    return ABOUT_RIGHT if abs(pull) <= PULL and stays > STAYS else CANNOT_TELL
+    if pull > PULL_TOO_LOW:
+        return TOO_LOW
+    if pull < PULL_TOO_HIGH:
+        return TOO_HIGH
+    return ABOUT_RIGHT if math.isfinite(pull) and stays > STAYS else CANNOT_TELL

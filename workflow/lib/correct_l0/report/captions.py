@@ -98,10 +98,9 @@ def _facts(study: StudyData) -> _Facts:
     spread = f"dots: each of {seeds}; line: their mean; band: their range"
     if count == 1:
         spread = "one seed, so that the spread over seeds is unknown"
-    truth = ""
-    if recovery := study.verdict["recovery"]:
-        truth = " Vertical: dashed, the L0 of best recovery"
-        truth += "; dotted, the true L0." if recovery["true_l0"] is not None else "."
+    lines = {"best": "dashed, the L0 of best recovery", "true_l0": "dotted, the true L0"}
+    known = "; ".join(lines[name] for name in study.truth)
+    truth = f" Vertical: {known}." if known else ""
     tokens = study.tables["s_n_dec"]["tokens"].dropna()
     return _Facts(
         study,
@@ -175,7 +174,8 @@ def _trained_on(f: _Facts) -> Caption:
         "The SAE was trained on for a short while from its own weights, at several L0 around its "
         "own (dotted), each with two orders of the data or more (means). “How far the latents "
         "turn”: the mean angle between a latent's direction before and after, logarithmic: where "
-        "it is larger at higher L0 than at as many times lower ones, the right L0 is higher. “How "
+        "it is much larger at lower L0 than at the own one, L0 is too high; where it is hardly "
+        "larger, too low. “How "
         "much they overlap”: c_dec after; dashed, of the SAE itself. Across: measured L0 after, "
         "logarithmic.",
         "Two curves over the L0 that the SAE was trained on at. " + f.study.verdict["headline"],

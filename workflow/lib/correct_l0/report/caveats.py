@@ -31,7 +31,7 @@ def caveats_of(
     f1: Mapping[int, F1Reading],
     tables: Mapping[str, pd.DataFrame],
     names: words.Names,
-    by_coefficient: bool,
+    swept: str,
     imported: Imported | None,
 ) -> list[str]:
     """Return what speaks against an answer: seeds, gaps, dead latents, targets, flat scores."""
@@ -67,7 +67,7 @@ def caveats_of(
             )
     if dead := decision.weak.get("dead"):
         caveats.append(f"More than 10% of the latents are dead at L0 {names.list(dead)}.")
-    if not by_coefficient and not (imported and imported.by_number):
+    if swept == "l0":
         caveats += _off_target(points, "announced L0" if imported else "target")
     if not_counted := words.not_counted(s_n):
         caveats.append(f"s_n^dec: {not_counted}, as n has to be above the correct L0.")
@@ -100,12 +100,17 @@ def _off_target(points: pd.DataFrame, target: str) -> list[str]:
     ]
 
 
-def saturates(group: tuple[float, ...], measured: pd.Series) -> str:
-    """Return that several coefficients end at one L0."""
+def saturates(group: tuple[float, ...], measured: pd.Series, swept: str) -> str:
+    """Return that several points end at one L0."""
     l0 = format_l0(float(f"{measured[group[0]]:.3g}"))
+    these = {
+        "coefficient": "The penalty saturates: its coefficients",
+        "number": "The SAEs of the numbers",
+        "l0": "The SAEs of the targets",
+    }[swept]
     return (
-        f"The penalty saturates: its coefficients {words.join([format_l0(x) for x in group])} all "
-        f"end at L0 {l0}, within {SAME:.0%}. They are one point, that of {format_l0(group[0])}."
+        f"{these} {words.join([format_l0(x) for x in group])} all end at L0 {l0}, within "
+        f"{100 * SAME[swept]:g}%. They are one point, that of {format_l0(group[0])}."
     )
 
 

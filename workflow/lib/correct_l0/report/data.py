@@ -73,6 +73,13 @@ class StudyData:
         return decision if self.verdict["outcome"] == READ and decision["l0"] is not None else None
 
     @property
+    def truth(self) -> dict[str, float]:
+        """L0 that are known to be true: `best` recovery and `true_l0`, of those that are known."""
+        best = (self.verdict["recovery"] or {}).get("best")
+        known = {"best": best, "true_l0": self.verdict["true_l0"]}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
     def names(self) -> Names:
         """How measured L0 values of the points are spoken."""
         points = self.tables["points"]
@@ -128,8 +135,7 @@ def open_study(
     check_outputs(manifest_beside(verdict), f"delete {verdict} and run again")
     loaded, _ = drop_silent(load_tables(tables))
     every = loaded["points"]
-    if plan.study.saes.swept == "coefficient":
-        loaded, _ = one_of_each(loaded)
+    loaded, _ = one_of_each(loaded, plan.study.saes.swept)
     mean_l0 = loaded["points"].groupby("l0")["l0_measured"].mean()
     placed = {
         name: table.assign(x=table["l0"].map(mean_l0)) if "l0_measured" in table else table

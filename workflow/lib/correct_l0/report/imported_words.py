@@ -29,13 +29,10 @@ class Imported:
         The architecture, as names and files tell it.
     has_rows
         Whether there are activations, or the weights alone.
-    by_number
-        Whether the points are numbered, as no L0 was announced.
     """
 
     family: str
     has_rows: bool
-    by_number: bool = False
 
 
 def too_low_line(decision: Decision, names: Names, grid: Sequence[float]) -> str:
@@ -88,12 +85,35 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
             f"Their trainings differ in length, {steps.min():,.0f} to {steps.max():,.0f} steps, "
             "which moves c_dec by itself."
         )
+    said.append(_of_overlap(points.get("overlap_loss")))
     if why := MOVES_C_DEC.get(imported.family):
         said.append(
             f"The loss of {imported.family} SAEs ({why}) moves the level of c_dec: compare this "
             "curve with none of another architecture."
         )
-    return said
+    return [line for line in said if line]
+
+
+def _of_overlap(told: pd.Series | None) -> str:
+    """Return what is known of a term of the loss on the overlap of decoder rows.
+
+    Parameters
+    ----------
+    told
+        By SAE, as `layouts.overlap_loss` returns it.
+    """
+    known = [] if told is None else [x for x in told if isinstance(x, str)]
+    if words := sorted({x for x in known if x}):
+        return (
+            f"Their loss keeps decoder rows apart ({join(words)}), which lowers c_dec by itself, "
+            "whatever L0 is right: compare its level with none of another loss."
+        )
+    if told is not None and len(known) == len(told):
+        return ""
+    return (
+        "Whether their loss has a term that keeps decoder rows apart (orthogonality) is unknown: "
+        "no file tells it, and it would lower c_dec by itself."
+    )
 
 
 def next_of_imported(decision: Decision) -> Mapping[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from correct_l0.reading.calibrated import DROP, NOMINAL, PULL, STAYS
+from correct_l0.reading.calibrated import DROP, NOMINAL, PULL_TOO_HIGH, PULL_TOO_LOW, STAYS
 from correct_l0.reading.curve import PRIOR_WEIGHT
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, SLOPE_LIMIT
 from correct_l0.reading.outlying import WEIGHT_LIMIT
@@ -186,10 +186,12 @@ METHODS: tuple[tuple[str, str], ...] = (
         "The SAE is trained on from its own weights (decoder rows of norm 1, Adam's moments zero), "
         "at several L0 around its own and with several orders of the data, the learning rate "
         f"rising over {WARM_UP:.0%} and falling to zero over {DECAY:.0%} of the steps. Its pull is "
-        "the mean of log(angle at a higher L0 / angle at as many times lower a one), the angle "
-        "being that between a latent's direction before and after, mean over latents and seeds. "
-        f"Above {PULL:g} the L0 is too low, below −{PULL:g} too high; between, it is about right "
-        f"where on both sides latents turn exp({STAYS:g}) times as far as at the own L0 or more. "
+        "the mean of log(angle at its own L0 / angle at a lower one), the angle being that between "
+        "a latent's direction before and after, mean over latents and seeds: what training on does "
+        "by itself is taken off. "
+        f"Above −{-PULL_TOO_LOW:g} the L0 is too low, below −{-PULL_TOO_HIGH:g} too high; between, "
+        f"it is about right where on both sides latents turn exp({STAYS:g}) times as far as at the "
+        "own L0 or more. "
         "Confidence is the share of answers of the kind that were right on worlds whose truth is "
         "known, where the trainings were a tenth of the SAE's own together; docs/calibration.md of "
         "the project has the counts. c_dec has no say.",

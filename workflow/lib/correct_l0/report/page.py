@@ -37,7 +37,11 @@ from correct_l0.report.rounds_words import rounds_in_words
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
 from correct_l0.report.stored_words import stored_facts
 from correct_l0.report.terms import terms_of, what_is_right
-from correct_l0.report.truth_words import semi_synthetic_in_words, world_in_words
+from correct_l0.report.truth_words import (
+    semi_synthetic_in_words,
+    true_l0_in_words,
+    world_in_words,
+)
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.settings.base import format_l0
 from correct_l0.study.config import Config
@@ -164,9 +168,8 @@ def _source(study: StudyData) -> list[tuple[str, str]]:
         facts.append(
             ("Synthetic world", f"{world.features:,} features in {world.d_in:,} dimensions")
         )
-    recovery = study.verdict["recovery"]
-    if recovery and recovery["true_l0"] is not None:
-        facts.append(("True L0", format_l0(float(f"{recovery['true_l0']:.3g}"))))
+    if (true_l0 := study.truth.get("true_l0")) is not None:
+        facts.append(("True L0", true_l0_in_words(true_l0)))
     return facts
 
 

@@ -20,7 +20,7 @@ FACTS = (
     "threads", "code_version",
 )  # fmt: skip
 
-IMPORTED_FACTS = ("l0_announced", "training_steps", "imported_from", "form")
+IMPORTED_FACTS = ("l0_announced", "training_steps", "overlap_loss", "imported_from", "form")
 """What the manifest of an imported SAE says besides."""
 
 

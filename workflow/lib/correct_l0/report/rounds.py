@@ -61,14 +61,12 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         d_sae=saes.d_sae,
         l0=sorted(saes.l0),
         training_tokens=saes.training.training_tokens,
-        imported=Imported(saes.architecture_name, plan.study.has_rows, saes.swept == "number")
-        if saes.imported
-        else None,
-        true_l0=float(truth.mean()) if len(truth) else None,
+        imported=Imported(saes.architecture_name, plan.study.has_rows) if saes.imported else None,
+        true_l0=float(truth.mean()) if len(truth) else plan.study.told_true_l0,
         norms=source.get("norms"),
         source=plan.source_kind,
         english_words=source.get("english_words"),
-        by_coefficient=saes.swept == "coefficient",
+        swept=saes.swept,
         source_caveats=stored_caveats(plan.study.stored, source),
     )
 

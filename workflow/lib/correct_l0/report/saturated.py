@@ -1,4 +1,4 @@
-"""Coefficients of a penalty that end at one L0: it saturates there, and they are one point."""
+"""Points that end at one L0, as coefficients of a penalty do where it saturates: they are one."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-SAME = 0.03
-"""Largest relative distance of two measured L0 that count as one."""
+SAME = {"l0": 0.001, "coefficient": 0.03, "number": 0.03}
+"""Largest relative distance of two measured L0 that count as one, by what is swept. Between two
+points of one L0 no curve is read; targets may be as near to each other as they are asked for."""
 
 
 def one_of_each(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame], swept: str
 ) -> tuple[dict[str, pd.DataFrame], list[tuple[float, ...]]]:
-    """Return the tables with one coefficient of those that end at one L0, and what was merged.
+    """Return the tables with one point of those that end at one L0, and what was merged.
 
-    Of each group the lowest coefficient stays. A group reaches up to `SAME` above its lowest L0.
+    Of each group the lowest value of `l0` stays. A group reaches up to `SAME` above its lowest L0.
 
     Parameters
     ----------
     tables
-        Of a sweep over coefficients, which stand in the column `l0`.
+        Of a sweep.
+    swept
+        What stands in their column `l0`: `l0`, `coefficient` or `number`.
 
     Examples
     --------
     >>> points = pd.DataFrame({"l0": [0.1, 1.0, 9.0], "l0_measured": [11.1, 11.0, 7.0]})
-    >>> kept, merged = one_of_each({"points": points})
+    >>> kept, merged = one_of_each({"points": points}, "coefficient")
     >>> kept["points"]["l0"].tolist(), merged
     ([0.1, 9.0], [(0.1, 1.0)])
     """
@@ -33,7 +36,7 @@ def one_of_each(
     groups: list[list[float]] = []
     lowest = 0.0
     for coefficient, l0 in measured.items():
-        if not groups or l0 > lowest * (1 + SAME):
+        if not groups or l0 > lowest * (1 + SAME[swept]):
             groups.append([])
             lowest = float(l0)
         groups[-1].append(float(str(coefficient)))

@@ -19,14 +19,14 @@ def single_headline(reading: SingleReading) -> str:
     """Return the answer in a sentence or two, with its confidence."""
     own = _short(reading.own_l0)
     why = {
-        TOO_LOW: "its latents turn further when it is trained on with more active latents than "
-        "with fewer",
-        TOO_HIGH: "its latents turn further when it is trained on with fewer active latents than "
-        "with more",
-        ABOUT_RIGHT: "its latents turn about as far when it is trained on with more active latents "
-        "as with fewer, and further than at its own L0",
-        CANNOT_TELL: "its latents turn about as far when it is trained on with more active latents "
-        "as with fewer, and hardly further than at its own L0",
+        TOO_LOW: "its latents turn hardly further when it is trained on with fewer active latents "
+        "than at its own L0",
+        TOO_HIGH: "its latents turn much further when it is trained on with fewer active latents "
+        "than at its own L0",
+        ABOUT_RIGHT: "its latents turn somewhat further when it is trained on with fewer active "
+        "latents than at its own L0, and with more as well",
+        CANNOT_TELL: "its latents turn neither much nor hardly further when it is trained on with "
+        "fewer active latents than at its own L0",
     }[reading.outcome]
     if reading.outcome == CANNOT_TELL:
         return f"Cannot tell whether L0 {own} is too low for this SAE: {why}."

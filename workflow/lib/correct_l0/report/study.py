@@ -44,7 +44,7 @@ def read_study(
     norms: Mapping[str, Any] | None = None,
     source: str = "language_model",
     english_words: float | None = None,
-    by_coefficient: bool = False,
+    swept: str = "l0",
     imported: Imported | None = None,
     source_caveats: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -64,15 +64,15 @@ def read_study(
     training_tokens
         Tokens each SAE was trained on.
     true_l0
-        Mean number of features that fire, where the truth is known.
+        Mean number of features that fire, where the truth is known or a person tells it.
     norms
         What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
     source
         The kind of the source (`Plan.source_kind`).
     english_words
         Share of the text's words that are among English's commonest, where that is known.
-    by_coefficient
-        Whether `l0` are coefficients of a penalty.
+    swept
+        What the values of `l0` are: `l0`, `coefficient` (of a penalty) or `number`.
     imported
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
     source_caveats
@@ -87,7 +87,7 @@ def read_study(
         its interval, and every reading with its numbers.
     """
     tables, silent = drop_silent(tables)
-    tables, saturated = one_of_each(tables) if by_coefficient else (tables, [])
+    tables, saturated = one_of_each(tables, swept)
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
@@ -101,7 +101,7 @@ def read_study(
         convergence = read_convergence(tables["c_dec_training"], c_table, c_dec)
     health = _health(tables, convergence)
     stability = _stability(tables, measured)
-    recovery = _recovery(tables, measured, true_l0)
+    recovery = _recovery(tables, measured)
     single = read_single(tables["trained_on"]) if "trained_on" in tables else None
     decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
     # A semi-synthetic source has the rule of the cache it is made from.
@@ -129,7 +129,7 @@ def read_study(
             ),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
-            "truth_line": truth_line(recovery, decision, names) if recovery else None,
+            "truth_line": truth_line(recovery, true_l0, decision, names),
             "norms": norms,
             "caveats": [
                 *norms_caveats(norms, points, section),
@@ -138,17 +138,17 @@ def read_study(
                     f"No latent fires at {format_l0(value)} of the grid: left out, as it has no L0."
                     for value in silent
                 ),
-                *(saturates(group, measured) for group in saturated),
+                *(saturates(group, measured, swept) for group in saturated),
                 *(stability_caveats(stability, decision, names) if stability else []),
                 *training_caveats(convergence, c_dec, decision, health, names),
-                *caveats_of(decision, c_dec, s_n, f1, tables, names, by_coefficient, imported),
+                *caveats_of(decision, c_dec, s_n, f1, tables, names, swept, imported),
                 *(language_caveats(english_words) if f1 else []),
             ],
             "next": next_of_single(single)
             if single
             else next_of_imported(decision)
             if imported
-            else next_step(decision, l0, training_tokens, d_sae, section, by_coefficient),
+            else next_step(decision, l0, training_tokens, d_sae, section, swept == "coefficient"),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
@@ -157,6 +157,7 @@ def read_study(
             "f1": {str(k): asdict(r) for k, r in f1.items()},
             "stability": asdict(stability) if stability else None,
             "recovery": asdict(recovery) if recovery else None,
+            "true_l0": true_l0,
             "single": asdict(single) if single else None,
         }
     )
@@ -183,13 +184,11 @@ def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
     return dict(zip(means.index.tolist(), (means["value"] / means["random"]).tolist(), strict=True))
 
 
-def _recovery(
-    tables: Mapping[str, pd.DataFrame], measured: pd.Series, true_l0: float | None
-) -> RecoveryReading | None:
+def _recovery(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> RecoveryReading | None:
     table = tables.get("recovery")
     if table is None or table.empty:
         return None
-    return read_recovery(_at_mean_l0(table, measured), true_l0)
+    return read_recovery(_at_mean_l0(table, measured))
 
 
 def curve_readings(

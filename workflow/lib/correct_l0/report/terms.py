@@ -65,9 +65,13 @@ _OF_ROOM = {
 
 def terms_of(plan: Plan) -> dict[str, str]:
     """Return the terms that a study's report uses."""
-    there = {*plan.rooms, *plan.study_rooms}
-    return {term: text for term, text in TERMS.items() if _OF_ROOM.get(term, "saes") in
-            {*there, "saes"}}  # fmt: skip
+    there = {*plan.rooms, *plan.study_rooms, "saes"}
+    told = {"true L0"} if plan.study.told_true_l0 is not None else {*()}
+    return {
+        term: text
+        for term, text in TERMS.items()
+        if term in told or _OF_ROOM.get(term, "saes") in there
+    }
 
 
 def what_is_right(verdict: Mapping[str, Any]) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from correct_l0.reading.recovery import RecoveryReading, place_of
+from correct_l0.reading.recovery import ABOVE, RecoveryReading, place_of, side_of
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, percents
 from correct_l0.settings.base import format_l0
 from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
 from correct_l0.sources.synthetic.settings import Synthetic
 
+NOT_HELD = "No L0 is named that could be held against that."
 
-def truth_line(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
-    """Return where the features are recovered best, the true L0, and where the answer lies."""
+
+def truth_line(
+    recovery: RecoveryReading | None, true_l0: float | None, decision: Decision, names: Names
+) -> str | None:
+    """Return where the features are recovered best, the true L0, and where the answer lies.
+
+    Of imported SAEs the true L0 alone may be known; nothing where neither is.
+    """
+    if recovery is None:
+        return None if true_l0 is None else _told(true_l0, decision, names)
     r = recovery
     i = r.points.index(r.best)
     line = (
@@ -22,16 +31,44 @@ def truth_line(recovery: RecoveryReading, decision: Decision, names: Names) -> s
         line += f", not distinguishable from {names.list(others)}"
     if r.at_end:
         line += ", an end of the grid"
-    if r.true_l0 is not None:
-        line += f"; the true L0 is {format_l0(float(f'{r.true_l0:.3g}'))}"
-    return f"{line}. {_answer(r, decision, names)}"
+    if true_l0 is not None:
+        line += f"; the true L0 is {true_l0_in_words(true_l0)}"
+    return f"{line}. {_answer(r, true_l0, decision, names)}"
 
 
-def _answer(recovery: RecoveryReading, decision: Decision, names: Names) -> str:
-    place = place_of(decision, recovery)
-    if place is None or decision.low is None or decision.high is None:
-        return "No L0 is named that could be held against that."
-    interval = f"the answer's interval, {names(decision.low)} to {names(decision.high)}"
+def true_l0_in_words(true_l0: float) -> str:
+    """Return a true L0 with three digits.
+
+    Examples
+    --------
+    >>> true_l0_in_words(10.9525), true_l0_in_words(34.0)
+    ('11', '34')
+    """
+    return format_l0(float(f"{true_l0:.3g}"))
+
+
+def _told(true_l0: float, decision: Decision, names: Names) -> str:
+    """Return a true L0 that a person names, and where the answer lies."""
+    line = f"The true L0 is {true_l0_in_words(true_l0)}, as saes.import.true_l0 tells."
+    side = side_of(decision, true_l0)
+    if side is None:
+        return f"{line} {NOT_HELD}"
+    narrow = ", and an SAE of fewer latents than there are features may be right below it"
+    return f"{line} It lies {side} {_interval(decision, names)}{narrow if side == ABOVE else ''}."
+
+
+def _interval(decision: Decision, names: Names) -> str:
+    assert decision.low is not None and decision.high is not None, "an answer names its interval"
+    return f"the answer's interval, {names(decision.low)} to {names(decision.high)}"
+
+
+def _answer(
+    recovery: RecoveryReading, true_l0: float | None, decision: Decision, names: Names
+) -> str:
+    place = place_of(decision, recovery, true_l0)
+    if place is None:
+        return NOT_HELD
+    interval = _interval(decision, names)
     if place.true_l0 is None:
         return f"That lies {place.best_recovery} {interval}."
     if place.true_l0 == place.best_recovery:

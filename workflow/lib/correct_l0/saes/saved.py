@@ -23,13 +23,16 @@ from correct_l0.saes.sparsify import is_sparsify_folder, read_sparsify_sae
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-FORMS = ("jumprelu", "topk", "abstopk")
+DECODER = "decoder"
+"""The form of an SAE whose codes are computed otherwise than here: its decoder alone is used."""
+FORMS = ("jumprelu", "topk", "abstopk", DECODER)
 REQUIRED = {
     "normalize_activations": "none",
     "reshape_activations": "none",
 }
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
+OF_DECODER = ("W_dec", "b_dec")
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class SavedSae:
         Whether `b_dec` is subtracted from the input before encoding.
     form
         What is kept of the pre-activations: `jumprelu` those above the threshold, `topk` of each
-        token the k largest where positive, `abstopk` the k largest in size with their signs.
+        token the k largest where positive, `abstopk` the k largest in size with their signs. Of
+        `decoder` codes are not computed, and its encoder is the decoder turned round.
     k
-        For the latter two.
+        For `topk` and `abstopk`.
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -91,6 +95,11 @@ class SavedSae:
         columns
             Latents to compute, in the order wanted; all by default.
 
+        Raises
+        ------
+        InputError
+            If the decoder alone is known.
+
         References
         ----------
         Rajamanoharan et al., arXiv 2407.14435, equation 2: JumpReLU(z) = z H(z - threshold),
@@ -106,6 +115,11 @@ class SavedSae:
         >>> sae.encode(torch.tensor([[3.0, 1.0]]))
         tensor([[3., 0.]])
         """
+        if self.form == DECODER:
+            raise InputError(
+                "codes of this SAE are not computed here, only its decoder is known; leave out "
+                "what needs them"
+            )
         W_enc, b_enc, threshold = self.W_enc, self.b_enc, self.threshold
         if columns is not None and self.k is None:
             W_enc, b_enc, threshold = W_enc[:, columns], b_enc[columns], threshold[columns]
@@ -154,12 +168,30 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
         "metadata": metadata,
     }
     write_json(cfg, _sorted(content))
-    names = WEIGHTS if sae.k is not None else (*WEIGHTS, "threshold")
     with replacing(weights) as path:
-        save_file({name: getattr(sae, name).contiguous() for name in names}, path)
+        save_file({name: getattr(sae, name).contiguous() for name in names_of(sae.form)}, path)
         # safetensors makes files that only their owner can read.
         path.chmod(0o644)
     return [cfg, weights]
+
+
+def decoder_only(W_dec: Tensor, b_dec: Tensor) -> SavedSae:
+    """Return an SAE of which the decoder alone is known; see `SavedSae.form`.
+
+    Parameters
+    ----------
+    W_dec, b_dec
+        Decoder of shape (d_sae, d_in), bias of shape (d_in,).
+    """
+    zero = W_dec.new_zeros(len(W_dec))
+    return SavedSae(W_dec.T, zero, W_dec, b_dec, zero, form=DECODER)
+
+
+def names_of(form: str) -> tuple[str, ...]:
+    """Return the tensors that are kept of an SAE of some form."""
+    if form == DECODER:
+        return OF_DECODER
+    return (*WEIGHTS, "threshold") if form == "jumprelu" else WEIGHTS
 
 
 def add_metadata(folder: Path | str, more: Mapping[str, Any]) -> None:
@@ -208,14 +240,13 @@ def load_saved_sae(folder: Path | str, device: str = "cpu") -> SavedSae:
                 "save the SAE in its inference form"
             )
     dtype = getattr(torch, str(settings["dtype"]).removeprefix("torch."))
-    k = None if form == "jumprelu" else int(settings.get("k", 0))
+    k = int(settings.get("k", 0)) if "topk" in form else None
     if k is not None and k < 1:
         raise InputError(f"{folder}: {form} without a k, at least 1; save the SAE again")
-    missing = [name for name in WEIGHTS if name not in weights]
-    if k is None and "threshold" not in weights:
-        missing.append("threshold")
-    if missing:
+    if missing := [name for name in names_of(form) if name not in weights]:
         raise InputError(f"{folder}: no {', '.join(missing)} among the weights; train it again")
+    if form == DECODER:
+        return decoder_only(weights["W_dec"].to(dtype), weights["b_dec"].to(dtype))
     if k is not None and settings.get("rescale_acts_by_decoder_norm"):
         raise InputError(
             f"{folder}: the decoder's norms are not folded into the encoder, as "

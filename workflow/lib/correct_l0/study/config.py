@@ -239,6 +239,11 @@ class Config(StudyFile):
                 f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
                 f"{self.source.d_in} wide; name the source of the hook they were trained on"
             )
+        if saes.true_l0 is not None and self.truth_is_known:
+            raise ValueError(
+                f"saes.import.true_l0 {saes.true_l0:g}: the source's features are known, and how "
+                "many of them fire is measured; remove it"
+            )
         if len(saes.saes) == 1 and not self.has_rows:
             raise ValueError(
                 f"saes.import: {saes.saes[0].name} is a single SAE, of whose weights alone nothing "
@@ -341,6 +346,11 @@ class Config(StudyFile):
     def truth_is_known(self) -> bool:
         """Whether the true features are known."""
         return self.synthetic is not None or self.semi_synthetic is not None
+
+    @property
+    def told_true_l0(self) -> float | None:
+        """How many features fire on average, where a person tells it of imported SAEs."""
+        return self.saes.true_l0 if isinstance(self.saes, ImportedSweep) else None
 
     def training(self, l0: float) -> Training:
         """Return the training parameters of one L0 point, overrides applied."""

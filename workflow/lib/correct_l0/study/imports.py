@@ -63,6 +63,8 @@ def with_found(
 def _found(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any]:
     """Return the sweep that an import finds, as `ImportedSweep` reads it."""
     sweep = _sweep(wanted, base, folder, name)
+    if wanted.true_l0 is not None:
+        sweep["true_l0"] = wanted.true_l0
     if wanted.scores:
         return {**sweep, **_published(wanted.scores, base, folder / "listings", name, sweep)}
     return sweep
@@ -97,7 +99,7 @@ def _sweep(wanted: Import, base: Path, folder: Path, name: str) -> dict[str, Any
     if wanted.repository and wanted.names_each:
         return sweep_of(wanted, named_listing(wanted))
     record = folder / "listings" / f"{name}.json"
-    asked = {"import": canonical(wanted, "scores"), "table": table_version()}
+    asked = {"import": canonical(wanted, "scores", "true_l0"), "table": table_version()}
     known = read_or_empty(record)
     if known.get("asked") == asked:
         found: dict[str, Any] = known["sweep"]

@@ -292,7 +292,7 @@ class Plan:
 
     def settings_weights(self) -> str:
         """Return the settings of the fetching of imported SAEs: which they are."""
-        return canonical(self.study.saes, "published", "published_commit")
+        return canonical(self.study.saes, "published", "published_commit", "true_l0")
 
     def settings_sae(self, l0: str) -> str:
         """Return the settings that the SAE at an L0 depends on, its override applied."""

@@ -10,7 +10,7 @@ from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.report.comparison.settings import ABSENT, differing_settings
 from correct_l0.report.data import StudyData
 from correct_l0.report.names import cosines, percents
-from correct_l0.settings.base import format_l0
+from correct_l0.report.truth_words import true_l0_in_words
 
 COLUMNS = {
     "l0": "L0 named",
@@ -98,6 +98,6 @@ def cells_of(sweep: StudyData) -> dict[str, str]:
             f"{names(recovery['best'])}{', an end of the grid' if at_end else ''} "
             f"(mean cosine {top:.2f})"
         )
-        if recovery["true_l0"] is not None:
-            cells["true_l0"] = format_l0(float(f"{recovery['true_l0']:.3g}"))
+    if (true_l0 := sweep.truth.get("true_l0")) is not None:
+        cells["true_l0"] = true_l0_in_words(true_l0)
     return cells

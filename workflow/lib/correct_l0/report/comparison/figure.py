@@ -87,7 +87,7 @@ def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
             ax.annotate(f"no L0 named: {sweep.verdict['outcome']}", (0.5, i),
                         xycoords=ax.get_yaxis_transform(), ha="center", va="center",
                         color=GREY, fontsize=8.5)  # fmt: skip
-    for value in sorted({x for sweep in sweeps if (x := _true_l0(sweep)) is not None}):
+    for value in sorted({x for sweep in sweeps if (x := sweep.truth.get("true_l0")) is not None}):
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1.2)
         ax.annotate(
             "true L0",
@@ -116,7 +116,7 @@ def _draw_named(ax: Axes, sweeps: Sweeps) -> None:
     for i, sweep in enumerate(sweeps):
         if (named := sweep.named) is not None:
             ax.axvline(named["l0"], color=color_of(i), linewidth=1, linestyle=":", zorder=0)
-        if (value := _true_l0(sweep)) is not None:
+        if (value := sweep.truth.get("true_l0")) is not None:
             ax.axvline(value, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
 
 
@@ -206,11 +206,6 @@ def _shared_axis(ax: Axes, sweeps: Sweeps, narrow: bool) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("measured L0 (log)")
-
-
-def _true_l0(sweep: StudyData) -> float | None:
-    recovery = sweep.verdict["recovery"]
-    return recovery["true_l0"] if recovery else None
 
 
 def _short(name: str, longest: int) -> str:

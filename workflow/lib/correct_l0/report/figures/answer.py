@@ -39,7 +39,7 @@ from correct_l0.report.figures.style import (
     panels,
 )
 from correct_l0.report.figures.tenths import draw_tenths
-from correct_l0.settings.base import format_l0
+from correct_l0.report.truth_words import true_l0_in_words
 
 Panel = Callable[[Axes, StudyData], None]
 
@@ -102,9 +102,8 @@ def said(study: StudyData) -> list[Artist]:
             label += f", by the points at L0 {name.span(leaning)}"
         handles = [Line2D([], [], **LEANING | {"label": label, "linewidth": 9})]
     for what, (key, line) in TRUTH_LINES.items():
-        value = (study.verdict.get("recovery") or {}).get(key)
-        if value is not None:
-            shown = name(value) if key == "best" else format_l0(float(f"{value:.3g}"))
+        if (value := study.truth.get(key)) is not None:
+            shown = name(value) if key == "best" else true_l0_in_words(value)
             handles.append(Line2D([], [], label=f"{what}: {shown}", **line))
     return handles
 

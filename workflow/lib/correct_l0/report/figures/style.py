@@ -41,7 +41,7 @@ TRUTH_LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "L0 of best recovery": ("best", {"color": PINK, "linestyle": (0, (5, 2)), "linewidth": 1.4}),
     "true L0": ("true_l0", {"color": INK, "linestyle": ":", "linewidth": 1.6}),
 }
-"""Vertical lines of every figure over L0 where the truth is known: key in the reading, look."""
+"""Vertical lines of every figure over L0, of what is known: key in `StudyData.truth`, look."""
 
 
 def set_theme() -> None:
@@ -143,8 +143,7 @@ def l0_axis(ax: Axes, study: StudyData, narrow: bool, label: str = "measured L0"
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"{label} (log)")
     for what, (key, line) in TRUTH_LINES.items():
-        value = (study.verdict["recovery"] or {}).get(key)
-        if value is not None:
+        if (value := study.truth.get(key)) is not None:
             ax.axvline(value, label=what, zorder=1, **line)
 
 

@@ -9,7 +9,7 @@
 - `job`: the folders of the points.
 """
 
-RECIPE = 1
+RECIPE = 2
 """Changes when what is recorded of fetched weights does."""
 
 STAGE = "fetch_weights"

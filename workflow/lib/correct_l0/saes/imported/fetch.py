@@ -118,6 +118,7 @@ def _told(sae: FoundSae, find: Callable[[str], Path], origin: str) -> dict[str, 
         "announced": sae.announced or told.announced,
         "k": sae.k or told.k,
         "training_steps": sae.training_steps or told.training_steps,
+        "overlap_loss": told.overlap_loss,
     }
 
 

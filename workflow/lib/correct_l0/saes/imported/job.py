@@ -16,7 +16,7 @@ from correct_l0.saes.imported import MOST_OFF
 from correct_l0.saes.imported.fetch import Fetched
 from correct_l0.saes.imported.load import load_imported
 from correct_l0.saes.imported.settings import FoundSae
-from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
+from correct_l0.saes.saved import DECODER, SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate
 from correct_l0.saes.training.result import scale_of
@@ -88,6 +88,7 @@ def _import(job: PointJob, fetched: Fetched, store: Source, device: str) -> None
         d_sae=sae.d_sae,
         unit_norm=facts["unit_norm"],
         training_steps=told["training_steps"],
+        overlap_loss=told["overlap_loss"],
         **measured,
         wall_s=round(time.perf_counter() - start, 3),
         device=device,
@@ -123,6 +124,11 @@ def _measured(
         raise InputError(
             f"{found.name}: it takes activations {sae.d_in} wide, the source's are {store.d_in} "
             "wide; name a source of the hook that it was trained on"
+        )
+    if sae.form == DECODER:
+        raise InputError(
+            f"{found.name}: its latents are found one by one, by matching pursuit, which is not "
+            "done here; leave the source out to read c_dec alone"
         )
     if facts["normalised"] not in ("none", "None"):
         raise InputError(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from correct_l0.saes.imported.losses import overlap_loss
+
 WEIGHTS_OF: dict[str, tuple[str, ...]] = {
     "sae_lens": ("/sae_weights.safetensors", "/cfg.json"),
     "gemma_2": ("/params.npz",),
@@ -61,6 +63,9 @@ class Told:
         How it is written.
     files
         Its files, the weights first.
+    overlap_loss
+        What tells that its loss has a term on the overlap of decoder rows, such as orthogonality;
+        empty where files tell that it has none.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Told:
     layer: str = ""
     family: str = ""
     training_steps: int | None = None
+    overlap_loss: str | None = None
 
 
 def recognise(names: Iterable[str], layout: str = "") -> list[Told]:
@@ -138,7 +144,7 @@ def tell(told: Told, read: Callable[[str], Mapping[str, Any]], origin: str) -> T
     by_name = _of_names(told.name, origin)
     merged = {key: value for key, value in by_name.items() if value not in (None, "")}
     merged |= {key: value for key, value in facts.items() if value not in (None, "")}
-    return replace(told, **merged)
+    return replace(told, **merged, overlap_loss=overlap_loss(f"{origin}/{told.name}", files))
 
 
 def _of_names(name: str, origin: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.saved import SavedSae
+from correct_l0.saes.saved import SavedSae, decoder_only
 
 CHECKED_WITH = "6.54"
 
@@ -69,7 +69,8 @@ def load_imported(
     Returns
     -------
     SavedSae
-        In float32, decoder rows of unit norm where that leaves the codes as they are.
+        In float32, decoder rows of unit norm where that leaves the codes as they are; of a matching
+        pursuit SAE, which finds its codes one by one, the decoder alone.
     dict
         `model_name`, `hook_name` where known; `unit_norm`; `normalised` where the SAE was trained
         on scaled activations and the scale is not known.
@@ -204,6 +205,8 @@ def _json(path: Path) -> Mapping[str, Any]:
 def _saved(name: str, sae: Any, k: int | None) -> SavedSae:
     """Return the inference form of SAELens' SAE."""
     architecture = sae.cfg.architecture()
+    if architecture == "matching_pursuit":
+        return decoder_only(sae.W_dec.detach().float(), sae.b_dec.detach().float())
     if architecture in ("jumprelu", "standard", "gated") or (
         architecture == "topk" and sae.cfg.rescale_acts_by_decoder_norm
     ):
@@ -221,7 +224,7 @@ def _saved(name: str, sae: Any, k: int | None) -> SavedSae:
     if architecture not in ("jumprelu", "standard", "topk", "abstopk"):
         raise InputError(
             f"{name}: architecture {architecture} has codes that are not computed here; known are "
-            "jumprelu, standard, gated, topk and abstopk"
+            "jumprelu, standard, gated, topk and abstopk, and of matching_pursuit the decoder"
         )
     b_enc = sae.b_enc.detach().float()
     saved = SavedSae(**parts, b_enc=b_enc, threshold=zero, apply_b_dec_to_input=subtracts)

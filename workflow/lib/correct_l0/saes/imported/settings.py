@@ -90,6 +90,10 @@ class Import(Section):
     """L0 of SAEs whose names and files do not tell it, by L0: the name or a pattern that one SAE
     has."""
 
+    true_l0: PositiveFloat | None = None
+    """Of SAEs of a world whose truth is published: how many of its features fire on average. It is
+    drawn, and the answer held against it; it has no say in the answer."""
+
     scores: str | PublishedScores = ""
     """Scores that SAEBench published of these SAEs (`*_eval_results.json`), drawn beside curves:
     a folder or a pattern of several, from the configuration's folder, or a repository. They have no
@@ -211,6 +215,9 @@ class ImportedSweep(Sweep):
     saes: Annotated[tuple[FoundSae, ...], Field(min_length=1)]
     """The SAEs."""
 
+    true_l0: PositiveFloat | None = None
+    """How many features of their world fire on average, as a person tells it."""
+
     published: dict[str, dict[str, float]] = Field({})
     """Scores that others published, by name of the SAE and evaluation."""
 
@@ -267,6 +274,11 @@ class ImportedSweep(Sweep):
     @model_validator(mode="after")
     def _check_points(self) -> ImportedSweep:
         check_unique(seeds=self.seeds, l0=self.l0)
+        if self.true_l0 is not None and self.true_l0 > self.d_sae:
+            raise ValueError(
+                f"true_l0 {self.true_l0:g} is above d_sae {self.d_sae}: no SAE of this width has "
+                "such an L0; correct saes.import.true_l0"
+            )
         for sae in self.saes:
             if sae.announced is not None and sae.announced > self.d_sae:
                 raise ValueError(

@@ -50,6 +50,11 @@ class TrainOn(Section):
                 f"factors {', '.join(f'{x:g}' for x in self.factors)} are not on both sides of 1; "
                 "add one"
             )
+        if 1 not in self.factors:
+            raise ValueError(
+                f"factors {', '.join(f'{x:g}' for x in self.factors)} leave out 1, the training at "
+                "the SAE's own L0 that all others are held against; add it"
+            )
         if self.steps < FEWEST_STEPS:
             raise ValueError(
                 f"training_tokens {self.training_tokens} are {self.steps} steps of "

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from correct_l0.errors import InputError
 from correct_l0.jobs.progress import Progress
 from correct_l0.provenance.manifest import (
     PACKAGES,
@@ -68,11 +69,18 @@ def cache_job(
     Raises
     ------
     InputError
-        If an activation is not finite, the disk is full, or another store is there.
+        If there is no job of this number, an activation is not finite, the disk is full, or another
+        store is there.
     """
     started = time.perf_counter()
+    jobs = windows_of_jobs(activations, cache)
+    if job >= len(jobs):
+        raise InputError(
+            f"{cache}/parts/part_{job}.json: the cache has {len(jobs)} parts, the last is "
+            f"part_{len(jobs) - 1}.json; ask for one of these"
+        )
+    windows = jobs[job]
     writer = store_writer(activations, cache)
-    windows = windows_of_jobs(activations, cache)[job]
     progress = Progress(sum(window.stop - window.start for window in windows), "tokens")
     run = _Run(activations, cache, writer, load_model, forward_batch_tokens, progress)
     shards = [shard for window in windows for shard in run.window(window)]
