@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Sequence
 
 from correct_l0.reading.course import (
     FEW_POINTS,
@@ -16,6 +16,9 @@ from correct_l0.reading.health import TENTHS
 from correct_l0.reading.peak import FEWEST_POINTS
 from correct_l0.reading.reading import FALLS, READ
 from correct_l0.report.names import Names
+
+SAME = 1.25
+"""Ratio of the L0 named, up to which neighbouring tenths are told together."""
 
 _UNKNOWN = {
     NO_TRAINING: "these SAEs were not trained here",
@@ -41,10 +44,22 @@ def course_line(course: Course, names: Names) -> str:
     if course.unknown:
         reason = _UNKNOWN[course.unknown]
         return f"What the answer would have been with less training is not known: {reason}."
-    runs = [list(run) for _, run in groupby(course.stops, key=lambda stop: stop.outcome)]
-    parts = [f"{_said(run, names)} after {_when(run)}" for run in runs]
+    parts = [f"{_said(run, names)} after {_when(run)}" for run in _runs(course.stops)]
     parts[0] += " of it"
     return f"Had the training ended earlier, the answer would have been: {'; '.join(parts)}."
+
+
+def _runs(stops: Sequence[Stop]) -> list[list[Stop]]:
+    """Return the stops in runs of those that say the same, L0 up to a factor `SAME`."""
+    runs: list[list[Stop]] = []
+    for stop in stops:
+        if runs and stop.outcome == runs[-1][0].outcome:
+            places = [each.place for each in (*runs[-1], stop)]
+            if stop.outcome not in (READ, FALLS) or max(places) <= SAME * min(places):
+                runs[-1].append(stop)
+                continue
+        runs.append([stop])
+    return runs
 
 
 def _said(run: list[Stop], names: Names) -> str:
