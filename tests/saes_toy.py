@@ -96,4 +96,5 @@ def stop_at(folder, text, step, **options):
 
 
 if __name__ == "__main__":
-    train_toy(sys.argv[1], sys.argv[2], delay_s=0.02, checkpoint_s=float(sys.argv[3]))
+    train_toy(sys.argv[1], sys.argv[2], delay_s=0.02, checkpoint_s=float(sys.argv[3]),
+              snapshots=True)  # fmt: skip

@@ -37,7 +37,7 @@ def losses_of(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    train_toy(folder)
+    train_toy(folder, snapshots=True)
     return folder
 
 
@@ -62,10 +62,11 @@ def test_killed_training_goes_on_to_the_same_bits(tmp_path, uninterrupted, numbe
     step = json.loads((tmp_path / "checkpoint" / "index.json").read_text())["step"]
     assert 19 <= step < STEPS
     assert not (tmp_path / "manifest.json").exists()
-    manifest = train_toy(tmp_path)
+    manifest = train_toy(tmp_path, snapshots=True)
     assert manifest["resumed_from_step"] == step
     assert weights_of(tmp_path) == weights_of(uninterrupted)
     assert losses_of(tmp_path) == losses_of(uninterrupted)
+    assert snapshots_of(tmp_path) == snapshots_of(uninterrupted)
     assert not (tmp_path / "checkpoint").exists()
 
 
