@@ -255,8 +255,17 @@ def _write_stability(plan: Plan, folder: Path, label: str, saes: dict[int, str])
     cosines[: round(768 * _at(label, SHARED))] = 0.97
     pair = SeedPair((0, 1), 384, cosines, np.arange(768), float(cosines.mean()), 0.05, 0.0)
     table = _csv(folder / "stability.csv", stability_table([pair]))
+    tables = [table]
+    if plan.study.saes.snapshots:
+        steps = [-(-i * 2048 // 10) for i in range(1, 11)]
+        along = pd.concat(stability_table([pair]).assign(step=step, tokens=step * 1024)
+                          for step in steps)  # fmt: skip
+        # Seeds come to agree as the training goes on.
+        for column in ("share_above", "reproduced_share", "pw_mcc"):
+            along[column] *= along["step"] / 2048
+        tables.append(_csv(folder / "stability_training.csv", along))
     seeds = {f"seed_{seed}": digest for seed, digest in saes.items()}
-    _seal(folder, "compare_seeds", plan.settings_stability(), seeds, [table], l0=float(label))
+    _seal(folder, "compare_seeds", plan.settings_stability(), seeds, tables, l0=float(label))
 
 
 def _write_probing(plan: Plan, cache: Path, saes: dict[str, dict[int, str]]) -> None:
@@ -339,6 +348,9 @@ def _write_sae(
             "loss": loss, "l0_batch": l0, "c_dec": [settling.get(step) for step in steps],
         })),
     ]  # fmt: skip
+    kept = {}
+    if plan.study.saes.snapshots:
+        kept["init_cosine_medians"] = {str(step): 0.9 - step / 4096 for step in tenths[:-1]}
     fvu = 0.75 - 0.6 * share + rng.normal(0, 0.004)
     _seal(
         folder, "train_sae", plan.settings_sae(label), {"activations": digest}, files,
@@ -347,7 +359,7 @@ def _write_sae(
         mse=384 * fvu, dead_latents=int(30 * share), dead_fraction=int(30 * share) / 768,
         evaluated_tokens=65_536, init_cosine_median=float(np.median(cosines)),
         loss_slope=0.004 + rng.normal(0, 0.001), tokens_per_s=24_000.0, data_wait_fraction=0.01,
-        wall_s=85.0, resumed_from_step=0, device="cpu", threads=1,
+        wall_s=85.0, resumed_from_step=0, device="cpu", threads=1, **kept,
     )  # fmt: skip
     return digest_of(folder / "manifest.json")
 

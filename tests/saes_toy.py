@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 D_IN, D_SAE, BATCH, STEPS = 16, 32, 128, 200
@@ -78,5 +81,20 @@ def train_toy(folder, text=None, *, seed=0, delay_s=0.0, batches=None, **options
     return json.loads((Path(folder) / "manifest.json").read_text())
 
 
+def stop_at(folder, text, step, **options):
+    """Train until a step asks to stop, as a signal does."""
+
+    class Stopping(ToyBatches):
+        def batch(self, at):
+            if at == step:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return super().batch(at)
+
+    with pytest.raises(SystemExit) as stopped:
+        train_toy(folder, text, batches=Stopping(ToyStore()), **options)
+    assert stopped.value.code == 128 + signal.SIGUSR1
+
+
 if __name__ == "__main__":
-    train_toy(sys.argv[1], sys.argv[2], delay_s=0.02, checkpoint_s=float(sys.argv[3]))
+    train_toy(sys.argv[1], sys.argv[2], delay_s=0.02, checkpoint_s=float(sys.argv[3]),
+              snapshots=True)  # fmt: skip

@@ -45,6 +45,20 @@ def test_the_papers_sizes():
     assert disk["one checkpoint"] == 2 * 3 * 4 * memory.sae_parameters(paper)
 
 
+def test_decoders_kept_along_the_training_take_disk_memory_and_comparisons():
+    """Nine of 2304 x 32768 at half precision, of 35 SAEs; seeds are compared ten times."""
+    without, kept = study(saes__seeds=[0, 1]), study(saes__seeds=[0, 1], saes__snapshots=True)
+    decoders = 9 * 2 * 2304 * 32_768
+    more = {name: x - disk_bytes(without)[name] for name, x in disk_bytes(kept).items()}
+    points = len(kept.points())
+    assert {k: x for k, x in more.items() if x} == {
+        "SAEs": points * decoders, "one checkpoint": 2 * decoders
+    }  # fmt: skip
+    assert memory.training_bytes(kept, 4) - memory.training_bytes(without, 4) == 4 * decoders
+    assert costs.comparison_s(kept) == pytest.approx(10 * costs.comparison_s(without))
+    assert costs.frozen_control_s(kept) == costs.frozen_control_s(without)
+
+
 def test_training_time_is_products_and_passes():
     training = Training(training_tokens=8192, batch_tokens=4096, lr=1e-3)
     speed, weights = throughputs.THROUGHPUT["cuda"], 2 * 2304 * 32_768

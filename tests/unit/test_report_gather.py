@@ -47,9 +47,10 @@ def test_tables_hold_one_row_per_observation(study):
     assert len(tables["baselines"]) == 3 * tasks
     assert len(tables["gaps"]) == 0
     assert len(tables["stability"]) == 8
+    assert len(tables["stability_training"]) == 0
     assert len(tables["recovery"]) == 0
     for name in set(TABLES) - {"baselines", "gaps", "rounds"}:
-        seeds = {"seed_a", "seed_b"} if name == "stability" else {"seed"}
+        seeds = {"seed_a", "seed_b"} if name.startswith("stability") else {"seed"}
         assert {"l0", "l0_measured", *seeds} <= set(tables[name])
         assert not tables[name].duplicated().any()
 
@@ -63,6 +64,30 @@ def test_numbers_arrive_unchanged(study):
     assert row["l0_measured"] == manifest["l0_measured"]
     fact = tables["points"].query("l0 == 32 and seed == 1").iloc[0]
     assert fact["fvu"] == manifest["fvu"]
+
+
+def test_what_was_kept_along_the_training_has_a_row_for_each_tenth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = made_up.plan(l0=[8, 64], snapshots=True)
+    made_up.write_study(plan)
+    tables = gather(plan).tables
+    along = tables["stability_training"]
+    assert along.groupby("l0").size().to_dict() == {8: 10, 64: 10}
+    tenths = [-(-i * 2048 // 10) for i in range(1, 11)]
+    assert along.query("l0 == 64")["step"].tolist() == tenths
+    final = tables["stability"].set_index("l0")["pw_mcc"]
+    assert along.query("step == 2048").set_index("l0")["pw_mcc"].to_dict() == final.to_dict()
+    last, course = (
+        tables[name].query("l0 == 64 and seed == 1")["init_cosine_median"].tolist()
+        for name in ("points", "c_dec_training")
+    )
+    assert course == [*(0.9 - step / 4096 for step in tenths[:-1]), *last]
+    # A file that the manifest does not name is of an earlier comparison.
+    comparison = Path(plan.results) / "stability" / "l0_8" / "manifest.json"
+    manifest = json.loads(comparison.read_text())
+    del manifest["outputs"]["stability_training.csv"]
+    comparison.write_text(json.dumps(manifest))
+    assert gather(plan).tables["stability_training"]["l0"].unique() == [64]
 
 
 def test_loss_curves_are_averaged_to_few_rows(study):

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from PIL import Image
 
 import made_up
 from correct_l0.reading.calibrated import NOMINAL
+from correct_l0.reading.reading import FALLS, READ
 from correct_l0.report import FIGURES, figures_of
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
@@ -303,6 +305,52 @@ def test_a_tenth_that_named_no_l0_is_drawn_where_its_curve_was_lowest(study):
     assert len(marks(past, "o")) == 7
 
 
+def test_the_answer_after_each_tenth_is_drawn_where_it_is_known(study):
+    """At first refused, then above the grid, then nowhere, and named from the fourth tenth on."""
+    end = sorted(study.tables["points"]["x"].unique())[-1]
+    refused = [("not trained enough", 60.0), (FALLS, end), ("no peak", None)]
+    stops = [
+        {"tenth": i, "outcome": outcome, "place": place, "l0": None, "low": None, "high": None}
+        for i, (outcome, place) in enumerate(refused, 1)
+    ] + [
+        {
+            "tenth": i,
+            "outcome": READ,
+            "place": 60 + i,
+            "l0": 60 + i,
+            "low": 50.0,
+            "high": 90.0,
+        }
+        for i in range(4, 11)
+    ]
+    along = pd.concat(
+        study.tables["stability"].assign(step=100 * i, tokens=1000 * i) for i in range(1, 11)
+    )
+    known = replace(
+        study,
+        verdict=study.verdict | {"course": {"stops": stops, "unknown": ""}},
+        tables=study.tables | {"stability_training": along},
+    )
+    *_, past = drawn(known, "answer").axes
+    assert past.get_title(loc="left") == "The answer with less training"
+    assert marks(past, "x") == [(60.0, 0.1)]
+    assert marks(past, ">") == [(end, 0.2)]
+    assert marks(past, "o") == [(60 + i, i / 10) for i in range(4, 11)]
+    course = [ax for ax in drawn(known, "stability").axes
+              if ax.get_title(loc="left") == "Along the training"]  # fmt: skip
+    assert len(course) == 2
+    first, *_ = course[0].get_lines()
+    assert list(first.get_xdata()) == [1000 * i for i in range(1, 11)]
+    column = "reproduced share at half of the training"
+    assert column not in full_table(study)["columns"]
+    with_course = full_table(replace(known, tables=known.tables | {
+        "stability_training": along.assign(reproduced_share=0.25)}))  # fmt: skip
+    row = dict(zip(with_course["columns"], with_course["rows"][0], strict=True))
+    assert float(row[column]["sort"]) == 0.25
+    assert "as they stood after each tenth" in captions(known)["stability"].text
+    assert "the answer as it would have been" in captions(known)["answer"].text
+
+
 @pytest.mark.parametrize("name", OF_MODEL)
 def test_a_single_point_without_probing_can_be_drawn(lonely_study, name):
     figure = DRAWN[name](lonely_study, True)
@@ -462,7 +510,10 @@ def test_the_health_section_says_whether_c_dec_still_moved(page, study):
         assert str(notation(line)) in health
     assert "Stopped at half or at nine tenths of its training" in health
     assert "Was the training long enough?" in page
-    assert study.verdict["training_lines"][1] in render_summary(study.verdict, "r", "t", [])
+    assert str(notation(study.verdict["course_line"])) in health
+    summary = render_summary(study.verdict, "r", "t", [])
+    assert study.verdict["training_lines"][1] in summary
+    assert study.verdict["course_line"] in summary
 
 
 def test_full_table_has_every_point_and_sorts_by_full_numbers(study):

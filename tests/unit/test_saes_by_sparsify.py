@@ -178,14 +178,15 @@ class Stopping(ToyBatches):
 def test_taken_up_and_in_a_group_it_has_the_bits_of_one_run(tmp_path, name):
     """The group stops and goes on, beside another point of ours."""
     text, store = text_of(*VARIANTS[name]), ToyStore()
-    train_toy(tmp_path / "alone", text)
+    train_toy(tmp_path / "alone", text, snapshots=True)
     ours = settings_of("topk", {"training_tokens": 40 * BATCH}, l0=2)
     jobs = [PointJob(tmp_path / "group" / str(i), each, 0) for i, each in enumerate((text, ours))]
     with pytest.raises(SystemExit):
-        train_points(store, Stopping(store), jobs, measures=measures())
-    assert not train_points(store, ToyBatches(store), jobs, measures=measures())
+        train_points(store, Stopping(store), jobs, measures=measures(), snapshots=True)
+    assert not train_points(store, ToyBatches(store), jobs, measures=measures(), snapshots=True)
     manifest = json.loads((tmp_path / "group/0/manifest.json").read_text())
     assert manifest["resumed_from_step"] == 26
+    assert "snapshots.safetensors" in manifest["outputs"]
     for file in manifest["outputs"]:
         one, two = ((tmp_path / folder / file).read_bytes() for folder in ("alone", "group/0"))
         assert one == two, file

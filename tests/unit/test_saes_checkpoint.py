@@ -17,13 +17,17 @@ import saes_toy
 from correct_l0.provenance.manifest import sha256_of
 from correct_l0.saes.training import checkpoint
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
-from saes_toy import STEPS, settings, train_toy
+from saes_toy import STEPS, settings, stop_at, train_toy
 
 IDENTITY = {"settings": "a", "seed": 0}
 
 
 def weights_of(folder):
     return (folder / "sae" / "sae_weights.safetensors").read_bytes()
+
+
+def snapshots_of(folder):
+    return (folder / "snapshots.safetensors").read_bytes()
 
 
 def losses_of(folder):
@@ -33,7 +37,7 @@ def losses_of(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    train_toy(folder)
+    train_toy(folder, snapshots=True)
     return folder
 
 
@@ -58,25 +62,12 @@ def test_killed_training_goes_on_to_the_same_bits(tmp_path, uninterrupted, numbe
     step = json.loads((tmp_path / "checkpoint" / "index.json").read_text())["step"]
     assert 19 <= step < STEPS
     assert not (tmp_path / "manifest.json").exists()
-    manifest = train_toy(tmp_path)
+    manifest = train_toy(tmp_path, snapshots=True)
     assert manifest["resumed_from_step"] == step
     assert weights_of(tmp_path) == weights_of(uninterrupted)
     assert losses_of(tmp_path) == losses_of(uninterrupted)
+    assert snapshots_of(tmp_path) == snapshots_of(uninterrupted)
     assert not (tmp_path / "checkpoint").exists()
-
-
-def stop_at(folder, text, step):
-    """Train until a step asks to stop, as a signal does."""
-
-    class Stopping(saes_toy.ToyBatches):
-        def batch(self, at):
-            if at == step:
-                os.kill(os.getpid(), signal.SIGUSR1)
-            return super().batch(at)
-
-    with pytest.raises(SystemExit) as stopped:
-        train_toy(folder, text, batches=Stopping(saes_toy.ToyStore()))
-    assert stopped.value.code == 128 + signal.SIGUSR1
 
 
 def test_stopped_twice_with_dead_latents_gives_the_same_bits(tmp_path):
@@ -84,14 +75,15 @@ def test_stopped_twice_with_dead_latents_gives_the_same_bits(tmp_path):
         text = settings(
             l0=0.5, engine=engine, dead_feature_window=5, lr_warm_up_steps=30, lr_decay_fraction=0.2
         )
-        train_toy(tmp_path / engine / "whole", text)
-        stop_at(tmp_path / engine / "parts", text, 60)
-        stop_at(tmp_path / engine / "parts", text, 180)
-        manifest = train_toy(tmp_path / engine / "parts", text)
+        train_toy(tmp_path / engine / "whole", text, snapshots=True)
+        stop_at(tmp_path / engine / "parts", text, 60, snapshots=True)
+        stop_at(tmp_path / engine / "parts", text, 180, snapshots=True)
+        manifest = train_toy(tmp_path / engine / "parts", text, snapshots=True)
         assert manifest["resumed_from_step"] == 181
         whole, parts = (tmp_path / engine / name for name in ("whole", "parts"))
         assert weights_of(parts) == weights_of(whole)
         assert losses_of(parts) == losses_of(whole)
+        assert snapshots_of(parts) == snapshots_of(whole)
         aux_losses = [float(line.split(",")[3]) for line in losses_of(whole).decode().split()[1:]]
         assert max(aux_losses) > 0
 

@@ -26,6 +26,7 @@ rule train_points:
         checkpoint_s=lambda wildcards: math.ceil(
             60 * plan_of(wildcards).study.saes.checkpoint_min
         ),
+        snapshots=lambda wildcards: int(plan_of(wildcards).study.saes.snapshots),
         gpu=1,
         tracking=STUDY.tracking,
         study=STUDY.study,

@@ -27,6 +27,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             snakemake.wildcards.results,
         ),
         weights=next(iter(snakemake.input.weights), None),
+        snapshots=bool(snakemake.resources.snapshots),
     )
     # A point that failed holds up no other: whoever gathers the points refuses.
     write_json(

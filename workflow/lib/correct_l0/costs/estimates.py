@@ -190,6 +190,11 @@ def semi_synthetic_s(study: Config) -> float:
 
 
 def comparison_s(study: Config) -> float:
+    """Return the seconds of comparing the seeds at one L0; at all tenths where they are kept."""
+    return _comparison_s(study) * (10 if study.saes.snapshots else 1)
+
+
+def _comparison_s(study: Config) -> float:
     """Return the seconds of matching the latents of every pair of seeds at one L0."""
     return math.comb(len(study.saes.seeds), 2) * _matching_s(study)
 
@@ -232,7 +237,7 @@ def self_check_s(study: Config) -> float:
     rows = tokens + points * self_check.HELD_OUT_TOKENS
     decoded = rows * 2 * sae_parameters(study) / THROUGHPUT["cpu"].float32
     measured = points * measuring_s(study, 4.0 * self_check.HELD_OUT_TOKENS)
-    return self_check.MOST * (trained + decoded + measured + comparison_s(study))
+    return self_check.MOST * (trained + decoded + measured + _comparison_s(study))
 
 
 def frozen_control_s(study: Config) -> float:
@@ -241,7 +246,7 @@ def frozen_control_s(study: Config) -> float:
     longest = max(train_s(study, l0) for l0 in study.saes.l0)
     measured = measuring_s(study, 4.0 * study.source.held_out_tokens)
     probed = probing_s(study) if resolve_tasks(study.probing.tasks) else 0.0
-    return saes * (longest + measured + probed) + comparison_s(study)
+    return saes * (longest + measured + probed) + _comparison_s(study)
 
 
 def train_on_s(study: Config) -> float:

@@ -159,9 +159,15 @@ def decoding_bytes(study: Config) -> float:
     return held_out + FLOAT * source.d_sae * (2 * source.d_in + 4 * batch)
 
 
+def snapshot_bytes(study: Config) -> int:
+    """Return the bytes of the decoders kept along the training of one SAE: nine, half precision."""
+    return 9 * 2 * study.source.d_in * study.saes.d_sae * study.saes.snapshots
+
+
 def training_bytes(study: Config, saes: int) -> float:
     """Return what training some SAEs in one job holds in the host's memory."""
     rows, sae = source_bytes(study), FLOAT * sae_parameters(study)
+    rows += saes * snapshot_bytes(study)
     if study.saes.imported:
         # As it was written, as it is saved, and as it is measured; codes of a chunk.
         chunk = FLOAT * stated.MEASURED_ROWS * study.saes.d_sae if study.has_rows else 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from correct_l0.reading.curve import curve_of
+from correct_l0.reading.curve import Curve, curve_of
 from correct_l0.reading.reading import (
     FALLS,
     READ,
@@ -73,7 +73,7 @@ class Convergence:
 
 
 def at_tenth(training: pd.DataFrame, tenth: int) -> pd.DataFrame:
-    """Return c_dec after so many tenths of the training: `l0`, `l0_measured`, `seed`, `value`.
+    """Return the rows after so many tenths of the training, c_dec as `value`.
 
     Trainings of fewer than 10 steps have no row for a tenth that falls on their last step.
 
@@ -87,7 +87,7 @@ def at_tenth(training: pd.DataFrame, tenth: int) -> pd.DataFrame:
     last = training.groupby(_POINT)["step"].transform("max")
     wanted = training["step"] == -(-tenth * last // TENTHS)
     rows = training[wanted & ((training["step"] < last) | (tenth == TENTHS))]
-    return rows[[*_POINT, "l0_measured", "c_dec"]].rename(columns={"c_dec": "value"})
+    return rows.rename(columns={"c_dec": "value"})
 
 
 def last_moves(training: pd.DataFrame) -> pd.DataFrame:
@@ -119,11 +119,7 @@ def read_convergence(
     final
         Its reading.
     """
-    scale = math.nan
-    if final.outcome in (READ, FALLS):
-        scale = final.jump
-    elif final.outcome == TOO_HIGH:
-        scale = float(curve_of(c_dec, "c_dec").means[-1]) - final.minimum_value
+    scale = scale_of(final, curve_of(c_dec, "c_dec"))
     moved = last_moves(_placed(training, c_dec)).groupby("l0")[["l0_measured", "moved"]].mean()
     tenths = read_tenths(training, c_dec)
     half, nine_tenths = tenths[HALF], tenths[NINE_TENTHS]
@@ -136,6 +132,18 @@ def read_convergence(
         nine_tenths=nine_tenths,
         since_half=_way(_place(half), _place(final)),
     )
+
+
+def scale_of(reading: CurveReading, curve: Curve) -> float:
+    """Return what a move of c_dec is held against: its jump, or its rise towards the highest L0.
+
+    NaN where there is neither (`Convergence.scale`).
+    """
+    if reading.outcome in (READ, FALLS):
+        return reading.jump
+    if reading.outcome == TOO_HIGH:
+        return float(curve.means[-1]) - reading.minimum_value
+    return math.nan
 
 
 def read_tenths(training: pd.DataFrame, c_dec: pd.DataFrame) -> dict[int, CurveReading]:

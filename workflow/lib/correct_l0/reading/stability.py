@@ -152,6 +152,20 @@ def read_stability(
     )
 
 
+def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
+    """Return c_dec in units of that of random directions by target L0, where that is known.
+
+    Examples
+    --------
+    >>> overlap_of(pd.DataFrame({"l0": [4.0, 4.0], "value": [0.5, 1.0], "random": 0.25}))
+    {4.0: 3.0}
+    """
+    if "random" not in c_dec:
+        return {}
+    means = c_dec.groupby("l0")[["value", "random"]].mean()
+    return dict(zip(means.index.tolist(), (means["value"] / means["random"]).tolist(), strict=True))
+
+
 def excess_over(pw_mcc: pd.Series, chance: pd.Series) -> pd.Series:
     """Return (pw_mcc - chance) / (1 - chance).
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 TABLES = (
     "points", *(name for metric in metrics().values() for name in metric.tables), "probing",
-    "baselines", "loss", "c_dec_training", "init_cosines", "stability", "gaps",
-    "rounds",
+    "baselines", "loss", "c_dec_training", "init_cosines", "stability", "stability_training",
+    "gaps", "rounds",
 )  # fmt: skip
 """Names of the gathered tables."""
 

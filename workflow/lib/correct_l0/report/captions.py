@@ -148,11 +148,9 @@ def _answer(f: _Facts) -> Caption:
             "features whose latent has an absolute cosine above 0.9; light, the mean of the "
             "matched cosines. It has no say in the answer."
         )
+    parts.append(_with_less_training(f))
     parts.append(
-        "With less training: c_dec's curve as it stood after each tenth of the training (up), read "
-        "like the final one (learning rates were then still high): dot, the L0 named; bar, its "
-        "interval; triangles, lowest at an end of the grid, so that it named none; cross, flat. An "
-        "answer that still wanders needs a longer training. Dashed grey is chance: random "
+        "An answer that still wanders needs a longer training. Dashed grey is chance: random "
         "decoders of this size, which is what an SAE that learnt nothing has"
         + ("; of F1, a coin." if f.has("probing") else ".")
         + f.frozen
@@ -164,8 +162,23 @@ def _answer(f: _Facts) -> Caption:
         "Curves over one axis of L0. "
         + " ".join(filter(None, [verdict["headline"], *verdict["lines"][:1],
                                  *verdict["stability_lines"], *verdict["training_lines"][:1],
-                                 verdict["truth_line"]])),
+                                 verdict["course_line"], verdict["truth_line"]])),
     )  # fmt: skip
+
+
+def _with_less_training(f: _Facts) -> str:
+    if f.study.verdict["course"]["stops"]:
+        return (
+            "With less training: the answer as it would have been after each tenth of the training "
+            "(up), read like the final one, of the SAEs as they stood then (learning rates were "
+            "still high): dot, the L0 named; bar, its interval; cross, where seeds agreed best but "
+            "no L0 was named; triangle, still rising at the grid's end; no mark, no peak."
+        )
+    return (
+        "With less training: c_dec's curve as it stood after each tenth of the training (up), read "
+        "like the final one (learning rates were then still high): dot, the L0 named; bar, its "
+        "interval; triangles, lowest at an end of the grid, so that it named none; cross, flat."
+    )
 
 
 def _trained_on(f: _Facts) -> Caption:
@@ -185,6 +198,11 @@ def _trained_on(f: _Facts) -> Caption:
 def _stability(f: _Facts) -> Caption:
     table = f.study.tables["stability"]
     pairs = table.groupby("l0").size().max() if len(table) else 0
+    along = (
+        " Along the training: the same of the SAEs as they stood after each tenth of it, by L0."
+        if len(f.study.tables["stability_training"])
+        else ""
+    )
     return Caption(
         "Stability: the same latents with another seed?",
         f"Decoders of one L0 that differ only in their seed ({f.seeds}, "
@@ -195,7 +213,7 @@ def _stability(f: _Facts) -> Caption:
         "0 where none is nearer than chance); subspace agreement, whether both decoders fill the "
         "same directions, latent by latent or not (1: alike). Dashed grey, or the grey band: "
         "random decoders of this size, which is chance. Dashed orange: with either of these two, "
-        f"seeds count as agreeing.{f.marks} {f.across}",
+        f"seeds count as agreeing.{along}{f.marks} {f.across}",
         "Four curves over L0: how many latents two seeds share, and how nearly. "
         + " ".join(f.study.verdict["stability_lines"]),
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from correct_l0.reading.health import last_moves
+from correct_l0.reading.course import at_tenth_of_seeds
+from correct_l0.reading.health import HALF, last_moves
 from correct_l0.report.data import StudyData
 from correct_l0.report.hedging_words import hedging_columns
 from correct_l0.report.html import cell
@@ -101,6 +102,10 @@ def _stability_columns(study: StudyData) -> tuple[pd.DataFrame, dict[str, str]]:
     if not len(table):
         return pd.DataFrame(), {}
     means = table.groupby("l0")[list(labels)].mean()
+    along = study.tables["stability_training"]
+    if len(along):
+        labels["at_half"] = "reproduced share at half of the training"
+        means["at_half"] = at_tenth_of_seeds(along, HALF).groupby("l0")["reproduced_share"].mean()
     points = study.tables["points"][["l0", "seed"]]
     return points.merge(means, on="l0", how="left").set_index(["l0", "seed"]), labels
 

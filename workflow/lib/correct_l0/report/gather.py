@@ -13,13 +13,19 @@ import pandas as pd
 from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
 from correct_l0.metrics.probing.settings import CONTROLS
-from correct_l0.provenance.manifest import check_outputs, digest_of, replacing
+from correct_l0.metrics.stability import ALONG
+from correct_l0.provenance.manifest import check_outputs, digest_of, read_manifest, replacing
 from correct_l0.report.point_files import FACTS, readers
 from correct_l0.saes.imported.published import COLUMN, SCORES
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.standing.chain import BASELINES, check_activations, result_key, task_digests
 from correct_l0.standing.gaps import Gap, PointFiles, check_baselines, check_point, check_stability
 from correct_l0.study.plan import Plan
+
+_OF_PAIR = (
+    "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above", "chance_share_above",
+    "number_above", "reproduced_share", "chance_reproduced_share", "subspace_agreement",
+)  # fmt: skip
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "points": ("l0", "l0_measured", "seed", *FACTS),
@@ -28,13 +34,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "baselines": ("baseline", "task", "f1", "accuracy", "auc"),
     "loss": ("l0", "l0_measured", "seed", "step", "tokens", "mse_loss", "loss"),
-    "c_dec_training": ("l0", "l0_measured", "seed", "step", "tokens", "c_dec"),
-    "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
-    "stability": (
-        "l0", "l0_measured", "seed_a", "seed_b", "pw_mcc", "chance_pw_mcc", "share_above",
-        "chance_share_above", "number_above", "reproduced_share", "chance_reproduced_share",
-        "subspace_agreement",
+    "c_dec_training": (
+        "l0", "l0_measured", "seed", "step", "tokens", "c_dec", "init_cosine_median",
     ),
+    "init_cosines": ("l0", "l0_measured", "seed", "quantile", "cosine"),
+    "stability": ("l0", "l0_measured", *_OF_PAIR),
+    "stability_training": ("l0", "l0_measured", "step", "tokens", *_OF_PAIR),
     "gaps": ("l0", "seed", "room", "reason"),
     "rounds": (
         "round", "trained", "trainings", "training_s", "outcome", "low", "high", "add_l0", "why",
@@ -99,7 +104,8 @@ def gather(plan: Plan, allow_gaps: bool = False) -> Gathered:
 
     tables = {name: _collect(points, room, read) for name, (room, read) in readers().items()}
     tables["points"] = _with_published(plan, tables["points"])
-    tables["stability"] = _read_stability(stability, tables["points"])
+    tables["stability"] = _read_stability(stability, tables["points"], "stability.csv")
+    tables["stability_training"] = _read_stability(stability, tables["points"], ALONG)
     if baselines:
         tables["baselines"] = pd.read_csv(baselines / "scores.csv")
     tables["gaps"] = pd.DataFrame([vars(gap) for gap in gaps]).astype({"l0": float}) if gaps else (
@@ -195,12 +201,17 @@ def _collect(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per L0 and pair of seeds; the measured L0 is the mean over all seeds."""
+def _read_stability(folders: Mapping[str, Path], points: pd.DataFrame, file: str) -> pd.DataFrame:
+    """Return the rows of a table of pairs of seeds, of the comparisons that have it, by L0.
+
+    The measured L0 is the mean over all seeds.
+    """
     frames = []
     for l0, folder in folders.items():
+        if file not in read_manifest(folder / "manifest.json")["outputs"]:
+            continue
         measured = points.loc[points["l0"] == float(l0), "l0_measured"].mean()
-        frame = pd.read_csv(folder / "stability.csv")
+        frame = pd.read_csv(folder / file)
         frames.append(frame.assign(l0=float(l0), l0_measured=measured))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

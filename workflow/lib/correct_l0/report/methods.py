@@ -210,6 +210,15 @@ METHODS: tuple[tuple[str, str], ...] = (
         "training, t to the −a, falls by about 0.11 a there, however long the training is.",
     ),
     (
+        "The answer with less training",
+        "Where the decoders were kept along the training (saes.snapshots), the seeds are compared "
+        "after each tenth of it as they are at its end, at half precision, and the answer is read "
+        "again from their agreement, from c_dec and from the distance from the start, all as they "
+        "were then. A training that ends after i tenths has a last tenth of its own: of c_dec's "
+        "move between two tenths, i / 10 (on a straight line between them; before the first tenth "
+        "it is that of random directions). L0 is that of the end.",
+    ),
+    (
         "F1 peak",
         "The point with the highest mean F1 and all points within 2 standard errors of it; flat "
         f"where best and worst are within {FLAT_ERRORS:g}.",

@@ -53,12 +53,21 @@ def _read_loss(point: PointFiles) -> pd.DataFrame:
 
 
 def _read_c_dec_training(point: PointFiles) -> pd.DataFrame:
-    """c_dec at every tenth of training: the few steps of the loss curve that have it."""
+    """c_dec at every tenth of training: the few steps of the loss curve that have it.
+
+    With the distance from the start where decoders were kept, and at the end.
+    """
     if not _has(point, "loss.csv"):
         return pd.DataFrame()
     columns = ["step", "tokens", "c_dec"]
     steps = pd.read_csv(point.folders["saes"] / "loss.csv", usecols=columns)[columns]
-    return steps.dropna(subset="c_dec").reset_index(drop=True)
+    manifest = point.manifests["saes"]
+    medians = {
+        **{int(step): x for step, x in manifest.get("init_cosine_medians", {}).items()},
+        manifest["steps"]: manifest["init_cosine_median"],
+    }
+    found = steps.dropna(subset="c_dec").reset_index(drop=True)
+    return found.assign(init_cosine_median=found["step"].map(medians))
 
 
 def _read_scores(point: PointFiles) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from correct_l0.reading.course import read_course
 from correct_l0.reading.curve import curve_of
 from correct_l0.reading.f1 import read_f1
 from correct_l0.reading.health import Convergence, last_moves, read_convergence
@@ -16,10 +17,11 @@ from correct_l0.reading.outlying import leans_on_outlying
 from correct_l0.reading.reading import CurveReading, read_curve
 from correct_l0.reading.recovery import RecoveryReading, read_recovery
 from correct_l0.reading.single import read_single
-from correct_l0.reading.stability import StabilityReading, read_stability
+from correct_l0.reading.stability import StabilityReading, overlap_of, read_stability
 from correct_l0.reading.verdict import decide
 from correct_l0.report import words
 from correct_l0.report.caveats import caveats_of, language_caveats, saturates
+from correct_l0.report.course_words import course_line
 from correct_l0.report.hedging_words import hedging_lines
 from correct_l0.report.imported_words import Imported, next_of_imported, too_low_line
 from correct_l0.report.next_step import next_step
@@ -54,7 +56,8 @@ def read_study(
     ----------
     tables
         `points`, `c_dec`, `c_dec_training`, `s_n_dec`, `probing`, `gaps` as `gather` makes them;
-        `stability` where there are two seeds or more, `recovery` where the truth is known,
+        `stability` where there are two seeds or more, `stability_training` where their decoders
+        were kept along the training, `recovery` where the truth is known,
         `hedging` where it was measured, `trained_on` where a single SAE was trained on
         (`trial.train_on`).
     d_sae
@@ -82,9 +85,10 @@ def read_study(
     -------
     dict
         `outcome`, `headline`, `lines` (one per metric), `agreement`, `stability_lines` (whether
-        seeds agree), `training_lines` (what less training would have said), `truth_line` (the
-        answer against a known truth, or nothing), `caveats`, `next` (what to do), the L0 named with
-        its interval, and every reading with its numbers.
+        seeds agree), `training_lines` (what c_dec would have said with less training),
+        `course_line` (what the answer would have been then), `truth_line` (the answer against a
+        known truth, or nothing), `caveats`, `next` (what to do), the L0 named with its interval,
+        and every reading with its numbers.
     """
     tables, silent = drop_silent(tables)
     tables, saturated = one_of_each(tables, swept)
@@ -103,7 +107,17 @@ def read_study(
     stability = _stability(tables, measured)
     recovery = _recovery(tables, measured)
     single = read_single(tables["trained_on"]) if "trained_on" in tables else None
-    decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans_on_outlying(norms))
+    leans = leans_on_outlying(norms)
+    decision = decide(c_dec, s_n, f1, health, d_sae, stability, leans)
+    course = read_course(
+        tables["c_dec_training"],
+        _at_mean_l0(tables["c_dec"], measured),
+        _at_mean_l0(tables.get("stability_training", pd.DataFrame(columns=["l0"])), measured),
+        points,
+        stability,
+        d_sae,
+        leans,
+    )
     # A semi-synthetic source has the rule of the cache it is made from.
     section = source if source in ("stored", "synthetic") else "activations"
     many = [v for v in decision.voices if v.name == "s_n^dec"]
@@ -129,6 +143,7 @@ def read_study(
             ),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
+            "course_line": course_line(course, names),
             "truth_line": truth_line(recovery, true_l0, decision, names),
             "norms": norms,
             "caveats": [
@@ -152,6 +167,7 @@ def read_study(
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
+            "course": asdict(course),
             "s_n_dec": {str(n): asdict(r) for n, r in s_n.items()},
             "s_n_dec_lines": [words.curve_line(r, names) for r in s_n.values()],
             "f1": {str(k): asdict(r) for k, r in f1.items()},
@@ -168,20 +184,6 @@ def _stability(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> Stabi
     if table is None or table.empty:
         return None
     return read_stability(_at_mean_l0(table, measured), overlap_of(tables["c_dec"]))
-
-
-def overlap_of(c_dec: pd.DataFrame) -> dict[float, float]:
-    """Return c_dec in units of that of random directions by target L0, where that is known.
-
-    Examples
-    --------
-    >>> overlap_of(pd.DataFrame({"l0": [4.0, 4.0], "value": [0.5, 1.0], "random": 0.25}))
-    {4.0: 3.0}
-    """
-    if "random" not in c_dec:
-        return {}
-    means = c_dec.groupby("l0")[["value", "random"]].mean()
-    return dict(zip(means.index.tolist(), (means["value"] / means["random"]).tolist(), strict=True))
 
 
 def _recovery(tables: Mapping[str, pd.DataFrame], measured: pd.Series) -> RecoveryReading | None:

@@ -53,7 +53,8 @@ def render_summary(
     lines = [title, "", verdict["headline"]]
     lines += [*filter(None, [what_is_right(verdict)]), ""]
     said = (*verdict["lines"], verdict["agreement"], *verdict["stability_lines"],
-            *verdict["training_lines"], verdict["truth_line"], checked)  # fmt: skip
+            *verdict["training_lines"], verdict["course_line"], verdict["truth_line"],
+            checked)  # fmt: skip
     lines += [f"  {line}" for line in said if line]
     lines += [f"  But: {line}" for line in verdict["caveats"]]
     lines += ["", f"  Next: {verdict['next']['sentence']}"]

@@ -29,6 +29,7 @@ def train_saes(
     threads: int,
     tracking: Sequence[str] = ("none", "", ""),
     weights: Path | str | None = None,
+    snapshots: bool = False,
 ) -> dict[PointJob, InputError]:
     """Train SAEs or go on from their checkpoints; those that stand are left.
 
@@ -51,6 +52,8 @@ def train_saes(
     weights
         Of imported SAEs: the manifest of their weights (`imported.fetch`). They are converted and
         measured instead of trained.
+    snapshots
+        Whether the decoders at the tenths of the trainings are kept.
 
     Returns
     -------
@@ -101,5 +104,6 @@ def train_saes(
             checkpoint_s=checkpoint_s,
             metadata=source.metadata,
             tracker=build_tracker(*tracking),
+            snapshots=snapshots,
         )
     return failed

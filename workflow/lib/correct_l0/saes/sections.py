@@ -82,6 +82,11 @@ class Saes(Section):
     checkpoint_min: PositiveFloat = 10.0
     """Minutes between checkpoints. No effect on the numbers."""
 
+    snapshots: bool = False
+    """Keep each SAE's decoder as it stood after every tenth of its training, at half precision, so
+    that the report shows what the answer would have been then. No effect on the numbers; SAEs that
+    are trained already stay as they are, without."""
+
     points_per_job: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = "auto"
     """SAEs of one seed that one job trains, reading the data once, 1 to 16. `auto`: on a GPU as
     many as its memory holds, at most 8; on a CPU 1. No effect on the numbers."""

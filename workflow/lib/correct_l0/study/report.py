@@ -19,7 +19,7 @@ def report_settings(plan: Plan) -> str:
     """
     settings = json.loads(canonical(plan.study, "device", "tracking"))
     saes = settings["saes"]
-    for name in ("checkpoint_min", "points_per_job", "gpu_memory_gb"):
+    for name in ("checkpoint_min", "snapshots", "points_per_job", "gpu_memory_gb"):
         saes.pop(name, None)
     saes["l0"] = sorted(saes["l0"])
     if "seeds" in saes:

@@ -7,3 +7,5 @@ needed.
 """
 
 RECIPE = 1
+ALONG = "stability_training.csv"
+"""How alike seeds were along their training, where their decoders were kept."""

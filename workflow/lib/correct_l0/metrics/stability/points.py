@@ -9,8 +9,9 @@ from pathlib import Path
 from correct_l0.metrics import Measured
 from correct_l0.metrics.job import Trained, Wanted, make
 from correct_l0.metrics.stability import RECIPE
+from correct_l0.metrics.stability.along_training import compare_along, write_along
 from correct_l0.metrics.stability.files import write_stability
-from correct_l0.metrics.stability.measure import compare_seeds
+from correct_l0.metrics.stability.measure import compare_seeds, stability_table
 from correct_l0.saes.saved import load_saved_sae
 
 
@@ -21,6 +22,8 @@ def compare_points(
     settings: str,
 ) -> list[Path]:
     """Compare the seeds of each L0; return the folders of the comparisons that failed.
+
+    Of SAEs that kept their decoders along the training, those are compared as well.
 
     Parameters
     ----------
@@ -56,7 +59,9 @@ def compare_points(
 
         def compare(points: list[Trained] = points, folder: Path = folder) -> Measured:
             decoders = {p.seed: load_saved_sae(p.folder / "sae").W_dec for p in points}
-            return Measured(write_stability(folder, compare_seeds(decoders)))
+            pairs = compare_seeds(decoders)
+            along = compare_along(points, stability_table(pairs))
+            return Measured([*write_stability(folder, pairs), *write_along(folder, along)])
 
         if not make(result, compare):
             failed.append(folder)

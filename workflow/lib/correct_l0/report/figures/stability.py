@@ -1,9 +1,10 @@
-"""Whether another seed finds the same latents: four numbers over L0, each with its chance level."""
+"""Whether another seed finds the same latents: over L0, and along the training where known."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.report.data import StudyData
@@ -16,17 +17,20 @@ from correct_l0.report.figures.style import (
     count_axis,
     explain,
     l0_axis,
+    l0_colors,
     lighter,
     panels,
 )
 
 
 def stability(study: StudyData, narrow: bool) -> Figure:
-    """Mean matched cosine, share above 0.9, reproduced share and subspace agreement."""
+    """Mean matched cosine, share above 0.9, reproduced share, subspace agreement; two in time."""
     table = study.tables["stability"]
     if not len(table):
         return empty(narrow, "seeds were not compared")
-    figure, axes = panels(4, 2, narrow, height=2.7)
+    along = study.tables["stability_training"]
+    figure, every = panels(4 + 2 * bool(len(along)), 2, narrow, height=2.7)
+    axes, in_time = every[:4], every[4:]
     for ax, column, title, label in (
         (axes[0], "share_above", "Latents that come back", "share matched above 0.9"),
         (axes[1], "pw_mcc", "Cosine with the partner", "mean matched cosine"),
@@ -42,7 +46,29 @@ def stability(study: StudyData, narrow: bool) -> Figure:
     for ax in axes:
         explain(ax)
         l0_axis(ax, study, narrow)
+    for ax, column, label in zip(
+        in_time,
+        ("share_above", "reproduced_share"),
+        ("share matched above 0.9", "reproduced share"),
+        strict=False,
+    ):
+        _draw_along(ax, study, figure, column, label)
     return figure
+
+
+def _draw_along(ax: Axes, study: StudyData, figure: Figure, column: str, label: str) -> None:
+    along = study.tables["stability_training"]
+    curves = along.groupby(["l0", "tokens"])[column].mean()
+    color = l0_colors(ax, study, figure)
+    for l0 in sorted(along["l0"].unique()):
+        ax.plot(curves.loc[l0], color=color(l0), linewidth=1.4, marker=".", markersize=4)
+    chance_line(ax, along[f"chance_{column}"].mean())
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_title("Along the training")
+    ax.set_xlabel("training tokens")
+    ax.set_ylabel(label)
 
 
 def _panel(ax: Axes, study: StudyData, column: str, title: str, label: str) -> None:

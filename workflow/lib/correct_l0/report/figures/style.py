@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
@@ -165,6 +166,20 @@ def labelled(x: np.ndarray, needed: float, first: Sequence[int] = ()) -> list[in
         if all(abs(np.log(x[i] / x[other])) >= needed for other in shown):
             shown.append(i)
     return sorted(shown)
+
+
+def l0_colors(ax: Axes, study: StudyData, figure: Figure) -> Callable[[float], tuple[float, ...]]:
+    """Put a scale of L0 beside a panel; return the colour of each L0."""
+    grid = mean_l0(study)
+    lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
+    norm = LogNorm(lowest, highest)
+    colors = sns.color_palette("viridis_r", as_cmap=True)
+    bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
+    bar.outline.set_visible(False)
+    shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
+    bar.set_ticks(shown, labels=[study.names(x) for x in shown])
+    bar.minorticks_off()
+    return lambda l0: colors(norm(study.l0_of(l0)))
 
 
 def outer_labels(axes: Sequence[Axes]) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FuncFormatter,
@@ -33,8 +29,7 @@ from correct_l0.report.figures.style import (
     INK,
     ORANGE,
     l0_axis,
-    labelled,
-    mean_l0,
+    l0_colors,
     panels,
     percent,
 )
@@ -186,7 +181,7 @@ def _draw_c_dec(ax: Axes, study: StudyData, figure: Figure) -> None:
     table = study.tables["c_dec_training"]
     done = table["step"] / table.groupby(["l0", "seed"])["step"].transform("max")
     curves = table.assign(done=done).groupby(["l0", "done"])["c_dec"].mean()
-    color = _l0_colors(ax, study, figure)
+    color = l0_colors(ax, study, figure)
     for l0 in study.l0:
         curve = curves.loc[l0]
         ax.plot(curve, color=color(l0), linewidth=1.4, marker=".", markersize=4)
@@ -203,7 +198,7 @@ def _draw_c_dec(ax: Axes, study: StudyData, figure: Figure) -> None:
 
 def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
     curves = study.tables["loss"].groupby(["l0", "tokens"])["mse_loss"].mean()
-    color = _l0_colors(ax, study, figure)
+    color = l0_colors(ax, study, figure)
     for l0 in study.l0:
         ax.plot(curves.loc[l0], color=color(l0), linewidth=1)
     ax.set_xscale("log")
@@ -213,20 +208,6 @@ def _draw_losses(ax: Axes, study: StudyData, figure: Figure) -> None:
     ax.set_title("Loss during training")
     ax.set_xlabel("training tokens (log)")
     ax.set_ylabel("squared error per token (log)")
-
-
-def _l0_colors(ax: Axes, study: StudyData, figure: Figure) -> Callable[[float], tuple[float, ...]]:
-    """Put a scale of L0 beside a panel; return the colour of each L0."""
-    grid = mean_l0(study)
-    lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
-    norm = LogNorm(lowest, highest)
-    colors = sns.color_palette("viridis_r", as_cmap=True)
-    bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
-    bar.outline.set_visible(False)
-    shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
-    bar.set_ticks(shown, labels=[study.names(x) for x in shown])
-    bar.minorticks_off()
-    return lambda l0: colors(norm(study.l0_of(l0)))
 
 
 def _draw_dead(ax: Axes, study: StudyData, narrow: bool) -> None:

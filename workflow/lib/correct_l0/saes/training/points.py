@@ -35,13 +35,14 @@ def train_points(
     checkpoint_s: float = 600.0,
     metadata: Mapping[str, Any] | None = None,
     tracker: Tracker | None = None,
+    snapshots: bool = False,
 ) -> dict[PointJob, InputError]:
     """Train SAEs on one stream; write each one's folder as soon as it is done.
 
     A folder holds `sae/`, loss.csv, decoder_init_cosine.npy, decoder_norms.npy, where L0 follows a
-    schedule l0_course.csv, and manifest.json. A checkpoint of the same settings, seed
-    and store is taken up. A point that cannot be trained leaves failure.json, and the others go on.
-    SAEs that are there are trained again: see `finished`.
+    schedule l0_course.csv, where asked for snapshots.safetensors, and manifest.json. A checkpoint
+    of the same settings, seed and store is taken up. A point that cannot be trained leaves
+    failure.json, and the others go on. SAEs that are there are trained again: see `finished`.
 
     In a point's manifest `wall_s` is the time of its own steps and an equal share of the time for
     its batches, among the points that took the same step; `data_wait_fraction` is its share of
@@ -66,6 +67,8 @@ def train_points(
         What the saved SAEs tell about their input: model_name, hook_name, ...
     tracker
         Follows the trainings.
+    snapshots
+        Whether the decoders at the tenths of the trainings are kept.
 
     Returns
     -------
@@ -81,8 +84,9 @@ def train_points(
     """
     with Interruption(checkpoint_s) as interruption:
         group = _Group(
-            store, batches, measures, device, metadata or {}, interruption, tracker or Untracked()
-        )
+            store, batches, measures, device, metadata or {}, interruption, tracker or Untracked(),
+            snapshots,
+        )  # fmt: skip
         settings: dict[PointJob, SaeSettings] = {}
         for job in jobs:
             with group.point(job):
@@ -107,6 +111,7 @@ class _Group:
     metadata: Mapping[str, Any]
     interruption: Interruption
     tracker: Tracker
+    snapshots: bool
     runs: dict[PointJob, Run] = field(default_factory=dict)
     failures: dict[PointJob, InputError] = field(default_factory=dict)
     shared: dict[int, Workspace] = field(default_factory=dict)
@@ -139,7 +144,7 @@ class _Group:
         checkpoints = Checkpoints(job.folder / "checkpoint", identity)
         run = Run(
             settings, job.seed, self.store.d_in, self.device, checkpoints,
-            self.measures, scale_of(self.store), self.shared,
+            self.measures, scale_of(self.store), self.shared, keep_snapshots=self.snapshots,
         )  # fmt: skip
         run.resume()
         self.runs[job] = run

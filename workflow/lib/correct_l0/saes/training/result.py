@@ -20,6 +20,7 @@ from correct_l0.saes.engine.batchtopk import Weights
 from correct_l0.saes.saved import SavedSae, add_metadata, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, SaeSettings
 from correct_l0.saes.training import evaluate
+from correct_l0.saes.training.snapshots import write_snapshots
 from correct_l0.saes.training.start import decoder_at_start
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from correct_l0.saes.training.train import COLUMNS, Run
@@ -118,7 +119,8 @@ def write_point(
     _write_losses(folder / "loss.csv", history, run.c_dec, settings.training.batch_tokens)
     spread = evaluate.quantiles(cosines)
     tokens = settings.steps * settings.training.batch_tokens
-    names = [*OUTPUTS]
+    kept, of_kept = write_snapshots(folder, run.snapshots, initial)
+    names = [*OUTPUTS, *kept]
     if run.schedule.course:
         _write_rows(folder / "l0_course.csv", run.schedule.course)
         names.append("l0_course.csv")
@@ -143,6 +145,7 @@ def write_point(
         **facts,
         init_cosine_median=spread["0.5"],
         init_cosine_quantiles=spread,
+        **of_kept,
         loss_slope=evaluate.loss_slope(history[:, COLUMNS.index("loss")]),
         tokens_per_s=tokens / run.wall_s,
         data_wait_fraction=run.wait_s / run.wall_s,

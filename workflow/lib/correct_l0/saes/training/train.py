@@ -20,6 +20,7 @@ from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures, build_schedule
+from correct_l0.saes.training.snapshots import directions_of
 from correct_l0.saes.training.start import start_from
 
 COLUMNS = ("mse_loss", "aux_loss", "loss", "l0_batch")
@@ -113,6 +114,8 @@ class Run:
         Memory shared with other points that take turns; see `build_trainer`.
     start
         Weights to start from, in training units; unset: new ones.
+    keep_snapshots
+        Whether the decoder is kept at every tenth of the training.
 
     Attributes
     ----------
@@ -124,6 +127,8 @@ class Run:
         `COLUMNS` per step, in training units, on the training device.
     c_dec : dict of int to float
         c_dec by number of steps, at every tenth of the training so far.
+    snapshots : dict of int to Float[Tensor, "d_sae d_in"]
+        The decoder by number of steps, at the same tenths but the last (`snapshots.directions_of`).
     resumed_from_step : int or None
         Where it was taken up.
     wall_s, wait_s : float
@@ -141,6 +146,7 @@ class Run:
         scale: float,
         shared: dict[int, Workspace] | None = None,
         start: Weights | None = None,
+        keep_snapshots: bool = False,
     ) -> None:
         self.settings, self.seed, self.checkpoints = settings, seed, checkpoints
         self._anew = lambda: (
@@ -150,9 +156,10 @@ class Run:
         self.trainer, self.schedule = self._anew()
         self.history = torch.zeros(settings.steps, len(COLUMNS), device=device)
         self.c_dec: dict[int, float] = {}
+        self.snapshots: dict[int, Tensor] = {}
         self.resumed_from_step: int | None = None
         self.wall_s = self.wait_s = 0.0
-        self._c_dec = measures.c_dec
+        self._c_dec, self._keep_snapshots = measures.c_dec, keep_snapshots
         self._fresh: list[Losses] = []
         self._checked = self._saved = 0
         parts = range(1, PARTS + 1)
@@ -186,6 +193,7 @@ class Run:
             self.history.zero_()
             return
         self.c_dec, (self.wall_s, self.wait_s) = c_dec, times
+        self.snapshots = dict(state.get("snapshots", {})) if self._keep_snapshots else {}
         self.resumed_from_step = self._checked = self._saved = self.step
         print(f"{self.label}: going on from step {self.step} of {self.settings.steps}")
 
@@ -229,7 +237,10 @@ class Run:
         if marked or self.ended or self.step - self._checked >= LOOK_EVERY:
             self.check(batches)
         if marked:
-            self.c_dec[self.step] = self._c_dec(self.trainer.weights.W_dec.detach())
+            W_dec = self.trainer.weights.W_dec.detach()
+            self.c_dec[self.step] = self._c_dec(W_dec)
+            if self._keep_snapshots and not self.ended:
+                self.snapshots[self.step] = directions_of(W_dec)
         self.wall_s += time.perf_counter() - started
 
     def check(self, batches: Batches) -> None:
@@ -265,6 +276,7 @@ class Run:
             "history": self.history,
             "schedule": self.schedule.state_dict(),
             "c_dec": dict(self.c_dec),
+            "snapshots": dict(self.snapshots),
             "wall_s": self.wall_s,
             "wait_s": self.wait_s,
         }
