@@ -176,16 +176,17 @@ def _save_sae(
             yield chunk
             between()
 
-    declared, scale = run.settings.declared, scale_of(store)
+    declared, scale, learnt = run.settings.declared, scale_of(store), {}
     sae, threshold, tokens = fold(run.trainer.weights, scale), None, 0
     if declared.calibrated and l0 is not None:
         pre_acts = (torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
         counts, tokens = count_bits(pre_acts)
         threshold = threshold_for(counts, tokens, l0)
         sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold))
-    elif declared.form == "jumprelu":
+    elif declared.learns_thresholds:
         norms = run.trainer.weights.W_dec.norm(dim=-1) / scale
         sae = replace(sae, threshold=(run.trainer.threshold * norms).detach())
+        learnt = {"aim_offset": float(run.trainer.offset)}
     else:
         sae = replace(sae, form=declared.form, k=int(l0 or 0))
     trained_how = training_metadata(run.settings.architecture, run.trainer.details(l0))
@@ -199,7 +200,13 @@ def _save_sae(
             f"l0 {l0:g}: {facts['l0_measured']:.4g} measured on held-out tokens, more than "
             f"{declared.l0_tolerance:.0%} away; train longer, or hold out more tokens"
         )
-    return {**facts, "threshold": threshold, "l0_reached": reached, "calibration_tokens": tokens}
+    return {
+        **facts,
+        **learnt,
+        "threshold": threshold,
+        "l0_reached": reached,
+        "calibration_tokens": tokens,
+    }
 
 
 @torch.no_grad()
