@@ -275,14 +275,21 @@ def test_narrow_jumprelu_saes_have_higher_rates(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rates = {}
     for d_sae in (3, 12):
-        config = study(study=f"tiny-{d_sae}")
+        config = study()
         architecture = {"name": "jumprelu", **TANH}
         config["saes"] |= {"d_sae": d_sae, "l0": [0.3], "architecture": architecture}
-        plan = Plan(parse_config(config))
+        plan, folder = Plan(parse_config(config)), tmp_path / str(d_sae)
         make(plan.source_folder, plan.settings_source())
-        rates[d_sae] = run_study(plan)["hedging"]["rate"]
-    assert rates[3].min() > 0.05
-    assert rates[3].min() > 5 * rates[12].max()
+        manifest = Path(plan.source_folder) / "manifest.json"
+        job = PointJob(folder, plan.settings_sae("0.3"), 0)
+        assert not train_saes(manifest, [job], measures=measures, device="cpu", checkpoint_s=600,
+                              threads=1)  # fmt: skip
+        facts = json.loads((folder / "manifest.json").read_text()) | {"folder": folder}
+        sae, wanted = load_saved_sae(folder / "sae"), Hedging(new_latents=2, steps=100)
+        row = train_both(sae, facts, open_source(manifest), wanted, tmp_path / "none")
+        rates[d_sae] = row["rate"]
+    assert rates[3] > 0.05
+    assert rates[3] > 5 * rates[12]
 
 
 def test_its_figure_line_and_columns():

@@ -92,7 +92,7 @@ class JumpRelu(Options):
         return {"swept": "coefficient", "parameter": "l0_coefficient"}
 
     def gone_on(self, d_sae: int, wider: int) -> JumpRelu:
-        """Return them for the training of a finished SAE that goes on: its penalty is not lifted."""
+        """Return them for the training of a finished SAE that goes on: without a warm-up."""
         return self.model_copy(update={"warm_up_fraction": 0.0})
 
     def warm_up_steps(self, steps: int) -> int:
