@@ -176,7 +176,8 @@ def _save_sae(
             yield chunk
             between()
 
-    declared, scale, learnt = run.settings.declared, scale_of(store), {}
+    declared, scale = run.settings.declared, scale_of(store)
+    learnt: dict[str, float] = {}
     sae, threshold, tokens = fold(run.trainer.weights, scale), None, 0
     if declared.calibrated and l0 is not None:
         pre_acts = (torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
