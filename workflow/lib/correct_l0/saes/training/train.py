@@ -50,14 +50,10 @@ class Trainer(Protocol):
         """How far the penalty's aim is off the target L0, where thresholds are learnt."""
 
     def start_at(self, threshold: Float[Tensor, " trained"], offset: float | None = None) -> None:
-        """Take up what a saved SAE has learnt besides its weights, where it learns any.
+        """Take up the thresholds of a saved SAE, in training units, where it learns any.
 
-        Parameters
-        ----------
-        threshold
-            Its thresholds, in training units. Latents after these keep those of new ones.
-        offset
-            That of its aim, if the L0 is its own; unset: the L0 is another one.
+        Latents after these keep those of new ones. `offset` is that of its aim, if the L0 is its
+        own; unset: the L0 is another one.
         """
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
