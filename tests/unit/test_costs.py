@@ -127,6 +127,11 @@ def test_another_architecture_takes_its_factor():
     tanh = {"name": "jumprelu", "jumprelu_sparsity_loss_mode": "tanh"}
     jumprelu = study("config", device="cpu", saes__architecture=tanh)
     assert costs.train_s(jumprelu, 0.5) == costs.train_s(jumprelu, 5000)
+    low, high = (
+        study("config", device="cpu", saes__architecture=tanh, saes__l0=[swept])
+        for swept in (0.5, 300)
+    )
+    assert costs.trained_on_s(low, [(768, 10)]) == costs.trained_on_s(high, [(768, 10)])
 
 
 def test_what_sparsify_trains_costs_by_its_active_latents():

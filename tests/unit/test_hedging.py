@@ -18,7 +18,7 @@ from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.metrics.hedging.point import read
 from correct_l0.metrics.hedging.rate import hedging_rate
 from correct_l0.metrics.hedging.settings import Hedging
-from correct_l0.metrics.hedging.trainings import _longer, train_both
+from correct_l0.metrics.hedging.trainings import _longer, both_at_start, train_both
 from correct_l0.metrics.job import trained_points
 from correct_l0.metrics.points import measure_points
 from correct_l0.report.data import StudyData
@@ -31,7 +31,7 @@ from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
-from correct_l0.saes.training.taken_up import Later
+from correct_l0.saes.training.taken_up import Later, train_on
 from correct_l0.sources import open_source
 from correct_l0.sources.synthetic.make import make
 from correct_l0.stages import BY_RULE, STAGES
@@ -223,6 +223,75 @@ def test_new_latents_are_in_no_prefix_of_a_matryoshka_sae(tmp_path):
     assert row["new_alive"] > 0
 
 
+TANH = {"jumprelu_sparsity_loss_mode": "tanh"}
+
+
+@pytest.mark.parametrize(
+    ("options", "swept"), [({}, {"l0": 4}), (TANH, {"coefficient": 0.5})], ids=["target", "tanh"]
+)
+def test_a_jumprelu_sae_goes_on_as_it_was_trained(tmp_path, options, swept):
+    """Not a step on it does what the saved one does; then its L0 stays, without any warm-up.
+
+    The aim that its training ended with, below the target by 7%, is what keeps it there.
+    """
+    text, store, steps = settings_of("jumprelu", options=options, **swept), ToyStore(), 60
+    facts, wanted = train_toy(tmp_path, text), Hedging(new_latents=3, steps=steps)
+    sae, scale = load_saved_sae(tmp_path / "sae"), facts["activation_scale"]
+    facts |= {"folder": tmp_path}
+    runs = both_at_start(sae, facts, wanted, tmp_path / "none")
+    control, widened = (run.trainer for run in runs)
+    rows = store.rest[:500]
+    _, W_dec, W_enc, b_enc = control.weights
+    pre_acts = (rows * scale - control.weights.b_dec) @ W_enc + b_enc
+    acts = pre_acts * (pre_acts > control.threshold.clamp(min=0))
+    # Of 500 x 32 one may lie on the edge of its threshold.
+    agree = torch.isclose(acts @ W_dec + control.weights.b_dec,
+                          sae.decode(sae.encode(rows)) * scale, atol=1e-4)  # fmt: skip
+    assert agree.all(dim=1).float().mean() >= 0.998
+    assert torch.equal(widened.threshold[:D_SAE], control.threshold)
+    assert (widened.threshold[D_SAE:] == 0.1).all()
+    aim = facts["aim_offset"]
+    assert float(control.offset) == pytest.approx(aim)
+    assert -0.15 * 4 < aim < -0.02 * 4 if "l0" in swept else aim == 0
+    assert runs[0].settings.options.warm_up_steps(steps) == 0
+    train_on(runs[:1], Later(ToyBatches(store), facts["steps"]), scale, "cpu")
+    l0 = runs[0].history[:, 3].numpy()
+    assert l0[:10].mean() == pytest.approx(facts["l0_measured"], rel=0.05)
+    assert l0.mean() == pytest.approx(facts["l0_measured"], rel=0.05)
+
+
+def test_new_latents_of_a_jumprelu_sae_that_lie_still_are_dead(tmp_path):
+    """They fire at first, as those of a new SAE do; under so strong a penalty not for long."""
+    text = settings_of("jumprelu", options=TANH, coefficient=5)
+    facts, store = train_toy(tmp_path, text), ToyStore()
+    store.stream = lambda seed, batch, prefetch: ToyBatches(store)
+    wanted, sae = Hedging(new_latents=3, steps=100), load_saved_sae(tmp_path / "sae")
+    row = train_both(sae, {**facts, "folder": tmp_path}, store, wanted, tmp_path / "none")
+    assert (facts["l0_measured"], row["new_alive"], row["rate"]) == (0, 0, 0)
+
+
+def test_narrow_jumprelu_saes_have_higher_rates(tmp_path, monkeypatch):
+    """As BatchTopK's, in the same world, with the paper's penalty."""
+    monkeypatch.chdir(tmp_path)
+    rates = {}
+    for d_sae in (3, 12):
+        config = study()
+        architecture = {"name": "jumprelu", **TANH}
+        config["saes"] |= {"d_sae": d_sae, "l0": [0.3], "architecture": architecture}
+        plan, folder = Plan(parse_config(config)), tmp_path / str(d_sae)
+        make(plan.source_folder, plan.settings_source())
+        manifest = Path(plan.source_folder) / "manifest.json"
+        job = PointJob(folder, plan.settings_sae("0.3"), 0)
+        assert not train_saes(manifest, [job], measures=measures, device="cpu", checkpoint_s=600,
+                              threads=1)  # fmt: skip
+        facts = json.loads((folder / "manifest.json").read_text()) | {"folder": folder}
+        sae, wanted = load_saved_sae(folder / "sae"), Hedging(new_latents=2, steps=100)
+        row = train_both(sae, facts, open_source(manifest), wanted, tmp_path / "none")
+        rates[d_sae] = row["rate"]
+    assert rates[3] > 0.05
+    assert rates[3] > 5 * rates[12]
+
+
 def test_its_figure_line_and_columns():
     """Rates of 0.1 at the lowest L0 down to 0.03, a hundredth more in the second seed."""
     raw = made_up.config() | {"hedging": {"new_latents": 4, "steps": 100}}
@@ -276,9 +345,13 @@ def test_longer_steps_are_measured_again_and_nothing_else():
     ("changes", "message"),
     [
         ({"hedging": {"new_latents": 16}}, "new_latents 16 is not below d_in 16: so many"),
-        (
-            {"architecture": {"name": "jumprelu"}},
-            "jumprelu SAEs are not widened, those of batchtopk",
+        *(
+            (
+                {"architecture": {"name": name}},
+                f"hedging: {name} SAEs are not widened, those of batchtopk, topk, "
+                "matryoshka_batchtopk, jumprelu are; remove it",
+            )
+            for name in ("standard", "gated", "abstopk")
         ),
         ({"freeze_decoder": True}, r"a decoder that is frozen \(freeze_decoder\) does not move"),
         (

@@ -12,11 +12,13 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
+from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.saes.architectures import NAMES, architecture
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.sections import Saes
-from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.evaluate import held_out_chunks
+from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.train import build_trainer
 from saes_toy import (
@@ -168,6 +170,20 @@ def test_jumprelu_follows_a_schedule(tmp_path):
     assert 2.7 < course[-20:].mean() < 3.3
 
 
+def test_jumprelu_is_the_same_in_activations_of_any_size(tmp_path):
+    """Bandwidth and first threshold are in units of the activations as scaled for training."""
+    text = settings_of("jumprelu", SHORT, l0=4)
+    for size in (1, 4):
+        store, job = ToyStore(), PointJob(tmp_path / str(size), text, 0)
+        store.training, store.rest = store.training * size, store.rest * size
+        store.mean_norm *= size
+        assert not train_points(store, ToyBatches(store), [job], measures=measures())
+    plain, larger = (load_saved_sae(tmp_path / size / "sae") for size in "14")
+    assert plain.threshold.max() > 0
+    assert torch.equal(larger.threshold, 4 * plain.threshold)
+    assert torch.equal(larger.W_enc, plain.W_enc)
+
+
 class Stopping(ToyBatches):
     """Batches of which one asks the process to stop."""
 
@@ -309,14 +325,11 @@ def test_a_sweep_of_search_knows_what_an_option_changes():
     assert saes(l0=search, architecture={"name": "jumprelu"}).swept == "l0"
 
 
-@pytest.mark.parametrize("name", ["topk", "matryoshka_batchtopk", "jumprelu"])
+@pytest.mark.parametrize("name", NAMES)
 def test_in_a_group_and_alone_it_has_the_same_bits(name, tmp_path):
     """Two points of one architecture and one of BatchTopK, which share memory."""
-    from correct_l0.metrics.decoder.along_training import measures
-    from correct_l0.saes.settings import PointJob
-    from correct_l0.saes.training.points import train_points
-
-    texts = [SETTINGS[name], settings(4.5), json.dumps(json.loads(SETTINGS[name]) | {"l0": 6})]
+    other = json.loads(SETTINGS[name]) | {architecture(name).swept: 6}
+    texts = [SETTINGS[name], settings(4.5), json.dumps(other)]
     texts = [
         json.dumps(json.loads(x) | {"training": json.loads(x)["training"] | SHORT}) for x in texts
     ]

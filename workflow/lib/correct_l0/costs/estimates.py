@@ -102,9 +102,14 @@ def train_s(study: Config, l0: float, together: int = 1) -> float:
     if study.saes.imported:
         return converting_s(study) + evaluation
     name = study.saes.architecture_name
-    target = l0 if study.saes.swept == "l0" else None
+    target = _target(study, l0)
     trained = training_s(d_in, d_sae, target, training, device_of(study), together, name)
     return trained + evaluation + samples
+
+
+def _target(study: Config, l0: float) -> float | None:
+    """Return the target L0 of a point of the grid, if it has one."""
+    return l0 if study.saes.swept == "l0" else None
 
 
 def fetching_s(study: Config) -> float:
@@ -167,8 +172,9 @@ def trained_on_s(study: Config, trainings: Sequence[tuple[int, int]]) -> float:
             shorter = training.model_copy(
                 update={"training_tokens": steps * training.batch_tokens, "engine": "fused"}
             )
-            name, d_in = study.saes.architecture_name, study.source.d_in
-            taken = training_s(d_in, d_sae, l0, shorter, device_of(study), len(trainings), name)
+            target, d_in = _target(study, l0), study.source.d_in
+            name, device = study.saes.architecture_name, device_of(study)
+            taken = training_s(d_in, d_sae, target, shorter, device, len(trainings), name)
             seconds += taken / len(each)
     return seconds
 

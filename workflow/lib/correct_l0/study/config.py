@@ -35,7 +35,7 @@ FEWEST_L0 = 3
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
-WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk")
+WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk", "jumprelu")
 """Architectures whose finished SAEs are trained on with more latents."""
 
 TAKEN = (

@@ -19,7 +19,7 @@ from correct_l0.saes.saved import SavedSae
 from correct_l0.saes.settings import SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures
-from correct_l0.saes.training.start import weights_of
+from correct_l0.saes.training.start import thresholds_of, weights_of
 from correct_l0.saes.training.taken_up import Later, train_on
 from correct_l0.saes.training.train import Run
 from correct_l0.sources import Source
@@ -36,12 +36,8 @@ def train_both(
 ) -> dict[str, float]:
     """Return the row of an SAE's hedging rate: what its table has, after L0 and seed.
 
-    Both trainings start from its weights, with Adam's moments at zero, and see the batches that
-    come after those it was trained on, in the order of its seed: training rows, none held out.
-    Learning rate and L0 are those of the point, L0 that of its end; the engine is ours, which
-    computes SAELens' gradients. New latents start as those of a new SAE do, as in the authors'
-    code, but count as dead from the first step on: without the auxiliary loss they would need
-    hundreds of steps to be selected beside trained ones at all.
+    Both trainings see the batches that come after those the SAE was trained on, in the order of its
+    seed: training rows, none held out.
 
     Parameters
     ----------
@@ -52,13 +48,46 @@ def train_both(
     checkpoints
         Where trainings may keep theirs.
     """
+    runs = both_at_start(sae, facts, wanted, checkpoints)
+    training, seed, trained = runs[0].settings.training, runs[0].seed, sae.d_sae
+    device, scale = sae.W_dec.device.type, float(facts["activation_scale"])
+    stream = source.stream(seed, training.batch_tokens, prefetch=device != "cpu")
+    train_on(runs, Later(stream, int(facts["steps"])), scale, device)
+    control, widened = (run.trainer for run in runs)
+    found = hedging_rate(control.weights.W_dec, widened.weights.W_dec, draws=DRAWS, seed=seed)
+    assert isinstance(widened, FusedTrainer), "the only engine of what is widened"
+    window = training.dead_feature_window
+    if runs[1].settings.declared.learns_thresholds:
+        # Theirs are low at first: all new latents fire in the first step.
+        window = min(window, wanted.steps // 2)
+    alive = widened.since_fired[trained:] <= window
+    return {
+        "new_latents": wanted.new_latents,
+        "steps": wanted.steps,
+        **asdict(found),
+        "new_alive": float(alive.float().mean()),
+    }
+
+
+def both_at_start(
+    sae: SavedSae, facts: Mapping[str, Any], wanted: Hedging, checkpoints: Path
+) -> list[Run]:
+    """Return the two trainings of a finished SAE before their first step: as it is, and widened.
+
+    Both have its weights, and where it learnt thresholds and an aim of its penalty these, with
+    Adam's moments at zero. Learning rate and L0, or the penalty's coefficient, are those of the
+    point, L0 that of its end; the engine is ours, which computes SAELens' gradients. New latents
+    start as those of a new SAE do, as in the authors' code, but count as dead from the first step
+    on: without the auxiliary loss they would need hundreds of steps to be selected beside trained
+    ones at all. Parameters as in `train_both`.
+    """
     point, seed = parse_settings(facts["parameters"]), int(facts["seed"])
     device, scale = sae.W_dec.device.type, float(facts["activation_scale"])
     norms = torch.from_numpy(np.load(Path(facts["folder"]) / "decoder_norms.npy"))
-    start = weights_of(sae, scale, norms)
+    start, thresholds = weights_of(sae, scale, norms), thresholds_of(sae, scale, norms)
     runs = [
         Run(
-            _longer(point, wanted.steps, float(facts["l0_end"]), len(weights.W_dec)),
+            _longer(point, wanted.steps, facts["l0_end"], len(weights.W_dec)),
             seed,
             sae.d_in,
             device,
@@ -69,21 +98,12 @@ def train_both(
         )
         for weights in (start, widen(start, wanted.new_latents, seed))
     ]
-    window, trained = point.training.dead_feature_window, len(start.W_dec)
-    control, widened = (run.trainer for run in runs)
-    assert isinstance(widened, FusedTrainer), "the only engine of what is widened"
-    widened.since_fired[trained:] = window + 1
-    ahead = device != "cpu"
-    stream = source.stream(seed, point.training.batch_tokens, prefetch=ahead)
-    train_on(runs, Later(stream, int(facts["steps"])), scale, device)
-    found = hedging_rate(control.weights.W_dec, widened.weights.W_dec, draws=DRAWS, seed=seed)
-    alive = widened.since_fired[trained:] <= window
-    return {
-        "new_latents": wanted.new_latents,
-        "steps": wanted.steps,
-        **asdict(found),
-        "new_alive": float(alive.float().mean()),
-    }
+    for run in runs:
+        trainer = run.trainer
+        trainer.start_at(thresholds, offset=float(facts.get("aim_offset", 0.0)))
+        assert isinstance(trainer, FusedTrainer), "the only engine of what is widened"
+        trainer.since_fired[sae.d_sae :] = point.training.dead_feature_window + 1
+    return runs
 
 
 def widen(weights: Weights, new_latents: int, seed: int) -> Weights:
@@ -107,7 +127,7 @@ def widen(weights: Weights, new_latents: int, seed: int) -> Weights:
     )
 
 
-def _longer(point: SaeSettings, steps: int, l0: float, d_sae: int) -> SaeSettings:
+def _longer(point: SaeSettings, steps: int, l0: float | None, d_sae: int) -> SaeSettings:
     """Return how an SAE of a point is trained on."""
     training = point.training.model_copy(
         update={
@@ -118,5 +138,5 @@ def _longer(point: SaeSettings, steps: int, l0: float, d_sae: int) -> SaeSetting
             "engine": "fused",
         }
     )
-    options = point.options.widened(point.d_sae, d_sae)
+    options = point.options.gone_on(point.d_sae, d_sae)
     return replace(point, d_sae=d_sae, l0=l0, training=training, options=options)

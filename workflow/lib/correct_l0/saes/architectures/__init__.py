@@ -52,8 +52,8 @@ class Options(Section):
         """Return the numbers of first latents that reconstruct by themselves, without all."""
         return ()
 
-    def widened(self, d_sae: int, wider: int) -> Options:
-        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were."""
+    def gone_on(self, d_sae: int, wider: int) -> Options:
+        """Return them for the training of a finished SAE that goes on, with `wider` latents."""
         return self
 
 
@@ -106,6 +106,11 @@ class Architecture:
     trainer: str = SAELENS
     recipe: int = RECIPE
     by_sparsify: bool = False
+
+    @property
+    def learns_thresholds(self) -> bool:
+        """Whether the SAE is saved with thresholds as learnt."""
+        return self.form == "jumprelu" and not self.calibrated
 
     def unusable_at(self, swept: float, training: Training) -> str:
         """Return why an SAE cannot be trained at a value of what is swept; empty where it can."""

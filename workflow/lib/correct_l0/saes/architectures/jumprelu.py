@@ -60,7 +60,7 @@ class JumpRelu(Options):
 
     @model_validator(mode="after")
     def _check(self) -> JumpRelu:
-        if "l0_coefficient" in self.model_fields_set and not self._has_target:
+        if "l0_coefficient" in self.model_fields_set and not self.has_target:
             raise ValueError(
                 f"l0_coefficient {self.l0_coefficient:g}: of the penalty "
                 f"{self.jumprelu_sparsity_loss_mode} it is swept; list it in l0"
@@ -73,7 +73,7 @@ class JumpRelu(Options):
 
     def unusable_with(self, training: Training, d_sae: int) -> str:
         """Return why no SAE can be trained so; empty where one can."""
-        if training.engine == "saelens" and self._has_target and self.aim_fraction:
+        if training.engine == "saelens" and self.has_target and self.aim_fraction:
             return (
                 f"aim_fraction {self.aim_fraction:g}: engine saelens aims at the target itself; "
                 "set it to 0 or use engine fused"
@@ -86,14 +86,19 @@ class JumpRelu(Options):
         return ""
 
     @property
-    def _has_target(self) -> bool:
+    def has_target(self) -> bool:
+        """Whether the penalty is on the distance from a target L0."""
         return self.jumprelu_sparsity_loss_mode == QUADRATIC
 
     def changes(self) -> dict[str, Any]:
         """Return what they change of the architecture's declaration."""
-        if self._has_target:
+        if self.has_target:
             return {}
         return {"swept": "coefficient", "parameter": "l0_coefficient"}
+
+    def gone_on(self, d_sae: int, wider: int) -> JumpRelu:
+        """Return them for the training of a finished SAE that goes on: without a warm-up."""
+        return self.model_copy(update={"warm_up_fraction": 0.0})
 
     def warm_up_steps(self, steps: int) -> int:
         """Return over how many steps of a training the coefficient rises."""

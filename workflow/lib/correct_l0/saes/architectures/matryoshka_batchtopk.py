@@ -60,12 +60,12 @@ class MatryoshkaBatchTopK(Options):
         """
         return tuple(round(share * d_sae) for share in self.prefixes)
 
-    def widened(self, d_sae: int, wider: int) -> MatryoshkaBatchTopK:
-        """Return them for an SAE of `wider` latents whose first `d_sae` are as they were.
+    def gone_on(self, d_sae: int, wider: int) -> MatryoshkaBatchTopK:
+        """Return them for the training of a finished SAE that goes on, with `wider` latents.
 
         Examples
         --------
-        >>> MatryoshkaBatchTopK().widened(64, 80).prefixes_of(80)
+        >>> MatryoshkaBatchTopK().gone_on(64, 80).prefixes_of(80)
         (2, 6, 14, 30)
         """
         shares = tuple(width / wider for width in self.prefixes_of(d_sae))

@@ -114,7 +114,7 @@ class FusedTrainer:
         self._counts = [torch.zeros((), device=value.device) for value in self._trained()]
         self._none_dead_before = 0
 
-    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
+    def start_at(self, threshold: Float[Tensor, " trained"], offset: float | None = None) -> None:
         """Take up the thresholds of a saved SAE: none, as it selects over the batch or token."""
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:

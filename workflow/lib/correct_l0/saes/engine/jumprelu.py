@@ -63,14 +63,17 @@ class JumpReluTrainer(FusedTrainer):
             "target_l0": l0,
         }
 
-    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
-        """Take up the thresholds of a saved SAE, in training units.
+    def start_at(self, threshold: Float[Tensor, " trained"], offset: float | None = None) -> None:
+        """Take up what a saved SAE has learnt besides its weights; see `Trainer`.
 
-        The first step moves them all by as much, so that its batch has the target L0: the penalty
-        alone would need most of a short training to get there.
+        At another L0 the first step moves all thresholds by as much, so that its batch has the
+        target L0: the penalty alone would need most of a short training to get there.
         """
-        self.threshold.copy_(threshold)
-        self._to_move = True
+        self.threshold[: len(threshold)] = threshold
+        if offset is None:
+            self._to_move = True
+        else:
+            self.offset.fill_(offset)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
@@ -121,7 +124,7 @@ class JumpReluTrainer(FusedTrainer):
         )
         self.share = found.share
         active = found.active / len(sae_in)
-        if own.aim_fraction and self.n_steps >= warm_up:
+        if own.has_target and own.aim_fraction and self.n_steps >= warm_up:
             self.offset -= (active - l0) / max(own.aim_fraction * self.settings.steps, 1)
         return Losses(found.mse_loss, found.penalty, loss, active), found.fired
 

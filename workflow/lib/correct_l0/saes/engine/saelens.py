@@ -43,6 +43,9 @@ class SaelensTrainer:
         if training.freeze_decoder:
             self._trainer.sae.W_dec.requires_grad_(False)
 
+    offset = 0.0
+    """The penalty aims at the target itself."""
+
     @property
     def weights(self) -> Weights:
         """The SAE, in training units; of a gated one the encoder of the sizes."""

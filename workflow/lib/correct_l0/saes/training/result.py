@@ -180,15 +180,18 @@ def _save_sae(
             between()
 
     declared, scale = run.settings.declared, scale_of(store)
-    sae, threshold, tokens = fold(run.trainer.weights, scale), None, 0
+    found: dict[str, float | None] = {"threshold": None, "calibration_tokens": 0}
+    sae = fold(run.trainer.weights, scale)
     if declared.calibrated and l0 is not None:
         pre_acts = (torch.addmm(sae.b_enc, x - sae.b_dec, sae.W_enc) for x in chunks(0))
         counts, tokens = count_bits(pre_acts)
         threshold = threshold_for(counts, tokens, l0)
         sae = replace(sae, threshold=torch.full_like(sae.b_enc, threshold))
-    elif declared.form == "jumprelu":
+        found = {"threshold": threshold, "calibration_tokens": tokens}
+    elif declared.learns_thresholds:
         norms = run.trainer.weights.W_dec.norm(dim=-1) / scale
         sae = replace(sae, threshold=(run.trainer.threshold * norms).detach())
+        found["aim_offset"] = float(run.trainer.offset)
     else:
         sae = replace(sae, form=declared.form, k=int(l0 or 0))
     trained_how = training_metadata(run.settings.architecture, run.trainer.details(l0))
@@ -202,7 +205,7 @@ def _save_sae(
             f"l0 {l0:g}: {facts['l0_measured']:.4g} measured on held-out tokens, more than "
             f"{declared.l0_tolerance:.0%} away; train longer, or hold out more tokens"
         )
-    return {**facts, "threshold": threshold, "l0_reached": reached, "calibration_tokens": tokens}
+    return {**facts, **found, "l0_reached": reached}
 
 
 @torch.no_grad()

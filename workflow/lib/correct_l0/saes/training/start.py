@@ -68,6 +68,24 @@ def weights_of(
     return Weights(b_dec, sae.W_dec * sizes[:, None], sae.W_enc / sizes, b_enc / sizes)
 
 
+def thresholds_of(
+    sae: SavedSae, scale: float, norms: Float[Tensor, " d_sae"] | None = None
+) -> Float[Tensor, " d_sae"]:
+    """Return the thresholds in training units; parameters as in `weights_of`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> one = torch.tensor([[1.0]])
+    >>> sae = SavedSae(one, torch.zeros(1), one, torch.zeros(1), torch.tensor([3.0]))
+    >>> thresholds_of(sae, scale=2.0), thresholds_of(sae, scale=2.0, norms=torch.tensor([1.5]))
+    (tensor([6.]), tensor([2.]))
+    """
+    if norms is None:
+        return sae.threshold * scale
+    return sae.threshold / norms.to(sae.W_dec).clamp(min=1e-8)
+
+
 def start_from(trainer: Trainer, start: Start, scale: float) -> None:
     """Give a trainer at step 0 the weights of a saved SAE, and its thresholds where it has any.
 
@@ -79,7 +97,7 @@ def start_from(trainer: Trainer, start: Start, scale: float) -> None:
     sae = open_start(start)
     for value, given in zip(trainer.weights, weights_of(sae, scale), strict=True):
         value.copy_(given)
-    trainer.start_at(sae.threshold * scale)
+    trainer.start_at(thresholds_of(sae, scale))
 
 
 def open_start(start: Start) -> SavedSae:

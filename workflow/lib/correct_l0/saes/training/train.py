@@ -46,8 +46,16 @@ class Trainer(Protocol):
     def n_steps(self) -> int:
         """Steps done."""
 
-    def start_at(self, threshold: Float[Tensor, " d_sae"]) -> None:
-        """Take up the thresholds of a saved SAE, in training units, where it learns any."""
+    @property
+    def offset(self) -> float | Float[Tensor, ""]:
+        """How far the penalty's aim is off the target L0, where thresholds are learnt."""
+
+    def start_at(self, threshold: Float[Tensor, " trained"], offset: float | None = None) -> None:
+        """Take up the thresholds of a saved SAE, in training units, where it learns any.
+
+        Latents after these keep those of new ones. `offset` is that of its aim, if the L0 is its
+        own; unset: the L0 is another one.
+        """
 
     def step(self, sae_in: Float[Tensor, "batch d_in"], l0: float | None = None) -> Losses:
         """Train on a batch in training units, at a target L0."""
