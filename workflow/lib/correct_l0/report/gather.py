@@ -37,8 +37,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "gaps": ("l0", "seed", "room", "reason"),
     "rounds": (
-        "round", "trained", "trainings", "training_s", "outcome", "low", "high", "add_l0", "why",
-        "setting",
+        "round", "trained", "tokens", "trainings", "training_s", "outcome", "low", "high", "add_l0",
+        "why", "setting",
     ),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""
