@@ -186,7 +186,7 @@ def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
     advice: dict[str, tuple[str, str]] = {
         "until": ("For a narrower one lower until.", f"{(search.until or 1) ** 0.5:.2f}"),
         "budget": ("With a higher one it goes on.", str(_higher_budget(plan, record["outcome"]))),
-        "longer": ("With a higher one it goes on, on more tokens.", str(LONGER * search.longer)),
+        "longer": ("Raise longer and it goes on, on more tokens.", str(LONGER * search.longer)),
         "to": (f"Raise it above {high}; the points of the first round are others then.", ""),
         "from": (f"Lower it below {low}; the points of the first round are others then.", ""),
     }

@@ -49,8 +49,8 @@ def _of_sweep(plan: Plan, rates: Mapping[str, Rate]) -> list[str]:
     left = max(0, min(most, search.budget or most) - spent)
     dearest = [search.highest] * (left // (seeds * factor))
     if dearest:
-        further = f"At most {len(dearest) * seeds} more trainings follow{bound}, mostly fewer: "
-        lines += wrap(f"{further}up to {cost_of(plan, dearest, rates)}.")
+        most_more = f"At most {len(dearest) * seeds} more trainings{counted} follow{bound}"
+        lines += wrap(f"{most_more}, mostly fewer: up to {cost_of(plan, dearest, rates)}.")
     lines += _longer_in_words(plan, search, rates)
     if search.until is not None:
         even = even_points(search)
