@@ -2,8 +2,9 @@
 
     python benchmarks/readme.py [--check]
 
-The README has the workloads with a target, docs/benchmarks.md has everything. `--check` changes
-nothing and fails where a table is not that of the results.
+docs/benchmarks.md has everything; the README has of each room the first workload that meets its
+target, and everything that does not. `--check` changes nothing and fails where a table is not that
+of the results.
 """
 
 from __future__ import annotations
@@ -77,12 +78,22 @@ def memory_words(row: tables.Row) -> str:
     return f"{words} (limit {row['memory_limit_mb']})"
 
 
-def ratio_table(summary: Sequence[tables.Row], full: bool) -> list[str]:
-    """Return the lines of the table of ratios: all, or those with a target.
+def in_short(summary: Sequence[tables.Row]) -> list[tables.Row]:
+    """Return of each room the first row that meets all that is wanted, and every one that does not.
 
-    Memory has a column where a row shown has it.
+    Rows of which nothing is wanted are left out.
     """
-    shown = [row for row in summary if full or row["target"]]
+    missed = [row for row in summary if "no" in (row["met"], row["memory_met"])]
+    met = [row for row in summary if row["target"] and row not in missed]
+    first = {row["room"]: row for row in reversed(met)}.values()
+    return [row for row in summary if row in missed or row in first]
+
+
+def ratio_table(shown: Sequence[tables.Row], full: bool) -> list[str]:
+    """Return the lines of the table of ratios; a full one has the times as well.
+
+    Memory has a column where a row has it.
+    """
     with_memory = any(row["memory_mb_ours"] for row in shown)
     head = ["workload", "against", "times as fast", "target"]
     if full:
@@ -133,14 +144,17 @@ def content(
     """Return what stands between the markers."""
     if not summary:
         return "\nNot measured yet: `make bench`.\n"
-    shown = [row for row in summary if full or row["target"]]
-    met = [row["met"] for row in shown if row["target"]]
-    met += [row["memory_met"] for row in shown if row["memory_met"]]
-    met += [row["met"] for row in start_up]
+    met = [row[key] for row in summary for key in ("met", "memory_met") if row[key]]
+    met += [row["met"] for row in start_up if row["met"]]
+    counted = f"{met.count('yes')} of {len(met)} targets and limits met."
+    if not full:
+        slow = [row for row in start_up if row["met"] == "no"]
+        lines = [*ratio_table(in_short(summary), full), *start_up_table(slow), "", counted]
+        return "\n".join(["", *lines, ""])
     lines = [*ratio_table(summary, full), *start_up_table(start_up), ""]
-    lines.append(f"{met.count('yes')} of {len(met)} targets and limits met. Measured on:")
-    lines += ["", *(f"- {place}" for place in provenance([*shown, *start_up]))]
-    if full and (same := study_metrics.written()):
+    lines += [f"{counted} Measured on:", ""]
+    lines += [f"- {place}" for place in provenance([*summary, *start_up])]
+    if same := study_metrics.written():
         lines += ["", "The metrics of the default study's SAEs, trained by both:", "", *same]
     return "\n".join(["", *lines, ""])
 

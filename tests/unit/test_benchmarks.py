@@ -91,11 +91,11 @@ def test_the_readme_marks_what_is_below_its_target_or_failed():
     failed = tables.failed_row(made_up(name="c", workload="broken"), "ValueError: no", STAMP)
     rows = [summary(), summary(name="b", workload="slow", target=6.0), failed]
     text = readme.content(rows, [])
+    assert "a machine, 2 cores, 2026-01-02, commit abc" in readme.content(rows, [], full=True)
     assert "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |" in text
     assert "| slow | them | 5 (3 to 7) | **below the target of 6** |" in text
     assert "| broken | them | failed | **below the target of 4** |" in text
     assert "3 of 5 targets and limits met" in text
-    assert "a machine, 2 cores, 2026-01-02, commit abc" in text
 
 
 def test_memory_has_a_column_where_it_was_measured():
@@ -112,8 +112,26 @@ def test_memory_has_a_column_where_it_was_measured():
         "| a step | them | 5 (3 to 7) | 4 | 90 / 800 (limit 100) |",
     ]
     # A curve's memory is not in the README: no column for it there.
-    curve = summary(name="c", target=None)
-    assert "peak MB" not in readme.ratio_table([bare, curve], False)[0]
+    curve = summary(name="c", target=None, memory_limit_mb=None)
+    assert "peak MB" not in readme.content([bare, curve], [])
+
+
+def test_the_readme_has_the_first_of_each_room_and_all_that_is_missed():
+    readme = module("readme")
+    rows = [
+        summary(name="a", workload="first"),
+        summary(name="b", workload="second"),
+        summary(name="c", workload="slow", target=6.0),
+        summary(name="d", workload="large", memory_limit_mb=50),
+        summary(name="e", workload="elsewhere", room="probing"),
+    ]
+    shown = [row["workload"] for row in readme.in_short(rows)]
+    assert shown == ["first", "slow", "large", "elsewhere"]
+    start_up = [{"what": "import", "seconds": "6", "limit": "5", "met": "no", **STAMP}]
+    assert "| import | 6 | **above the limit of 5** |" in readme.content(rows, start_up)
+    met = start_up[0] | {"met": "yes"}
+    assert "| import |" not in readme.content(rows, [met])
+    assert "| import | 6 | 5 |" in readme.content(rows, [met], full=True)
 
 
 def test_a_quick_run_keeps_the_memory_of_the_same_code_alone(tmp_path, monkeypatch):
