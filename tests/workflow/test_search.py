@@ -139,7 +139,6 @@ def test_where_training_is_too_short_the_same_command_goes_on_to_a_longer_one(tm
     config["saes"]["training"]["training_tokens"] = 5 * 256
     run = run_snakemake(tmp_path, "--until", "read_round", config=config)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-9000:]
-    assert (run.stdout + run.stderr).count("Job stats:") == 2
     first, second = rounds(tmp_path)
     assert first["outcome"] == second["outcome"] == "not trained enough"
     assert first["trained"] == first["add_l0"] == second["trained"] == [1.4, 2.8, 5.7]
