@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import signal
@@ -103,25 +104,25 @@ def check_steps(
 ) -> None:
     """Report one step at each L0 and precision against float64."""
     acts = reference.pre_acts(*case[:2])
-    for precision in precisions:
+    for precision, products in itertools.product(precisions, package.products_on(device)):
         slack = 0.0 if name == TIES else LIMITS[precision] * float(acts.abs().max())
         differ = 0
         for l0 in l0s:
-            label = f"step, {name}, {precision}, L0 {l0}"
+            label = f"step, {name}, {precision}, {products}, L0 {l0}"
             count = l0 * len(acts)
-            found, selected, others = compare_step(case, count, precision, device)
+            found, selected, others = compare_step(case, count, precision, products, device)
             worst = max(found, key=lambda key: torch.inf if math.isnan(found[key]) else found[key])
             what = f"{label}: loss and gradients"
             report.must(what, found[worst], "", LIMITS[precision], f"worst: {worst}")
             wrong = wrongly_selected(acts, selected, count, slack)
             report.must(f"{label}: wrongly selected", wrong, "", 0)
             differ += others
-        what = f"step, {name}, {precision}: other bits when repeated"
+        what = f"step, {name}, {precision}, {products}: other bits when repeated"
         report.must(what, differ, f"of {len(GUESSES) * len(l0s)}", 0)
 
 
 def compare_step(
-    case: Case, count: int, precision: str, device: str
+    case: Case, count: int, precision: str, products: str, device: str
 ) -> tuple[dict[str, float], torch.Tensor, int]:
     """Return how far a step is from float64, what it selected, and how often it came out otherwise.
 
@@ -134,7 +135,8 @@ def compare_step(
     dead_on_device = None if dead is None else dead.to(device)
 
     def step(guess: float | None) -> Any:
-        options = package.StepOptions(count, guess, dead_on_device, 1.0, sparse=False)
+        few = products == "sparse"
+        options = package.StepOptions(count, guess, dead_on_device, 1.0, sparse=few, kernels=few)
         with products_in(precision):
             return package.loss_and_gradients(batch, *on_device, options)
 

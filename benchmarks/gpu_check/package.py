@@ -57,6 +57,7 @@ __all__ = [
     "loss_and_gradients",
     "mean_absolute_cosine",
     "measure_projections",
+    "products_on",
     "s_n_dec_table",
     "saelens_step",
     "selected_of",
@@ -78,10 +79,12 @@ def settings_json(
 
 
 def fused_trainer(
-    weights: Weights, l0: float, batch_tokens: int, precision: str, device: str
+    weights: Weights, l0: float, batch_tokens: int, precision: str, products: str, device: str
 ) -> FusedTrainer:
     """Return the pipeline's trainer; the weights, on the CPU, are copied."""
-    text = settings_json(len(weights.b_enc), l0, batch_tokens, 10**6, precision)
+    text = settings_json(
+        len(weights.b_enc), l0, batch_tokens, 10**6, precision, gpu_products=products
+    )
     return FusedTrainer(parse_settings(text), Weights(*(copied(x, device) for x in weights)))
 
 
@@ -92,9 +95,22 @@ def copied(value: torch.Tensor, device: str) -> torch.Tensor:
 
 def selected_of(result: StepResult) -> torch.Tensor:
     """Return which activations a step selected, (batch, d_sae), on the CPU."""
-    if not isinstance(result.selected, torch.Tensor):
-        raise TypeError("the check asks for a step's dense result and got another")
-    return (result.selected > 0).cpu()
+    if isinstance(result.selected, torch.Tensor):
+        return (result.selected > 0).cpu()
+    from correct_l0.saes.engine.on_device import DevicePattern
+
+    pattern = result.selected
+    assert isinstance(pattern, DevicePattern)
+    batch, d_sae = pattern.shape
+    found = torch.zeros(batch, d_sae + 1, dtype=torch.bool, device=pattern.latents.device)
+    found[pattern.tokens, pattern.latents] = True
+    return found[:, :d_sae].cpu()
+
+
+def products_on(device: str) -> list[str]:
+    """Return the forms of `gpu_products` that a device has."""
+    with_kernels = device == "cuda" and importlib.util.find_spec("triton") is not None
+    return ["dense", "sparse"] if with_kernels else ["dense"]
 
 
 def train_points(source: Any, batches: Any, jobs: Any, device: str) -> Any:

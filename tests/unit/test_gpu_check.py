@@ -82,7 +82,7 @@ def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
     for case in ("random", "dead latents", "ties", "zeros"):
         for precision in ("float32", "reduced"):
             for l0 in (8, 50, 200, 1000):
-                start = f"step, {case}, {precision}, L0 {l0}: "
+                start = f"step, {case}, {precision}, dense, L0 {l0}: "
                 assert sum(row["what"].startswith(start) for row in checked) == 2
     names = {row["what"] for row in rows}
     assert {"SAEs with other bits in a group, float32", "c_dec, relative"} <= names
@@ -94,7 +94,8 @@ def test_where_packages_are_the_rival_and_the_cache_on_disk_are_measured(tmp_pat
     assert status == 0, printed
     values = {row["what"]: row["value"] for row in rows if row["value"]}
     for l0 in (20, 50, 200, 500):
-        ours, theirs = (float(values[f"step, {s}, L0 {l0}"]) for s in ("ours, reduced", "SAELens"))
+        sides = ("ours, reduced, dense", "SAELens")
+        ours, theirs = (float(values[f"step, {side}, L0 {l0}"]) for side in sides)
         assert float(values[f"SAELens / ours, L0 {l0}"]) == pytest.approx(theirs / ours, rel=1e-4)
     alone = float(values["forward alone, 2 layers, bfloat16"])
     share = float(values["caching on disk"]) / alone
@@ -200,11 +201,11 @@ def test_a_wrong_step_fails(wrong, monkeypatch):
     report = module("rows").Report("correctness", stream)
     correctness.check_steps(report, "random", case, (4,), ("float32",), "cpu")
     verdicts = rows_of(stream.getvalue())
-    numbers = verdicts["step, random, float32, L0 4: loss and gradients"]
+    numbers = verdicts["step, random, float32, dense, L0 4: loss and gradients"]
     assert numbers == ("FAILED" if wrong in ("W_dec", "loss", "selection") else "ok")
-    chosen = verdicts["step, random, float32, L0 4: wrongly selected"]
+    chosen = verdicts["step, random, float32, dense, L0 4: wrongly selected"]
     assert chosen == ("FAILED" if wrong == "selection" else "ok")
-    repeated = verdicts["step, random, float32: other bits when repeated"]
+    repeated = verdicts["step, random, float32, dense: other bits when repeated"]
     assert repeated == ("FAILED" if wrong == "bits" else "ok")
 
 

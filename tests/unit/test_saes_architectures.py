@@ -234,6 +234,14 @@ def test_l0_follows_a_schedule_in_the_others_too(tmp_path):
             ),
             "inner_weights: engine saelens weighs all levels alike; use engine fused",
         ),
+        (
+            settings_of("topk", {"engine": "saelens", "gpu_products": "sparse"}, l0=4),
+            "l0 4: gpu_products sparse: engine saelens has its own products; remove it or use",
+        ),
+        (
+            settings_of("jumprelu", {"gpu_products": "sparse"}, l0=4),
+            "gpu_products sparse: jumprelu has no number of latents that a batch keeps, which",
+        ),
     ],
 )
 def test_refused_in_one_line(text, message):

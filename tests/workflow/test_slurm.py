@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import slurm_cluster
+from processes import strings_of
 from slurm_cluster import INSTALL, Cluster
 from slurm_runs import Run, prepare
 from workflow_runs import TINY_L0, tiny_config
@@ -25,8 +29,23 @@ def study(slurm, tiny_study, tmp_path_factory) -> Path:
     config = tiny_config()
     config["saes"]["seeds"] = [SEED]
     folder = prepare(tmp_path_factory.mktemp("slurm") / "study", config, tiny_study)
-    Run(folder).succeed()
+    run = Run(folder)
+    seen = watch_gpus(run, slurm)
+    run.succeed()
+    (folder / "gpus.json").write_text(json.dumps(seen))
     return folder
+
+
+def watch_gpus(run: Run, slurm: Cluster) -> dict[str, list[str]]:
+    """Return which GPUs the processes of each job of a run see, by the job's id, once it ends."""
+    seen: dict[str, set[str]] = {}
+    while run.process.poll() is None:
+        for job in slurm.jobs("RUNNING"):
+            values = [x for pid in slurm.job_processes(job) for x in strings_of(pid, "environ")]
+            found = {x.partition("=")[2] for x in values if x.startswith("CUDA_VISIBLE_DEVICES=")}
+            seen.setdefault(job, set()).update(found)
+        time.sleep(0.5)
+    return {job: sorted(found) for job, found in seen.items()}
 
 
 def test_the_study_ends_in_its_report(study):
@@ -58,6 +77,18 @@ def test_both_gpus_work_at_once_and_no_third_job_beside_them(study, slurm):
     jobs = [job for job in slurm.history(study) if job["queue"] == "gpu"]
     at_once = [sum(j["start"] <= job["start"] < j["end"] for j in jobs) for job in jobs]
     assert max(at_once) == 2, jobs
+
+
+def test_a_job_sees_the_gpu_that_is_its_own_alone(study, slurm):
+    seen = json.loads((study / "gpus.json").read_text())
+    jobs = [job for job in slurm.history(study) if job["queue"] == "gpu"]
+    assert all(seen[job["id"]] in (["0"], ["1"]) for job in jobs), seen
+    for one, other in itertools.combinations(jobs, 2):
+        if one["start"] < other["end"] and other["start"] < one["end"]:
+            assert seen[one["id"]] != seen[other["id"]], seen
+    others = {job: gpus for job, gpus in seen.items() if job not in {job["id"] for job in jobs}}
+    assert others
+    assert not any(others.values()), others
 
 
 def test_a_cluster_stops_and_starts_again(slurm):

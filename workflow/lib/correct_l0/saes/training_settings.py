@@ -56,6 +56,12 @@ class Training(Section):
     """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
     with AMX (slower on other CPUs)."""
 
+    gpu_products: Literal["dense", "sparse"] = "dense"
+    """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
+    these alone, by kernels of our own in Triton, for `batchtopk`, `topk` and `matryoshka_batchtopk`
+    of an L0 that is small against `d_sae`. They have not run on a GPU yet: `make gpu-check` first,
+    which says whether yours computes right, and which of both is faster."""
+
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
     are those of chance; give it a sweep of its own beside the one that it controls."""
@@ -117,4 +123,9 @@ class Training(Section):
             wrong = unusable(self.l0_schedule, d_sae, self.steps, self.batch_tokens)
             if wrong:
                 return wrong
+        if self.gpu_products == "sparse" and self.engine != "fused":
+            return (
+                f"{label}: gpu_products sparse: engine {self.engine} has its own products; remove "
+                "it or use engine fused"
+            )
         return by_sparsify.unusable(self, l0, d_sae)

@@ -78,6 +78,11 @@ class JumpRelu(Options):
                 f"aim_fraction {self.aim_fraction:g}: engine saelens aims at the target itself; "
                 "set it to 0 or use engine fused"
             )
+        if training.gpu_products == "sparse":
+            return (
+                "gpu_products sparse: jumprelu has no number of latents that a batch keeps, which "
+                "those products need; remove it"
+            )
         return ""
 
     @property

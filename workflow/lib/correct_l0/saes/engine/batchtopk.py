@@ -6,12 +6,14 @@ job together: `engine: saelens` is the reference.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from correct_l0.errors import InputError
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.engine.state import copy_exactly
@@ -92,7 +94,7 @@ class FusedTrainer:
         Steps done.
     since_fired : Float[Tensor, "d_sae"]
         Steps since each latent fired.
-    guess : float or None
+    guess : float or Float[Tensor, ""] or None
         Smallest activation selected in the last step: where the next one is looked for. No effect
         on the result.
     """
@@ -104,7 +106,7 @@ class FusedTrainer:
         self.weights = weights
         self.n_steps = 0
         self.since_fired = torch.zeros_like(weights.b_enc, dtype=torch.float32)
-        self.guess: float | None = None
+        self.guess: float | Float[Tensor, ""] | None = None
         self._rates = learning_rates(settings)
         self._work = work or Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
         self._means = [torch.zeros_like(value) for value in self._trained()]
@@ -158,6 +160,7 @@ class FusedTrainer:
             dead=self._dead(),
             aux_coefficient=self.settings.training.aux_loss_coefficient,
             sparse=self._sparse(sae_in, l0),
+            kernels=sae_in.device.type != "cpu",
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,8 +197,9 @@ class FusedTrainer:
         return in_memory(self._work.gradients)
 
     def _sparse(self, sae_in: Tensor, l0: float) -> bool:
-        share = l0 / self.settings.d_sae
-        return sae_in.device.type == "cpu" and sparse.is_faster(share, sae_in)
+        if sae_in.device.type == "cpu":
+            return sparse.is_faster(l0 / self.settings.d_sae, sae_in)
+        return self.settings.training.gpu_products == "sparse"
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.
@@ -263,11 +267,22 @@ def build_as(
         `cpu` or `cuda`.
     shared
         Memory that trainers share.
+
+    Raises
+    ------
+    InputError
+        Where the GPU's kernels are asked for and Triton is missing.
     """
     if settings.training.engine == "saelens":
         from correct_l0.saes.engine.saelens import SaelensTrainer
 
         return SaelensTrainer(settings, d_in, seed, device)
+    by_kernels = device != "cpu" and settings.training.gpu_products == "sparse"
+    if by_kernels and importlib.util.find_spec("triton") is None:
+        raise InputError(
+            "gpu_products sparse: triton is not installed, which torch's CUDA builds bring along; "
+            "install it or remove gpu_products"
+        )
     initial = initial_weights(d_in, settings.d_sae, seed)
     weights = Weights(*(value.to(device) for value in initial))
     if settings.d_sae not in shared:

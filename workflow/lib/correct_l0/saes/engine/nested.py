@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from correct_l0.saes.engine.sparse import Pattern
+from correct_l0.saes.engine.pattern import Pattern
 from correct_l0.saes.engine.workspace import Workspace
 
 
@@ -79,14 +79,14 @@ def decode_and_gradients(
     """
     depth, (batch, d_in) = len(levels.widths), centred.shape
     errors = work.empty("errors", depth * batch, d_in).view(depth, batch, d_in)
-    if isinstance(selected, Pattern):
-        selected.errors(W_dec, centred, levels.widths, errors)
-    else:
+    if isinstance(selected, Tensor):
         units = W_dec / norms[:, None]
         before = -centred
         for error, (start, stop) in zip(errors, levels.blocks, strict=True):
             torch.addmm(before, selected[:, start:stop], units[start:stop], out=error)
             before = error
+    else:
+        selected.errors(W_dec, centred, levels.widths, errors)
     flat = errors.view(depth, -1)
     squares = [torch.dot(each, each) / batch for each in flat[:-1]]
     inner = sum(
@@ -100,10 +100,10 @@ def decode_and_gradients(
         sums.copy_(errors)
     for level in range(depth - 2, -1, -1):
         sums[level].mul_(levels.weights[level]).add_(sums[level + 1])
-    if isinstance(selected, Pattern):
-        _sparse_gradients(selected, centred, sums, W_dec, levels, work)
-    else:
+    if isinstance(selected, Tensor):
         _dense_gradients(selected, centred, sums, W_dec, norms, levels, work)
+    else:
+        _sparse_gradients(selected, centred, sums, W_dec, levels, work)
     return last, inner, errors if keep else None
 
 

@@ -9,10 +9,10 @@ so that with z = H where selected, else 0:
     db_enc = 1^T dH,    db_dec = 1^T G - W_enc db_enc
 
 One dense product (the encoder) and four on the non-zeros of z: as dense products with a mask, or
-as sums over the non-zeros where these are few. With sums the batch is encoded in blocks of tokens,
-and of each block only the values that may be selected are kept: far fewer than batch x d_sae, but
-for a batch of one block, or where the guess was too high and all positive ones may be. The
-auxiliary loss touches the dead columns only.
+as sums over the non-zeros where these are few. With sums on a CPU the batch is encoded in blocks of
+tokens, and of each block only the values that may be selected are kept: far fewer than batch x
+d_sae, but for a batch of one block, or where the guess was too high and all positive ones may be.
+The auxiliary loss touches the dead columns only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import nested, sparse
+from correct_l0.saes.engine.pattern import Pattern
 from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
@@ -39,9 +40,9 @@ class StepResult:
     """The auxiliary loss, its coefficient applied."""
     error: Float[Tensor, "batch d_in"]
     """Reconstruction less the batch."""
-    selected: Float[Tensor, "batch d_sae"] | sparse.Pattern
+    selected: Float[Tensor, "batch d_sae"] | Pattern
     """Selected activations times the decoder norms: dense, or their pattern."""
-    smallest: float
+    smallest: float | Float[Tensor, ""]
     """Smallest activation selected."""
     kept: int | Tensor
     """Number of activations selected."""
@@ -51,9 +52,9 @@ class StepResult:
     @property
     def fired(self) -> Bool[Tensor, " d_sae"]:
         """Which latents are active for any token."""
-        if isinstance(self.selected, sparse.Pattern):
-            return self.selected.fired()
-        return self.selected.sum(0) > 0
+        if isinstance(self.selected, Tensor):
+            return self.selected.sum(0) > 0
+        return self.selected.fired()
 
 
 @dataclass
@@ -62,7 +63,7 @@ class StepOptions:
 
     count: int
     """How many activations the batch keeps."""
-    guess: float | None
+    guess: float | Float[Tensor, ""] | None
     """Where the smallest of them may lie; no effect on the result."""
     dead: Int[Tensor, " n_dead"] | None
     """Columns of the dead latents; None: no auxiliary loss."""
@@ -70,6 +71,8 @@ class StepOptions:
     """Weight of the auxiliary loss."""
     sparse: bool
     """Whether the products with z run over its non-zeros."""
+    kernels: bool = False
+    """Whether these are a GPU's; else the CPU's."""
     per_token: int | None = None
     """How many activations every token keeps, where not the batch as a whole selects."""
     levels: nested.Levels | None = None
@@ -115,18 +118,15 @@ def loss_and_gradients(
         error, inner_loss, own = nested.decode_and_gradients(
             selected, centred, W_dec, norms, levels, work, keep_errors=dead is not None
         )
-        mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     else:
         error = work.empty("error", batch, d_in)
-        if isinstance(selected, sparse.Pattern):
-            selected.error(W_dec, centred, error)
-        else:
+        if isinstance(selected, Tensor):
             torch.mm(selected, W_dec / norms[:, None], out=error).sub_(centred)
-        mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
-        if isinstance(selected, sparse.Pattern):
-            _sparse_gradients(selected, centred, error, W_dec, out)
-        else:
             _dense_gradients(selected, centred, error, W_dec, norms, work)
+        else:
+            selected.error(W_dec, centred, error)
+            _sparse_gradients(selected, centred, error, W_dec, out)
+    mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
         for its_dead, its_acts, its_error in nested.parts(dead, dead_acts, error, levels, own):
@@ -146,18 +146,28 @@ def _select(
     dead_acts: Float[Tensor, "batch n_dead"] | None,
     options: StepOptions,
     work: Workspace,
-) -> tuple[Float[Tensor, "batch d_sae"] | sparse.Pattern, float, int | Tensor]:
+) -> tuple[Float[Tensor, "batch d_sae"] | Pattern, float | Tensor, int | Tensor]:
     """Return the selected activations, the smallest of them, and how many there are.
 
     Those of dead latents are filled in.
     """
-    if options.sparse:
+    if options.sparse and not options.kernels:
         pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
         return pattern, smallest, len(pattern)
     acts = work.empty("acts", len(centred), len(b_enc))
     selected = pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
     if dead_acts is not None and options.dead is not None:
         torch.index_select(selected, 1, options.dead, out=dead_acts)
+    if options.sparse:
+        # Its kernels are compiled, and so imported, where they are used alone.
+        from correct_l0.saes.engine.on_device import DevicePattern
+
+        count, guess = options.count, options.guess
+        if options.per_token is not None:
+            keep_largest_of_rows_(selected, options.per_token)
+            count, guess = options.per_token * len(selected), None
+        found = DevicePattern(selected, norms, count, guess)
+        return found, found.smallest, found.kept
     if options.per_token is not None:
         return selected, 0.0, keep_largest_of_rows_(selected, options.per_token)
     return selected, *keep_largest_(selected, options.count, options.guess)
@@ -194,7 +204,7 @@ def _dense_gradients(
 
 
 def _sparse_gradients(
-    pattern: sparse.Pattern,
+    pattern: Pattern,
     centred: Float[Tensor, "batch d_in"],
     error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
