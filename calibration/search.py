@@ -79,7 +79,7 @@ def search(each: World, measured: Measured) -> Searched:
         choice = next_points(saes.search, said, saes.l0, len(saes.seeds))
         if choice.stops:
             return Searched(_named(verdict), saes.l0, plan.rounds, choice.why)
-        plan = plan.with_round(choice.add_l0)
+        plan = plan.with_round(choice.add_l0, choice.factor)
 
 
 def read_grid(each: World, measured: Measured) -> Searched:
@@ -94,19 +94,19 @@ def read_table(each: World, table: pd.DataFrame) -> Estimate:
 
 
 def searched_config(each: World) -> dict[str, Any]:
-    """Return the study of a world with a search in place of its grid.
+    """Return the study of a world with a search in place of its grid, its trainings as long.
 
     Examples
     --------
     >>> searched_config(world(8))["saes"]["l0"]
-    {'from': 2.0, 'to': 48.0, 'first': 4, 'until': 1.5, 'budget': 12}
+    {'from': 2.0, 'to': 48.0, 'first': 4, 'until': 1.5, 'budget': 12, 'longer': 1}
     """
     config = copy.deepcopy(each.config)
     saes = config["saes"]
     grid, seeds = saes["l0"], len(saes["seeds"])
     saes["l0"] = {
         "from": grid[0], "to": grid[-1], "first": round(FIRST * len(grid)), "until": UNTIL,
-        "budget": math.floor(MOST * len(grid)) * seeds,
+        "budget": math.floor(MOST * len(grid)) * seeds, "longer": 1,
     }  # fmt: skip
     return config
 

@@ -22,19 +22,63 @@ def search(**given) -> L0Search:
     return L0Search(**{"lowest": 4, "highest": 128, "first": 6, "until": 1.5} | given)
 
 
-def chosen(said: Said, grid=GRID, seeds: int = 1, whole: bool = False, **given):
-    return next_points(search(**given), said, grid, seeds, whole=whole)
+def chosen(said, grid=GRID, seeds=1, *, whole=False, factor=1, spent=None, **given):
+    more = {"whole": whole, "factor": factor, "spent": spent}
+    return next_points(search(**given), said, grid, seeds, **more)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "remedy"),
-    [(NOT_TRAINED, "train longer"), (NOT_REPRODUCIBLE, "fewer latents"), (ABOVE_N, "raise n")],
+    ("outcome", "remedy", "setting"),
+    [
+        (NOT_TRAINED, "train longer", "longer"),
+        (NOT_REPRODUCIBLE, "fewer latents", "longer"),
+        (ABOVE_N, "raise n", None),
+    ],
 )
-def test_a_refusal_that_no_point_mends_ends_it_with_the_remedy(outcome, remedy):
-    end = chosen(Said(outcome, 16, 64))
+def test_a_refusal_that_no_point_mends_ends_it_with_the_remedy(outcome, remedy, setting):
+    end = chosen(Said(outcome, 16, 64), longer=1)
     assert end.stops
     assert remedy in end.why
-    assert end.setting is None
+    assert "training_tokens" not in end.why
+    assert end.setting == setting
+
+
+FIRST = (5.3, 9.5, 17, 30, 54, 96)
+"""Gaps of 32^(1/6) = 1.78, from half a one above 4."""
+
+
+def test_where_training_fails_the_first_points_are_trained_again_longer():
+    # Twice where SAEs are not trained enough, four times where twice is no help.
+    again = chosen(Said(NOT_TRAINED, 16, 64), (*FIRST, 68))
+    assert (again.add_l0, again.factor, again.setting) == (FIRST, 2, None)
+    assert again.why == (
+        "the SAEs are not trained enough: the first points again, on 2 times the training_tokens"
+    )
+    assert chosen(Said(NOT_REPRODUCIBLE), FIRST).factor == 4
+    # From there on to the limit, however near it is.
+    assert chosen(Said(NOT_TRAINED), FIRST, factor=2, longer=3).factor == 3
+    end = chosen(Said(NOT_REPRODUCIBLE), FIRST, factor=4)
+    assert (end.add_l0, end.setting) == ((), "longer")
+    assert end.why == (
+        "two seeds do not find the same latents, not even on 4 times the training_tokens, which no "
+        "further L0 mends: train longer or use fewer latents"
+    )
+
+
+def test_longer_trainings_take_as_much_of_the_budget():
+    # 7 points of two seeds, 14 trainings; the 6 first ones on twice the tokens are 24 more.
+    grid = (*FIRST, 68)
+    assert chosen(Said(NOT_TRAINED), grid, seeds=2, budget=38).factor == 2
+    end = chosen(Said(NOT_TRAINED), grid, seeds=2, budget=37)
+    assert (end.stops, end.setting) == (True, "budget")
+    assert "would take a budget of 38 trainings, not 37" in end.why
+    # Of 38 spent, a point on twice the tokens takes 4 more, two 8.
+    said = Said(READ, 17, 54)
+    more = {"seeds": 2, "factor": 2, "spent": 38}
+    assert chosen(said, FIRST, budget=41, **more).setting == "budget"
+    step = chosen(said, FIRST, budget=42, **more)
+    assert (step.add_l0, step.factor) == ((40,), 2)
+    assert chosen(said, FIRST, budget=46, **more).add_l0 == (23, 40)
 
 
 def test_it_ends_at_exactly_the_ratio_that_was_asked():
@@ -120,7 +164,7 @@ def test_with_few_points_of_several_seeds_it_looks_beside_the_best_so_far():
         (11, 45), "too few points for a reading: beside the best so far, L0 16"
     )  # fmt: skip
     assert chosen(Said(READ, 8, 9, best=4), (4, 8, 16, 128), seeds=2).add_l0 == (5.7,)
-    assert chosen(said, (4, 8, 16, 32, 128), seeds=2).stops
+    assert chosen(said, (4, 8, 16, 32, 128), seeds=2, longer=1).stops
 
 
 def test_an_interval_is_no_narrower_than_the_gaps_beside_its_best_point():

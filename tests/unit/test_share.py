@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import yaml
 
 from correct_l0 import __version__
 from correct_l0.command import main
+from correct_l0.command.share import find_saes
 from correct_l0.saes.saved import load_saved_sae
 from saes_toy import BATCH, STEPS, settings, train_toy
 
@@ -56,6 +58,17 @@ def test_a_saved_sae_tells_how_it_came_out(study):
     assert told["correct_l0_version"] == __version__
     assert (told["seed"], told["training_tokens"]) == (0, STEPS * BATCH)
     assert list(told) == sorted(told)
+
+
+def test_of_a_search_that_trained_longer_those_are_shared_that_its_report_is_about(study, tmp_path):
+    results = tmp_path / "mine"
+    shutil.copytree(study / "results/mine", results)
+    shutil.copytree(results / "saes/l0_2", results / "saes/longer_4/l0_2")
+    assert [sae.name for sae in find_saes(results)] == ["l0_2/seed_0", "l0_4.5/seed_0"]
+    told = {"parameters": json.dumps({"saes": {"factors": [1, 4]}})}
+    (results / "tables/manifest.json").write_text(json.dumps(told))
+    (longer,) = find_saes(results)
+    assert longer.folder == results / "saes/longer_4/l0_2/seed_0"
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -277,9 +277,6 @@ def test_a_search_begins_with_its_first_points_and_comes_back_from_its_settings(
     assert parse_study(raw)[0].saes.l0 == (6, 12, 24, 50, 100, 210)
     plan = Plan(config)
     assert plan_of(report_settings(plan)).study.saes == config.saes
-    assert plan.as_list().study.saes.search is None
-    (again,) = parse_study(changed("saes.l0", list(config.saes.l0)))
-    assert plan.as_list().study == again
 
 
 def test_schema_and_option_table_are_up_to_date():

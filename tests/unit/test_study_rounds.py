@@ -11,7 +11,7 @@ from correct_l0.provenance.manifest import write_json, write_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
-from correct_l0.study.report import round_settings
+from correct_l0.study.report import plan_of, report_settings, round_settings
 from correct_l0.study.rounds import (
     follow,
     has_ended,
@@ -41,10 +41,12 @@ def plan_with(**changes) -> Plan:
     return Plan(parse_study(raw)[0])
 
 
-def record(plan: Plan, number: int, add_l0: list[float], recipe: int = RECIPE) -> None:
+def record(
+    plan: Plan, number: int, add_l0: list[float], recipe: int = RECIPE, factor: int = 1
+) -> None:
     """Write the record of a round."""
     path = plan.round_file(number)
-    write_json(path, {"add_l0": add_l0, "why": "made up"})
+    write_json(path, {"add_l0": add_l0, "add_factor": factor, "why": "made up"})
     settings = round_settings(plan.at_round(number))
     facts = {"stage": "read_round", "recipe": recipe, "parameters": settings, "inputs": {}}
     write_manifest(manifest_of(path), outputs=[path], **facts)
@@ -72,7 +74,29 @@ def test_recorded_rounds_are_followed_to_the_end():
     assert open_rounds(second) == []
 
 
-@pytest.mark.parametrize("changes", [{"until": 1.2}, {"budget": 9}, {"to": 7}])
+def test_a_longer_round_begins_anew_beside_the_shorter_ones():
+    """First points 1.3 2.2 3.7 6.2; 2.8 after them; then 1.3 and 2.2 on four times the tokens."""
+    plan = plan_with()
+    record(plan, 1, [2.8])
+    record(follow(plan), 2, [1.3, 2.2], factor=4)
+    longer = follow(plan)
+    saes = longer.study.saes
+    assert (saes.l0, saes.factors, saes.factor) == ((1.3, 2.2), (1, 1, 4), 4)
+    assert saes.training.training_tokens == 4 * 8192
+    assert saes.spent == 4 + 1 + 4 * 2
+    assert longer.point_folder("saes", "2.2", 0) == "results/s/saes/longer_4/l0_2.2/seed_0"
+    assert longer.round_file(3) == "results/s/rounds/round_3.json"
+    second = longer.at_round(2)
+    assert second.labels == ["1.3", "2.2", "2.8", "3.7", "6.2"]
+    assert second.study.saes.training.training_tokens == 8192
+    assert second.point_folder("saes", "2.2", 0) == "results/s/saes/l0_2.2/seed_0"
+    assert plan_of(report_settings(longer)).study.saes == saes
+    record(longer, 3, [1.7], factor=4)
+    assert follow(plan).labels == ["1.3", "1.7", "2.2"]
+    assert follow(longer) == follow(plan)
+
+
+@pytest.mark.parametrize("changes", [{"until": 1.2}, {"budget": 9}, {"to": 7}, {"longer": 2}])
 def test_a_record_of_another_search_is_not_followed(changes):
     record(plan_with(), 1, [2.8])
     plan = plan_with(**changes)

@@ -131,6 +131,29 @@ def test_a_new_search_says_what_its_first_round_does_and_costs(tmp_path):
     assert "reading of the round: not made yet" in said
 
 
+def test_where_training_is_too_short_the_same_command_goes_on_to_a_longer_one(tmp_path):
+    """Five steps leave the decoder where it started, and so do ten."""
+    config = copy.deepcopy(CONFIG)
+    config["saes"] |= {"l0": {"from": 1, "to": 8, "first": 3, "until": 2, "longer": 2}}
+    config["saes"] |= {"seeds": [0]}
+    config["saes"]["training"]["training_tokens"] = 5 * 256
+    run = run_snakemake(tmp_path, "--until", "read_round", config=config)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-9000:]
+    first, second = rounds(tmp_path)
+    assert first["outcome"] == second["outcome"] == "not trained enough"
+    assert first["trained"] == first["add_l0"] == second["trained"] == [1.4, 2.8, 5.7]
+    assert (first["tokens"], second["tokens"]) == (1280, 2560)
+    assert (first["trainings"], second["trainings"]) == (3, 9)
+    assert (second["add_l0"], second["setting"]) == ([], "longer")
+    saes = tmp_path / "results" / "tiny-search" / "saes"
+    for folder in (saes, saes / "longer_2"):
+        assert len(list(folder.glob("l0_*/seed_0/manifest.json"))) == 3
+    # Neither length is trained, measured or read again.
+    left = planned(tmp_path, config)
+    assert {"gather_tables", "write_report"} <= left.keys()
+    assert not {"train_points", "measure_points", "read_round"} & left.keys()
+
+
 def test_on_a_cluster_it_goes_the_same_way(finished, slurm, tmp_path):
     slurm.clear()
     folder = prepare(tmp_path / "study", CONFIG)

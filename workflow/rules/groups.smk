@@ -181,13 +181,16 @@ def results_of(wildcards):
 def results_of_round(wildcards):
     """Return what a round of a search is read from.
 
-    A round that stands and whose points stay as they are waits for nothing of later rounds. One that
-    is read again waits for all: while its record is away no job should ask which points there are.
+    A round that stands and whose points stay as they are waits for nothing of later rounds, and so
+    does one of shorter trainings. One that is read again waits for all: while its record is away no
+    job should ask which points there are.
     """
     plan, then, results = plan_of(wildcards), plan_then(wildcards), wildcards.results
     if then == plan or not is_main_process():
         return results_of(wildcards)
-    everything, points = results_of(wildcards), {*then.points}
+    everything = results_of(wildcards)
+    as_long = then.study.saes.factor == plan.study.saes.factor
+    points = {*then.points} if as_long else set()
     record = str(manifest_of(plan.round_file(int(wildcards.round))))
     made = set().union(*map(points_named, everything))
     if made & points or record in {entry.path for entry in stale_results()[results]}:

@@ -13,8 +13,9 @@ import yaml
 
 from correct_l0 import __version__
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import read_manifest
+from correct_l0.provenance.manifest import read_manifest, read_or_empty
 from correct_l0.settings.base import format_l0, plain_name
+from correct_l0.study.plan import points_in
 
 COLUMNS = ("SAE", "target L0", "measured L0", "FVU", "dead latents")
 
@@ -59,7 +60,7 @@ def find_saes(results: Path, l0s: Sequence[float] = (), seeds: Sequence[int] = (
     from correct_l0.saes.saved import open_trained_sae
 
     found = []
-    for path in results.glob("saes/l0_*/seed_*/manifest.json"):
+    for path in _trained_in(results).glob("l0_*/seed_*/manifest.json"):
         facts = read_manifest(path)
         if (l0s and facts["l0"] not in l0s) or (seeds and facts["seed"] not in seeds):
             continue
@@ -74,6 +75,13 @@ def find_saes(results: Path, l0s: Sequence[float] = (), seeds: Sequence[int] = (
         remedy = f"name a sweep: {', '.join(sweeps)}" if sweeps else "run the study first"
         raise InputError(f"{results}: no SAE{of} is there; {remedy}")
     return sorted(found, key=lambda sae: (sae.facts["l0_measured"], sae.facts["seed"]))
+
+
+def _trained_in(results: Path) -> Path:
+    """Return the folder of the SAEs that the report is about: of a search the longest trained."""
+    settings = read_or_empty(results / "tables" / "manifest.json").get("parameters", "{}")
+    (*_, factor) = (1, *json.loads(settings).get("saes", {}).get("factors", ()))
+    return results / points_in("saes", factor)
 
 
 def write_shared(saes: Sequence[Shared], results: Path, folder: Path, licence: str = "") -> None:

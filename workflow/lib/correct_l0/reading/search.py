@@ -1,9 +1,11 @@
 """Which L0 points a search trains next, or why it stops: the whole policy, a pure function.
 
-1. A refusal that no point mends ends it: SAEs trained too little or not reproducible, n too low.
-2. So does an interval that is as narrow as was asked, and stands on points as near: between points
-   that are far apart the curve is a line, and an interval on it too narrow. On the worlds to choose
-   on, their curves interpolated to five points a factor 2.2 apart, two of four such missed.
+1. A refusal that no point mends ends it, such as n too low. Where SAEs are trained too little or
+   are not reproducible, it begins anew with longer trainings, as far as `longer` and the budget go:
+   at all first points, as nothing that the shorter ones said is relied on.
+2. An interval that is as narrow as was asked, and stands on points as near, ends it too: between
+   points that are far apart the curve is a line, and an interval on it too narrow. On the worlds to
+   choose on, their curves interpolated to five points a factor 2.2 apart, two of four such missed.
 3. Else points go where the answer is unsure: into every gap between neighbours that the interval
    reaches, and the wider ones beside the best point; where the best point is the first or the last,
    to that end of the range, and then into the gap beside it; where the metrics disagree, between
@@ -20,12 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from correct_l0.reading.health import NOT_TRAINED
+from correct_l0.reading.longer import TOO_SHORT, budget_for, next_factor
 from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
 from correct_l0.reading.remedy import FINE_ENOUGH
-from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import format_l0, rounded_l0
@@ -37,15 +38,10 @@ SAME = 1.03
 """Two L0 that are nearer than this, as a ratio, are the same."""
 
 UNMENDED = {
-    NOT_TRAINED: "the SAEs are not trained enough, which no further L0 mends: train longer",
-    NOT_REPRODUCIBLE: (
-        "two seeds do not find the same latents, which no further L0 mends: train longer or use "
-        "fewer latents"
-    ),
     ABOVE_N: "every n of s_n^dec is too low, which no further L0 mends: raise n",
     LEANS: "rows of massive norm weigh too much, which no further L0 mends: leave them out",
 }
-"""Outcomes that are no matter of L0."""
+"""Outcomes that are no matter of L0, and that longer training does not mend either."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +83,14 @@ class Round:
         Why these, or why it stops.
     setting
         Where a setting of the search stops it: the setting.
+    factor
+        How many times the file's training tokens the points are trained on.
     """
 
     add_l0: tuple[float, ...]
     why: str
     setting: str | None = None
+    factor: int = 1
 
     @property
     def stops(self) -> bool:
@@ -100,7 +99,14 @@ class Round:
 
 
 def next_points(
-    search: L0Search, said: Said, grid: Sequence[float], seeds: int, *, whole: bool = False
+    search: L0Search,
+    said: Said,
+    grid: Sequence[float],
+    seeds: int,
+    *,
+    whole: bool = False,
+    factor: int = 1,
+    spent: int | None = None,
 ) -> Round:
     """Return the next points, or why there are none.
 
@@ -111,11 +117,15 @@ def next_points(
     said
         What the points so far say.
     grid
-        Target L0 of all points so far.
+        Target L0 of all points so far that were trained alike.
     seeds
-        SAEs of each point, so that `len(grid) * seeds` trainings are spent.
+        SAEs of each point.
     whole
         Whether the architecture takes whole L0 only.
+    factor
+        How many times the file's training tokens these points were trained on.
+    spent
+        What of the budget is used; unset: by these points alone.
 
     Examples
     --------
@@ -130,8 +140,11 @@ def next_points(
     # With fewer points the decoder metrics answer, on which no search of several seeds should end.
     if seeds > 1 and len(grid) < FEWEST_POINTS:
         said = Said(TOO_FEW, best=said.best)
+    spent = len(grid) * seeds * factor if spent is None else spent
     if said.outcome in UNMENDED:
         return Round((), UNMENDED[said.outcome])
+    if said.outcome in TOO_SHORT:
+        return _first_again(search, said.outcome, factor, spent, seeds, whole=whole)
     if _is_narrow(search, said, grid):
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = unsure_gaps(said, grid, search)
@@ -145,7 +158,7 @@ def next_points(
     }
     if not wanted:
         return _end(search, said, grid)
-    left = math.inf if search.budget is None else search.budget // seeds - len(grid)
+    left = math.inf if search.budget is None else (search.budget - spent) // (seeds * factor)
     if left < 1:
         words = f"the budget of {search.budget} trainings is used"
         return Round((), words, "budget")
@@ -155,7 +168,23 @@ def next_points(
     for x in widest:
         if len(chosen) < left and all(_apart(x, other) for other in chosen):
             chosen.append(x)
-    return Round(tuple(sorted(chosen)), why)
+    return Round(tuple(sorted(chosen)), why, factor=factor)
+
+
+def _first_again(
+    search: L0Search, outcome: str, factor: int, spent: int, seeds: int, *, whole: bool
+) -> Round:
+    """Return the first points again with longer trainings, or why there are none."""
+    short, longer = TOO_SHORT[outcome], next_factor(search, outcome, factor)
+    said = f"{short.said}{f', not even on {factor} times the training_tokens' * (factor > 1)}"
+    if longer <= factor:
+        return Round((), f"{said}, which no further L0 mends: {short.remedy}", "longer")
+    again = f"the first points again, on {longer} times the training_tokens"
+    needed = budget_for(search, longer, spent, seeds, whole=whole)
+    if search.budget is not None and needed > search.budget:
+        words = f"{again}, would take a budget of {needed} trainings, not {search.budget}"
+        return Round((), f"{said}, and {words}", "budget")
+    return Round(search.first_points(whole=whole), f"{said}: {again}", factor=longer)
 
 
 def unsure_gaps(said: Said, grid: Sequence[float], search: L0Search) -> tuple[list[Gap], str]:

@@ -42,8 +42,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "stability_training": ("l0", "l0_measured", "step", "tokens", *_OF_PAIR),
     "gaps": ("l0", "seed", "room", "reason"),
     "rounds": (
-        "round", "trained", "trainings", "training_s", "outcome", "low", "high", "add_l0", "why",
-        "setting",
+        "round", "trained", "tokens", "trainings", "training_s", "outcome", "low", "high", "add_l0",
+        "why", "setting",
     ),
 }  # fmt: skip
 """Columns that every table has, whatever else its files bring."""

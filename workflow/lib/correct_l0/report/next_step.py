@@ -7,14 +7,10 @@ from typing import Any
 from correct_l0.reading import remedy
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, TOO_HIGH
+from correct_l0.reading.remedy import LONGER, MUCH_LONGER
 from correct_l0.reading.verdict import Decision
 from correct_l0.report import words
 from correct_l0.settings.base import format_l0
-
-LONGER, MUCH_LONGER = 2, 4
-"""How many times longer the next training is proposed to be, the second where seeds disagree: for
-768 latents of all-MiniLM-L6-v2 at L0 128, six times the tokens raised the share of latents that two
-seeds match above 0.9 from .010 to .05 only, so that twice is no help there."""
 
 
 def next_step(

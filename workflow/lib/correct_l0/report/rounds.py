@@ -10,6 +10,8 @@ import pandas as pd
 
 from correct_l0.provenance.manifest import digest_of, read_or_empty, write_json, write_manifest
 from correct_l0.reading import RECIPE
+from correct_l0.reading.longer import TOO_SHORT, budget_for, next_factor
+from correct_l0.reading.remedy import LONGER
 from correct_l0.reading.search import Round, Said, next_points
 from correct_l0.report.gather import COLUMNS, gather
 from correct_l0.report.imported_words import Imported
@@ -31,14 +33,20 @@ def build_round(plan: Plan, number: int) -> None:
         If a point is missing or disagrees with the configuration.
     """
     plan = plan.at_round(number)
-    search, seeds = plan.study.saes.search, len(plan.study.saes.seeds)
-    assert search is not None, "only a search has rounds"
-    gathered = gather(plan.as_list())
+    saes = plan.study.saes
+    assert saes.search is not None, "only a search has rounds"
+    gathered = gather(plan)
     verdict = verdict_of(plan, gathered.tables)
     points = gathered.tables["points"]
     said = said_of(verdict, points)
     choice = next_points(
-        search, said, plan.study.saes.l0, seeds, whole=plan.study.saes.takes_whole_l0
+        saes.search,
+        said,
+        saes.l0,
+        len(saes.seeds),
+        whole=saes.takes_whole_l0,
+        factor=saes.factor,
+        spent=saes.spent,
     )
     path = plan.round_file(number)
     write_json(path, _record(plan, number, verdict, said, choice, points))
@@ -129,17 +137,22 @@ def _record(
     points: pd.DataFrame,
 ) -> dict[str, Any]:
     """Return a round as its record has it."""
+    saes = plan.study.saes
+    shorter = sum(factor < saes.factor for factor in saes.factors)
+    before = (read_record(plan.at_round(shorter), shorter) or {}) if shorter else {}
     return {
         "round": number,
-        "trained": list(plan.study.saes.rounds[number - 1]),
-        "l0": sorted(plan.study.saes.l0),
-        "trainings": len(plan.points),
-        "training_s": float(points["wall_s"].astype(float).sum()),
+        "trained": list(saes.rounds[number - 1]),
+        "tokens": saes.training.training_tokens,
+        "l0": sorted(saes.l0),
+        "trainings": saes.spent,
+        "training_s": before.get("training_s", 0.0) + float(points["wall_s"].astype(float).sum()),
         "outcome": said.outcome,
         "low": said.low,
         "high": said.high,
         "headline": verdict["headline"],
         "add_l0": list(choice.add_l0),
+        "add_factor": choice.factor,
         "why": choice.why,
         "setting": choice.setting,
     }
@@ -170,7 +183,8 @@ def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
     low, high = format_l0(search.lowest), format_l0(search.highest)
     advice: dict[str, tuple[str, str]] = {
         "until": ("For a narrower one lower until.", f"{(search.until or 1) ** 0.5:.2f}"),
-        "budget": ("With a higher one it goes on.", str(2 * (search.budget or 0))),
+        "budget": ("With a higher one it goes on.", str(_higher_budget(plan, record["outcome"]))),
+        "longer": ("Raise longer and it goes on, on more tokens.", str(LONGER * search.longer)),
         "to": (f"Raise it above {high}; the points of the first round are others then.", ""),
         "from": (f"Lower it below {low}; the points of the first round are others then.", ""),
     }
@@ -183,3 +197,15 @@ def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
     sentence, value = advice[setting]
     line = f"saes.l0.{setting}: {value}" if value else None
     return {"sentence": f"{after} {sentence}", "line": line}
+
+
+def _higher_budget(plan: Plan, outcome: str) -> int:
+    """Return a budget with which a search goes on that ended with the one it has."""
+    saes = plan.study.saes
+    assert saes.search is not None, "only a search has rounds"
+    twice = 2 * (saes.search.budget or 0)
+    if outcome not in TOO_SHORT:
+        return twice
+    factor = next_factor(saes.search, outcome, saes.factor)
+    seeds, whole = len(saes.seeds), saes.takes_whole_l0
+    return max(twice, budget_for(saes.search, factor, saes.spent, seeds, whole=whole))

@@ -14,6 +14,11 @@ from correct_l0.settings.base import format_l0
 ABSENT = "–"
 FIRST = "spaced evenly on log L0"
 """Why the first points are what they are."""
+LONGER = (
+    "SAEs were trained again on more tokens, and such trainings count as often as they are longer; "
+    "the last rows alone, of as many tokens, are what this report shows."
+)
+"""Said where not all rounds were trained alike."""
 
 
 def rounds_in_words(study: StudyData) -> dict[str, Any]:
@@ -21,7 +26,12 @@ def rounds_in_words(study: StudyData) -> dict[str, Any]:
     search, table = study.plan.study.saes.search, study.tables["rounds"]
     if search is None or not len(table):
         return {"rows": []}
-    return {"rows": _rows(table), "range": _range(search), "end": end_in_words(table)}
+    return {
+        "rows": _rows(table),
+        "range": _range(search),
+        "longer": LONGER if table["tokens"].nunique() > 1 else "",
+        "end": end_in_words(table),
+    }
 
 
 def end_in_words(rounds: pd.DataFrame) -> str:
@@ -39,6 +49,7 @@ def _rows(rounds: pd.DataFrame) -> list[dict[str, str]]:
         {
             "round": str(row["round"]),
             "trained": row["trained"],
+            "tokens": f"{row['tokens']:,}",
             "why": why,
             "outcome": "an L0" if row["outcome"] == READ else row["outcome"],
             "interval": _interval(row["low"], row["high"]) if row["outcome"] == READ else ABSENT,

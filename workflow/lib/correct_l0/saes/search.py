@@ -32,7 +32,13 @@ class L0Search(Section):
     stops it, or that no point would narrow the interval."""
 
     budget: Count | None = None
-    """The most trainings (points times seeds) of all rounds. Unset: `until` alone stops it."""
+    """The most trainings (points times seeds) of all rounds; one on twice the `training_tokens`
+    counts as two. Unset: `until` alone stops it."""
+
+    longer: Count = 4
+    """How many times the `training_tokens` at most: where an answer is refused because SAEs are not
+    trained enough, or because two seeds do not find the same latents, the search begins anew with
+    longer trainings, within the `budget`. 1: never."""
 
     @model_validator(mode="after")
     def _check(self) -> L0Search:

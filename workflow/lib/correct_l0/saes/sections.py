@@ -245,6 +245,10 @@ class Sweep(Saes):
     rounds: tuple[tuple[PositiveFloat, ...], ...] = ()
     """Of a search: the points that each round added, up to the last that is known."""
 
+    factors: tuple[Count, ...] = ()
+    """Of a search: how many times the file's `training_tokens` each round trains on. Those of
+    `training` are the last round's, and `l0` are the points that are trained on as many."""
+
     start: Start | None = None
     """The SAE that all points are trained on from; none: each starts at random."""
 
@@ -257,7 +261,18 @@ class Sweep(Saes):
             return given
         whole = declared_with(*read_architecture(given.get("architecture") or {})).whole
         first = L0Search.model_validate(l0).first_points(whole=whole)
-        return {**given, "l0": first, "search": l0, "rounds": (first,)}
+        return {**given, "l0": first, "search": l0, "rounds": (first,), "factors": (1,)}
+
+    @property
+    def factor(self) -> int:
+        """How many times the file's training tokens the points are trained on."""
+        return self.factors[-1] if self.factors else 1
+
+    @property
+    def spent(self) -> int:
+        """Trainings of a search so far, each counted as often as it is long."""
+        rounds = zip(self.rounds, self.factors, strict=True)
+        return len(self.seeds) * sum(len(added) * factor for added, factor in rounds)
 
     @property
     def all_points(self) -> list[tuple[str, int]]:
@@ -269,11 +284,19 @@ class Sweep(Saes):
         start = {} if self.start is None else {"start": self.start.model_dump()}
         return {**super().point(l0), **start}
 
-    def with_rounds(self, rounds: tuple[tuple[float, ...], ...]) -> Sweep:
-        """Return the sweep of a search after some rounds."""
-        points = tuple(sorted(l0 for added in rounds for l0 in added))
-        return self.model_copy(update={"l0": points, "rounds": rounds})
+    def with_rounds(self, rounds: tuple[tuple[float, ...], ...], factors: tuple[int, ...]) -> Sweep:
+        """Return the sweep of a search after some rounds: the points as long as the last.
 
-    def as_list(self) -> Sweep:
-        """Return the sweep that has the same points by a list."""
-        return self.model_copy(update={"search": None, "rounds": ()})
+        No curve mixes lengths of training, so that others are left out.
+        """
+        last = factors[-1]
+        of_last = (added for added, each in zip(rounds, factors, strict=True) if each == last)
+        tokens = self.training.training_tokens // self.factor * last
+        return self.model_copy(
+            update={
+                "l0": tuple(sorted(l0 for added in of_last for l0 in added)),
+                "training": self.training.model_copy(update={"training_tokens": tokens}),
+                "rounds": rounds,
+                "factors": factors,
+            }
+        )

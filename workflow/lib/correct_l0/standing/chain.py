@@ -143,6 +143,9 @@ def examine_rounds(
 ) -> dict[str, Finding]:
     """Return what is found of the records of a search's rounds, by their key; of a list none.
 
+    Rounds of shorter trainings than the last stand as they are recorded: nothing else that is asked
+    for is made from their SAEs, which may be gone.
+
     Parameters
     ----------
     plan
@@ -162,7 +165,10 @@ def examine_rounds(
             stage=stage.rule,
             recipe=stage.recipe,
             parameters=stage.settings(then, ""),
-            inputs={key: digests.get(key) for key in result_keys(then.as_list())},
+            inputs={
+                key: digests.get(key) if then.study.saes.factor == plan.study.saes.factor else None
+                for key in measured_keys(then)
+            },
             quick=quick,
         )
     return found
@@ -215,10 +221,14 @@ def round_key(number: int) -> str:
 
 def result_keys(plan: Plan) -> list[str]:
     """Return the key of every result that the tables of a study are made from."""
+    return [*measured_keys(plan), *map(round_key, rounds_read(plan))]
+
+
+def measured_keys(plan: Plan) -> list[str]:
+    """Return the key of every result that a reading of a study's points is made from."""
     rooms = ("saes", *plan.rooms)
     return [
         *(result_key(room, *point) for point in plan.points for room in rooms),
         *(result_key("stability", l0) for l0 in plan.stability_manifests()),
         *((BASELINES,) if "probing" in rooms else ()),
-        *map(round_key, rounds_read(plan)),
     ]

@@ -59,7 +59,7 @@ def control_plan(plan: Plan) -> Plan:
     saes = study.saes.model_copy(
         update={
             "l0": (l0,), "seeds": study.saes.seeds[:SEEDS], "training": training, "overrides": {},
-            "search": None, "rounds": (),
+            "search": None, "rounds": (), "factors": (),
         }
     )  # fmt: skip
     metrics = study.decoder_metrics.model_copy(update={"histogram_l0": ()})

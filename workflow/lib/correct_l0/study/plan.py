@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.metrics import metrics
-from correct_l0.saes.sections import Sweep
 from correct_l0.settings.base import Section, format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
@@ -28,6 +27,19 @@ from correct_l0.study.config import Config, parse_study
 
 RESULTS = Path("results")
 CACHES = RESULTS / "activations"
+
+
+def points_in(room: str, factor: int) -> str:
+    """Return where a room has the points of some times the file's training tokens.
+
+    Each length of training has its own folder, so that nothing is lost that a search decided on.
+
+    Examples
+    --------
+    >>> points_in("saes", 1), points_in("saes", 4)
+    ('saes', 'saes/longer_4')
+    """
+    return f"{room}/longer_{factor}" if factor > 1 else room
 
 
 @dataclass(frozen=True)
@@ -233,18 +245,16 @@ class Plan:
 
     def at_round(self, number: int) -> Plan:
         """Return the plan as it was when a round, counted from 1, had its points."""
-        return self._with(self.study.saes.with_rounds(self.study.saes.rounds[:number]))
-
-    def with_round(self, l0: Sequence[float]) -> Plan:
-        """Return the plan with the points of one more round."""
         saes = self.study.saes
-        return self._with(saes.with_rounds((*saes.rounds, tuple(l0))))
+        return self._with_rounds(saes.rounds[:number], saes.factors[:number])
 
-    def as_list(self) -> Plan:
-        """Return the plan of a study that lists the points of this one."""
-        return self._with(self.study.saes.as_list())
+    def with_round(self, l0: Sequence[float], factor: int) -> Plan:
+        """Return the plan with the points of one more round, and its times the training tokens."""
+        saes = self.study.saes
+        return self._with_rounds((*saes.rounds, tuple(l0)), (*saes.factors, factor))
 
-    def _with(self, saes: Sweep) -> Plan:
+    def _with_rounds(self, rounds: tuple[tuple[float, ...], ...], factors: tuple[int, ...]) -> Plan:
+        saes = self.study.saes.with_rounds(rounds, factors)
         return replace(self, study=self.study.model_copy(update={"saes": saes}))
 
     def round_file(self, number: int) -> str:
@@ -260,9 +270,13 @@ class Plan:
         """Return the manifest of the probing baselines, none where nothing is probed."""
         return [f"{self.results}/probing/baselines/manifest.json"] * ("probing" in self.rooms)
 
+    def l0_folder(self, room: str, l0: str) -> str:
+        """Return the folder of an L0 in a room: `saes`, `stability` or one of `rooms`."""
+        return f"{self.results}/{points_in(room, self.study.saes.factor)}/l0_{l0}"
+
     def point_folder(self, room: str, l0: str, seed: int | str) -> str:
         """Return the folder of one point in a room: `saes` or one of `rooms`."""
-        return f"{self.results}/{room}/l0_{l0}/seed_{seed}"
+        return f"{self.l0_folder(room, l0)}/seed_{seed}"
 
     def manifests(self, room: str) -> list[str]:
         """Return the manifest of every point in a room."""
@@ -312,14 +326,11 @@ class Plan:
 
     def stability_folders(self) -> dict[str, str]:
         """Return the folder of each comparison of seeds, by the folder above its SAEs'."""
-        return {
-            f"{self.results}/saes/l0_{l0}": str(Path(path).parent)
-            for l0, path in self.stability_manifests().items()
-        }
+        return {self.l0_folder("saes", l0): self.l0_folder("stability", l0) for l0 in self.compared}
 
     def stability_manifests(self) -> dict[str, str]:
         """Return the manifest of the comparison of seeds by L0 label; none of a single seed."""
-        return {l0: f"{self.results}/stability/l0_{l0}/manifest.json" for l0 in self.compared}
+        return {l0: f"{self.l0_folder('stability', l0)}/manifest.json" for l0 in self.compared}
 
     def settings_probing(self) -> str:
         """Return the settings of sparse probing."""

@@ -36,7 +36,7 @@ def read_record(plan: Plan, number: int) -> dict[str, Any] | None:
         return None
     try:
         record: dict[str, Any] = json.loads(Path(plan.round_file(number)).read_text())
-        return record if {"add_l0", "why"} <= record.keys() else None
+        return record if {"add_l0", "add_factor", "why"} <= record.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -47,7 +47,7 @@ def follow(plan: Plan) -> Plan:
         return plan
     plan = plan.at_round(1)
     while (record := read_record(plan, plan.rounds)) is not None and record["add_l0"]:
-        plan = plan.with_round([float(l0) for l0 in record["add_l0"]])
+        plan = plan.with_round([float(l0) for l0 in record["add_l0"]], int(record["add_factor"]))
     return plan
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from correct_l0.costs.memory import device_of
+from correct_l0.reading.longer import budget_for, later_factors
 from correct_l0.reading.remedy import FINE_ENOUGH
 from correct_l0.saes.search import L0Search
 from correct_l0.settings.base import format_l0
@@ -27,27 +28,30 @@ def _of_sweep(plan: Plan, rates: Mapping[str, Rate]) -> list[str]:
     saes, search = plan.study.saes, plan.study.saes.search
     assert search is not None, "only a search has rounds"
     sweep = "" if plan.study.sweep is None else f"Sweep {plan.study.sweep}: "
-    seeds, spent = len(saes.seeds), len(plan.points)
+    seeds, spent, factor = len(saes.seeds), saes.spent, saes.factor
+    counted = f" that count {factor} times each" if factor > 1 else ""
     if has_ended(plan):
         last = read_record(plan, plan.rounds) or {}
-        ended = f"ended after {plan.rounds} rounds and {spent} trainings: {last.get('why')}."
-        return wrap(f"{sweep}{ended}")
+        trainings = f"{spent} trainings{', longer ones counted more,' if counted else ''}"
+        return wrap(f"{sweep}ended after {plan.rounds} rounds and {trainings}: {last.get('why')}.")
     added = saes.rounds[-1]
     listed, why = ", ".join(map(format_l0, added)), "spaced evenly on log L0"
     if before := read_record(plan, plan.rounds - 1) if plan.rounds > 1 else None:
         why = before["why"]
     lines = wrap(
-        f"{sweep}Round {plan.rounds} trains L0 {listed} ({why}): {len(added) * seeds} trainings, "
-        f"{spent - len(added) * seeds} before it; about {cost_of(plan, added, rates)}. "
+        f"{sweep}Round {plan.rounds} trains L0 {listed} ({why}): {len(added) * seeds} trainings"
+        f"{counted}, {spent - len(added) * seeds * factor} before it; "
+        f"about {cost_of(plan, added, rates)}. "
         "What they say decides the next round."
     )
-    most = most_points(search) * seeds
+    most = spent + (most_points(search) - len(saes.l0)) * seeds * factor
     bound = "" if search.budget is None else f" (budget {search.budget})"
     left = max(0, min(most, search.budget or most) - spent)
-    dearest = [search.highest] * (left // seeds)
+    dearest = [search.highest] * (left // (seeds * factor))
     if dearest:
-        further = f"At most {len(dearest) * seeds} more trainings follow{bound}, mostly fewer: "
-        lines += wrap(f"{further}up to {cost_of(plan, dearest, rates)}.")
+        most_more = f"At most {len(dearest) * seeds} more trainings{counted} follow{bound}"
+        lines += wrap(f"{most_more}, mostly fewer: up to {cost_of(plan, dearest, rates)}.")
+    lines += _longer_in_words(plan, search, rates)
     if search.until is not None:
         even = even_points(search)
         lines += wrap(
@@ -55,6 +59,30 @@ def _of_sweep(plan: Plan, rates: Mapping[str, Rate]) -> list[str]:
             f"trainings, about {cost_of(plan, even, rates)}."
         )
     return lines
+
+
+def _longer_in_words(plan: Plan, search: L0Search, rates: Mapping[str, Rate]) -> list[str]:
+    """Return the lines on the longest trainings that there may be yet; none where there are none.
+
+    In the budget they have to find room after what is spent.
+    """
+    saes = plan.study.saes
+    first, seeds = search.first_points(whole=saes.takes_whole_l0), len(saes.seeds)
+    fitting = [
+        factor
+        for factor in later_factors(search, saes.factor)
+        if budget_for(search, factor, saes.spent, seeds, whole=saes.takes_whole_l0)
+        <= (search.budget or math.inf)
+    ]
+    if not fitting:
+        return []
+    longest = fitting[-1]
+    cost = cost_of(plan.with_round(first, longest), first, rates)
+    return wrap(
+        "Where SAEs are not trained enough or not reproducible, it begins anew on up to "
+        f"{longest} times the training_tokens: {len(first) * seeds} trainings that count {longest} "
+        f"times each, about {cost}, and further ones as long."
+    )
 
 
 def beside_in_words(file: Path, plans: Sequence[Plan], rates: Mapping[str, Rate]) -> list[str]:
