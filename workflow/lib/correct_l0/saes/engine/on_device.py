@@ -56,10 +56,7 @@ class DevicePattern:
         guess: float | Float[Tensor, ""] | None = None,
     ) -> None:
         batch, d_sae = self.shape = (len(acts), len(norms))
-        if count:
-            self.smallest, ties = smallest_kept(acts, count, guess)
-        else:
-            self.smallest, ties = acts.new_full((), torch.inf), 0
+        self.smallest, ties = smallest_kept(acts, count, guess)
         above, equal = (acts.new_empty(batch, dtype=torch.int64) for _ in range(2))
         _count_rows[(batch,)](acts, self.smallest, above, equal, d_sae, BLOCK=BLOCK)
         # Of equal values the first ones stay: each token is told how many of its own.
@@ -143,7 +140,8 @@ def smallest_kept(
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
     """Return the `count`-th largest of the positive values, and how many of those equal to it stay.
 
-    Where fewer than `count` are positive, both are 0. Nothing waits for the device.
+    Where fewer than `count` are positive, both are 0; of none to be kept the first is infinite.
+    Nothing waits for the device.
 
     Parameters
     ----------
@@ -155,6 +153,8 @@ def smallest_kept(
         Where the result may lie, such as the last step's; no effect on it. What is far below is
         counted only where the guess was too high.
     """
+    if count == 0:
+        return acts.new_full((), torch.inf), torch.zeros((), dtype=torch.int64, device=acts.device)
     upper = torch.zeros(1 << (HALF - 1), dtype=torch.int32, device=acts.device)
     lower = torch.zeros(1 << HALF, dtype=torch.int32, device=acts.device)
     grid = (triton.cdiv(acts.numel(), BLOCK),)

@@ -78,6 +78,11 @@ class StepOptions:
     levels: nested.Levels | None = None
     """The prefixes of a Matryoshka SAE."""
 
+    @property
+    def guess_at_hand(self) -> float | None:
+        """The guess, where it is no number of the device; None: there is none."""
+        return None if isinstance(self.guess, Tensor) else self.guess
+
 
 @torch.no_grad()
 def loss_and_gradients(
@@ -170,7 +175,7 @@ def _select(
         return found, found.smallest, found.kept
     if options.per_token is not None:
         return selected, 0.0, keep_largest_of_rows_(selected, options.per_token)
-    return selected, *keep_largest_(selected, options.count, options.guess)
+    return selected, *keep_largest_(selected, options.count, options.guess_at_hand)
 
 
 def pre_acts(
@@ -246,7 +251,7 @@ def _encode_sparse(
     if options.per_token is not None:
         found = select_largest_of_rows(encode, norms, batch, rows, options.per_token)
     else:
-        found = select_largest(encode, norms, batch, rows, options.count, options.guess)
+        found = select_largest(encode, norms, batch, rows, options.count, options.guess_at_hand)
     return sparse.Pattern(found, norms), found.smallest
 
 
