@@ -13,6 +13,7 @@ guess are warm; both trainers hold the dead latents as dead from the first step 
 
 from __future__ import annotations
 
+import os
 import itertools
 import json
 from collections.abc import Callable
@@ -116,6 +117,8 @@ def started(name: str, d_in: int, d_sae: int, batch: int, l0: float, n_dead: int
 
 def sparsify(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return a step of sparsify's SAE as its trainer takes it, with Adam and its own start."""
+    # Where Triton is installed, its kernels would be taken, and they need a GPU.
+    os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
     from sparsify import SparseCoder, SparseCoderConfig
 
     torch.manual_seed(0)

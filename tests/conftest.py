@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import chdir
@@ -12,6 +13,9 @@ from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
 import made_up
+
+# Before anything imports sparsify: where Triton is installed it takes kernels that need a GPU.
+os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
 
 USE_SLURM = ("test_search.py", "test_slurm.py", "test_slurm_faults.py")
 

@@ -80,8 +80,8 @@ def find_saes(results: Path, l0s: Sequence[float] = (), seeds: Sequence[int] = (
 def _trained_in(results: Path) -> Path:
     """Return the folder of the SAEs that the report is about: of a search the longest trained."""
     settings = read_or_empty(results / "tables" / "manifest.json").get("parameters", "{}")
-    factors: list[int] = json.loads(settings).get("saes", {}).get("factors", [1])
-    return results / points_in("saes", factors[-1])
+    factors: list[int] = json.loads(settings).get("saes", {}).get("factors", [])
+    return results / points_in("saes", [1, *factors][-1])
 
 
 def write_shared(saes: Sequence[Shared], results: Path, folder: Path, licence: str = "") -> None:
