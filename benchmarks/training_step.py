@@ -13,9 +13,9 @@ guess are warm; both trainers hold the dead latents as dead from the first step 
 
 from __future__ import annotations
 
-import os
 import itertools
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
