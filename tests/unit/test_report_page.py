@@ -16,6 +16,7 @@ from PIL import Image
 import made_up
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.reading import FALLS, READ
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.report import FIGURES, figures_of
 from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
@@ -269,6 +270,15 @@ def test_without_an_answer_the_picture_says_so(study):
         figure = drawn(without_an_answer(study, "metrics disagree", leaning), "answer")
         legend = [text.get_text() for text in figure.legends[0].get_texts()]
         assert legend == [f"no L0 is named: metrics disagree{where}"]
+
+
+def test_where_seeds_differ_the_points_at_which_they_do_are_shaded(study):
+    refused = without_an_answer(study, NOT_REPRODUCIBLE, [study.l0_of(x) for x in (4, 64, 128)])
+    differing = [study.l0_of(64), study.l0_of(128)]
+    refused.verdict["decision"]["reproducibility"] = {"differing": differing}
+    assert refused.refused_by == differing
+    legend = [text.get_text() for text in drawn(refused, "answer").legends[0].get_texts()]
+    assert legend == ["no L0 is named: not reproducible, by the points at L0 64 to 128"]
 
 
 def marks(ax, marker) -> list[tuple[float, float]]:

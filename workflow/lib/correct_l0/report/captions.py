@@ -117,7 +117,7 @@ def _band(study: StudyData) -> str:
     """Return what is shaded in every panel over L0."""
     if study.named:
         return " Shaded: the interval of the answer, with the L0 that it names."
-    if study.verdict["decision"].get("leaning"):
+    if study.refused_by:
         return " Orange bars: the points that the refusal to name an L0 rests on."
     return ""
 

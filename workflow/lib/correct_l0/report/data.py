@@ -14,6 +14,7 @@ from jaxtyping import Float
 from correct_l0.provenance.manifest import check_outputs, read_or_empty
 from correct_l0.reading.reading import READ
 from correct_l0.reading.self_check import Check
+from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.report.gather import load_tables
 from correct_l0.report.names import Names
 from correct_l0.report.saturated import one_of_each
@@ -71,6 +72,15 @@ class StudyData:
         """The decision of a study that names an L0; nothing of one that refuses to."""
         decision: dict[str, Any] = self.verdict["decision"]
         return decision if self.verdict["outcome"] == READ and decision["l0"] is not None else None
+
+    @property
+    def refused_by(self) -> list[float]:
+        """Measured L0 of the points that a refusal rests on: where seeds differ, those that do."""
+        decision = self.verdict["decision"]
+        alike = decision.get("reproducibility")
+        if self.verdict["outcome"] == NOT_REPRODUCIBLE and alike:
+            return list(alike["differing"])
+        return list(decision.get("leaning", ()))
 
     @property
     def truth(self) -> dict[str, float]:

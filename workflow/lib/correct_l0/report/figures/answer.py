@@ -98,8 +98,8 @@ def said(study: StudyData) -> list[Artist]:
         handles: list[Artist] = [Patch(facecolor=BAND, alpha=0.35, label=label)]
     else:
         label = f"no L0 is named: {study.verdict['outcome']}"
-        if leaning := study.verdict["decision"].get("leaning"):
-            label += f", by the points at L0 {name.span(leaning)}"
+        if study.refused_by:
+            label += f", by the points at L0 {name.span(study.refused_by)}"
         handles = [Line2D([], [], **LEANING | {"label": label, "linewidth": 9})]
     for what, (key, line) in TRUTH_LINES.items():
         if (value := study.truth.get(key)) is not None:

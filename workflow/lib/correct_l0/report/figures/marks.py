@@ -49,7 +49,7 @@ def answer_band(ax: Axes, study: StudyData) -> None:
         )  # fmt: skip
         ax.axvline(decision["l0"], color=NAMED, linewidth=1.3, zorder=0, label=ANSWER)
         return
-    for x in study.verdict["decision"].get("leaning", ()):
+    for x in study.refused_by:
         ax.axvline(x, **LEANING)
 
 
