@@ -1,6 +1,7 @@
 """Points of imported SAEs: their folder, what is measured of them, what is refused."""
 
 import json
+import weakref
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,18 @@ import torch
 
 import imported_toy as toy
 from correct_l0.errors import InputError
+from correct_l0.metrics import points
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
+from correct_l0.metrics.job import trained_points
 from correct_l0.provenance.manifest import read_manifest
+from correct_l0.saes.imported import job as importing
 from correct_l0.saes.imported.fetch import Fetched, fetch_weights
 from correct_l0.saes.imported.job import import_points
 from correct_l0.saes.job import train_saes
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.sources import open_source
+from correct_l0.stages import metrics_of
 from correct_l0.study.plan import Plan
 
 
@@ -81,6 +86,33 @@ def test_what_stands_is_left(fetched, capsys):
         train_saes(fetched.source, jobs(fetched), measures=None, device="cpu", checkpoint_s=1,
                    threads=1, weights=fetched.source)  # fmt: skip
     assert capsys.readouterr().out.count("trained earlier with the same settings") == 3
+
+
+def test_one_sae_is_in_memory_at_a_time(fetched, monkeypatch, tmp_path):
+    """Where it is imported, and where it is measured."""
+    alive: list[weakref.ref] = []
+
+    def alone(load):
+        def watched(*arguments, **named):
+            assert not [sae for sae in alive if sae() is not None]
+            found = load(*arguments, **named)
+            alive.append(weakref.ref(found[0] if isinstance(found, tuple) else found))
+            return found
+
+        return watched
+
+    for module, name in ((importing, "load_imported"), (points, "load_saved_sae")):
+        monkeypatch.setattr(module, name, alone(getattr(module, name)))
+    its, source = jobs(fetched), open_source(fetched.source)
+    assert import_points(its, Fetched(fetched.source), source, "cpu") == {}
+    assert len(alive) == len(L0)
+    (stage,) = (stage for stage in metrics_of(fetched) if stage.room == "decoder_metrics")
+    folders = {str(x.folder): str(tmp_path / f"measured_{i}") for i, x in enumerate(its)}
+    settings = stage.settings(fetched, "")
+    asked = {"stage": stage.rule, "recipe": stage.recipe, "settings": settings, "folders": folders}
+    trained = trained_points({str(x.folder): x.settings_json for x in its}, 0, source.digest)
+    assert points.measure_points(trained, source, {stage.room: asked}, device="cpu") == []
+    assert len(alive) == 2 * len(L0)
 
 
 def announced(l0):

@@ -8,7 +8,15 @@ import subprocess
 
 import pytest
 import yaml
-from workflow_runs import FORKS, ROOT, run_snakemake, snakemake_command, tiny_config, trained
+from workflow_runs import (
+    FORKS,
+    ROOT,
+    planned_jobs,
+    run_snakemake,
+    snakemake_command,
+    tiny_config,
+    trained,
+)
 
 from correct_l0.study.config import parse_study
 from correct_l0.study.plan import Plan
@@ -143,6 +151,13 @@ def test_the_papers_studies_pass_a_dry_run(tmp_path, study):
     run = run_snakemake(tmp_path, "--dry-run", config=config)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     assert len(trained(run)) == sum(len(Plan(sweep).points) for sweep in parse_study(config))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config" / "imported").glob("*.yaml")))
+def test_the_studies_of_published_saes_pass_a_dry_run_without_a_hub(tmp_path, file):
+    config = yaml.safe_load(file.read_text())
+    run = run_snakemake(tmp_path, "--dry-run", config=config)
+    assert planned_jobs(run)["fetch_weights"] == len(config["sweeps"])
 
 
 @pytest.mark.parametrize(
