@@ -1,6 +1,7 @@
 """The names that a notebook uses: what they take, what they say, and what they need."""
 
 import importlib.metadata
+import json
 import re
 import shutil
 import subprocess
@@ -147,17 +148,20 @@ def test_what_is_no_sae_is_one_line(call, words):
 
 FORBID = """
 import sys
+from importlib.machinery import PathFinder
 
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in forbidden:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+found, forbidden = PathFinder.find_spec, set(sys.argv[1].split())
 
-forbidden = set(sys.argv[1].split())
+def find_spec(name, path=None, target=None):
+    return None if name.split(".")[0] in forbidden else found(name, path, target)
+
+PathFinder.find_spec = staticmethod(find_spec)
 sys.path.insert(0, sys.argv[2])
-sys.meta_path.insert(0, Finder())
-import correct_l0, torch, pandas as pd
+import correct_l0
 assert correct_l0.__file__.startswith(sys.argv[2]), correct_l0.__file__
+"""
+USE = """
+import torch, pandas as pd
 for name in correct_l0.__all__:
     getattr(correct_l0, name)
 print(correct_l0.c_dec(torch.eye(3)), correct_l0.stability([torch.eye(8)] * 2)["pw_mcc"].item())
@@ -166,26 +170,45 @@ print(correct_l0.read_curves(pd.DataFrame(table)).headline)
 """
 
 
-def test_an_installed_wheel_needs_the_core_and_nothing_else(tmp_path):
-    """Installed into an empty folder; what else is in this environment cannot be imported."""
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder into which the package was installed, alone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     shutil.copytree(ROOT / "workflow" / "lib", source / "workflow" / "lib")
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(tmp_path / "site"), str(source)], check=True)
+    subprocess.run([*pip, "--target", str(folder / "site"), str(source)], check=True)
+    return folder / "site"
+
+
+def run_with(installed, names, code):
+    """Run code with the installed package and what some packages require; nothing else is there."""
     found = importlib.metadata.packages_distributions()
-    allowed = requirements_of(CORE)
-    forbidden = [top for top, names in found.items() if not allowed & set(map(plain, names))]
-    assert {"jaxtyping", "yaml", "sae_lens", "snakemake", "zarr"} <= set(forbidden)
-    assert not set(CORE) & set(forbidden)
+    allowed = requirements_of(names)
+    forbidden = {top for top, of in found.items() if not allowed & set(map(plain, of))}
+    assert {"snakemake", "zarr"} <= forbidden
+    assert not {*names} & forbidden
     run = subprocess.run(
-        [sys.executable, "-c", FORBID, " ".join(set(forbidden) - {"correct_l0"}),
-         str(tmp_path / "site")], capture_output=True, text=True, cwd=tmp_path,
+        [sys.executable, "-c", FORBID + code, " ".join(forbidden - {"correct_l0"}), str(installed)],
+        capture_output=True, text=True, cwd=installed.parent,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[0] == "0.0 1.0"
-    assert "L0" in run.stdout.splitlines()[1]
+    return run.stdout.splitlines()
+
+
+def test_an_installed_wheel_needs_the_core_and_nothing_else(installed):
+    first, second = run_with(installed, CORE, USE)
+    assert first == "0.0 1.0"
+    assert "L0" in second
+
+
+def test_the_notebook_runs_with_an_installed_wheel_and_saelens_alone(installed):
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    last = run_with(installed, [*CORE, "sae-lens"], f"{code}\nprint(answer.headline)")[-1]
+    assert last.startswith("L0 about")
 
 
 def plain(name: str) -> str:
