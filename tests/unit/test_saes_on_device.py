@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 
 import pytest
 import torch
 
-os.environ["TRITON_INTERPRET"] = "1"  # as the kernels are defined
 from correct_l0.errors import InputError
 from correct_l0.saes.engine import batchtopk, on_device
 from correct_l0.saes.engine.nested import Levels
@@ -20,8 +18,6 @@ from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
 from saes_toy import settings
 
-del os.environ["TRITON_INTERPRET"]
-
 D_IN, D_SAE, BATCH = 20, 40, 6
 LEVELS = Levels((7, 20, D_SAE), (0.5, 2.0, 1.0), own_errors=True)
 DEAD = torch.arange(0, 30, 2)
@@ -30,7 +26,6 @@ DEAD = torch.arange(0, 30, 2)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Two parts of each token, and several of the batch."""
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(on_device, "BLOCK", 32)
 
 
