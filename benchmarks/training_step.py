@@ -97,7 +97,7 @@ def another(name: str) -> tuple[Callable[..., Step], Callable[..., Step]]:
 def started(name: str, d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Any:
     """Return our trainer of an architecture where its timed steps begin."""
     from correct_l0.saes.engine.batchtopk import Weights
-    from correct_l0.saes.training.train import build_trainer
+    from correct_l0.saes.training.trainer import build_trainer
 
     settings = point(d_sae, batch, l0, name)
     made = build_trainer(settings, d_in, 0)

@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest, check_outputs, read_manifest
+from correct_l0.provenance.checks import check_manifest, check_outputs
+from correct_l0.provenance.manifest import read_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.report.data import manifest_beside
 from correct_l0.report.gather import load_tables

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.recovery.matching import match_features, ordered_cosines
-from correct_l0.provenance.manifest import check_manifest, replacing, write_manifest
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import replacing, write_manifest
 from correct_l0.saes import RECIPE as SAES_RECIPE
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace

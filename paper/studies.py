@@ -21,8 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.provenance.checks import check_manifest
 from correct_l0.provenance.differences import describe_difference
-from correct_l0.provenance.manifest import check_manifest, digest_of, read_manifest
+from correct_l0.provenance.manifest import digest_of, read_manifest
 from correct_l0.reading import RECIPE
 from correct_l0.report.gather import load_tables
 from correct_l0.saes.l0_schedule import LinearSchedule

@@ -24,7 +24,8 @@ from snakemake.cli import get_argument_parser
 
 from correct_l0.command import app
 from correct_l0.saes.architectures import NAMES
-from correct_l0.study.config import SOURCES, StudyFile, parse_study
+from correct_l0.study.config import parse_study
+from correct_l0.study.file import SOURCES, StudyFile
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config" / "README.md"]

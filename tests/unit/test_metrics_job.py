@@ -11,7 +11,8 @@ import pytest
 from correct_l0.errors import InputError
 from correct_l0.metrics import Measured
 from correct_l0.metrics.job import Trained, Wanted, make, trained_points, write_record
-from correct_l0.provenance.manifest import check_manifest, digest_of, write_json
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import digest_of, write_json
 from saes_toy import settings, train_toy
 
 SETTINGS = '{"n":[4]}'

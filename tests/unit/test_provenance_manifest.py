@@ -8,15 +8,9 @@ import json
 import pytest
 
 from correct_l0.errors import InputError
+from correct_l0.provenance.checks import check_manifest, checked_digest_of
 from correct_l0.provenance.differences import describe_difference
-from correct_l0.provenance.manifest import (
-    check_manifest,
-    checked_digest_of,
-    digest_of,
-    read_manifest,
-    replacing,
-    write_manifest,
-)
+from correct_l0.provenance.manifest import digest_of, read_manifest, replacing, write_manifest
 
 EXPECTED = {
     "stage": "train_sae",

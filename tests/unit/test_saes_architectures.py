@@ -20,7 +20,7 @@ from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.evaluate import held_out_chunks
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.result import fold
-from correct_l0.saes.training.train import build_trainer
+from correct_l0.saes.training.trainer import build_trainer
 from saes_toy import (
     BATCH,
     D_IN,

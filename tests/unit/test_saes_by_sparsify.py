@@ -23,7 +23,7 @@ from correct_l0.saes.sections import Saes, Sweep
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.start import decoder_at_start
-from correct_l0.saes.training.train import build_trainer
+from correct_l0.saes.training.trainer import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings_of, train_toy
 
 K, SHORT = 4, 60

@@ -11,13 +11,13 @@ from sae_lens.saes.jumprelu_sae import JumpReLUSAE
 from sae_lens.saes.sae import SAE
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest
+from correct_l0.provenance.checks import check_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.engine.batchtopk import initial_weights
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training import result
 from correct_l0.saes.training.evaluate import held_out_chunks
-from correct_l0.saes.training.train import build_trainer
+from correct_l0.saes.training.trainer import build_trainer
 from saes_toy import BATCH, D_IN, D_SAE, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 pytestmark = pytest.mark.numbers

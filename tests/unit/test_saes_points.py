@@ -13,7 +13,7 @@ from correct_l0.saes.finished import still_to_train
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.result import OUTPUTS
-from correct_l0.saes.training.train import build_trainer
+from correct_l0.saes.training.trainer import build_trainer
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 PAPER = {"kind": "paper_lower", "n": 9, "every_steps": 10, "window_steps": 3}

@@ -175,7 +175,8 @@ def test_training_equals_saelens_trainer(mode):
 def test_all_weights_stay_in_float32_whatever_the_precision():
     training = {"training_tokens": 256, "batch_tokens": 64, "lr": 0.01, "precision": "reduced"}
     text = {"d_sae": 32, "l0": 4, "training": training, "architecture": {"name": "jumprelu"}}
-    from correct_l0.saes.training.train import build_trainer, matmul_precision
+    from correct_l0.saes.training.train import matmul_precision
+    from correct_l0.saes.training.trainer import build_trainer
 
     parsed = parse_settings(json.dumps(text))
     trainer = build_trainer(parsed, D_IN, 0)

@@ -18,6 +18,7 @@ from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import plan_of, report_settings
+from correct_l0.study.warnings import warnings_of
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = ROOT / "config/imported"
@@ -166,8 +167,8 @@ def test_n_below_one_is_a_fraction_of_d_sae():
 
 def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
     """One that is not takes part whatever L0 is right; the report says which did not."""
-    assert parse_config(changed("decoder_metrics.n", [12, 16])).warnings() == []
-    (remark,) = parse_config(changed("decoder_metrics.n", [12, 15])).warnings()
+    assert warnings_of(parse_config(changed("decoder_metrics.n", [12, 16]))) == []
+    (remark,) = warnings_of(parse_config(changed("decoder_metrics.n", [12, 15])))
     assert remark.startswith("every n of s_n^dec (largest 15) is below the largest L0 (16)")
 
 
@@ -187,7 +188,7 @@ def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
 def test_what_is_probably_not_meant_is_remarked(path, value, remark):
     raw = changed(path, value)
     raw["saes"]["l0"] = raw["saes"]["l0"] if path == "saes.l0" else [4, 8, 10.95, 16]
-    (said,) = parse_config(raw).warnings()
+    (said,) = warnings_of(parse_config(raw))
     assert said.startswith(remark), said
 
 
@@ -223,7 +224,7 @@ def test_every_shipped_study_is_valid(path):
     for config in sweeps:
         assert len(config.n_values()) >= 7
         assert path.stem in (config.study, "config")
-        assert "s_n^dec" not in str(config.warnings())
+        assert "s_n^dec" not in str(warnings_of(config))
 
 
 SEARCH = {"from": 4, "to": 300, "first": 6, "until": 1.5}

@@ -21,7 +21,7 @@ from correct_l0.saes.sections import Start
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
-from correct_l0.saes.training.train import build_trainer
+from correct_l0.saes.training.trainer import build_trainer
 from correct_l0.study.plan import Plan
 from correct_l0.study.train_on import targets, train_on_plan
 

@@ -28,7 +28,7 @@ from slurm_runs import (
 )
 from workflow_runs import run_snakemake, tiny_config
 
-from correct_l0.provenance.manifest import check_outputs
+from correct_l0.provenance.checks import check_outputs
 from correct_l0.report import figures_of
 from correct_l0.standing.chain import check_activations, task_digests
 from correct_l0.standing.gaps import check_point

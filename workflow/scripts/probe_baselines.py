@@ -13,7 +13,8 @@ with job(snakemake.log[0], threads=1):
     from correct_l0.metrics.probing.probe import quiet
     from correct_l0.metrics.probing.records import Records, probe_tasks, write_scores
     from correct_l0.metrics.probing.settings import Probing
-    from correct_l0.provenance.manifest import checked_digest_of, write_manifest
+    from correct_l0.provenance.checks import checked_digest_of
+    from correct_l0.provenance.manifest import write_manifest
     from correct_l0.sources.sae_probes import resolve_tasks
 
     start = time.perf_counter()

@@ -14,13 +14,8 @@ from typing import Any
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import Measured
-from correct_l0.provenance.manifest import (
-    check_manifest,
-    digest_of,
-    read_or_empty,
-    write_json,
-    write_manifest,
-)
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import digest_of, read_or_empty, write_json, write_manifest
 from correct_l0.saes.finished import check_trained
 from correct_l0.saes.settings import PointJob
 

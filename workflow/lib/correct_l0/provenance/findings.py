@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import Disagreement, disagreement, read_manifest
+from correct_l0.provenance.checks import Disagreement, disagreement
+from correct_l0.provenance.manifest import read_manifest
 
 LARGE_BYTES = 2**20
 """Files of this size on are spared where time is short."""

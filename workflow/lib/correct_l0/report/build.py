@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from correct_l0.provenance.checks import check_manifest, check_outputs
 from correct_l0.provenance.manifest import (
-    check_manifest,
-    check_outputs,
     digest_of,
     read_manifest,
     replacing,

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from correct_l0.provenance.manifest import check_outputs, read_or_empty
+from correct_l0.provenance.checks import check_outputs
+from correct_l0.provenance.manifest import read_or_empty
 from correct_l0.reading.reading import READ
 from correct_l0.reading.self_check import Check
 from correct_l0.reading.stability import NOT_REPRODUCIBLE

@@ -14,7 +14,8 @@ from correct_l0.errors import InputError
 from correct_l0.metrics import metrics
 from correct_l0.metrics.probing.settings import CONTROLS
 from correct_l0.metrics.stability import ALONG
-from correct_l0.provenance.manifest import check_outputs, digest_of, read_manifest, replacing
+from correct_l0.provenance.checks import check_outputs
+from correct_l0.provenance.manifest import digest_of, read_manifest, replacing
 from correct_l0.report.point_files import FACTS, readers
 from correct_l0.saes.imported.published import COLUMN, SCORES
 from correct_l0.saes.imported.settings import ImportedSweep

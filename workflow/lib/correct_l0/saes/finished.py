@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest
+from correct_l0.provenance.checks import check_manifest
 from correct_l0.saes.settings import PointJob, recipe_of
 
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_json
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import read_manifest, replacing, write_json
 from correct_l0.saes.sparsify import is_sparsify_folder, read_sparsify_sae
 
 if TYPE_CHECKING:

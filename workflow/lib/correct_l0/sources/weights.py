@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import checked_digest_of, read_manifest
+from correct_l0.provenance.checks import checked_digest_of
+from correct_l0.provenance.manifest import read_manifest
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from correct_l0.errors import InputError
+from correct_l0.provenance.checks import Disagreement
 from correct_l0.provenance.differences import describe_difference
 from correct_l0.provenance.findings import Finding, examine
-from correct_l0.provenance.manifest import Disagreement, digest_of, digest_of_content, read_manifest
+from correct_l0.provenance.manifest import digest_of, digest_of_content, read_manifest
 from correct_l0.stages import BY_RULE, OF_POINT
 from correct_l0.study.plan import Plan
 from correct_l0.study.rounds import rounds_read

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import Disagreement, digest_of_content, read_manifest
+from correct_l0.provenance.checks import Disagreement
+from correct_l0.provenance.manifest import digest_of_content, read_manifest
 from correct_l0.stages import OF_POINT
 from correct_l0.standing.chain import examine_baselines, examine_point, examine_stability
 from correct_l0.study.groups import split_labels

@@ -4,137 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
-from correct_l0.metrics.decoder.settings import DecoderMetrics
 from correct_l0.metrics.hedging.settings import Hedging
-from correct_l0.metrics.probing.settings import Probing
-from correct_l0.saes.imported.settings import ImportedSaes, ImportedSweep
+from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
-from correct_l0.saes.sections import Saes, Sweep
+from correct_l0.saes.sections import Sweep
 from correct_l0.saes.training_settings import Training
-from correct_l0.settings.base import Name, Section, format_l0
+from correct_l0.settings.base import Name, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations, Prompted
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
 from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.weights import WeightsOnly
+from correct_l0.study.file import SOURCES, StudyFile, tag_of
 
 Kind = TypeVar("Kind", bound="StudyFile")
 
-SOURCES = ("activations", "stored", "synthetic", "semi_synthetic")
-"""The sections that say where activations come from."""
-
-FEWEST_L0 = 3
-"""L0 points that a curve needs to have a lowest or a highest one between others."""
-
-MOST_EPOCHS = 50
-"""Epochs over the cached tokens that go without a word."""
 
 WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk", "jumprelu")
 """Architectures whose finished SAEs are trained on with more latents."""
-
-TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
-    "stability", "measured", "rounds", "self_check", "frozen_control", "train_on", "weights",
-    "listings",
-    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
-    "summary.txt", "running.json", "wandb",
-)  # fmt: skip
-"""What a study's folder has besides its sweeps, or had where it had a single one."""
-
-
-def _imports(given: Any) -> str:
-    """Tell whether a section of SAEs imports them, by the tag of its model."""
-    names = given if isinstance(given, Mapping) else ()
-    found = isinstance(given, ImportedSaes | ImportedSweep) or {"import", "origin"} & {*names}
-    return "(import)" if found else "(train)"
-
-
-FileSaes = Annotated[
-    Annotated[Saes, Tag("(train)")] | Annotated[ImportedSaes, Tag("(import)")],
-    Discriminator(_imports),
-]
-
-
-class StudyFile(Section):
-    """A study as its file has it. It stands alone: nothing is taken from another configuration."""
-
-    study: Name
-    """Name of the study: its folder is `results/<study>`."""
-
-    title: str = ""
-    """Heading of the report; empty: the study's name."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where models and SAEs run."""
-
-    tracking: Literal["none", "wandb-offline", "wandb"] = "none"
-    """Whether trainings are also written to Weights & Biases, one run a point: `wandb-offline` to
-    `results/<study>/wandb`, for `wandb sync`; `wandb` to the service, after `wandb login`. No
-    effect on the numbers."""
-
-    activations: Activations | None = None
-    """The source: the activations of a language model, cached. Or `stored`, `synthetic` or
-    `semi_synthetic`."""
-
-    stored: Stored | None = None
-    """The source: activations that you have, in files. Or `activations`, `synthetic` or
-    `semi_synthetic`."""
-
-    synthetic: Synthetic | None = None
-    """The source: a synthetic world, whose true features are known. Or `activations` or
-    `semi_synthetic`."""
-
-    semi_synthetic: SemiSynthetic | None = None
-    """The source: a language model's activations as an SAE decodes them, whose features are then
-    known. Or `activations` or `synthetic`."""
-
-    saes: FileSaes | None = None
-    """The SAEs: one sweep over L0, trained here or imported. Or `sweeps`."""
-
-    sweeps: dict[Name, FileSaes] = Field({})
-    """Several sweeps by name, each as `saes`: of other widths, architectures or trainings. Each has
-    its own folder `results/<study>/<name>` and its own answer; the report sets them side by side.
-    """
-
-    decoder_metrics: DecoderMetrics = DecoderMetrics()
-    """The decoder metrics."""
-
-    probing: Probing = Probing()
-    """Sparse probing."""
-
-    hedging: Hedging | None = None
-    """Whether the hedging rate of each SAE is measured: how far its latents go over to new ones
-    that it is given. Costs two short trainings of each."""
-
-    self_check: bool = False
-    """Whether the answer is checked: SAEs of the study at the L0 it names and at the ends of its
-    interval generate data (as `semi_synthetic`, the residual shuffled), which are swept again at
-    small cost, 5 points of the grid, 2 seeds, a quarter of the tokens, and read alike."""
-
-    frozen_control: bool = False
-    """Whether the answer's figure shows what SAEs reach that learnt no direction: one at the middle
-    of the grid for each of two seeds, whose decoder stays as it starts, at random
-    (`saes.training.freeze_decoder`), trained, measured and probed like the others."""
-
-    train_on: TrainOn | None = None
-    """Whether a single imported SAE is trained on for a short while, at several L0 around its own:
-    is its L0 too low, about right or too high?"""
-
-    @model_validator(mode="after")
-    def _check_sweeps(self) -> StudyFile:
-        if (self.saes is None) == (not self.sweeps):
-            found = "neither" if self.saes is None else "both"
-            raise ValueError(f"{found} of saes and sweeps is set; set saes, or several sweeps")
-        for name in self.sweeps:
-            if name in TAKEN:
-                raise ValueError(f"sweeps: {name!r} is the name of other results; rename it")
-        return self
 
 
 class Config(StudyFile):
@@ -144,7 +37,7 @@ class Config(StudyFile):
 
     saes: Annotated[
         Annotated[Sweep, Tag("(train)")] | Annotated[ImportedSweep, Tag("(import)")],
-        Discriminator(_imports),
+        Discriminator(tag_of),
     ]
     """The SAEs."""
 
@@ -371,53 +264,6 @@ class Config(StudyFile):
     def points(self) -> list[tuple[str, int]]:
         """Return every (l0 label, seed) of the sweep, lowest L0 first."""
         return self.saes.all_points
-
-    def warnings(self) -> list[str]:
-        """Return remarks on settings that run but are probably not meant."""
-        return [*self._warnings_of_sweep(), *self._warnings_of_epochs()]
-
-    def _warnings_of_sweep(self) -> list[str]:
-        said: list[str] = []
-        l0, n = self.saes.l0, self.n_values()
-        if self.train_on is not None:
-            return said
-        if isinstance(self.saes, ImportedSweep) and len(self.saes.saes) == 1:
-            return ["a single SAE: no curve can be read; add train_on, or import more SAEs"]
-        if len(l0) < FEWEST_L0:
-            points = "a single L0 point" if len(l0) == 1 else f"only {len(l0)} L0 points"
-            said.append(f"{points}: no curve can be read of fewer than {FEWEST_L0}; add to saes.l0")
-        if self.saes.swept != "l0" or not self.has_rows:
-            return said
-        if max(n) <= min(l0):
-            return [
-                *said,
-                f"every n of s_n^dec (largest {max(n)}) is at or below every L0 (smallest "
-                f"{min(l0):g}): no curve can name an L0; raise decoder_metrics.n",
-            ]
-        if max(n) < max(l0):
-            said.append(
-                f"every n of s_n^dec (largest {max(n)}) is below the largest L0 ({max(l0):g}): a "
-                "curve that names an L0 not below its n is not counted; raise decoder_metrics.n"
-            )
-        return said
-
-    def _warnings_of_epochs(self) -> list[str]:
-        if self.saes.imported:
-            return []
-        if self.activations is not None:
-            rows, told, remedy = self.activations.training_tokens, "cached tokens", "cache more"
-        elif self.stored is not None:
-            rows = len(self.stored.rows) - self.stored.held_out_tokens
-            told, remedy = "stored rows", "store more"
-        else:
-            return []
-        tokens = max(self.training(l0).training_tokens for l0 in self.saes.l0)
-        if tokens <= MOST_EPOCHS * rows:
-            return []
-        return [
-            f"training_tokens {tokens:,} are {tokens / rows:,.0f} epochs over the {rows:,} {told}: "
-            f"an SAE learns what it sees so often by heart; {remedy} or train shorter"
-        ]
 
 
 def parse_study(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from correct_l0.study.config import StudyFile
+from correct_l0.study.file import StudyFile
 
 START, END = "<!-- options: generated -->", "<!-- options end -->"
 """What stands around the table in config/README.md."""

@@ -23,7 +23,7 @@ from correct_l0.saes.imported.published import published_scores, results_in, res
 from correct_l0.saes.imported.settings import Import, ImportedSaes, PublishedScores
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.places import remembered_digests
-from correct_l0.study.config import StudyFile
+from correct_l0.study.file import StudyFile
 
 
 def with_found(

@@ -24,6 +24,7 @@ from correct_l0.sources.language_model.places import (
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.sources.semi_synthetic.settings import SAE_FILES
 from correct_l0.study.config import Config, parse_study
+from correct_l0.study.warnings import warnings_of
 
 RESULTS = Path("results")
 CACHES = RESULTS / "activations"
@@ -139,7 +140,7 @@ class Plan:
 
     def warnings(self) -> list[str]:
         """Return remarks on what runs but is probably not meant."""
-        return [*self.study.warnings(), *self.doubts]
+        return [*warnings_of(self.study), *self.doubts]
 
     def as_json(self) -> str:
         """Return the settings as JSON that `parse_config` reads back."""

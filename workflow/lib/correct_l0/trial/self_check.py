@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_manifest, digest_of, write_json, write_manifest
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
 from correct_l0.reading.self_check import Check, checked, generators_of
 from correct_l0.report.data import manifest_beside
 from correct_l0.report.gather import load_tables

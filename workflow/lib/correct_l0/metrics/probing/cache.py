@@ -23,7 +23,8 @@ from correct_l0.jobs.progress import Progress
 from correct_l0.metrics.probing import CACHE_RECIPE
 from correct_l0.metrics.probing.data import Task, activations_file, load_activations, read_task
 from correct_l0.metrics.probing.likeness import Likeness
-from correct_l0.provenance.manifest import check_manifest, read_manifest, replacing, write_manifest
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import read_manifest, replacing, write_manifest
 from correct_l0.sources.language_model.language_model import LanguageModel
 from correct_l0.sources.language_model.model_files import count_positions, read_model_config
 from correct_l0.sources.language_model.settings import Prompted

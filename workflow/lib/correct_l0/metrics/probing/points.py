@@ -15,7 +15,7 @@ from correct_l0.metrics.probing.probe import quiet
 from correct_l0.metrics.probing.records import Records, probe_tasks, scores_table, write_scores
 from correct_l0.metrics.probing.reference import write_package_results
 from correct_l0.metrics.probing.settings import Probing, tasks_with_controls
-from correct_l0.provenance.manifest import checked_digest_of
+from correct_l0.provenance.checks import checked_digest_of
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources.sae_probes import resolve_tasks
 

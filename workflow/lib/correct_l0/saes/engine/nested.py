@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from correct_l0.saes.engine.pattern import Pattern
 from correct_l0.saes.engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from correct_l0.saes.engine.step import Pattern
 
 
 @dataclass(frozen=True)

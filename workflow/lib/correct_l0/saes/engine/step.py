@@ -18,16 +18,21 @@ The auxiliary loss touches the dead columns only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import nested, sparse
-from correct_l0.saes.engine.pattern import Pattern
 from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
+
+if TYPE_CHECKING:
+    from correct_l0.saes.engine.on_device import DevicePattern
+
+    Pattern: TypeAlias = sparse.Pattern | DevicePattern
 
 
 @dataclass

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import (
-    check_manifest,
-    read_manifest,
-    sha256_of,
-    write_json,
-    write_manifest,
-)
+from correct_l0.provenance.checks import check_manifest
+from correct_l0.provenance.manifest import read_manifest, sha256_of, write_json, write_manifest
 from correct_l0.saes.imported import RECIPE, STAGE
 from correct_l0.saes.imported.layouts import MAY_BE_MISSING, Told, tell
 from correct_l0.saes.imported.settings import FoundSae, ImportedSweep

@@ -16,7 +16,7 @@ from correct_l0.saes.sections import Start
 from correct_l0.saes.settings import SaeSettings
 
 if TYPE_CHECKING:
-    from correct_l0.saes.training.train import Trainer
+    from correct_l0.saes.training.trainer import Trainer
 
 UNIT = 1e-3
 """Largest distance of a decoder row's norm from 1 that counts as 1."""

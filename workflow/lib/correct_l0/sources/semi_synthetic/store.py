@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.provenance.checks import check_outputs
 from correct_l0.provenance.manifest import (
-    check_outputs,
     digest_of,
     read_manifest,
     replacing,

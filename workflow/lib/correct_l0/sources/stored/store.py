@@ -12,7 +12,8 @@ from jaxtyping import Float, Int, UInt
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_outputs, digest_of, read_manifest
+from correct_l0.provenance.checks import check_outputs
+from correct_l0.provenance.manifest import digest_of, read_manifest
 from correct_l0.sources.language_model.layout import Layout
 from correct_l0.sources.language_model.reader import Store
 from correct_l0.sources.language_model.stream import TrainingStream

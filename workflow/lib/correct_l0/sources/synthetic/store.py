@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import check_outputs, digest_of, read_manifest
+from correct_l0.provenance.checks import check_outputs
+from correct_l0.provenance.manifest import digest_of, read_manifest
 from correct_l0.sources.outlying import Kept, any_outlying, load_outlying
 from correct_l0.sources.synthetic import STAGE
 from correct_l0.sources.synthetic.generator import Ahead, Ordinary, Stream
