@@ -33,6 +33,10 @@ HERE = Path(__file__).parent
 
 QUICK_ROUNDS = 3
 
+MEMORY_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+"""Tensors are pages of their own, resident from their first use on until they are freed: otherwise
+glibc raises the threshold as it goes, and new ones lie where freed ones were, which are resident."""
+
 
 class Failed(Exception):
     """A measurement ended with an error; its last line is the message."""
@@ -46,6 +50,7 @@ def measure(arguments: Sequence[str], threads: int) -> object:
         **dict.fromkeys(counts, str(threads)),
         "HF_HUB_OFFLINE": "1",
         "WANDB_MODE": "disabled",
+        **(MEMORY_ENVIRONMENT if arguments[0] == "memory" else {}),
     }
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
