@@ -34,8 +34,8 @@ HERE = Path(__file__).parent
 QUICK_ROUNDS = 3
 
 MEMORY_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
-"""Tensors are pages of their own then, resident from first use until they are freed: otherwise glibc
-raises the threshold as it goes, and new ones lie where freed ones were, which are resident."""
+"""Tensors are pages of their own then, resident from first use until they are freed: otherwise new
+ones may lie where freed ones were, and be resident before."""
 
 
 class Failed(Exception):

@@ -32,6 +32,9 @@ SPARSIFY = f"sparsify {version('eai-sparsify')}, its TopK"
 WARM_UP = 3
 LARGE = 2**24
 """Weights from which on one step warms up: SAELens' takes tens of seconds."""
+SMALL, SMALL_BATCH = 768, 64
+"""Latents and batch of steps that come before all: with them libraries are loaded, and compiled,
+which is of no SAE's memory."""
 LR = 1e-4
 SHORT_STEPS, SHORT_BATCH, SHORT_LR = 100, 512, 1e-3
 """The training from which JumpReLU's timed steps go on: L0 is near its target then."""
@@ -170,6 +173,10 @@ def sides(
     mine = ours
     if architecture != "batchtopk":
         mine, rival = another(architecture)
+    for make in (mine, rival):
+        step = make(d_in, min(d_sae, SMALL), SMALL_BATCH, l0, n_dead)
+        for rows in activations(d_in, SMALL_BATCH, "cpu"):
+            step(rows)
     return {
         "ours": calls(mine(d_in, d_sae, batch, l0, n_dead)),
         "rival": calls(rival(d_in, d_sae, batch, l0, n_dead)),

@@ -193,17 +193,19 @@ def test_memory_measured_alone_stands_beside_the_times_that_are_there(tmp_path, 
 
 
 def test_what_a_trainer_keeps_from_its_first_step_on_is_of_its_memory():
-    """Preparing takes no step; the first call takes those that warm up besides its own."""
+    """Before the first call there are only steps of another SAE; that call warms up as well."""
     step, taken = module("training_step"), []
 
-    def counted(*shape):
-        return lambda rows: taken.append(len(rows)) or SimpleNamespace(loss=rows.sum())
+    def counted(d_in, d_sae, batch, l0, n_dead):
+        number = len(taken)
+        taken.append([])
+        return lambda rows: taken[number].append(len(rows)) or SimpleNamespace(loss=rows.sum())
 
     found = step.sides(4, 8, 6, 2, steps=2, rival=counted)
-    assert taken == []
+    assert taken == [[step.SMALL_BATCH] * 4, []]
     for calls in (1, 2):
         found["rival"]()
-        assert taken == [6] * (step.WARM_UP + 2 * calls)
+        assert taken[1] == [6] * (step.WARM_UP + 2 * calls)
 
 
 def test_memory_is_not_measured_at_a_point_of_a_curve_of_times():
