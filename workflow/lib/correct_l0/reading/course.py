@@ -160,7 +160,7 @@ def _stop(
 
 
 def _best_place(reading: StabilityReading) -> float:
-    """Return where seeds agree best, a place that does not count among them; NaN: as much at all."""
+    """Return where seeds agree best, whether it counts or not; NaN where as much everywhere."""
     peak, points = reading.peak, reading.points
     if peak.outcome == FALLS:
         return points[-1]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from correct_l0.settings.base import format_l0
 
-
 PREFERRED = (
     1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10,
 )  # fmt: skip
