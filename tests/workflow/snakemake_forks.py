@@ -6,6 +6,7 @@ As a program it is that process: it reads a request per line, and writes each fo
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -53,6 +54,8 @@ def become_a_fork() -> None:
     """
     for line in sys.stdin:
         stdout, stderr, imported, folder, environment, arguments = json.loads(line)
+        # Else each fork's collections go through all that is here, for most of its time.
+        gc.freeze()
         if pid := os.fork():
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             if Path(imported).exists():
