@@ -72,10 +72,7 @@ def become_a_fork() -> None:
         sys.argv[1:] = arguments
         sys.orig_argv[:] = [sys.executable, "-m", "snakemake", *arguments]
         leave_the_package_to(Path(arguments[arguments.index("--snakefile") + 1]))
-        before = set(sys.modules)
-        atexit.register(
-            lambda: Path(imported).write_text("\n".join(sorted(sys.modules.keys() - before)))
-        )
+        atexit.register(tell_imports, Path(imported), set(sys.modules))
         return
     sys.exit()
 
@@ -86,6 +83,11 @@ def leave_the_package_to(snakefile: Path) -> None:
     if package and not Path(str(package.__file__)).is_relative_to(snakefile.parent):
         for name in [name for name in sys.modules if name.split(".")[0] == package.__name__]:
             del sys.modules[name]
+
+
+def tell_imports(path: Path, before: set[str]) -> None:
+    """Write which modules are here that were not before."""
+    path.write_text("\n".join(sorted(sys.modules.keys() - before)))
 
 
 def import_all(names: Sequence[str]) -> None:

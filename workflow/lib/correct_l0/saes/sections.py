@@ -40,10 +40,7 @@ TrainingOverride = create_model(
     "TrainingOverride",
     __base__=Section,
     __doc__="Training parameters of one L0 point that differ from the shared ones.",
-    **{
-        name: (_optional(field), None)
-        for name, field in Training.model_fields.items()
-    },
+    **{name: (_optional(field), None) for name, field in Training.model_fields.items()},
 )  # type: ignore[call-overload]
 
 
