@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from correct_l0.sources.language_model.model_files import (
     read_model_config,
 )
 from correct_l0.sources.language_model.settings import Activations, Prompted
+
+T = TypeVar("T")
 
 
 class LanguageModel:
@@ -92,8 +94,8 @@ class LanguageModel:
             raise StopAtLayerException(value)
 
         return self.bridge.run_with_hooks(
-            tokens.to(self.device),
-            attention_mask=mask.to(self.device),
+            tokens.to(self.device, non_blocking=True),
+            attention_mask=mask.to(self.device, non_blocking=True),
             return_type=None,
             fwd_hooks=[(self.hook_name, stop)],
         )
@@ -106,6 +108,9 @@ class LanguageModel:
     ) -> Iterator[tuple[int, Float[Tensor, "pos d_in"]]]:
         """Yield (number of the context, its activations), contexts of like length together.
 
+        Those of a pass are yielded when the next one is under way: the device computes while the
+        host works with them.
+
         Parameters
         ----------
         contexts
@@ -115,6 +120,16 @@ class LanguageModel:
         dtype
             What the activations are converted to before they leave the device.
         """
+        for batch, (values, there) in one_behind(self._passes(contexts, batch_tokens, dtype)):
+            if there is not None:
+                there.synchronize()
+            for row, i in enumerate(batch):
+                yield i, values[row, : len(contexts[i])]
+
+    def _passes(
+        self, contexts: Sequence[Int[np.ndarray, " pos"]], batch_tokens: int, dtype: torch.dtype
+    ) -> Iterator[tuple[list[int], tuple[Tensor, torch.cuda.Event | None]]]:
+        """Yield the contexts of each forward pass, and its activations on their way to the host."""
         for batch in length_batches([len(tokens) for tokens in contexts], batch_tokens):
             longest = max(len(contexts[i]) for i in batch)
             tokens = torch.zeros((len(batch), longest), dtype=torch.long)
@@ -122,9 +137,7 @@ class LanguageModel:
             for row, i in enumerate(batch):
                 tokens[row, : len(contexts[i])] = torch.from_numpy(contexts[i].astype(np.int64))
                 mask[row, : len(contexts[i])] = 1
-            values = self.read(tokens, mask).to(dtype).cpu()
-            for row, i in enumerate(batch):
-                yield i, values[row, : len(contexts[i])]
+            yield batch, to_host(self.read(tokens, mask).to(dtype))
 
     def _check_width(self) -> None:
         tokens = torch.zeros((2, 3), dtype=torch.long)
@@ -177,6 +190,30 @@ def _use_fused_attention(model: Any) -> None:
     if getattr(config, "attn_logit_softcapping", None) is None and model._supports_sdpa:
         config.output_attentions = False
         model.set_attn_implementation("sdpa")
+
+
+def to_host(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Send a tensor to the host; it is there when the event has happened, if there is one."""
+    if not values.is_cuda:
+        return values, None
+    # Such a copy goes to pinned memory, which torch keeps until it is done.
+    return values.to("cpu", non_blocking=True), torch.cuda.current_stream().record_event()
+
+
+def one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Yield each item when the one after it has been made.
+
+    Examples
+    --------
+    >>> made = []
+    >>> [(item, len(made)) for item in one_behind(made.append(i) or i for i in "abc")]
+    [('a', 2), ('b', 3), ('c', 3)]
+    """
+    last: list[T] = []
+    for item in items:
+        yield from last
+        last = [item]
+    yield from last
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
