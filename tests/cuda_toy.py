@@ -1,9 +1,11 @@
 """A made-up CUDA device, whose streams take time as a real one's do."""
 
+import re
 import threading
 from contextlib import contextmanager
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 COPY_S = 4.0
 
@@ -64,3 +66,18 @@ def made_up_cuda(monkeypatch):
         torch.Tensor, "record_stream", lambda self, by: Cuda.read_by.append((self.data_ptr(), by))
     )
     return Cuda
+
+
+class Numbers(TorchDispatchMode):
+    """Within the block whatever would make the host wait for a device fails.
+
+    That is what brings a number to the host, or makes a tensor of one that the host has: such a
+    copy waits too.
+    """
+
+    WAITS = r"_local_scalar_dense|nonzero\.|masked_select|unique|lift_fresh"
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function)
+        assert not re.search(self.WAITS, name), name
+        return function(*args, **(kwargs or {}))

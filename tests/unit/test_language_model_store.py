@@ -679,8 +679,8 @@ def test_a_job_killed_at_any_rename_goes_on_to_the_same_bytes(tmp_path):
         kept = {p.name: p.stat().st_mtime_ns for p in (cache / "records").glob("*.json")}
         for job in jobs_of(settings):
             run_job(settings, cache, job)
-        for name, time in kept.items():
-            assert (cache / "records" / name).stat().st_mtime_ns == time
+        for name, written in kept.items():
+            assert (cache / "records" / name).stat().st_mtime_ns == written
         verify(seal_toy(settings, cache), "checksums")
         assert not [*cache.rglob("*.partial"), *cache.glob(".store.*")]
         assert shard_files(cache) == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from correct_l0.saes.engine.selection import keep_largest_
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
+from cuda_toy import Numbers
 from saes_toy import settings
 
 D_IN, D_SAE, BATCH = 20, 40, 6
@@ -125,14 +125,7 @@ def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
 
 
 def test_no_step_waits_for_the_device(monkeypatch):
-    """What would bring a number to the host is made to fail."""
-
-    class Numbers(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            name = str(function)
-            assert not re.search(r"_local_scalar_dense|nonzero|masked_select|unique", name), name
-            return function(*args, **(kwargs or {}))
-
+    """What would make the host wait is made to fail."""
     # The interpreter itself reads what a program loads.
     for name in ("_count_upper", "_count_lower", "_count_rows", "_compress", "_decode"):
         monkeypatch.setattr(on_device, name, Nothing())

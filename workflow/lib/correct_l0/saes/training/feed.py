@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from correct_l0.jobs.beside import to_device
+
 if TYPE_CHECKING:
     from correct_l0.saes.training.train import Batches
 
@@ -111,10 +113,9 @@ class DeviceFeed:
 
     def _make(self, step: int) -> tuple[Tensor, torch.cuda.Event]:
         """Return a batch that is on its way to the device, and what happens when it is there."""
-        rows = self._batches.batch(step).pin_memory()
+        rows = self._batches.batch(step)
         with torch.cuda.stream(self._stream):
-            # torch keeps the pinned memory until the copy is done.
-            sae_in = rows.to(self._device, non_blocking=True).mul_(self._scale)
+            sae_in = to_device(rows, self._device).mul_(self._scale)
             return sae_in, self._stream.record_event()
 
     def waited_s(self) -> float:

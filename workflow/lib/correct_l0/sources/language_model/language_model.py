@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.beside import one_behind, to_device, to_host
 from correct_l0.sources.language_model.model_files import (
     block_index,
     count_layers,
     read_model_config,
 )
 from correct_l0.sources.language_model.settings import Activations, Prompted
-
-T = TypeVar("T")
 
 
 class LanguageModel:
@@ -94,8 +93,8 @@ class LanguageModel:
             raise StopAtLayerException(value)
 
         return self.bridge.run_with_hooks(
-            tokens.to(self.device, non_blocking=True),
-            attention_mask=mask.to(self.device, non_blocking=True),
+            to_device(tokens, self.device),
+            attention_mask=to_device(mask, self.device),
             return_type=None,
             fwd_hooks=[(self.hook_name, stop)],
         )
@@ -190,30 +189,6 @@ def _use_fused_attention(model: Any) -> None:
     if getattr(config, "attn_logit_softcapping", None) is None and model._supports_sdpa:
         config.output_attentions = False
         model.set_attn_implementation("sdpa")
-
-
-def to_host(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """Send a tensor to the host; it is there when the event has happened, if there is one."""
-    if not values.is_cuda:
-        return values, None
-    # Such a copy goes to pinned memory, which torch keeps until it is done.
-    return values.to("cpu", non_blocking=True), torch.cuda.current_stream().record_event()
-
-
-def one_behind(items: Iterable[T]) -> Iterator[T]:
-    """Yield each item when the one after it has been made.
-
-    Examples
-    --------
-    >>> made = []
-    >>> [(item, len(made)) for item in one_behind(made.append(i) or i for i in "abc")]
-    [('a', 2), ('b', 3), ('c', 3)]
-    """
-    last: list[T] = []
-    for item in items:
-        yield from last
-        last = [item]
-    yield from last
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
