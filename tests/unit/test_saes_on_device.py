@@ -135,6 +135,16 @@ def test_no_step_waits_for_the_device(monkeypatch):
         loss_and_gradients(batch(), *weights(), asked)
 
 
+@pytest.mark.parametrize(
+    "waits",
+    [lambda x: x.sum().item(), lambda x: x[x > 0], lambda x: x.nonzero(), lambda x: bool(x[0] > 0),
+     lambda x: torch.tensor([1.0]) + x, lambda x: x.masked_fill_(x > 0, 0).unique()],
+)  # fmt: skip
+def test_what_waits_is_seen(waits):
+    with pytest.raises(AssertionError), Numbers():
+        waits(torch.ones(3))
+
+
 class Nothing:
     """A kernel that does nothing."""
 

@@ -115,7 +115,7 @@ class DeviceFeed:
         """Return a batch that is on its way to the device, and what happens when it is there."""
         rows = self._batches.batch(step)
         with torch.cuda.stream(self._stream):
-            sae_in = to_device(rows, self._device).mul_(self._scale)
+            sae_in = to_device(rows, self._device) * self._scale
             return sae_in, self._stream.record_event()
 
     def waited_s(self) -> float:
