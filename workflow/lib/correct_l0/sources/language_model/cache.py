@@ -193,7 +193,7 @@ class _Run:
         """Return a window's shards; have those that are not there written, after those before."""
         split, numbers = window.split, self.layout.window_shard_range(window)
         there = {number: self.writer.finished(split, number) for number in numbers}
-        columns = {}
+        columns: dict[str, Tensor] = {}
         if None in there.values():
             columns = self._read(window)
         else:
