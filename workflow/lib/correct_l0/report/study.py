@@ -71,7 +71,7 @@ def read_study(
     norms
         What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
     source
-        The kind of the source (`Plan.source_kind`).
+        The kind of the source (`SourceSection.kind`).
     english_words
         Share of the text's words that are among English's commonest, where that is known.
     swept

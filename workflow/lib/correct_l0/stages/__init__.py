@@ -322,7 +322,7 @@ STAGES = (
     ),
     Stage(
         train_on.STAGE, "report", "SAE trained on", "the trainings that start from the SAE",
-        ("train_sae", "seal_activations", stored.STAGE, "make_world", "make_semi_synthetic"),
+        ("train_sae", *(stage for stage in OPENERS if stage != imported.STAGE)),
         room=train_on.STAGE,
         recipe=train_on.RECIPE,
         settings=lambda plan, l0: report_settings(plan),

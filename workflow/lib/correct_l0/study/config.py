@@ -17,9 +17,8 @@ from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import Name, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations, Prompted
-from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
-from correct_l0.sources.stored.settings import Stored
-from correct_l0.sources.synthetic.settings import Synthetic
+from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT
+from correct_l0.sources.settings import SourceSection
 from correct_l0.sources.weights import WeightsOnly
 from correct_l0.study.file import SOURCES, StudyFile, tag_of
 
@@ -204,13 +203,14 @@ class Config(StudyFile):
             )
 
     @property
-    def source(self) -> Activations | Stored | Synthetic | SemiSynthetic | WeightsOnly:
-        """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
-        source = self.activations or self.stored or self.synthetic or self.semi_synthetic
-        if source is None:
-            assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
-            return WeightsOnly(self.saes.d_in)
-        return source
+    def source(self) -> SourceSection:
+        """The settings of the source."""
+        for name in SOURCES:
+            section: SourceSection | None = getattr(self, name)
+            if section is not None:
+                return section
+        assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
+        return WeightsOnly(d_in=self.saes.d_in)
 
     @property
     def has_rows(self) -> bool:
@@ -238,7 +238,7 @@ class Config(StudyFile):
     @property
     def truth_is_known(self) -> bool:
         """Whether the true features are known."""
-        return self.synthetic is not None or self.semi_synthetic is not None
+        return self.source.truth_is_known
 
     @property
     def told_true_l0(self) -> float | None:

@@ -158,8 +158,8 @@ def _kept(
     """Return what a training goes on from, None for other jobs."""
     if job.rule != "train_sae" or job.point is None:
         return None
-    same = (plan.source_stage, None) not in running
-    if any((rule, None) in changed for rule in ("stage_text", plan.source_stage)):
+    same = (plan.study.source.stage, None) not in running
+    if any((rule, None) in changed for rule in ("stage_text", plan.study.source.stage)):
         # Made by another recipe, or damaged.
         return None
     return kept(plan, *job.point, reason, there=there, same_activations=same)
