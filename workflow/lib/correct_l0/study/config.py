@@ -12,7 +12,7 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.saes.imported.settings import ImportedSweep
 from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
-from correct_l0.saes.sections import Sweep
+from correct_l0.saes.sweep import Sweep
 from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import Name, format_l0
 from correct_l0.settings.errors import describe_errors

@@ -6,7 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES
+from correct_l0.stages.stage import Stage
 from correct_l0.standing.chain import task_manifests
 from correct_l0.standing.stale_words import Stale
 from correct_l0.study.groups import split_labels
