@@ -79,7 +79,8 @@ def _with_less_training(f: Facts) -> str:
             "With less training: the answer as it would have been after each tenth of the training "
             "(up), read like the final one, of the SAEs as they stood then (learning rates were "
             "still high): dot, the L0 named; bar, its interval; cross, where seeds agreed best but "
-            "no L0 was named; triangle, still rising at the grid's end; no mark, no peak."
+            "no L0 was named; triangle, still rising at the grid's end; no mark, as much at every "
+            "L0."
         )
     return (
         "With less training: c_dec's curve as it stood after each tenth of the training (up), read "
