@@ -2,6 +2,7 @@
 # results/{study}/measured/, and undeclared results/{study}/{room}/l0_{l0}/seed_{seed}/ of each metric
 # but probing.
 
+
 rule measure_points:
     """Every metric of a group's SAEs: s_n^dec, c_dec, histograms; recovery where features are known."""
     input:
