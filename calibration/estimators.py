@@ -19,6 +19,7 @@ from correct_l0.reading.reading import READ, CurveReading
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.verdict import interval_of
 from correct_l0.reading.voices import Voice, common_outcome, those_that_read, voices_of
+from correct_l0.report.names import preferred
 from correct_l0.report.study import curve_readings
 
 Tables = Mapping[str, pd.DataFrame]
@@ -172,6 +173,14 @@ def stability_and_c_dec(tables: Tables) -> Estimate:
     return _peak(curves, read_peak(curves.l0, curves.reproduced, curves.c_dec / curves.random))
 
 
+def stability_told(tables: Tables) -> Estimate:
+    """The same in the preferred numbers that a report prints between points."""
+    read = stability_and_c_dec(tables)
+    if math.isnan(read.l0):
+        return REFUSED
+    return Estimate(preferred(read.l0), preferred(read.low), preferred(read.high))
+
+
 def stability_steps(tables: Tables) -> Estimate:
     """The same, with an interval of so many steps of the grid."""
     return replace(stability_and_c_dec(tables), low=math.nan, high=math.nan)
@@ -212,6 +221,7 @@ ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "share above .9, peak": stability_above,
     "stability, peak": stability_peak,
     READING: stability_and_c_dec,
+    f"{READING}; as printed": stability_told,
     f"{READING}; fixed interval": stability_steps,
     f"{READING}; bootstrap": stability_bootstrap,
 }

@@ -12,6 +12,7 @@ from correct_l0.metrics.stability.measure import SeedPair, stability_table
 from correct_l0.provenance.manifest import digest_of, write_manifest
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import read_peak
+from correct_l0.report.names import preferred
 from correct_l0.sources.outlying import norm_facts
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.sources.settings import Outlying
@@ -140,8 +141,8 @@ def interval(shared, l0=L0) -> tuple[float, float, float]:
 
 
 def answer_in_words(shared) -> str:
-    """What the report says of made-up shares of latents, two digits each."""
-    low, l0, high = (f"{float(f'{x:.2g}'):g}" for x in interval(shared))
+    """What the report says of made-up shares of latents, in preferred numbers."""
+    low, l0, high = (f"{preferred(x):g}" for x in interval(shared))
     return f"L0 about {l0} ({NOMINAL:.0%} interval {low} to {high})"
 
 
@@ -210,7 +211,7 @@ def write_study(plan: Plan) -> None:
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
     cache = Path(plan.source_folder)
-    _seal(cache, plan.source_stage, plan.settings_source(), {}, [], norms=NORMS)
+    _seal(cache, plan.study.source.stage, plan.settings_source(), {}, [], norms=NORMS)
     digest = digest_of(cache / "manifest.json")
     saes: dict[str, dict[int, str]] = {label: {} for label in plan.labels}
     for label, seed in plan.points:

@@ -189,6 +189,8 @@ def test_the_readings_drop_is_enough_for_the_first_half(judged):
 def test_the_reading_is_the_reports(measured, judged):
     """The estimator says what a report of the same tables would say."""
     rows = judged.worlds[judged.worlds["estimator"] == READING].set_index("world")
+    printed = f"{READING}; as printed"
+    printed_rows = judged.worlds[judged.worlds["estimator"] == printed].set_index("world")
     for number, table in measured.groupby("world"):
         each = world(int(number))
         verdict = read_study(
@@ -201,6 +203,10 @@ def test_the_reading_is_the_reports(measured, judged):
         if verdict["outcome"] == READ:
             assert verdict["decision"]["l0"] == pytest.approx(said["l0"])
             assert verdict["decision"]["low"] == pytest.approx(said["low"])
+            l0, low, high = (
+                f"{printed_rows.loc[number, name]:g}" for name in ("l0", "low", "high")
+            )
+            assert verdict["headline"] == f"L0 about {l0} ({NOMINAL:.0%} interval {low} to {high})."
         else:
             # The report refuses for want of training, too.
             assert np.isnan(said["l0"]) or verdict["outcome"] == "not trained enough"

@@ -186,7 +186,7 @@ def test_neighbouring_minima_agree_within_the_grid():
     result = verdict(c_dec=at_64)
     assert result["outcome"] == READ
     # both bests count: the geometric mean of 64 and 128, within the union of their intervals
-    assert result["headline"] == "L0 about 91 (between 32 and 192)."
+    assert result["headline"] == "L0 about 90 (between 32 and 192)."
 
 
 def test_one_metric_reads_and_the_other_falls():

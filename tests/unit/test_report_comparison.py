@@ -23,6 +23,7 @@ from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
 from correct_l0.report.comparison.page import caption_of, render_comparison_summary
 from correct_l0.report.comparison.settings import comparison_figures, differing_settings
 from correct_l0.report.data import StudyData
+from correct_l0.report.names import preferred
 from correct_l0.report.study import read_study
 from correct_l0.saes.sections import Saes
 from correct_l0.standing.stale import CODE_CHANGED
@@ -116,7 +117,7 @@ class TestAnswers:
         # Of 0.85 x share + 0.15 at L0 128, where the share is 0.8: a mean cosine of 0.83.
         assert narrow.cells == {
             "l0": "120",
-            "interval": " to ".join(f"{float(f'{x:.2g}'):g}" for x in (LOW, HIGH)),
+            "interval": " to ".join(f"{preferred(x):g}" for x in (LOW, HIGH)),
             "saes": "16",
             "stability": "80% (mean cosine 0.83)",
             "best_recovery": "128 (mean cosine 0.80)",

@@ -24,6 +24,7 @@ from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
 from correct_l0.report.figures.style import BLUE, GREY
 from correct_l0.report.full_table import full_table
+from correct_l0.report.names import preferred
 from correct_l0.report.page import notation, render_page
 from correct_l0.report.summary import StageTime, render_summary, stage_times
 from correct_l0.report.terms import TERMS, what_is_right
@@ -181,9 +182,9 @@ def test_all_panels_of_the_picture_share_an_axis_the_interval_and_the_truth(worl
 
 
 def interval_of(study) -> str:
-    """The interval of a study's answer, two digits each."""
+    """The interval of a study's answer, in preferred numbers."""
     decision = study.verdict["decision"]
-    return " to ".join(f"{float(f'{decision[end]:.2g}'):g}" for end in ("low", "high"))
+    return " to ".join(f"{preferred(decision[end]):g}" for end in ("low", "high"))
 
 
 def test_the_peak_that_the_answer_is_read_from_is_marked(study):

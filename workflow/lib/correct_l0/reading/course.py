@@ -8,12 +8,14 @@ still learning, at the learning rate of that moment.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from correct_l0.reading.curve import curve_of
 from correct_l0.reading.health import TENTHS, at_tenth, scale_of
+from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, READ, TOO_FEW, read_curve
 from correct_l0.reading.stability import StabilityReading, overlap_of, read_stability
 from correct_l0.reading.verdict import decide
@@ -39,8 +41,8 @@ class Stop:
     l0, low, high
         What is named; None where no L0 is.
     place
-        Where seeds agreed best, named or not; the grid's end where that was the best, NaN where
-        nothing stood out.
+        Where seeds agreed best, named or not; an end of the grid where that was the best, NaN where
+        they agreed as much everywhere.
     """
 
     tenth: int
@@ -146,7 +148,6 @@ def _stop(
 ) -> Stop:
     """Return what is answered from the agreement of seeds and the health of the points."""
     decision = decide(None, {}, {}, health, d_sae, reading, leans)
-    place = reading.points[-1] if reading.peak.outcome == FALLS else reading.peak.l0
     named = decision.outcome == READ
     return Stop(
         tenth,
@@ -154,5 +155,15 @@ def _stop(
         decision.l0 if named else None,
         decision.low if named else None,
         decision.high if named else None,
-        place,
+        _best_place(reading),
     )
+
+
+def _best_place(reading: StabilityReading) -> float:
+    """Return where seeds agree best, whether it counts or not; NaN where as much everywhere."""
+    peak, points = reading.peak, reading.points
+    if peak.outcome == FALLS:
+        return points[-1]
+    if peak.outcome == NO_PEAK:
+        return points[0] if math.isnan(peak.overlapping) else peak.overlapping
+    return peak.l0

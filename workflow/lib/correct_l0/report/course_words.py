@@ -37,7 +37,7 @@ def course_line(course: Course, names: Names) -> str:
     >>> stops = [Stop(1, "not trained enough", None, None, None, 8.0)]
     >>> stops += [Stop(i, READ, 10.0 + i, 8.0, 16.0, 10.0 + i) for i in (2, 3)]
     >>> print(course_line(Course(tuple(stops)), Names({})))
-    Had the training ended earlier, the answer would have been: none (not trained enough) after 10% of it; L0 about 12 to 13 after 20% to 30%.
+    Had the training ended earlier, the answer would have been: none (not trained enough) after 10% of it; L0 about 12 to 14 after 20% to 30%.
     >>> print(course_line(Course(unknown=ONE_SEED), Names({})))
     What the answer would have been with less training is not known: it takes a second seed.
     """  # noqa: E501

@@ -7,17 +7,41 @@ from collections.abc import Mapping, Sequence
 
 from correct_l0.settings.base import format_l0
 
+PREFERRED = (
+    1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10,
+)  # fmt: skip
+"""Digits of an L0 that is read between points, about 12% apart: the preferred numbers R''20 of
+ISO 3. The kernels of another processor, or other seeds, move a reading by some percent."""
+FINE_GAP = 1.25
+"""Ratio of neighbouring points below which what lies between them is told in two digits."""
+
+
+def preferred(l0: float) -> float:
+    """Return the preferred number nearest to an L0, by ratio.
+
+    Examples
+    --------
+    >>> preferred(2.35), preferred(33.3), preferred(97.0), preferred(123.0)
+    (2.5, 35.0, 100.0, 120.0)
+    """
+    power = 10.0 ** math.floor(math.log10(l0))
+    digits = min(PREFERRED, key=lambda digit: abs(math.log(l0 / power / digit)))
+    return float(f"{digits * power:.2g}")
+
 
 class Names:
     """How measured L0 values are spoken: as the target, where they meet it within 2%.
 
-    A point off its target is given with three digits, a value between points with two.
+    A point off its target is given with three digits, a value between points as a preferred number,
+    or with two digits where they are near each other.
 
     Examples
     --------
     >>> names = Names({127.4: 128.0, 9.01: 8.0})
     >>> names(127.4), names(9.01), names(33.3), names.list([9.01, 127.4])
-    ('128', '9.01', '33', '9.01 and 128')
+    ('128', '9.01', '35', '9.01 and 128')
+    >>> Names({70: 70, 75: 75})(72.6)
+    '73'
     """
 
     def __init__(self, targets: Mapping[float, float]) -> None:
@@ -29,7 +53,11 @@ class Names:
             if math.isclose(x, measured, rel_tol=1e-9):
                 met = abs(x - target) <= 0.02 * target
                 return format_l0(target if met else float(f"{x:.3g}"))
-        return format_l0(float(f"{x:.2g}"))
+        if not x > 0:
+            return format_l0(x)
+        below = max((point for point in self.targets if point < x), default=0.0)
+        above = min((point for point in self.targets if point > x), default=math.inf)
+        return format_l0(float(f"{x:.2g}") if above < FINE_GAP * below else preferred(x))
 
     def list(self, values: Sequence[float]) -> str:
         """Return several L0 in words."""

@@ -22,7 +22,7 @@ def draw_tenths(ax: Axes, study: StudyData) -> None:
     """Draw what was said after each tenth of the training, from the first at the bottom.
 
     The answer, where decoders were kept along the training; else what c_dec's curve said. A tenth
-    after which nothing stood out has no mark.
+    after which seeds agreed as much at every L0 has no mark.
     """
     ax.set_ylabel("training done")
     stops: Sequence[dict[str, Any]] = study.verdict["course"]["stops"]
