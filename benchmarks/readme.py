@@ -132,10 +132,16 @@ def provenance(summary: Sequence[tables.Row]) -> list[str]:
     found = dict.fromkeys(
         (row["machine"], row["cores"], row["date"], row["commit"]) for row in summary
     )
-    return [
+    places = [
         f"{machine}, {cores} cores, {date}, commit {commit}"
         for machine, cores, date, commit in found
     ]
+    later = [commit for row in summary if (commit := row.get("memory_commit"))]
+    places += [
+        f"memory of {later.count(commit)} of them, measured alone: commit {commit}"
+        for commit in dict.fromkeys(later)
+    ]
+    return places
 
 
 def content(

@@ -25,7 +25,7 @@ ROUND_COLUMNS = (
 SUMMARY_COLUMNS = (
     *("name", "room", "workload", "rival", "rounds", "ours", "rivals", "unit"),
     *("ratio", "smallest", "largest", "target", "met"),
-    *("memory_mb_ours", "memory_mb_rival", "memory_limit_mb", "memory_met"),
+    *("memory_mb_ours", "memory_mb_rival", "memory_limit_mb", "memory_met", "memory_commit"),
     *("threads", "curve", "x", *STAMP, "error"),
 )
 START_UP_COLUMNS = ("what", "seconds", "limit", "met", *STAMP)
@@ -98,8 +98,6 @@ def summary_row(
     """
     found = ratios(seconds["ours"], seconds["rival"])
     median = statistics.median(found)
-    ours, rival = memory_mb.get("ours"), memory_mb.get("rival")
-    limit = comparison.memory_limit_mb
     return {
         **_facts(comparison),
         "rounds": str(len(found)),
@@ -110,13 +108,36 @@ def summary_row(
         "largest": f"{max(found):.3g}",
         "target": _number(comparison.target, ".3g"),
         "met": "" if comparison.target is None else yes(median >= comparison.target),
+        **memory_columns(comparison, memory_mb),
+        **stamp,
+        "error": "",
+    }
+
+
+def memory_columns(comparison: Comparison, memory_mb: Mapping[str, float], commit: str = "") -> Row:
+    """Return what a comparison's row has of its memory.
+
+    Parameters
+    ----------
+    comparison, memory_mb
+        As in `summary_row`.
+    commit
+        Of the code, where it is not that of the times.
+    """
+    ours, rival = memory_mb.get("ours"), memory_mb.get("rival")
+    limit = comparison.memory_limit_mb
+    return {
         "memory_mb_ours": _number(ours, ".0f"),
         "memory_mb_rival": _number(rival, ".0f"),
         "memory_limit_mb": _number(limit),
         "memory_met": "" if ours is None or limit is None else yes(ours <= limit),
-        **stamp,
-        "error": "",
+        "memory_commit": commit,
     }
+
+
+def same_place(old: Mapping[str, str], stamp: Mapping[str, str]) -> bool:
+    """Whether a row was measured on the machine, and with the versions, of a stamp."""
+    return all(old[key] == stamp[key] for key in ("machine", "cores", "versions"))
 
 
 def memory_of_same_code(old: Mapping[str, str], stamp: Mapping[str, str]) -> dict[str, float]:
@@ -138,7 +159,8 @@ def memory_of_same_code(old: Mapping[str, str], stamp: Mapping[str, str]) -> dic
     >>> memory_of_same_code(old, {**here, "commit": "decade"})
     {}
     """
-    same = all(old[key] == stamp[key] for key in ("machine", "cores", "commit", "versions"))
+    commit = old.get("memory_commit") or old["commit"]
+    same = same_place(old, stamp) and commit == stamp["commit"]
     if not same or stamp["commit"].endswith(("+", UNKNOWN)) or not old["memory_mb_ours"]:
         return {}
     return {side: float(old[f"memory_mb_{side}"]) for side in ("ours", "rival")}

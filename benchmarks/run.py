@@ -5,7 +5,8 @@
 `make bench` does the same. Results are in benchmarks/results and are written after each comparison:
 a run that is stopped loses one. `--only` measures those whose name or room matches and keeps the
 rows of the others; `start_up` is a name too. `--quick` times three rounds at most and no memory;
-that of a row stays where the commit is the same.
+that of a row stays where the commit is the same. `--memory` measures that alone, which needs no
+quiet machine, and leaves the times.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import collect
@@ -30,6 +32,10 @@ from comparison import Comparison
 HERE = Path(__file__).parent
 
 QUICK_ROUNDS = 3
+
+MEMORY_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+"""Tensors are pages of their own then, resident from first use until they are freed: otherwise new
+ones may lie where freed ones were, and be resident before."""
 
 
 class Failed(Exception):
@@ -44,6 +50,7 @@ def measure(arguments: Sequence[str], threads: int) -> object:
         **dict.fromkeys(counts, str(threads)),
         "HF_HUB_OFFLINE": "1",
         "WANDB_MODE": "disabled",
+        **(MEMORY_ENVIRONMENT if arguments[0] == "memory" else {}),
     }
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
@@ -73,11 +80,35 @@ def memories(module: str, comparison: Comparison) -> dict[str, float]:
         return dict(zip(sides, pool.map(of, sides), strict=True))
 
 
+def row_there(comparison: Comparison) -> tables.Row | None:
+    """Return the row that a comparison has."""
+    rows = tables.read(tables.RESULTS / tables.SUMMARY)
+    return next((row for row in rows if row["name"] == comparison.name), None)
+
+
 def memory_there(comparison: Comparison, stamp: tables.Row) -> dict[str, float]:
     """Return what a run of the same commit measured on this machine, for one that does not."""
-    rows = tables.read(tables.RESULTS / tables.SUMMARY)
-    old = next((row for row in rows if row["name"] == comparison.name), None)
+    old = row_there(comparison)
     return {} if old is None else tables.memory_of_same_code(old, stamp)
+
+
+def memory_alone(module: str, comparison: Comparison, order: Sequence[str]) -> str:
+    """Measure a comparison's memory, put it beside its times, and return it in a line.
+
+    Raises
+    ------
+    Failed
+        If a side fails, or where no times of this machine and these versions are there.
+    """
+    stamp, old = collect.stamp(), row_there(comparison)
+    if old is None or old["error"] or not tables.same_place(old, stamp):
+        raise Failed("no times of this machine and these versions; run without --memory")
+    found = memories(module, comparison)
+    commit = "" if stamp["commit"] == old["commit"] else stamp["commit"]
+    row = {**old, **tables.memory_columns(comparison, found, commit)}
+    path = tables.RESULTS / tables.SUMMARY
+    tables.replace(path, tables.SUMMARY_COLUMNS, comparison.name, [row], order)
+    return f"{row['memory_mb_ours']} and {row['memory_mb_rival']} MB"
 
 
 def compare(module: str, comparison: Comparison, quick: bool, order: Sequence[str]) -> str:
@@ -140,16 +171,19 @@ def main() -> int:
     """Run what is asked for; return 1 if something failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=pattern, default=re.compile(""), metavar="REGEX")
-    parser.add_argument("--quick", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quick", action="store_true")
+    how.add_argument("--memory", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     known = list(collect.everything())
     order = collect.order()
-    start_up_too = bool(options.only.search("start_up"))
+    start_up_too = bool(options.only.search("start_up")) and not options.memory
     chosen = [
         (module, comparison)
         for module, comparison in known
         if options.only.search(comparison.name) or options.only.search(comparison.room)
+        if comparison.measures_memory or not options.memory
     ]
     if not chosen and not start_up_too:
         parser.error(f"no comparison matches {options.only.pattern!r}; --list names them")
@@ -159,10 +193,13 @@ def main() -> int:
         if start_up_too:
             print(f"{'start_up':36} imports, plans and commands, against their limits")
         return 0
-    jobs = [
-        (comparison.name, lambda m=module, c=comparison: compare(m, c, options.quick, order))
-        for module, comparison in chosen
-    ]
+
+    def job_of(module: str, comparison: Comparison) -> str:
+        if options.memory:
+            return memory_alone(module, comparison, order)
+        return compare(module, comparison, options.quick, order)
+
+    jobs = [(each[1].name, partial(job_of, *each)) for each in chosen]
     if start_up_too:
         jobs.append(("start_up", start_up))
     failed = []

@@ -6,9 +6,10 @@ sparsify, in one comparison, trains another SAE: TopK per token, its decoder of 
 dictionary_learning, whose package asks for nnsight below 0.4 and a dozen others.
 
 Activations and weights are those of `step_inputs.py`; a JumpReLU SAE, whose cost depends on how
-many pre-activations lie near their thresholds, goes on from a short training of its own. A few
-steps are taken by each side before the first timed one, so that Adam's moments and the threshold's
-guess are warm; both trainers hold the dead latents as dead from the first step on.
+many pre-activations lie near their thresholds, goes on from a short training of its own. The first
+call of each side, which is not timed, takes a few steps more, so that Adam's moments and the
+threshold's guess are warm; what a trainer keeps from its first step on is of its memory. Both hold
+the dead latents as dead from the first step on.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ SPARSIFY = f"sparsify {version('eai-sparsify')}, its TopK"
 WARM_UP = 3
 LARGE = 2**24
 """Weights from which on one step warms up: SAELens' takes tens of seconds."""
+SMALL, SMALL_BATCH = 768, 64
+"""Latents and batch of steps that come before all: with them libraries are loaded, and compiled,
+which is of no SAE's memory."""
 LR = 1e-4
 SHORT_STEPS, SHORT_BATCH, SHORT_LR = 100, 512, 1e-3
 """The training from which JumpReLU's timed steps go on: L0 is near its target then."""
@@ -154,20 +158,25 @@ def sides(
     batches = activations(d_in, batch, "cpu")
 
     def calls(step: Step) -> Callable[[], None]:
-        turn = itertools.count()
+        turn = itertools.cycle(batches)
+        warm_up = WARM_UP if d_in * d_sae < LARGE else 1
+        counts = itertools.chain([warm_up + steps], itertools.repeat(steps))
 
-        def call(count: int = steps) -> None:
-            for _ in range(count):
-                loss = step(batches[next(turn) % BATCHES]).loss
+        def call() -> None:
+            for _ in range(next(counts)):
+                loss = step(next(turn)).loss
             if not bool(torch.isfinite(loss)):
                 raise RuntimeError("the loss is not finite: this is no training step")
 
-        call(WARM_UP if d_in * d_sae < LARGE else 1)
         return call
 
     mine = ours
     if architecture != "batchtopk":
         mine, rival = another(architecture)
+    for make in (mine, rival):
+        step = make(d_in, min(d_sae, SMALL), SMALL_BATCH, l0, n_dead)
+        for rows in activations(d_in, SMALL_BATCH, "cpu"):
+            step(rows)
     return {
         "ours": calls(mine(d_in, d_sae, batch, l0, n_dead)),
         "rival": calls(rival(d_in, d_sae, batch, l0, n_dead)),

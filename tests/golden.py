@@ -63,9 +63,14 @@ def check(stage: str) -> None:
     changed = list(differences(golden, recorded["numbers"], golden.compute()))
     if changed:
         few = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if changed[5:] else "")
+        others = "".join(
+            f" They were recorded with {name} {recorded['made_with'][name]}, here is {here}."
+            for name, here in golden.versions.items()
+            if here != recorded["made_with"][name]
+        )
         raise AssertionError(
             f"stage {stage} computes other numbers than those of {golden.constant} "
-            f"{golden.recipe} ({few}). If that is meant, set {golden.constant} = "
+            f"{golden.recipe} ({few}).{others} If that is meant, set {golden.constant} = "
             f"{golden.recipe + 1} in {golden.file}, so that results of the old numbers are made "
             f"again, and record the new ones with {renew}"
         )
@@ -89,7 +94,9 @@ def renew(stages: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return 1
-        content = {"recipe": golden.recipe, "numbers": plain(golden.compute())}
+        made_with = {"made_with": golden.versions} if golden.made_with else {}
+        numbers = plain(golden.compute())
+        content = {"recipe": golden.recipe, **made_with, "numbers": numbers}
         path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"{path.name}: {sum(1 for _ in leaves(content['numbers']))} values")
     return 0

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Golden:
         Its name and value.
     relative
         Tolerance, relative to the recorded number; `absolute` holds near zero.
+    made_with
+        Packages that compute the numbers, where they are not ours; their versions are recorded.
     """
 
     compute: Callable[[], dict[str, Any]]
@@ -56,6 +59,12 @@ class Golden:
     recipe: int
     relative: float = 1e-4
     absolute: float = 1e-6
+    made_with: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of these packages here."""
+        return {name: version(name) for name in self.made_with}
 
     @property
     def file(self) -> Path:
@@ -328,12 +337,15 @@ def summary(values: torch.Tensor) -> list[float]:
     return [float(flat.norm()), float((flat * weights).sum()), float(flat[0]), float(flat[-1])]
 
 
-OTHER_ENGINES: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {
+OTHERS: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {
     "topk": (4, {}),
     "matryoshka_batchtopk": (4.5, {"balanced": {"prefixes": [0.25], "inner_weights": [0.5]}}),
     "jumprelu": (4, {"tanh": {"jumprelu_sparsity_loss_mode": "tanh", "at": 0.1}}),
+    "abstopk": (4, {}),
+    "standard": (0.5, {}),
+    "gated": (0.5, {}),
 }
-"""L0, and options to try, of each architecture that has a recipe of its own."""
+"""L0 or coefficient, and options to try, of each architecture but the default."""
 
 STAGES = {
     "activations": Golden(
@@ -353,11 +365,13 @@ STAGES = {
         f"saes_{name}": Golden(
             partial(sae_numbers_of, name, l0, **options), f"saes/architectures/{name}.py",
             "RECIPE", architecture(name).recipe, 1e-3, 1e-5,
+            () if architecture(name).own_cost_factor else ("sae-lens",),
         )
-        for name, (l0, options) in OTHER_ENGINES.items()
+        for name, (l0, options) in OTHERS.items()
     },
     "saes_sparsify": Golden(
-        sparsify_numbers, "saes/by_sparsify.py", "RECIPE", by_sparsify.RECIPE, 1e-3, 1e-5
+        sparsify_numbers, "saes/by_sparsify.py", "RECIPE", by_sparsify.RECIPE, 1e-3, 1e-5,
+        ("eai-sparsify",),
     ),
     "hedging": Golden(hedging_numbers, "metrics/hedging", "RECIPE", hedging.RECIPE, 1e-3, 1e-5),
     "decoder_metrics": Golden(

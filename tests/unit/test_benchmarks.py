@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -161,6 +161,51 @@ def test_a_quick_run_keeps_the_memory_of_the_same_code_alone(tmp_path, monkeypat
     assert memory_after(quick=True, commit="def+") == ""
     # Three rounds at most: of two there are two.
     assert set(rounds) == {2}
+
+
+def test_memory_measured_alone_stands_beside_the_times_that_are_there(tmp_path, monkeypatch):
+    run, tables, readme = module("run"), module("result_tables"), module("readme")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(run.collect, "stamp", lambda: stamp)
+    memory = {"ours": 50.0, "rival": 70.0}
+    monkeypatch.setattr(run, "measure", lambda arguments, threads: (
+        memory[arguments[-1]] if arguments[0] == "memory" else SECONDS))  # fmt: skip
+    stamp, there = STAMP, tmp_path / tables.SUMMARY
+    with pytest.raises(run.Failed, match=r"no times of this machine .* run without --memory"):
+        run.memory_alone("module", made_up(), ["a"])
+    run.compare("module", made_up(), True, ["a"])
+    (bare,) = tables.read(there)
+    stamp = {**STAMP, "commit": "def", "date": "2026-01-03"}
+    assert run.memory_alone("module", made_up(), ["a"]) == "50 and 70 MB"
+    (row,) = tables.read(there)
+    new = {"memory_mb_ours": "50", "memory_mb_rival": "70", "memory_met": "yes",
+           "memory_commit": "def"}  # fmt: skip
+    assert row == {**bare, **new}
+    assert readme.provenance([row])[1:] == ["memory of 1 of them, measured alone: commit def"]
+    # A quick run of that commit keeps it, as one of the times' own commit no longer would.
+    assert tables.memory_of_same_code(row, STAMP) == {}
+    assert tables.memory_of_same_code(row, stamp) == memory
+    for other in ({"machine": "another"}, {"versions": "torch 3"}):
+        stamp = {**STAMP, **other}
+        with pytest.raises(run.Failed, match="no times of this machine"):
+            run.memory_alone("module", made_up(), ["a"])
+    assert tables.read(there) == [row]
+
+
+def test_what_a_trainer_keeps_from_its_first_step_on_is_of_its_memory():
+    """Before the first call there are only steps of another SAE; that call warms up as well."""
+    step, taken = module("training_step"), []
+
+    def counted(d_in, d_sae, batch, l0, n_dead):
+        number = len(taken)
+        taken.append([])
+        return lambda rows: taken[number].append(len(rows)) or SimpleNamespace(loss=rows.sum())
+
+    found = step.sides(4, 8, 6, 2, steps=2, rival=counted)
+    assert taken == [[step.SMALL_BATCH] * 4, []]
+    for calls in (1, 2):
+        found["rival"]()
+        assert taken[1] == [6] * (step.WARM_UP + 2 * calls)
 
 
 def test_memory_is_not_measured_at_a_point_of_a_curve_of_times():

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import gammaln
@@ -23,7 +24,8 @@ from correct_l0.metrics.job import trained_points
 from correct_l0.metrics.points import measure_points
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.hedging import hedging as draw_hedging
-from correct_l0.report.hedging_words import hedging_columns
+from correct_l0.report.hedging_words import hedging_columns, hedging_lines
+from correct_l0.report.names import Names
 from correct_l0.report.study import read_study
 from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
 from correct_l0.saes.job import train_saes
@@ -221,6 +223,7 @@ def test_new_latents_are_in_no_prefix_of_a_matryoshka_sae(tmp_path):
     row = train_both(sae, {**facts, "folder": tmp_path}, store, wanted, tmp_path / "none")
     assert 0 < row["projected"] < row["shift"] < 1
     assert row["new_alive"] > 0
+    assert not {"l0_control", "l0_widened"} & set(row), "the L0 of every batch is the target"
 
 
 TANH = {"jumprelu_sparsity_loss_mode": "tanh"}
@@ -268,6 +271,7 @@ def test_new_latents_of_a_jumprelu_sae_that_lie_still_are_dead(tmp_path):
     wanted, sae = Hedging(new_latents=3, steps=100), load_saved_sae(tmp_path / "sae")
     row = train_both(sae, {**facts, "folder": tmp_path}, store, wanted, tmp_path / "none")
     assert (facts["l0_measured"], row["new_alive"], row["rate"]) == (0, 0, 0)
+    assert row["l0_control"] == row["l0_widened"] == 0
 
 
 def test_narrow_jumprelu_saes_have_higher_rates(tmp_path, monkeypatch):
@@ -288,6 +292,8 @@ def test_narrow_jumprelu_saes_have_higher_rates(tmp_path, monkeypatch):
         sae, wanted = load_saved_sae(folder / "sae"), Hedging(new_latents=2, steps=100)
         row = train_both(sae, facts, open_source(manifest), wanted, tmp_path / "none")
         rates[d_sae] = row["rate"]
+        if d_sae == 3:  # The new latents add to L0, as nothing holds it.
+            assert row["l0_widened"] > 1.5 * row["l0_control"] > 1.5
     assert rates[3] > 0.05
     assert rates[3] > 5 * rates[12]
 
@@ -319,8 +325,29 @@ def test_its_figure_line_and_columns():
     ]  # fmt: skip
     assert share.get_lines()[-1].get_ydata()[0] == pytest.approx(4 / 384)
     columns, labels = hedging_columns(placed["hedging"])
-    assert list(columns) == list(labels)
+    assert list(columns) == list(labels) == ["rate", "share_of_shift", "new_alive"]
     assert columns.loc[(4.0, 1), "rate"] == pytest.approx(0.11)
+    assert "go on at" not in line
+
+
+def test_where_new_latents_change_l0_it_is_told():
+    """By half at L0 8, by 2% at 16; where nothing fires, by nothing."""
+    measured = [0.0, 8.0, 8.0, 16.0]
+    table = pd.DataFrame({
+        "l0": [9.0, 3.0, 3.0, 1.0], "seed": [0, 0, 1, 0], "l0_measured": measured,
+        "new_latents": 4, "steps": 100, "rate": 0.1, "share_of_shift": 0.5, "new_alive": 1.0,
+        "l0_control": measured, "l0_widened": [0.0, 10.0, 14.0, 16.32],
+    })  # fmt: skip
+    names = Names(dict(zip(measured, measured, strict=True)))
+    (line,) = hedging_lines(table, names)
+    assert line.endswith(
+        " At L0 8 widened SAEs go on at L0 12, their controls at 8: no target holds it, and the "
+        "rate tells of that, too."
+    )
+    assert "widened" not in hedging_lines(table[table["l0"] != 3], names)[0]
+    columns, labels = hedging_columns(table)
+    assert list(columns) == list(labels)
+    assert columns.loc[(3.0, 1), "l0_widened"] == 14
 
 
 def test_longer_steps_are_measured_again_and_nothing_else():

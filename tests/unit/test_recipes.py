@@ -2,12 +2,17 @@
 
 import json
 import re
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import golden
+from correct_l0.saes.architectures import DEFAULT, NAMES
 from golden import check, golden_file, renew
-from golden_numbers import STAGES
+from golden_numbers import STAGES, Golden
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -45,11 +50,37 @@ def test_a_changed_constant_is_found(stage, constant, value, message, monkeypatc
         check(stage)
 
 
+def test_every_architecture_has_numbers_and_a_recipe_of_its_own():
+    own = {name: STAGES[f"saes_{name}"] for name in NAMES if name != DEFAULT}
+    for name, stage in own.items():
+        assert stage.file.name == f"{name}.py"
+        assert f"RECIPE = {stage.recipe}\n" in (ROOT / stage.file).read_text()
+    by_others = {name for name, stage in own.items() if stage.made_with == ("sae-lens",)}
+    assert by_others == {"abstopk", "standard", "gated"}
+
+
 def recorded(monkeypatch, tmp_path, recipe):
     """Let decoder_metrics' record, in a copy, be of another recipe."""
     content = json.loads(golden_file("decoder_metrics").read_text())
     monkeypatch.setattr(golden, "FOLDER", tmp_path)
     golden_file("decoder_metrics").write_text(json.dumps(content | {"recipe": recipe}))
+
+
+def test_numbers_of_another_version_of_a_library_are_told_as_such(monkeypatch, tmp_path):
+    monkeypatch.setattr(golden, "FOLDER", tmp_path)
+    made = Golden(lambda: {"l0": 4}, "saes", "RECIPE", 3, made_with=("sae-lens",))
+    monkeypatch.setitem(STAGES, "made", made)
+    assert renew(["made"]) == 0
+    content = json.loads(golden_file("made").read_text())
+    assert content["made_with"] == {"sae-lens": version("sae-lens")}
+    told = {"made_with": {"sae-lens": "6.0"}, "numbers": {"l0": 5}}
+    golden_file("made").write_text(json.dumps(content | told))
+    words = rf"\(l0: 5 -> 4\). They were recorded with sae-lens 6.0, here is {version('sae-lens')}"
+    with pytest.raises(AssertionError, match=words):
+        check("made")
+    # As long as it computes the same, any version will do.
+    golden_file("made").write_text(json.dumps(content | told | {"numbers": {"l0": 4}}))
+    check("made")
 
 
 def test_numbers_of_another_recipe_have_to_be_recorded(monkeypatch, tmp_path, capsys):

@@ -16,7 +16,7 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.report.build import build_tables, build_verdict
-from correct_l0.report.comparison.along import TOKENS, curves, growth, width
+from correct_l0.report.comparison.along import TOKENS, curves, growth, legend_of, width
 from correct_l0.report.comparison.answers import answers_of, columns_of
 from correct_l0.report.comparison.build import build_comparison
 from correct_l0.report.comparison.figure import COLORS, MARKERS, compare
@@ -255,6 +255,40 @@ class TestWidth:
         assert [star.get_ydata()[0] for star in stars] == [pytest.approx(128 * 1.003)] * 3
         assert hedging.get_lines()[0].get_ydata() == pytest.approx([0.3, 0.2, 0.1])
         assert [text.get_text() for text in named.get_xticklabels()] == ["768", "1,536", "3,072"]
+        assert legend_of(sweeps) == {l0: f"{l0:g}" for l0 in made_up.L0}
+        assert figure.axes[-1].get_legend().get_title().get_text() == "L0"
+        told = [text.get_text() for text in named.get_yticklabels()]
+        assert [f"{made_up.L0[0]:g}", f"{made_up.L0[-1]:g}"] == [told[0], told[-1]]
+
+    def test_coefficients_have_the_measured_l0_beside_them(self):
+        """L0 is half of the coefficient here, and 2% lower in the wider two."""
+        raw = made_up.config()
+        tanh = {"name": "jumprelu", "jumprelu_sparsity_loss_mode": "tanh"}
+        saes = raw.pop("saes") | {"architecture": tanh}
+        raw["sweeps"] = {
+            "768": {**saes, "d_sae": 768},
+            "1536": {**saes, "d_sae": 1536, "l0": saes["l0"][1:]},
+            "3072": {**saes, "d_sae": 3072, "l0": saes["l0"][1:]},
+        }
+        plans = [Plan(config) for config in parse_study(raw)]
+        assert comparison_figures(plans) == ("comparison", "width")
+        sweeps = []
+        for plan, factor in zip(plans, (0.5, 0.49, 0.49), strict=True):
+            study = read(plan, shared=made_up.PEAKED)
+            for table in study.tables.values():
+                for name in {"x", "l0_measured"} & set(table):
+                    table[name] = factor * table["l0"]
+            sweeps.append(study)
+        lowest, second, *_, top = made_up.L0
+        told = legend_of(sweeps)
+        assert told[second] == f"{second:g} ({0.49 * second:.3g} to {0.5 * second:.3g})"
+        figure = width(sweeps, False)
+        figure.draw_without_rendering()
+        legend = figure.axes[-1].get_legend()
+        assert legend.get_title().get_text() == "coefficient\n(measured L0)"
+        assert legend.get_texts()[1].get_text() == told[second]
+        ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        assert (ticks[0], ticks[-1]) == (f"{0.49 * lowest:g}", f"{0.5 * top:g}")
 
 
 def test_caption_tells_of_what_is_drawn_only(sweeps):

@@ -10,7 +10,10 @@ COLUMNS = {
     "rate": "hedging rate",
     "share_of_shift": "share of the shift towards new latents",
     "new_alive": "new latents alive (share)",
+    "l0_control": "L0 of the hedging rate's control",
+    "l0_widened": "L0 of the widened SAE",
 }
+"""The last two where thresholds are learnt: in the second half of the two trainings."""
 
 
 def hedging_lines(table: pd.DataFrame, names: Names) -> list[str]:
@@ -54,15 +57,35 @@ def hedging_lines(table: pd.DataFrame, names: Names) -> list[str]:
             f" {silent:.0%} of the new latents were dead at the end: of an SAE that has no use for "
             "them the rate says little."
         )
-    return [line]
+    return [line + _moved_l0(table, names)]
+
+
+def _moved_l0(table: pd.DataFrame, names: Names) -> str:
+    """Return where the two trainings of an SAE ended at different L0; empty where none did."""
+    if "l0_widened" not in table:
+        return ""
+    ends = table.groupby("l0_measured")[["l0_control", "l0_widened"]].mean()
+    more = ends["l0_widened"] / ends["l0_control"].where(ends["l0_control"] > 0) - 1
+    if not (more.abs() > MOST_MOVED).any():
+        return ""
+    most = more.abs().idxmax()
+    control, widened = (f"{ends.loc[most, name]:.3g}" for name in ends)
+    return (
+        f" At L0 {names(most)} widened SAEs go on at L0 {widened}, their controls at {control}: no "
+        "target holds it, and the rate tells of that, too."
+    )
 
 
 MOST_SILENT = 0.1
 """Share of dead new latents from which on it is told."""
+
+MOST_MOVED = 0.05
+"""Relative distance of the L0 of both trainings from which on it is told."""
 
 
 def hedging_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the columns of the table of all points, and what they are called."""
     if table.empty:
         return pd.DataFrame(), {}
-    return table.set_index(["l0", "seed"])[list(COLUMNS)], COLUMNS
+    there = {name: label for name, label in COLUMNS.items() if name in table}
+    return table.set_index(["l0", "seed"])[list(there)], there

@@ -21,7 +21,7 @@ from correct_l0.saes.training.checkpoint import Checkpoints
 from correct_l0.saes.training.schedules import Measures
 from correct_l0.saes.training.start import thresholds_of, weights_of
 from correct_l0.saes.training.taken_up import Later, train_on
-from correct_l0.saes.training.train import Run
+from correct_l0.saes.training.train import COLUMNS, Run
 from correct_l0.sources import Source
 
 NEW_SEEDS = 2**31
@@ -56,16 +56,22 @@ def train_both(
     control, widened = (run.trainer for run in runs)
     found = hedging_rate(control.weights.W_dec, widened.weights.W_dec, draws=DRAWS, seed=seed)
     assert isinstance(widened, FusedTrainer), "the only engine of what is widened"
-    window = training.dead_feature_window
+    window, half, their_l0 = training.dead_feature_window, wanted.steps // 2, {}
     if runs[1].settings.declared.learns_thresholds:
         # Theirs are low at first: all new latents fire in the first step.
-        window = min(window, wanted.steps // 2)
+        window = min(window, half)
+        # Nothing fixes it; the others have their L0 in every batch.
+        their_l0 = {
+            f"l0_{name}": float(run.history[half:, COLUMNS.index("l0_batch")].mean())
+            for name, run in zip(("control", "widened"), runs, strict=True)
+        }
     alive = widened.since_fired[trained:] <= window
     return {
         "new_latents": wanted.new_latents,
         "steps": wanted.steps,
         **asdict(found),
         "new_alive": float(alive.float().mean()),
+        **their_l0,
     }
 
 

@@ -22,18 +22,21 @@ LEVELS = (
     "The level of c_dec can be compared within one architecture and loss only, as it depends on "
     "these too, at one and the same L0; where a curve is lowest, and how it rises, in each."
 )
+LINES = (
+    "a line for each L0 (of a target that is not met, or a coefficient, the measured L0 stand "
+    "beside it)"
+)
 GROWTH_TEXT = (
     "Left: the L0 that an SAE trained so long names, its bar the interval; or why none is named. "
     "Beside it c_dec and stability (the share of latents that another seed reproduces) over the "
-    "tokens of the training, a line for each L0: means over seeds and their pairs. Dashed: chance. "
-    "Were the training long enough, all would be level."
+    f"tokens of the training, {LINES}: means over seeds and their pairs. Dashed: chance. Were the "
+    "training long enough, all would be level."
 )
 WIDTH_TEXT = (
     "Left: the L0 that SAEs of so many latents name, its bar the interval; or why none is named; "
     "star: the L0 of best recovery, where features are known. Beside it, over the number of "
-    "latents, a line for each L0: c_dec; stability (the share of latents that another seed "
-    "reproduces); the hedging rate, where it was measured. Means over seeds and their pairs. "
-    "Dashed: chance."
+    f"latents, {LINES}: c_dec; stability (the share of latents that another seed reproduces); the "
+    "hedging rate, where it was measured. Means over seeds and their pairs. Dashed: chance."
 )
 
 

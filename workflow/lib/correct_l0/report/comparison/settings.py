@@ -18,7 +18,7 @@ COMPARISON, GROWTH, WIDTH = "comparison", "growth", "width"
 """Figures of the page of all sweeps."""
 FEWEST_VALUES = 3
 
-ALONG = {GROWTH: ("training_tokens", set()), WIDTH: ("d_sae", {"l0"})}
+ALONG = {GROWTH: ("training_tokens", set()), WIDTH: ("d_sae", {"l0", "coefficient"})}
 """What sweeps differ in that a figure is drawn along, and what they may differ in besides."""
 
 

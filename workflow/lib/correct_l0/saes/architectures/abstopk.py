@@ -14,6 +14,15 @@ class AbsTopK(Options):
     """AbsTopK has no settings of its own."""
 
 
+RECIPE = 3
+"""Changes when the same settings, seed and activations give other numbers."""
+
 ARCHITECTURE = Architecture(
-    settings=AbsTopK, swept="l0", parameter="k", whole=True, form="abstopk", cost_factor=5.0
+    settings=AbsTopK,
+    swept="l0",
+    parameter="k",
+    whole=True,
+    form="abstopk",
+    cost_factor=5.0,
+    recipe=RECIPE,
 )

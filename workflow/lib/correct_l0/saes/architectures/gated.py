@@ -24,6 +24,9 @@ class Gated(Options):
     """Share of the training over which the coefficient rises linearly from zero."""
 
 
+RECIPE = 3
+"""Changes when the same settings, seed and activations give other numbers."""
+
 ARCHITECTURE = Architecture(
     settings=Gated,
     swept="coefficient",
@@ -31,4 +34,5 @@ ARCHITECTURE = Architecture(
     warm_up="l1_warm_up_steps",
     form="jumprelu",
     cost_factor=7.6,
+    recipe=RECIPE,
 )

@@ -23,6 +23,9 @@ class Standard(Options):
     """Share of the training over which the coefficient rises linearly from zero."""
 
 
+RECIPE = 3
+"""Changes when the same settings, seed and activations give other numbers."""
+
 ARCHITECTURE = Architecture(
     settings=Standard,
     swept="coefficient",
@@ -30,4 +33,5 @@ ARCHITECTURE = Architecture(
     warm_up="l1_warm_up_steps",
     form="jumprelu",
     cost_factor=4.0,
+    recipe=RECIPE,
 )
