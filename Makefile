@@ -31,6 +31,7 @@ QUICK ?=
 
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
+COMPILE :=
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 export WANDB_MODE := disabled
@@ -49,10 +50,11 @@ toy-full: env
 calibrate: env
 	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
-# Two things at a time. One thread for each worker of pytest: more would wait for each other.
+# Two things at a time. One thread for each worker of pytest: more would wait for each other. Python
+# compiles what the tests import, the smaller part of what is installed, as they import it.
 TWO := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 test:
-	+@$(TWO) env-dev slurm
+	+@$(TWO) env-dev slurm COMPILE=--no-compile
 	+@$(TWO) check other-processor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
@@ -90,17 +92,17 @@ env-dev: .venv/.ready-dev
 	  { echo "error: $(PYTHON) is older than Python 3.11; name another with PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 ifeq ($(strip $(TORCH)),)
-	$(PIP) install -c envs/requirements.lock "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
-	  $(PIP) install -c envs/requirements.lock "torch==$(TORCH_VERSION)"
+	$(PIP) install $(COMPILE) -c envs/requirements.lock "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	  $(PIP) install $(COMPILE) -c envs/requirements.lock "torch==$(TORCH_VERSION)"
 else
-	$(PIP) install $(TORCH)
+	$(PIP) install $(COMPILE) $(TORCH)
 endif
-	$(PIP) install --no-deps -r envs/requirements.lock
-	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) install $(COMPILE) --no-deps -r envs/requirements.lock
+	$(PIP) install $(COMPILE) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready envs/requirements-dev.lock
-	$(PIP) install --no-deps -r envs/requirements-dev.lock
+	$(PIP) install $(COMPILE) --no-deps -r envs/requirements-dev.lock
 	@touch $@
 
 # Where it may not be installed, the browser tests fail with the line that installs it.

@@ -19,7 +19,7 @@ include: "workflow/rules/common.smk"
 
 
 IMPORTS = any(plan.study.saes.imported for plan in PLANS.values())
-SHARED = [PLAN.source_kind, *["weights"] * IMPORTS, "groups", "saes", "measured"]
+SHARED = [PLAN.study.source.kind, *["weights"] * IMPORTS, "groups", "saes", "measured"]
 MEASURED = [
     room
     for plan in PLANS.values()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from correct_l0.report.names import preferred
 from correct_l0.report.study import curve_readings
 
 Tables = Mapping[str, pd.DataFrame]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,20 @@ class Curves:
         return is_reproducible(self.share[i], self.excess[i])
 
 
+def _once(function: Callable[[Tables], Made]) -> Callable[[Tables], Made]:
+    """Keep what is made of the last tables, as all estimators are asked about a world in turn."""
+    kept: list[tuple[Tables, Made]] = []
+
+    @wraps(function)
+    def of(tables: Tables) -> Made:
+        if not kept or kept[0][0] is not tables:
+            kept[:] = [(tables, function(tables))]
+        return kept[0][1]
+
+    return of
+
+
+@_once
 def curves_of(tables: Tables) -> Curves:
     """Return a world's curves at the points that have all of them."""
     points = tables["points"].groupby("l0")[["l0_measured", "dead_fraction"]].mean()
@@ -110,6 +127,7 @@ def s_n_dec_alone(tables: Tables) -> Estimate:
     return _said(tables, voices_of(None, _decoder_readings(tables)[1]))
 
 
+@_once
 def _decoder_readings(tables: Tables) -> tuple[CurveReading | None, dict[int, CurveReading]]:
     return curve_readings(tables, tables["points"].groupby("l0")["l0_measured"].mean())
 

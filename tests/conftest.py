@@ -28,6 +28,11 @@ class ByFile(LoadFileScheduling):
         return "slurm" if file.rpartition("/")[2] in USE_SLURM else file
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what shares the one Slurm first: it takes longest, and none of it to another worker."""
+    items.sort(key=lambda item: item.path.name not in USE_SLURM)
+
+
 def pytest_xdist_make_scheduler(config, log) -> ByFile:
     config.option.loadscopereorder = False
     return ByFile(config, log)

@@ -99,9 +99,9 @@ def jobs_of(settings):
     return range(len(job_windows(Layout.of(settings), settings.shards_per_job)))
 
 
-def run_job(settings, cache, job, model=None):
+def run_job(settings, cache, job, model=None, beside=False):
     model = model or ToyModel(settings.d_in)
-    cache_job(settings, cache, job, lambda: model, 64)
+    cache_job(settings, cache, job, lambda: model, 64, beside=beside)
     return model
 
 

@@ -211,7 +211,7 @@ def write_study(plan: Plan) -> None:
     Curves look like those of all-MiniLM-L6-v2; each point's numbers are drawn from its own seed.
     """
     cache = Path(plan.source_folder)
-    _seal(cache, plan.source_stage, plan.settings_source(), {}, [], norms=NORMS)
+    _seal(cache, plan.study.source.stage, plan.settings_source(), {}, [], norms=NORMS)
     digest = digest_of(cache / "manifest.json")
     saes: dict[str, dict[int, str]] = {label: {} for label in plan.labels}
     for label, seed in plan.points:

@@ -135,7 +135,9 @@ def cache(shapes: Shapes, model: Model, tokens: int, folder: Path) -> tuple[Any,
     jobs = len(tools.job_windows(tools.Layout.of(settings), settings.shards_per_job))
     started = time.perf_counter()
     for job in range(jobs):
-        tools.cache_job(settings, place, job, lambda: reader, settings.forward_batch_tokens)
+        tools.cache_job(
+            settings, place, job, lambda: reader, settings.forward_batch_tokens, beside=True
+        )
     cached = time.perf_counter()
     tools.seal(settings, place, [place / "parts" / f"part_{job}.json" for job in range(jobs)])
     sealed = time.perf_counter()

@@ -113,9 +113,11 @@ def products_on(device: str) -> list[str]:
     return ["dense", "sparse"] if with_kernels else ["dense"]
 
 
-def train_points(source: Any, batches: Any, jobs: Any, device: str) -> Any:
+def train_points(source: Any, batches: Any, jobs: Any, device: str, tracker: Any = None) -> Any:
     """Train SAEs as a training job does; return those that failed, and why."""
-    return points.train_points(source, batches, jobs, measures=measures(), device=device)
+    return points.train_points(
+        source, batches, jobs, measures=measures(), device=device, tracker=tracker
+    )
 
 
 def caching_tools() -> SimpleNamespace:

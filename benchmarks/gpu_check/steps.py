@@ -34,7 +34,7 @@ RIVALS = {
     "SAELens, autocast": {"autocast": True, "compiled": False},
     "SAELens, autocast, compiled": {"autocast": True, "compiled": True},
 }
-"""SAELens' settings; without autocast its products are in TF32, as ours are."""
+"""SAELens' settings; without autocast its products are in TF32, with it in bfloat16 as ours are."""
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def train(
         report.measured(what, manifest["tokens_per_s"], "tokens/s", fvu)
     tokens = steps * batch_tokens * len(jobs)
     report.measured("group, all its SAEs", tokens / training, "tokens/s")
-    report.target("group: host's time waiting for data", waiting, "", at_most=WAITING)
+    report.target("group: time waiting for data", waiting, "", at_most=WAITING)
     report.measured("group: start, calibration, saving", whole - training, "s")
     peak = peak_gb(device)
     if peak is not None:

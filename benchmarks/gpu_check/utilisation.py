@@ -57,10 +57,11 @@ def watch(
         for l0 in l0s:
             text = package.settings_json(shapes.d_sae, l0, shapes.batch_tokens, steps, "reduced")
             jobs.append(package.PointJob(Path(folder) / str(l0), text, seed=0))
-        batches = Watched(store, shapes.batch_tokens, device)
+        watched = Watched(jobs[-1], device)
+        batches = MemoryBatches(store, shapes.batch_tokens)
         with suppress(Enough):
-            package.train_points(store, batches, jobs, device=device)
-    wall, kernels, copies = batches.found()
+            package.train_points(store, batches, jobs, device=device, tracker=watched)
+    wall, kernels, copies = watched.found()
     note = "operations of the CPU" if device == "cpu" else "kernels"
     report.measured(f"step, {name}", 1e3 * wall / WINDOW, "ms")
     report.measured(f"{name}: device at work", 1e3 * kernels / WINDOW, "ms", note)
@@ -72,36 +73,45 @@ def watch(
         report.measured(*waits)
 
 
-class Watched(MemoryBatches):
-    """Batches that measure what happens between them, as `train_points` asks for one per step."""
+class Watched:
+    """Measures what happens between the steps of a group, as a tracker that is told of each.
 
-    def __init__(self, store: MemoryStore, batch_tokens: int, device: str) -> None:
-        super().__init__(store, batch_tokens)
-        self._device = device
+    Parameters
+    ----------
+    last
+        The point whose step ends that of the group.
+    device
+        Where it is trained.
+    """
+
+    def __init__(self, last: package.PointJob, device: str) -> None:
+        self._last, self._device = last, device
         activity = ProfilerActivity.CUDA if device == "cuda" else ProfilerActivity.CPU
         self._profile = profile(activities=[activity])
         self._started = self._wall = 0.0
 
-    def batch(self, step: int) -> torch.Tensor:
-        """Return the batch of a step; open or close a window if it is time.
+    def look(self, job: package.PointJob, run: Any) -> None:
+        """Open or close a window if it is time.
 
         Raises
         ------
         Enough
             After the last window.
         """
-        if step == WARM_UP:
-            synchronize(self._device)
+        if job != self._last or run.step not in (WARM_UP, WARM_UP + WINDOW, WARM_UP + 2 * WINDOW):
+            return
+        synchronize(self._device)
+        if run.step == WARM_UP:
             self._started = time.perf_counter()
-        if step == WARM_UP + WINDOW:
-            synchronize(self._device)
+        elif run.step == WARM_UP + WINDOW:
             self._wall = time.perf_counter() - self._started
             self._profile.start()
-        if step == WARM_UP + 2 * WINDOW:
-            synchronize(self._device)
+        else:
             self._profile.stop()
             raise Enough
-        return super().batch(step)
+
+    def end(self, job: package.PointJob, facts: Any) -> None:
+        """Do nothing."""
 
     def found(self) -> tuple[float, float, float]:
         """Return seconds of the window: wall, covered by kernels, by copies and no kernel.

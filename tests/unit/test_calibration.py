@@ -12,7 +12,7 @@ import pytest
 from calibration import __main__ as command
 from calibration import measure as measuring
 from calibration.estimators import ESTIMATORS, READING
-from calibration.judge import conformal, estimates, judge, with_intervals
+from calibration.judge import conformal, judge, with_intervals
 from calibration.measure import tables_of
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.single import SINGLE, asked_by, judge_single, starts_of
@@ -225,12 +225,10 @@ def test_an_interval_in_steps_is_the_conformal_one():
     assert np.log(found["high"] / found["l0"]).to_numpy() == pytest.approx(1.7)
 
 
-def test_every_estimator_is_told(judged):
+def test_every_estimator_is_told(measured, judged):
     text = page(judged)
     assert all(f"| {name} |" in text for name in ESTIMATORS)
-    assert len(estimates(pd.read_parquet(MEASURED))) == judged.worlds["world"].nunique() * len(
-        ESTIMATORS
-    )
+    assert len(judged.worlds) == measured["world"].nunique() * len(ESTIMATORS)
 
 
 def test_the_table_of_single_saes_is_that_of_the_docs(measured):

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
-from correct_l0.metrics.decoder import streaming
+from correct_l0.errors import InputError
+from correct_l0.metrics.decoder import measure, on_device, streaming
 from correct_l0.metrics.decoder.histogram import BINS, fine_bins
+from correct_l0.metrics.decoder.on_device import DeviceStream
 from correct_l0.metrics.decoder.streaming import ProjectionStream
+from cuda_toy import Numbers
 
 pytestmark = pytest.mark.numbers
 
@@ -19,6 +22,11 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(streaming, "TILE_CPU", 16)
     monkeypatch.setattr(streaming, "CHUNK_CPU", 100)
     monkeypatch.setattr(streaming, "HELD", 3 * 16**2)
+
+
+@pytest.fixture(params=[ProjectionStream, DeviceStream])
+def kind(request):
+    return request.param
 
 
 def random(seed=0, batch=BATCH):
@@ -49,48 +57,92 @@ def whole_numbers(seed, batch=BATCH, d_sae=D_SAE):
 
 
 @pytest.mark.parametrize(("batch", "d_sae"), [(90, 70), (16, 70), (5, 200), (200, 71), (1, 70)])
-def test_a_full_sort_with_ties(batch, d_sae):
+def test_a_full_sort_with_ties(batch, d_sae, kind):
     x, W_dec = whole_numbers(1, batch, d_sae)
-    check(ProjectionStream(W_dec, N), x)
+    check(kind(W_dec, N), x)
 
 
-def test_a_full_sort_without_ties():
+def test_a_full_sort_without_ties(kind):
     x, W_dec = random()
-    check(ProjectionStream(W_dec, N), x, exact=False)
+    check(kind(W_dec, N), x, exact=False)
 
 
-def test_one_stream_for_batches_of_different_sizes():
+def test_one_stream_for_batches_of_different_sizes(kind):
     _, W_dec = whole_numbers(2)
-    stream = ProjectionStream(W_dec, N)
+    stream = kind(W_dec, N)
     for seed, batch in ((3, 90), (4, 20), (5, 130)):
         check(stream, whole_numbers(seed, batch)[0])
 
 
-def test_one_pass_where_the_first_tiles_resemble_the_rest():
+def test_one_pass_where_the_first_tiles_resemble_the_rest(kind):
     x, W_dec = whole_numbers(6)
-    stream = ProjectionStream(W_dec, N)
+    stream = kind(W_dec, N)
     check(stream, x)
     assert stream.second_passes == 0
 
 
 @pytest.mark.parametrize("beyond", [1.0, 1e4])
-def test_a_second_pass_where_they_do_not(beyond, monkeypatch):
+def test_a_second_pass_where_they_do_not(beyond, monkeypatch, kind):
     x, W_dec = whole_numbers(7)
     # Tiles are every sixth token: those of the first three hold nothing but zeros.
     x[0::6] = x[1::6] = x[2::6] = 0
     monkeypatch.setattr(streaming, "MARGIN", 0.0)
-    stream = ProjectionStream(W_dec, N)
+    stream = kind(W_dec, N)
     check(stream, x * beyond)
     assert stream.second_passes == 1
 
 
-def test_all_projections_alike():
-    check(ProjectionStream(torch.ones(D_SAE, D_IN), N), torch.ones(BATCH, D_IN))
+def test_all_projections_alike(kind):
+    check(kind(torch.ones(D_SAE, D_IN), N), torch.ones(BATCH, D_IN))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite(value):
+def test_what_is_not_finite(value, kind):
     x, W_dec = random()
     x[80, 0] = value
     with pytest.raises(FloatingPointError, match="a projection is not finite"):
-        ProjectionStream(W_dec, N).measure(x)
+        kind(W_dec, N).measure(x)
+
+
+def test_a_second_pass_where_more_lies_near_than_memory_was_made_for(monkeypatch):
+    """All values of the last bin of 30 are wanted, and one of a chunk is kept."""
+    monkeypatch.setattr(on_device, "FEWEST", 1)
+    x, W_dec = whole_numbers(6)
+    stream = DeviceStream(W_dec, N)
+    check(stream, x)
+    assert stream.second_passes == 1
+
+
+def test_the_device_is_asked_for_the_next_batch_before_the_last_one_s_numbers_are_read(monkeypatch):
+    """And nothing on the way brings a number to the host, or takes one from it."""
+    x, W_dec = whole_numbers(6)
+    stream = DeviceStream(W_dec, N)
+    order = []
+    launch, settle = DeviceStream.launch, on_device.Launched.settle
+
+    def launched(self, x):
+        order.append("launch")
+        with Numbers():
+            return launch(self, x)
+
+    monkeypatch.setattr(DeviceStream, "launch", launched)
+    monkeypatch.setattr(
+        on_device.Launched, "settle", lambda self: (order.append("settle"), settle(self))[1]
+    )
+    sizes = [size for size, _, _ in stream.each([x, x[:40], x[:20]])]
+    assert sizes == [90, 40, 20]
+    assert order == ["launch", "launch", "settle", "launch", "settle", "settle"]
+
+
+def test_either_stream_gives_the_same_statistics(monkeypatch):
+    x, W_dec = random()
+    batches = [x, x[:30], x[:0], 2 * x]
+    found = measure.measure_projections(batches, W_dec, torch.ones(D_IN), 1.5, N)
+    monkeypatch.setattr(measure, "stream_on", DeviceStream)
+    again = measure.measure_projections(batches, W_dec, torch.ones(D_IN), 1.5, N)
+    for name in ("tokens", "per_batch", "above"):
+        assert (getattr(found, name) == getattr(again, name)).all(), name
+    assert torch.equal(found.counts, again.counts)
+    batches[1] = torch.full((3, D_IN), torch.nan)
+    with pytest.raises(InputError, match="batch 1 of the held-out tokens"):
+        measure.measure_projections(batches, W_dec, torch.ones(D_IN), 1.5, N)

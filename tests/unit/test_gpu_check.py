@@ -98,6 +98,7 @@ def test_where_packages_are_the_rival_and_the_cache_on_disk_are_measured(tmp_pat
         ours, theirs = (float(values[f"step, {side}, L0 {l0}"]) for side in sides)
         assert float(values[f"SAELens / ours, L0 {l0}"]) == pytest.approx(theirs / ours, rel=1e-4)
     alone = float(values["forward alone, 2 layers, bfloat16"])
+    assert {"group: time waiting for data", "s_n^dec / its product", "c_dec"} <= values.keys()
     share = float(values["caching on disk"]) / alone
     assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
 

@@ -271,4 +271,4 @@ def test_a_release_is_listed_once_and_known_without_a_hub(tmp_path, monkeypatch)
         record = json.loads(Path("results/scope/listings/saes.json").read_text())
     assert record["sweep"]["origin"] == "google/gemma-scope-2b-pt-res"
     assert first.labels == ["22", "41", "82", "176", "445"]
-    assert first.source_kind == "weights" and first.rooms == ("decoder_metrics",)
+    assert first.study.source.kind == "weights" and first.rooms == ("decoder_metrics",)

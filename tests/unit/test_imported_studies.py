@@ -37,7 +37,7 @@ def test_each_is_read_without_a_hub(tmp_path, name, sweeps, points, d_in, widths
     assert len(found) == sweeps
     assert {plan.study.saes.d_sae for plan in found.values()} == widths
     for sweep, plan in found.items():
-        assert plan.study.source.d_in == d_in and plan.source_kind == "weights"
+        assert plan.study.source.d_in == d_in and plan.study.source.kind == "weights"
         assert points is None or len(plan.points) == points
         if sweep in L0:
             assert plan.labels == L0[sweep]

@@ -105,8 +105,14 @@ def test_causal_models_agree_too(tmp_path, name):
     tokens = contexts(500)
     expected = hidden_states(reference, tokens, 2)
     loaded = LanguageModel(tmp_path, "blocks.1.hook_resid_post", 32, "float32")
+    # Of four blocks; and neither the last norm nor the head ever runs.
+    assert len(loaded.bridge.blocks) == 2
+    ran = []
+    for module in (loaded.bridge.ln_final, loaded.bridge.unembed):
+        module.register_forward_hook(lambda *_: ran.append(1))
     for i, values in loaded.read_all(tokens, 40):
         assert torch.allclose(values, expected[i], atol=1e-4, rtol=1e-4)
+    assert not ran
 
 
 @pytest.mark.parametrize(
@@ -127,6 +133,25 @@ def test_causal_models_agree_too(tmp_path, name):
 def test_a_hook_that_cannot_be_used_is_refused(hook, d_in, message):
     with pytest.raises(InputError, match=message):
         LanguageModel(get_model_path(), hook, d_in, "float32")
+
+
+def test_the_next_pass_is_under_way_while_the_host_works_with_the_last_one(model, monkeypatch):
+    """What the copy of a pass is waited for with is seen before its rows, the next pass before."""
+    done = []
+
+    class Copied:
+        def synchronize(self):
+            done.append("copied")
+
+    read = model.read
+    monkeypatch.setattr(
+        "correct_l0.sources.language_model.language_model.to_host",
+        lambda values: (values, Copied()),
+    )
+    monkeypatch.setattr(model, "read", lambda *tokens: (done.append("pass"), read(*tokens))[1])
+    for _ in model.read_all(contexts(500, (5, 5, 3, 3)), 10):
+        done.append("row")
+    assert done == ["pass", "pass", "copied", "row", "row", "copied", "row", "row"]
 
 
 def test_batches_hold_like_lengths_within_the_limit():

@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import google_crc32c
@@ -24,6 +26,7 @@ from correct_l0.sources.language_model import layout, shards
 from correct_l0.sources.language_model.layout import COLUMNS, Layout, count_jobs, job_windows
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.language_model.seal import verify
+from correct_l0.sources.language_model.store import ShardWriter
 from correct_l0.sources.language_model.window import shuffle_order
 from language_model_toy import (
     BOS,
@@ -527,6 +530,89 @@ def test_values_beyond_float16_are_fine_in_bfloat16(tmp_path):
     assert (cache / "parts/part_0.json").exists()
 
 
+class Halted(ToyModel):
+    """Waits, in the window of some number, until told to go on."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.windows = at, 0
+        self.reads, self.goes_on = threading.Event(), threading.Event()
+
+    def read_all(self, contexts, batch_tokens, dtype=torch.float32):
+        self.windows += 1
+        if self.windows == self.at:
+            self.reads.set()
+            assert self.goes_on.wait(60)
+        yield from super().read_all(contexts, batch_tokens, dtype)
+
+
+def test_a_window_is_written_while_the_next_one_is_computed(tmp_path):
+    """Three windows of training and one held out: the first is on disk while the second is read."""
+    settings, cache = stage_toy(tmp_path, shards_per_job=20)
+    run_job(settings, cache, 0)
+    expected = shard_files(cache)
+    for folder in ("store", "records", "parts"):
+        shutil.rmtree(cache / folder)
+    model = Halted(at=2)
+    job = threading.Thread(target=run_job, args=(settings, cache, 0, model, True))
+    job.start()
+    assert model.reads.wait(60)
+    record = cache / "records" / "training_000001.json"
+    while not record.exists():
+        time.sleep(0.01)
+    assert sorted(p.name for p in (cache / "records").glob("*.json")) == [
+        "training_000000.json",
+        "training_000001.json",
+    ]
+    model.goes_on.set()
+    job.join()
+    assert model.windows == 4
+    assert shard_files(cache) == expected
+    verify(seal_toy(settings, cache), "checksums")
+
+
+def test_no_third_window_is_begun_before_the_first_is_written(tmp_path, monkeypatch):
+    settings, cache = stage_toy(tmp_path, shards_per_job=20)
+    model, free = Halted(at=3), threading.Event()
+    write = ShardWriter.write
+
+    def slow(*arguments, **facts):
+        assert free.wait(60)
+        return write(*arguments, **facts)
+
+    monkeypatch.setattr(ShardWriter, "write", slow)
+    job = threading.Thread(target=run_job, args=(settings, cache, 0, model, True))
+    job.start()
+    while model.windows < 2:
+        time.sleep(0.01)
+    assert not model.reads.wait(0.3)
+    free.set()
+    assert model.reads.wait(60)
+    assert (cache / "records" / "training_000001.json").exists()
+    model.goes_on.set()
+    job.join()
+
+
+def test_what_goes_wrong_in_writing_ends_the_job_that_computes(tmp_path, monkeypatch):
+    """And what was written before it stands."""
+    settings, cache = stage_toy(tmp_path, shards_per_job=20)
+    write, written = ShardWriter.write, []
+
+    def fails(self, split, shard, *arguments, **facts):
+        if len(written) == 2:
+            raise InputError("disk full")
+        written.append((split, shard))
+        return write(self, split, shard, *arguments, **facts)
+
+    monkeypatch.setattr(ShardWriter, "write", fails)
+    model = ToyModel()
+    with pytest.raises(InputError, match="disk full"):
+        run_job(settings, cache, 0, model, beside=True)
+    assert written == [("training", 0), ("training", 1)]
+    assert len(list((cache / "records").glob("*.json"))) == 2
+    assert not (cache / "parts").exists()
+
+
 # One creator, resuming
 
 
@@ -564,7 +650,7 @@ def killed_at(moment, settings, cache, job):
         pathlib.Path.replace = guard(pathlib.Path.replace)
         pathlib.Path.rename = guard(pathlib.Path.rename)
         os.replace = guard(os.replace)
-        run_job(settings, cache, job)
+        run_job(settings, cache, job, beside=True)
 
     worker = multiprocessing.get_context("fork").Process(target=run)
     worker.start()
@@ -593,8 +679,8 @@ def test_a_job_killed_at_any_rename_goes_on_to_the_same_bytes(tmp_path):
         kept = {p.name: p.stat().st_mtime_ns for p in (cache / "records").glob("*.json")}
         for job in jobs_of(settings):
             run_job(settings, cache, job)
-        for name, time in kept.items():
-            assert (cache / "records" / name).stat().st_mtime_ns == time
+        for name, written in kept.items():
+            assert (cache / "records" / name).stat().st_mtime_ns == written
         verify(seal_toy(settings, cache), "checksums")
         assert not [*cache.rglob("*.partial"), *cache.glob(".store.*")]
         assert shard_files(cache) == expected

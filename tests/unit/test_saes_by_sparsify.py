@@ -19,8 +19,9 @@ from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.report.comparison.settings import differing_settings
 from correct_l0.saes.engine import sparsify as engine
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
-from correct_l0.saes.sections import Saes, Sweep
+from correct_l0.saes.sections import Saes
 from correct_l0.saes.settings import PointJob, parse_settings
+from correct_l0.saes.sweep import Sweep
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.start import decoder_at_start
 from correct_l0.saes.training.trainer import build_trainer

@@ -14,7 +14,8 @@ from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, build, initi
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import parse_settings
-from correct_l0.saes.training.result import fold, training_metadata
+from correct_l0.saes.training.metadata import training_metadata
+from correct_l0.saes.training.result import fold
 from saes_toy import BATCH, D_IN, D_SAE, ToyBatches, ToyStore, settings
 
 

@@ -11,9 +11,11 @@ from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.saes.finished import still_to_train
 from correct_l0.saes.settings import PointJob, parse_settings
+from correct_l0.saes.training.feed import DeviceFeed
 from correct_l0.saes.training.points import train_points
 from correct_l0.saes.training.result import OUTPUTS
 from correct_l0.saes.training.trainer import build_trainer
+from cuda_toy import COPY_S, made_up_cuda
 from saes_toy import BATCH, D_IN, STEPS, ToyBatches, ToyStore, settings, train_toy
 
 PAPER = {"kind": "paper_lower", "n": 9, "every_steps": 10, "window_steps": 3}
@@ -270,3 +272,20 @@ def test_waiting_is_shared_equally(tmp_path, monkeypatch):
         manifest = json.loads((job.folder / "manifest.json").read_text())
         assert manifest["wall_s"] == pytest.approx(50)
         assert manifest["data_wait_fraction"] == pytest.approx(0.4)
+
+
+def test_batches_on_their_way_to_a_device_change_no_bit(tmp_path, alone, monkeypatch):
+    """And of the time all is waiting, as nothing is computed on the made-up device."""
+    made_up_cuda(monkeypatch).now = 1e9
+    monkeypatch.setattr(
+        "correct_l0.saes.training.points.feed_of",
+        lambda batches, device, scale: DeviceFeed(batches, "cpu", scale),
+    )
+    failures, asked = train(tmp_path, ["plain", "short"])
+    assert (failures, asked[:STEPS]) == ({}, list(range(STEPS)))
+    steps = {"plain": 120 / 2 + 80, "short": 120 / 2}
+    for name, waited in steps.items():
+        assert content(tmp_path / name) == alone[name], name
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        found = manifest["data_wait_fraction"] * manifest["wall_s"]
+        assert found == pytest.approx(COPY_S * waited)

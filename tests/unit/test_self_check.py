@@ -20,9 +20,8 @@ from correct_l0.reading.self_check import (
     checked,
     generators_of,
 )
-from correct_l0.report.build import build_figures, build_page, build_tables, build_verdict
+from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.self_check_words import self_check_line, self_check_rows
-from correct_l0.standing.stale import find
 from correct_l0.study.self_check import check_plan, swept_around
 from correct_l0.trial import run_study
 from correct_l0.trial.self_check import run_self_check
@@ -133,7 +132,8 @@ def test_the_small_study(tmp_path):
     assert swept_around(4, [2, 4]) == [2, 4]
 
 
-def test_a_study_is_checked_and_says_so(tmp_path, monkeypatch):
+def test_a_study_is_checked(tmp_path, monkeypatch):
+    """What its report says of it: `tests/workflow/test_self_check.py`."""
     monkeypatch.chdir(tmp_path)
     plan = study(tmp_path)
     results = Path(plan.results)
@@ -158,21 +158,6 @@ def test_a_study_is_checked_and_says_so(tmp_path, monkeypatch):
     assert run_self_check(plan, tables, verdict, folder) == checks
     for files in (trained, sources):
         assert all(path.stat().st_mtime_ns == then for path, then in files.items())
-
-    build_figures(plan, tables, verdict, results / "figures")
-    page = results / "report.html"
-    build_page(
-        plan, tables, verdict, results / "figures", page, self_check=folder / "manifest.json"
-    )
-    text = page.read_text()
-    assert '<p id="self-check">' in text
-    assert text.count(checks[0].why) >= 1
-    assert "Checked on data that" in (results / "summary.txt").read_text()
-    assert find(plan) == []
-    (folder / "self_check.json").write_text("{}")
-    (stale,) = find(plan)
-    assert stale.room == "self_check"
-    assert stale.reason.startswith("self_check.json 2 bytes, not ")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_what_comes_before_is_what_the_rules_read(tmp_path, monkeypatch, config_
             wanted.add((BY_RULE[before].made_by, stage.made_by))
             if before == "train_sae":
                 # An SAE is held against the source.
-                wanted.add((plan.source_stage, stage.made_by))
+                wanted.add((plan.study.source.stage, stage.made_by))
     assert {edge for edge in edges if edge[1] != "all"} == wanted
 
 

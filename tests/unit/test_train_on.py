@@ -17,8 +17,8 @@ from correct_l0.provenance.manifest import sha256_of
 from correct_l0.reading.single import read_single
 from correct_l0.report.single_words import next_of_single, single_headline
 from correct_l0.saes.saved import SavedSae, write_saved_sae
-from correct_l0.saes.sections import Start
 from correct_l0.saes.settings import parse_settings
+from correct_l0.saes.sweep import Start
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
 from correct_l0.saes.training.trainer import build_trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
@@ -71,6 +72,7 @@ def test_the_report_has_the_check_beside_the_answer(study):
     assert "Checked on data that" in (folder / RESULTS / "summary.txt").read_text()
     checks = json.loads((folder / RESULTS / "self_check/self_check.json").read_text())["checks"]
     assert page.count('<td class="text">found</td>') == [c["result"] for c in checks].count("found")
+    assert all(check["why"] in html.unescape(page) for check in checks)
     assert planned_jobs(run_snakemake(folder, "--dry-run", config=config)) == {}
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from processes import CUT
 from snakemake_forks import Forks
 
 from correct_l0.study.groups import Group, group_named
@@ -48,10 +47,7 @@ def run_snakemake(
     """
     command = snakemake_command(folder, *arguments, config=config, code=code)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
-    if not {"--dry-run", "--rulegraph"}.isdisjoint(arguments):
-        return FORKS.run(command[3:], folder, environment)
-    command = [*CUT, *command]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    return FORKS.run(command[3:], folder, environment)
 
 
 def planned_jobs(run: subprocess.CompletedProcess[str]) -> dict[str, int]:

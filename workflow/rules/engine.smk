@@ -4,6 +4,7 @@
 # jobs that make those are forced. No rule. Included first.
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -25,6 +26,11 @@ from correct_l0.standing.stale import find
 from correct_l0.standing.stale_words import describe
 from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.groups import is_record
+
+# What was imported stays to the end, and at the end nothing need be freed: no collection of garbage
+# goes through it.
+gc.freeze()
+atexit.register(gc.freeze)
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)

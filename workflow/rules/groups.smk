@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from correct_l0.costs.memory import points_per_job
+from correct_l0.stages import metrics_of
 from correct_l0.study.groups import (
     divide,
     divide_measured,
@@ -120,6 +121,20 @@ def folders_of(wildcards, room):
             room, l0, wildcards.seed
         )
         for l0 in split_labels(wildcards.l0s)
+    }
+
+
+def metrics_asked(wildcards):
+    """Return what is measured of the SAEs of a group, by the room: all that is asked but probing."""
+    plan = plan_of(wildcards)
+    return {
+        stage.room: {
+            "stage": stage.rule,
+            "recipe": stage.recipe,
+            "settings": stage.settings(plan, ""),
+            "folders": folders_of(wildcards, stage.room),
+        }
+        for stage in metrics_of(plan)
     }
 
 

@@ -2,8 +2,6 @@
 # results/{study}/measured/, and undeclared results/{study}/{room}/l0_{l0}/seed_{seed}/ of each metric
 # but probing.
 
-from correct_l0.stages import metrics_of
-
 
 rule measure_points:
     """Every metric of a group's SAEs: s_n^dec, c_dec, histograms; recovery where features are known."""
@@ -26,14 +24,6 @@ rule measure_points:
         runtime=runtime("measure_points"),
     params:
         saes=saes_of,
-        metrics=lambda wildcards: {
-            stage.room: {
-                "stage": stage.rule,
-                "recipe": stage.recipe,
-                "settings": stage.settings(plan_of(wildcards), ""),
-                "folders": folders_of(wildcards, stage.room),
-            }
-            for stage in metrics_of(plan_of(wildcards))
-        },
+        metrics=metrics_asked,
     script:
         "../scripts/measure_points.py"

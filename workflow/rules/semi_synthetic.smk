@@ -5,7 +5,7 @@
 rule make_semi_synthetic:
     """The SAE's latents as true features: how often they fire, and the constants of the samples."""
     input:
-        PLAN.source_inputs(),
+        STUDY.source.made_from,
     output:
         manifest=f"{SOURCE_FOLDER}/manifest.json",
         truth=f"{SOURCE_FOLDER}/truth.npz",

@@ -5,7 +5,7 @@
 rule index_stored:
     """Every row looked at once: its norm, whether it is finite, its checksum."""
     input:
-        PLAN.source_inputs(),
+        STUDY.source.made_from,
     output:
         manifest=f"{SOURCE_FOLDER}/manifest.json",
         index=f"{SOURCE_FOLDER}/index.npz",

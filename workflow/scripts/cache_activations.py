@@ -23,4 +23,5 @@ with job(snakemake.log[0], threads=snakemake.threads):
         int(snakemake.wildcards.job),
         lambda: load_staged_model(activations, places, cache, device),
         int(snakemake.resources.forward_batch_tokens),
+        beside=device != "cpu",
     )

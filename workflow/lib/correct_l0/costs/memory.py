@@ -123,10 +123,13 @@ def model_bytes(study: Config) -> float:
 
 
 def caching_bytes(study: Config) -> float:
-    """Return what caching holds: the model, a shuffle window, and it once more while written."""
+    """Return what caching holds: the model, a shuffle window, and it once more while written.
+
+    Beside a GPU the next window is computed meanwhile.
+    """
     layout = Layout.of(study.language_model)
     window = layout.window_shards * layout.shard_rows * layout.row_bytes
-    return model_bytes(study) + 2 * window
+    return model_bytes(study) + (3 if device_of(study) == "cuda" else 2) * window
 
 
 def prompts_bytes(study: Config) -> float:

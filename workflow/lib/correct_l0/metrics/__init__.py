@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from correct_l0.study.config import Config
     from correct_l0.study.plan import Plan
 
-NAMES = ("decoder", "recovery", "hedging")
-"""The folders of the metrics, in the order in which they are measured."""
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -90,6 +87,7 @@ class Measured:
 
 @cache
 def metrics() -> dict[str, Metric]:
-    """Return every metric by its room."""
-    found = [import_module(f"{__name__}.{name}.metric").METRIC for name in NAMES]
+    """Return every metric by its room: of each folder here with a `metric.py`."""
+    names = sorted(path.parent.name for path in Path(__file__).parent.glob("*/metric.py"))
+    found = [import_module(f"{__name__}.{name}.metric").METRIC for name in names]
     return {metric.room: metric for metric in found}

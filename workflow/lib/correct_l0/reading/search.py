@@ -22,20 +22,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from correct_l0.reading.gaps import SAME, Gap, apart, gap_around, gaps_beside, point_in, ratio
 from correct_l0.reading.longer import TOO_SHORT, budget_for, next_factor
 from correct_l0.reading.outlying import LEANS
 from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK
 from correct_l0.reading.reading import ABOVE_N, FALLS, READ, TOO_FEW, TOO_HIGH
-from correct_l0.reading.remedy import FINE_ENOUGH
 from correct_l0.reading.voices import DISAGREE
 from correct_l0.saes.search import L0Search
-from correct_l0.settings.base import format_l0, rounded_l0
-
-Gap = tuple[float, float]
-"""Two neighbours on the grid."""
-
-SAME = 1.03
-"""Two L0 that are nearer than this, as a ratio, are the same."""
+from correct_l0.settings.base import format_l0
 
 UNMENDED = {
     ABOVE_N: "every n of s_n^dec is too low, which no further L0 mends: raise n",
@@ -149,12 +143,12 @@ def next_points(
         return Round((), f"the interval is as narrow as asked (until {search.until:g})", "until")
     gaps, why = unsure_gaps(said, grid, search)
     middles = [(point_in(gap, grid, whole=whole), gap) for gap in gaps]
-    proposed = [(x, _gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
+    proposed = [(x, gap_around(x, grid)) for x in said.add_l0 if said.outcome == DISAGREE]
     candidates: list[tuple[float | None, Gap | None]] = [*middles, *proposed]
     wanted = {
         x: gap
         for x, gap in candidates
-        if x is not None and gap is not None and all(_apart(x, known) for known in grid)
+        if x is not None and gap is not None and all(apart(x, known) for known in grid)
     }
     if not wanted:
         return _end(search, said, grid)
@@ -163,10 +157,10 @@ def next_points(
         words = f"the budget of {search.budget} trainings is used"
         return Round((), words, "budget")
     beside = gaps_beside(said.best, grid)
-    widest = sorted(wanted, key=lambda x: (wanted[x] not in beside, -_ratio(wanted[x]), x))
+    widest = sorted(wanted, key=lambda x: (wanted[x] not in beside, -ratio(wanted[x]), x))
     chosen: list[float] = []
     for x in widest:
-        if len(chosen) < left and all(_apart(x, other) for other in chosen):
+        if len(chosen) < left and all(apart(x, other) for other in chosen):
             chosen.append(x)
     return Round(tuple(sorted(chosen)), why, factor=factor)
 
@@ -213,7 +207,7 @@ def unsure_gaps(said: Said, grid: Sequence[float], search: L0Search) -> tuple[li
             if reached and not set(gap) <= set(grid)
         ]
         ends = f"{format_l0(said.low)} to {format_l0(said.high)}"
-        wide = [gap for gap in gaps_beside(said.best, grid) if _ratio(gap) > (search.until or 1e9)]
+        wide = [gap for gap in gaps_beside(said.best, grid) if ratio(gap) > (search.until or 1e9)]
         return sorted({*inside, *beyond, *wide}), f"to narrow the interval, {ends}"
     if said.outcome == NO_PEAK and said.too_low:
         return [], ""
@@ -239,35 +233,7 @@ def unsure_gaps(said: Said, grid: Sequence[float], search: L0Search) -> tuple[li
 def _with_ends(grid: Sequence[float], search: L0Search) -> list[float]:
     """Return the trained points and the ends of the range, one of two that are the same."""
     ends = (float(search.lowest), float(search.highest))
-    return sorted([*grid, *(x for x in ends if all(_apart(x, known) for known in grid))])
-
-
-def gaps_beside(point: float | None, grid: Sequence[float]) -> list[Gap]:
-    """Return the gaps of the grid that a point of it ends."""
-    return [gap for gap in pairwise(grid) if point in gap]
-
-
-def point_in(gap: Gap, grid: Sequence[float], *, whole: bool = False) -> float | None:
-    """Return the point of a gap that is trained next; none where its ends are near enough.
-
-    Its middle on log L0, rounded; where an end of it is the range's, and not trained, that end.
-
-    Examples
-    --------
-    >>> grid = [4.0, 16.0, 53.0, 60.0, 130.0]
-    >>> point_in((60.0, 130.0), grid), point_in((4.0, 16.0), grid), point_in((53.0, 60.0), grid)
-    (88.0, 8.0, None)
-    >>> point_in((130.0, 300.0), grid)
-    300.0
-    """
-    for end in gap:
-        if end not in grid:
-            return end
-    low, high = gap
-    if high <= FINE_ENOUGH * low:
-        return None
-    middle = math.sqrt(low * high)
-    return float(round(middle)) if whole and middle < 10 else rounded_l0(middle)
+    return sorted([*grid, *(x for x in ends if all(apart(x, known) for known in grid))])
 
 
 def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
@@ -284,18 +250,6 @@ def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     return Round((), f"no further point would help ({said.outcome})")
 
 
-def _gap_around(x: float, grid: Sequence[float]) -> Gap | None:
-    return next(((a, b) for a, b in pairwise(grid) if a < x < b), None)
-
-
-def _apart(x: float, other: float) -> bool:
-    return abs(math.log(x / other)) > math.log(SAME)
-
-
-def _ratio(gap: Gap) -> float:
-    return gap[1] / gap[0]
-
-
 def _is_narrow(search: L0Search, said: Said, grid: Sequence[float]) -> bool:
     """Return whether an interval is as narrow as asked, and no gap beside its best point is wider.
 
@@ -303,5 +257,5 @@ def _is_narrow(search: L0Search, said: Said, grid: Sequence[float]) -> bool:
     """
     if search.until is None or said.outcome != READ or said.low is None or said.high is None:
         return False
-    ratios = [said.high / said.low, *map(_ratio, gaps_beside(said.best, grid))]
+    ratios = [said.high / said.low, *map(ratio, gaps_beside(said.best, grid))]
     return max(ratios) <= search.until

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from correct_l0.metrics.probing.settings import CONTROLS
-from correct_l0.report import figures_of, words
+from correct_l0.report import figures_of
+from correct_l0.report.caption_facts import Facts, facts_of
 from correct_l0.report.data import StudyData
 from correct_l0.saes.imported.published import published_columns, title_of
-from correct_l0.settings.base import format_l0
 
 
 @dataclass(frozen=True)
@@ -24,105 +23,13 @@ class Caption:
     alt: str
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What several captions say."""
-
-    study: StudyData
-    seeds: str
-    spread: str
-    across: str
-    band: str
-    truth: str
-    tokens: str
-
-    @property
-    def marks(self) -> str:
-        return self.band + self.truth
-
-    @property
-    def n_list(self) -> str:
-        ns = sorted(self.study.tables["s_n_dec"]["n"].dropna().unique())
-        return ", ".join(str(int(n)) for n in ns)
-
-    @property
-    def tasks(self) -> int:
-        return self.study.tables["probing"]["task"].nunique()
-
-    @property
-    def probes(self) -> str:
-        ks = sorted(self.study.tables["probing"]["probe_k"].dropna().unique())
-        return words.join([words.latents(int(k)) for k in ks])
-
-    @property
-    def controls(self) -> str:
-        """What the controls of probing are, where the study has any."""
-        rows = self.study.tables["probing"].dropna(subset=list(CONTROLS))
-        if not len(rows):
-            return ""
-        return (
-            " Controls, on one seed: crosses, probes on shuffled labels; dotted, on as many "
-            "latents drawn at random as were chosen "
-            f"(both over {rows['task'].nunique()} of the tasks)."
-        )
-
-    @property
-    def frozen(self) -> str:
-        """What the control is, where the study has one."""
-        control = self.study.control
-        if control is None:
-            return ""
-        return (
-            " Cross and dotted level: SAEs trained alike whose decoder stayed as it started, at "
-            f"random, at L0 {format_l0(float(f'{control.l0:.3g}'))}. What F1 they reach needs no "
-            "learnt directions."
-        )
-
-    @property
-    def drawn(self) -> str:
-        return words.join([self.study.name_of(x) for x in self.study.drawn_l0])
-
-    def has(self, room: str) -> bool:
-        return room in (*self.study.plan.rooms, *self.study.plan.study_rooms)
-
-
 def captions(study: StudyData) -> dict[str, Caption]:
     """Return the caption of every figure that the study has, by name."""
-    facts = _facts(study)
+    facts = facts_of(study)
     return {name: _CAPTIONS[name](facts) for name in figures_of(study.plan)}
 
 
-def _facts(study: StudyData) -> _Facts:
-    count = len(study.seeds)
-    seeds = "1 seed" if count == 1 else f"{count} seeds"
-    spread = f"dots: each of {seeds}; line: their mean; band: their range"
-    if count == 1:
-        spread = "one seed, so that the spread over seeds is unknown"
-    lines = {"best": "dashed, the L0 of best recovery", "true_l0": "dotted, the true L0"}
-    known = "; ".join(lines[name] for name in study.truth)
-    truth = f" Vertical: {known}." if known else ""
-    tokens = study.tables["s_n_dec"]["tokens"].dropna()
-    return _Facts(
-        study,
-        seeds,
-        spread,
-        "Across: measured L0 (mean active latents per held-out token), logarithmic.",
-        _band(study),
-        truth,
-        f"{int(tokens.max()):,}" if len(tokens) else "no",
-    )
-
-
-def _band(study: StudyData) -> str:
-    """Return what is shaded in every panel over L0."""
-    if study.named:
-        return " Shaded: the interval of the answer, with the L0 that it names."
-    if study.refused_by:
-        return " Orange bars: the points that the refusal to name an L0 rests on."
-    return ""
-
-
-def _answer(f: _Facts) -> Caption:
+def _answer(f: Facts) -> Caption:
     verdict, parts = f.study.verdict, []
     parts.append(
         "c_dec: mean absolute cosine between all pairs of decoder rows; triangle, the lowest "
@@ -166,7 +73,7 @@ def _answer(f: _Facts) -> Caption:
     )  # fmt: skip
 
 
-def _with_less_training(f: _Facts) -> str:
+def _with_less_training(f: Facts) -> str:
     if f.study.verdict["course"]["stops"]:
         return (
             "With less training: the answer as it would have been after each tenth of the training "
@@ -182,7 +89,7 @@ def _with_less_training(f: _Facts) -> str:
     )
 
 
-def _trained_on(f: _Facts) -> Caption:
+def _trained_on(f: Facts) -> Caption:
     return Caption(
         "Where the latents go when the SAE is trained on",
         "The SAE was trained on for a short while from its own weights, at several L0 around its "
@@ -196,7 +103,7 @@ def _trained_on(f: _Facts) -> Caption:
     )
 
 
-def _stability(f: _Facts) -> Caption:
+def _stability(f: Facts) -> Caption:
     table = f.study.tables["stability"]
     pairs = table.groupby("l0").size().max() if len(table) else 0
     along = (
@@ -220,7 +127,7 @@ def _stability(f: _Facts) -> Caption:
     )
 
 
-def _f1(f: _Facts) -> Caption:
+def _f1(f: Facts) -> Caption:
     return Caption(
         "What sparse probing says",
         f"Mean F1 (up) over {f.tasks} tasks of probes on {f.probes}, and of the baselines. Panels "
@@ -233,7 +140,7 @@ def _f1(f: _Facts) -> Caption:
     )
 
 
-def _published(f: _Facts) -> Caption:
+def _published(f: Facts) -> Caption:
     drawn = ", ".join(
         title_of(name) for name, _ in published_columns(f.study.tables["points"].columns)
     )
@@ -248,7 +155,7 @@ def _published(f: _Facts) -> Caption:
     )
 
 
-def _recovery(f: _Facts) -> Caption:
+def _recovery(f: Facts) -> Caption:
     samples = f.study.tables["recovery"].get("samples")
     counted = "" if samples is None or not len(samples) else f" {int(samples.max()):,} held-out"
     return Caption(
@@ -265,7 +172,7 @@ def _recovery(f: _Facts) -> Caption:
     )
 
 
-def _reconstruction(f: _Facts) -> Caption:
+def _reconstruction(f: Facts) -> Caption:
     return Caption(
         "Reconstruction, the misleading one",
         "Share of the variance of held-out activations (up) that the SAE explains, and that it "
@@ -276,7 +183,7 @@ def _reconstruction(f: _Facts) -> Caption:
     )
 
 
-def _measured_l0(f: _Facts) -> Caption:
+def _measured_l0(f: Facts) -> Caption:
     if f.study.swept == "coefficient":
         return Caption(
             "Measured L0 of each coefficient",
@@ -294,7 +201,7 @@ def _measured_l0(f: _Facts) -> Caption:
     )
 
 
-def _training(f: _Facts) -> Caption:
+def _training(f: Facts) -> Caption:
     return Caption(
         "Training health",
         "Cosine of each decoder row with its initialisation: near 1, the decoder has hardly "
@@ -314,7 +221,7 @@ def _training(f: _Facts) -> Caption:
     )
 
 
-def _hedging(f: _Facts) -> Caption:
+def _hedging(f: Facts) -> Caption:
     wanted = f.study.plan.study.hedging
     assert wanted is not None, "drawn only where it was measured"
     return Caption(
@@ -331,7 +238,7 @@ def _hedging(f: _Facts) -> Caption:
     )
 
 
-def _s_n_dec(f: _Facts) -> Caption:
+def _s_n_dec(f: Facts) -> Caption:
     return Caption(
         "s_n^dec at every n",
         f"s_n^dec (up, mean over batches; activations scaled as in training, to a mean norm of "
@@ -343,7 +250,7 @@ def _s_n_dec(f: _Facts) -> Caption:
     )
 
 
-def _probing_tasks(f: _Facts) -> Caption:
+def _probing_tasks(f: Facts) -> Caption:
     return Caption(
         "Probing, task by task",
         f"F1 of each of {f.tasks} tasks (down; with its mean F1 over L0) at each L0 "
@@ -353,7 +260,7 @@ def _probing_tasks(f: _Facts) -> Caption:
     )
 
 
-def _histograms(f: _Facts) -> Caption:
+def _histograms(f: Facts) -> Caption:
     return Caption(
         "Projections on the decoder",
         f"Density (up) of (x − b_dec) · W_dec over {f.tokens} held-out tokens and all latents, "
@@ -364,7 +271,7 @@ def _histograms(f: _Facts) -> Caption:
     )
 
 
-def _decoder_cosines(f: _Facts) -> Caption:
+def _decoder_cosines(f: Facts) -> Caption:
     return Caption(
         "Overlap of decoder rows",
         f"Absolute cosine of every pair of decoder rows of the SAEs with L0 {f.drawn}, first "
@@ -374,7 +281,7 @@ def _decoder_cosines(f: _Facts) -> Caption:
     )
 
 
-_CAPTIONS: dict[str, Callable[[_Facts], Caption]] = {
+_CAPTIONS: dict[str, Callable[[Facts], Caption]] = {
     "answer": _answer,
     "trained_on": _trained_on,
     "stability": _stability,

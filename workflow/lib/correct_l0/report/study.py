@@ -20,6 +20,7 @@ from correct_l0.reading.single import read_single
 from correct_l0.reading.stability import StabilityReading, overlap_of, read_stability
 from correct_l0.reading.verdict import decide
 from correct_l0.report import words
+from correct_l0.report.agreement_words import agreement_line
 from correct_l0.report.caveats import caveats_of, language_caveats, saturates
 from correct_l0.report.course_words import course_line
 from correct_l0.report.hedging_words import hedging_lines
@@ -71,7 +72,7 @@ def read_study(
     norms
         What the source says of its rows' norms (`sources.outlying.norm_facts`), where it does.
     source
-        The kind of the source (`Plan.source_kind`).
+        The kind of the source (`SourceSection.kind`).
     english_words
         Share of the text's words that are among English's commonest, where that is known.
     swept
@@ -138,9 +139,7 @@ def read_study(
             if single
             else words.headline(decision, names, grid, imported is not None),
             "lines": lines,
-            "agreement": words.agreement_line(
-                decision, f1, names, bool(f1) or _lacks_probing(tables)
-            ),
+            "agreement": agreement_line(decision, f1, names, bool(f1) or _lacks_probing(tables)),
             "stability_lines": stability_lines(stability, decision, names) if stability else [],
             "training_lines": training_lines(convergence, names) if convergence else [],
             "course_line": course_line(course, names),

@@ -15,7 +15,7 @@ from correct_l0.saes.architectures import (
     declared_with,
     read_architecture,
 )
-from correct_l0.saes.sections import Start
+from correct_l0.saes.sweep import Start
 from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import format_l0
 

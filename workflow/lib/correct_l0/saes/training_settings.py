@@ -53,8 +53,9 @@ class Training(Section):
     """What engine `sparsify` takes beside."""
 
     precision: Literal["float32", "reduced"] = "float32"
-    """Matrix products in training. `reduced`: TF32 on CUDA, bfloat16 with float32 sums on a CPU
-    with AMX (slower on other CPUs)."""
+    """Matrix products in training. `reduced`: of bfloat16 with float32 sums on CUDA and on a CPU
+    with AMX (slower on other CPUs); weights, thresholds and Adam stay in float32. On CUDA the
+    auxiliary losses, and all products of engine `saelens`, take TF32 instead."""
 
     gpu_products: Literal["dense", "sparse"] = "dense"
     """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over

@@ -52,9 +52,13 @@ def rounded_l0(l0: float) -> float:
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are refused, values cannot change later."""
+    """Base of every section: unknown keys are refused, values cannot change later.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    What stands below an option tells its meaning (`study.docs`). Pydantic would read that in every
+    process, where nobody needs it, for a third of a second.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kept: ClassVar[bool] = False
     """Whether its canonical string is kept in manifests, where settings are compared."""

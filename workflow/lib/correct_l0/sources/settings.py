@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from correct_l0.settings.base import Section
+
+
+class SourceSection(Section):
+    """Base of each source's section: what the rest of the house knows of it before it is made."""
+
+    kept = True
+
+    kind: ClassVar[str]
+    """Its room, and the file of its rules."""
+
+    stage: ClassVar[str]
+    """The rule whose manifest is the source's."""
+
+    truth_is_known: ClassVar[bool] = False
+    """Whether its true features are known."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def d_in(self) -> int:
+            """Width of a row."""
+
+        @property
+        def held_out_tokens(self) -> int:
+            """Rows that train no SAE and are measured on."""
+
+    @property
+    def made_from(self) -> list[str]:
+        """The files that it is made from which no rule makes."""
+        return []
 
 
 class Outlying(Section):

@@ -9,11 +9,14 @@ from typing import Any, NoReturn
 from correct_l0.errors import InputError
 from correct_l0.provenance.checks import checked_digest_of
 from correct_l0.provenance.manifest import read_manifest
+from correct_l0.sources.settings import SourceSection
 
 
-@dataclass(frozen=True)
-class WeightsOnly:
+class WeightsOnly(SourceSection):
     """The settings of a source without activations."""
+
+    kind = "weights"
+    stage = "fetch_weights"
 
     d_in: int
     """Width of the activations that the SAEs take."""

@@ -10,7 +10,8 @@ import math
 from correct_l0.costs import throughputs as stated
 from correct_l0.costs.estimates import train_s
 from correct_l0.costs.memory import MIB, device_of, points_per_job
-from correct_l0.stages import BY_JOB, Stage
+from correct_l0.stages import BY_JOB
+from correct_l0.stages.stage import Stage
 from correct_l0.study.config import Config
 from correct_l0.study.groups import MEASURED_TOGETHER, split_labels
 from correct_l0.study.plan import Plan

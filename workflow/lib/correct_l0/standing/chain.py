@@ -79,7 +79,7 @@ def examine_point(
         As in `examine`.
     """
     inputs: dict[str, Mapping[str, str | None]] = {
-        plan.source_stage: {"activations": activations},
+        plan.study.source.stage: {"activations": activations},
         "cache_probing_activations": _known(tasks),
     }
     findings: list[Finding] = []

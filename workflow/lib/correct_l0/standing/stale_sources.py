@@ -60,7 +60,7 @@ def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
 
 def _stale_world(plan: Plan) -> list[Stale]:
     """Return the manifest of a source that is the study's own, if it does not stand."""
-    stage = BY_RULE[plan.source_stage]
+    stage = BY_RULE[plan.study.source.stage]
     inputs: dict[str, str | None] = {}
     if (semi_synthetic := plan.study.semi_synthetic) is not None:
         # Snakemake sees that the SAE was written since, and the jobs that read it check it.

@@ -9,25 +9,18 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Discriminator, Tag, ValidationError, model_validator
 
 from correct_l0.errors import InputError
-from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.saes.imported.settings import ImportedSweep
-from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
-from correct_l0.saes.sections import Sweep
+from correct_l0.saes.sweep import Sweep
 from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import Name, format_l0
 from correct_l0.settings.errors import describe_errors
 from correct_l0.sources.language_model.settings import Activations, Prompted
-from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT, SemiSynthetic
-from correct_l0.sources.stored.settings import Stored
-from correct_l0.sources.synthetic.settings import Synthetic
+from correct_l0.sources.settings import SourceSection
 from correct_l0.sources.weights import WeightsOnly
+from correct_l0.study.checks import check_hedging, check_import, check_self_check, check_train_on
 from correct_l0.study.file import SOURCES, StudyFile, tag_of
 
 Kind = TypeVar("Kind", bound="StudyFile")
-
-
-WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk", "jumprelu")
-"""Architectures whose finished SAEs are trained on with more latents."""
 
 
 class Config(StudyFile):
@@ -50,7 +43,7 @@ class Config(StudyFile):
             raise ValueError("study 'activations' would share the caches' folder; rename it")
         found = [name for name in SOURCES if getattr(self, name) is not None]
         if isinstance(self.saes, ImportedSweep):
-            self._check_import(self.saes)
+            check_import(self, self.saes)
         if len(found) > 1 or not (found or self.saes.imported):
             raise ValueError(
                 f"{' and '.join(found) or 'none'} of {', '.join(SOURCES)} is set; a study has one "
@@ -67,16 +60,16 @@ class Config(StudyFile):
                 "name it in stored.model and its hook in stored.hook_name, or remove probing"
             )
         if self.hedging is not None:
-            self._check_hedging(self.hedging)
+            check_hedging(self, self.hedging)
         if self.self_check:
-            self._check_self_check()
+            check_self_check(self)
         if self.frozen_control and (self.activations is None or self.saes.imported):
             raise ValueError(
                 "frozen_control: only where SAEs are trained on `activations`; remove it, and give "
                 "saes.training.freeze_decoder to a sweep of its own"
             )
         if self.train_on is not None:
-            self._check_train_on(self.train_on)
+            check_train_on(self, self.train_on)
         if self.has_rows:
             self._check_batches()
             self._check_ranks()
@@ -119,98 +112,15 @@ class Config(StudyFile):
         for n in dict.fromkeys(n for n in ranks if ranks.count(n) > 1):
             raise ValueError(f"n {n} is listed more than once (after fractions of d_sae); keep one")
 
-    def _check_import(self, saes: ImportedSweep) -> None:
-        if self.self_check:
-            raise ValueError("self_check: imported SAEs are not trained again; remove it")
-        if not self.has_rows and self.probing.tasks not in ("none", ()):
-            raise ValueError(
-                "probing.tasks: without a source there is no model to probe; remove it, or name a "
-                "cache in activations"
-            )
-        if self.has_rows and self.source.d_in != saes.d_in:
-            raise ValueError(
-                f"saes.import: {saes.origin} takes activations {saes.d_in} wide, the source's are "
-                f"{self.source.d_in} wide; name the source of the hook they were trained on"
-            )
-        if saes.true_l0 is not None and self.truth_is_known:
-            raise ValueError(
-                f"saes.import.true_l0 {saes.true_l0:g}: the source's features are known, and how "
-                "many of them fire is measured; remove it"
-            )
-        if len(saes.saes) == 1 and not self.has_rows:
-            raise ValueError(
-                f"saes.import: {saes.saes[0].name} is a single SAE, of whose weights alone nothing "
-                "can be read; name a cache of its hook in activations and add train_on, or import "
-                "more SAEs"
-            )
-
-    def _check_train_on(self, asked: TrainOn) -> None:
-        """Refuse to train on what is not one imported SAE of an architecture with an engine."""
-        saes = self.saes
-        if not isinstance(saes, ImportedSweep) or len(saes.saes) != 1:
-            found = f"{len(saes.saes)} imported SAEs" if isinstance(saes, ImportedSweep) else (
-                "SAEs that are trained here"
-            )  # fmt: skip
-            raise ValueError(f"train_on: only of a single imported SAE, not of {found}; remove it")
-        if saes.architecture_name not in ARCHITECTURES:
-            raise ValueError(
-                f"train_on: {saes.saes[0].name} is {saes.architecture_name}, and only "
-                f"{', '.join(ARCHITECTURES)} SAEs are trained on; remove it"
-            )
-        if asked.batch_tokens > self.source.held_out_tokens:
-            raise ValueError(
-                f"train_on: batch_tokens {asked.batch_tokens} is above the "
-                f"{self.source.held_out_tokens} held-out tokens of the source; make it smaller"
-            )
-
-    def _check_hedging(self, wanted: Hedging) -> None:
-        name = "imported" if self.saes.imported else self.saes.architecture_name
-        if name not in WIDENED:
-            raise ValueError(
-                f"hedging: {name} SAEs are not widened, those of {', '.join(WIDENED)} are; "
-                "remove it"
-            )
-        if wanted.new_latents >= self.source.d_in:
-            raise ValueError(
-                f"hedging.new_latents {wanted.new_latents} is not below d_in {self.source.d_in}: "
-                "so many latents span the whole space; lower it"
-            )
-        if any(self.training(l0).freeze_decoder for l0 in self.saes.l0):
-            raise ValueError(
-                "hedging: a decoder that is frozen (freeze_decoder) does not move; remove one of "
-                "them"
-            )
-        if self.training(self.saes.l0[0]).by_sparsify:
-            raise ValueError(
-                "hedging: SAEs of engine sparsify are not trained on, as its learning rate suits "
-                "no other; remove one of them"
-            )
-
-    def _check_self_check(self) -> None:
-        if self.activations is None:
-            raise ValueError(
-                "self_check: only where the source is `activations`, a cache that the study's own "
-                "SAEs can decode; remove it"
-            )
-        if self.saes.architecture_name == "abstopk":
-            raise ValueError(
-                "self_check: latents of an abstopk SAE fire with either sign, which is no feature; "
-                "remove it"
-            )
-        if self.activations.held_out_tokens < FEWEST_HELD_OUT:
-            raise ValueError(
-                f"self_check: held_out_tokens {self.activations.held_out_tokens} is below "
-                f"{FEWEST_HELD_OUT}; cache more or remove it"
-            )
-
     @property
-    def source(self) -> Activations | Stored | Synthetic | SemiSynthetic | WeightsOnly:
-        """The settings of the source; every kind has `d_in` and `held_out_tokens`."""
-        source = self.activations or self.stored or self.synthetic or self.semi_synthetic
-        if source is None:
-            assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
-            return WeightsOnly(self.saes.d_in)
-        return source
+    def source(self) -> SourceSection:
+        """The settings of the source."""
+        for name in SOURCES:
+            section: SourceSection | None = getattr(self, name)
+            if section is not None:
+                return section
+        assert isinstance(self.saes, ImportedSweep), "checked when the configuration is read"
+        return WeightsOnly(d_in=self.saes.d_in)
 
     @property
     def has_rows(self) -> bool:
@@ -238,7 +148,7 @@ class Config(StudyFile):
     @property
     def truth_is_known(self) -> bool:
         """Whether the true features are known."""
-        return self.synthetic is not None or self.semi_synthetic is not None
+        return self.source.truth_is_known
 
     @property
     def told_true_l0(self) -> float | None:

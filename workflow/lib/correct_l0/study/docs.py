@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
+import textwrap
 import types
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticUndefined, core_schema
 
+from correct_l0.saes.sections import TrainingOverride
+from correct_l0.saes.training_settings import Training
 from correct_l0.study.file import StudyFile
 
 START, END = "<!-- options: generated -->", "<!-- options end -->"
@@ -22,16 +30,48 @@ def schema_text(model: type[BaseModel] = StudyFile) -> str:
     """Return the JSON schema of a configuration file."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(),
+        **model.model_json_schema(schema_generator=_Described),
     }
     return json.dumps(schema, indent=2) + "\n"
+
+
+class _Described(GenerateJsonSchema):
+    """A schema whose options say what they mean."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        model = schema["cls"]
+        for name, field in model.model_fields.items():
+            if meaning := _meanings(model).get(name):
+                made["properties"][field.alias or name]["description"] = meaning
+        return made
+
+
+@cache
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what stands below each option of a section, and of those that it builds on."""
+    if model is TrainingOverride:
+        return _meanings(Training)
+    found: dict[str, str] = {}
+    for written in reversed(model.__mro__):
+        if issubclass(written, BaseModel) and written is not BaseModel:
+            (body,) = ast.parse(textwrap.dedent(inspect.getsource(written))).body
+            assert isinstance(body, ast.ClassDef)
+            for option, below in itertools.pairwise(body.body):
+                match option, below:
+                    case (
+                        ast.AnnAssign(target=ast.Name(name)),
+                        ast.Expr(value=ast.Constant(str(text))),
+                    ):
+                        found[name] = inspect.cleandoc(text)
+    return found
 
 
 def option_table(model: type[BaseModel] = StudyFile) -> str:
     """Return the Markdown table of every option: key, type, default, meaning."""
     lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in _options(model, ""):
-        cells = (f"`{key}`", _type(field), _default(field), _one_line(field.description or ""))
+    for key, field, meaning in _options(model, ""):
+        cells = (f"`{key}`", _type(field), _default(field), _one_line(meaning))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -48,11 +88,11 @@ def with_table(text: str) -> str:
     return f"{before}{START}\n\n{option_table()}\n\n{END}{rest.split(END)[1]}"
 
 
-def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:
     for name, field in model.model_fields.items():
         sections, is_list = _sections_in(field.annotation)
         if field.annotation not in sections:
-            yield prefix + (field.alias or name), field
+            yield prefix + (field.alias or name), field, _meanings(model).get(name, "")
         for section in sections:
             key = field.alias or name
             yield from _options(section, f"{prefix}{key}{'[]' if is_list else ''}.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from correct_l0.metrics import metrics
 from correct_l0.metrics.decoder.settings import DecoderMetrics
 from correct_l0.metrics.hedging.settings import Hedging
 from correct_l0.metrics.probing.settings import Probing
@@ -16,21 +17,16 @@ from correct_l0.saes.sections import Saes
 from correct_l0.settings.base import Name, Section
 from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.semi_synthetic.settings import SemiSynthetic
+from correct_l0.sources.settings import SourceSection
 from correct_l0.sources.stored.settings import Stored
 from correct_l0.sources.synthetic.settings import Synthetic
 
-SOURCES = ("activations", "stored", "synthetic", "semi_synthetic")
-"""The sections that say where activations come from."""
-
-
 TAKEN = (
-    "activations", "world", "saes", "decoder_metrics", "probing", "recovery", "hedging",
-    "stability", "measured", "rounds", "self_check", "frozen_control", "train_on", "weights",
-    "listings",
-    "tables", "figures", "logs", "benchmarks", "partial", "report.html", "report.manifest.json",
-    "summary.txt", "running.json", "wandb",
+    "activations", "world", "saes", "probing", "stability", "measured", "rounds", "self_check",
+    "frozen_control", "train_on", "weights", "listings", "tables", "figures", "logs", "benchmarks",
+    "partial", "report.html", "report.manifest.json", "summary.txt", "running.json", "wandb",
 )  # fmt: skip
-"""What a study's folder has besides its sweeps, or had where it had a single one."""
+"""What a study's folder has besides its sweeps and metrics, or had where it had a single one."""
 
 
 def tag_of(given: Any) -> str:
@@ -117,6 +113,14 @@ class StudyFile(Section):
             found = "neither" if self.saes is None else "both"
             raise ValueError(f"{found} of saes and sweeps is set; set saes, or several sweeps")
         for name in self.sweeps:
-            if name in TAKEN:
+            if name in TAKEN or name in metrics():
                 raise ValueError(f"sweeps: {name!r} is the name of other results; rename it")
         return self
+
+
+SOURCES = tuple(
+    name
+    for name, field in StudyFile.model_fields.items()
+    if any(isinstance(x, type) and issubclass(x, SourceSection) for x in get_args(field.annotation))
+)
+"""The sections that say where activations come from."""

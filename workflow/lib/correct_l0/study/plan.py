@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from correct_l0.metrics import metrics
-from correct_l0.settings.base import Section, format_l0
+from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
 from correct_l0.sources.language_model.places import (
@@ -22,7 +22,6 @@ from correct_l0.sources.language_model.places import (
     model_by_content,
 )
 from correct_l0.sources.sae_probes import resolve_tasks
-from correct_l0.sources.semi_synthetic.settings import SAE_FILES
 from correct_l0.study.config import Config, parse_study
 from correct_l0.study.warnings import warnings_of
 
@@ -173,36 +172,6 @@ class Plan:
         """The source's manifest."""
         return f"{self.source_folder}/manifest.json"
 
-    @property
-    def source_kind(self) -> str:
-        """The room of the source."""
-        if self.study.activations is not None:
-            return "language_model"
-        if self.study.stored is not None:
-            return "stored"
-        if not self.study.has_rows:
-            return "weights"
-        return "synthetic" if self.study.synthetic is not None else "semi_synthetic"
-
-    @property
-    def source_stage(self) -> str:
-        """The rule whose manifest is the source's."""
-        return {
-            "language_model": "seal_activations",
-            "stored": "index_stored",
-            "synthetic": "make_world",
-            "semi_synthetic": "make_semi_synthetic",
-            "weights": "fetch_weights",
-        }[self.source_kind]
-
-    def source_inputs(self) -> list[str]:
-        """Return the files that a source is made from which no rule makes."""
-        if self.study.stored is not None:
-            return self.study.stored.files
-        if (semi_synthetic := self.study.semi_synthetic) is None:
-            return []
-        return [semi_synthetic.activations, *(f"{semi_synthetic.sae}/{x}" for x in SAE_FILES)]
-
     def weights(self) -> list[str]:
         """Return the record of the weights of imported SAEs; nothing where they are trained."""
         return [f"{self.results}/weights/manifest.json"] * self.study.saes.imported
@@ -290,7 +259,6 @@ class Plan:
         if self.study.stored is not None:
             return self.study.stored.identity
         if self.study.activations is None:
-            assert isinstance(self.study.source, Section)
             return canonical(self.study.source)
         return sealed_settings(self.study.activations)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from correct_l0.metrics.probing.settings import Probing
 from correct_l0.saes.architectures import architecture
-from correct_l0.saes.sections import Start, Sweep
+from correct_l0.saes.sweep import Start, Sweep
 from correct_l0.saes.training_settings import Training
 from correct_l0.study.plan import Plan
 

@@ -10,8 +10,8 @@ import pandas as pd
 from correct_l0.metrics.decoder.cosine import mean_absolute_cosine
 from correct_l0.provenance.manifest import digest_of, replacing, sha256_of, write_manifest
 from correct_l0.saes.finished import check_trained
-from correct_l0.saes.sections import Start
 from correct_l0.saes.settings import PointJob
+from correct_l0.saes.sweep import Start
 from correct_l0.saes.training.start import open_start
 from correct_l0.settings.base import format_l0
 from correct_l0.study.plan import Plan

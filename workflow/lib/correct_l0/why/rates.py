@@ -14,7 +14,8 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.architectures import DEFAULT
 from correct_l0.saes.training_settings import Training
-from correct_l0.stages import OF_POINT, Stage, limits
+from correct_l0.stages import OF_POINT, limits
+from correct_l0.stages.stage import Stage
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 

@@ -6,7 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, Stage
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES
+from correct_l0.stages.stage import Stage
 from correct_l0.standing.chain import task_manifests
 from correct_l0.standing.stale_words import Stale
 from correct_l0.study.groups import split_labels
@@ -158,8 +159,8 @@ def _kept(
     """Return what a training goes on from, None for other jobs."""
     if job.rule != "train_sae" or job.point is None:
         return None
-    same = (plan.source_stage, None) not in running
-    if any((rule, None) in changed for rule in ("stage_text", plan.source_stage)):
+    same = (plan.study.source.stage, None) not in running
+    if any((rule, None) in changed for rule in ("stage_text", plan.study.source.stage)):
         # Made by another recipe, or damaged.
         return None
     return kept(plan, *job.point, reason, there=there, same_activations=same)

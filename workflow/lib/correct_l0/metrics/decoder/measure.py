@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.beside import to_device
 from correct_l0.metrics.decoder.histogram import (
     BINS,
     HIGH,
@@ -21,6 +22,7 @@ from correct_l0.metrics.decoder.histogram import (
     density_at,
     value_of_bin,
 )
+from correct_l0.metrics.decoder.on_device import DeviceStream
 from correct_l0.metrics.decoder.projection import check_n, check_unit_norm
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 
@@ -53,6 +55,11 @@ class ProjectionStatistics:
     counts: Int[Tensor, " bins"]
 
 
+def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> ProjectionStream:
+    """Return what measures the projections on a decoder, on the decoder's device."""
+    return DeviceStream(W_dec, n) if W_dec.is_cuda else ProjectionStream(W_dec, n)
+
+
 def measure_projections(
     batches: Iterable[Float[Tensor, "batch d_in"]],
     W_dec: Float[Tensor, "d_sae d_in"],
@@ -82,29 +89,27 @@ def measure_projections(
     check_unit_norm(W_dec)
     d_sae = len(W_dec)
     check_n(n, d_sae)
-    stream = ProjectionStream(W_dec, n)
+    stream = stream_on(W_dec, n)
     per_batch: list[list[float]] = []
     above: list[list[float]] = []
     levels: list[int] = []
     counts = torch.zeros(BINS, dtype=torch.int64)
     sizes: list[int] = []
-    for x in batches:
-        size = len(x)
-        if not size:
-            continue
-        centred = (x.to(W_dec.device) - b_dec).mul_(activation_scale)
-        try:
-            values, ranks = stream.measure(centred)
-        except FloatingPointError as error:
-            raise InputError(
-                f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "
-                "verify the activation cache"
-            ) from error
-        sizes.append(size)
-        per_batch.append(values)
-        levels = levels or [ranks.bin_of(rank * size) for rank in n]
-        above.append([d_sae - ranks.below(level + 1) / size for level in levels])
-        counts += torch.from_numpy(ranks.counts)
+    centred = (
+        (to_device(x, W_dec.device) - b_dec).mul_(activation_scale) for x in batches if len(x)
+    )
+    try:
+        for size, values, ranks in stream.each(centred):
+            sizes.append(size)
+            per_batch.append(values)
+            levels = levels or [ranks.bin_of(rank * size) for rank in n]
+            above.append([d_sae - ranks.below(level + 1) / size for level in levels])
+            counts += torch.from_numpy(ranks.counts)
+    except FloatingPointError as error:
+        raise InputError(
+            f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "
+            "verify the activation cache"
+        ) from error
     if not per_batch:
         raise InputError("no batch of held-out tokens; cache more or make the batches smaller")
     tokens = np.array(sizes)

@@ -63,6 +63,13 @@ class ProjectionStream:
         self.products: list[Tensor] = []
         self.second_passes = 0
 
+    def each(
+        self, batches: Iterable[Float[Tensor, "batch d_in"]]
+    ) -> Iterator[tuple[int, list[float], Ranks]]:
+        """Yield the number of tokens of each batch, and what `measure` returns of it."""
+        for x in batches:
+            yield len(x), *self.measure(x)
+
     def measure(self, x: Float[Tensor, "batch d_in"]) -> tuple[list[float], Ranks]:
         """Return s_n^dec for each n, and the ranks of all projections in their fine histogram.
 
@@ -76,6 +83,26 @@ class ProjectionStream:
         FloatingPointError
             If a projection is not finite.
         """
+        if not torch.isfinite(torch.linalg.vector_norm(x)):
+            raise FloatingPointError("a projection is not finite")
+        kept, counts = self._first_pass(x)
+        ranks = Ranks(counts)
+        values = self._values(self._sift(kept, self._near(ranks, 0.0)), ranks)
+        return self.second_pass(x, ranks) if values is None else values, ranks
+
+    def second_pass(self, x: Float[Tensor, "batch d_in"], ranks: Ranks) -> list[float]:
+        """Return s_n^dec for each n of a batch whose histogram is known, from its tiles anew."""
+        self.second_passes += 1
+        chunks = (chunk for tile in self._tiles(x) for chunk in tile.split(self.chunk))
+        values = self._values(self._sift(chunks, self._near(ranks, 0.0)), ranks)
+        if values is None:
+            raise RuntimeError("the same projections came out differently when made again")
+        return values
+
+    def _first_pass(
+        self, x: Float[Tensor, "batch d_in"]
+    ) -> tuple[list[Tensor], Int[Tensor, " bins"]]:
+        """Return the values that may be order statistics, and the histogram of all."""
         # Smaller counters keep more of the histogram in a CPU's cache.
         dtype = torch.int32 if len(x) * len(self.W_dec) < 2**31 else torch.int64
         counts = torch.zeros(BINS, dtype=dtype, device=x.device)
@@ -83,25 +110,14 @@ class ProjectionStream:
         kept: list[Tensor] = []
         seen = 0
         for made, tile in enumerate(self._tiles(x), start=1):
-            if not torch.isfinite(tile.sum()):
-                raise FloatingPointError("a projection is not finite")
             if made > self.held and (wanted is None or _is_power_of_two(made)):
-                wanted = self._near(Ranks(counts), MARGIN / math.sqrt(seen))
+                wanted = self._guide(counts, seen, MARGIN / math.sqrt(seen))
             for chunk in tile.split(self.chunk):
                 bins = self._bins(chunk)
                 add_to_bins(counts, bins)
-                kept.append(chunk if wanted is None else self._keep(chunk, bins, wanted))
+                kept.append(chunk if wanted is None else self._keep_near(chunk, bins, wanted))
             seen += len(tile)
-        ranks = Ranks(counts)
-        wanted = self._near(ranks, 0.0)
-        values = self._values(self._sift(kept, wanted), ranks)
-        if values is None:
-            self.second_passes += 1
-            chunks = (chunk for tile in self._tiles(x) for chunk in tile.split(self.chunk))
-            values = self._values(self._sift(chunks, wanted), ranks)
-        if values is None:
-            raise RuntimeError("the same projections came out differently when made again")
-        return values, ranks
+        return kept, counts
 
     def _tiles(self, x: Float[Tensor, "batch d_in"]) -> Iterator[Float[Tensor, " values"]]:
         """Yield the projections in parts; those beyond the ones held share their memory.
@@ -119,6 +135,21 @@ class ProjectionStream:
 
     def _bins(self, values: Float[Tensor, " values"]) -> Int[Tensor, " values"]:
         return fine_bins(values, self.scaled[: len(values)], self.bins[: len(values)])
+
+    def _guide(
+        self, counts: Int[Tensor, " bins"], seen: int, margin: float
+    ) -> Bool[Tensor, " bins"]:
+        """Return which bins to keep the values of, after the counts of `seen` projections."""
+        return self._near(Ranks(counts), margin)
+
+    def _keep_near(
+        self,
+        values: Float[Tensor, " values"],
+        bins: Int[Tensor, " values"],
+        wanted: Bool[Tensor, " bins"],
+    ) -> Float[Tensor, " kept"]:
+        """Return the values whose bins `_guide` named."""
+        return self._keep(values, bins, wanted)
 
     def _near(self, guide: Ranks, margin: float) -> Bool[Tensor, " bins"]:
         """Return which bins to keep the values of: those of the order statistics, and around."""

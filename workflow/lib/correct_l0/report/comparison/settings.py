@@ -8,7 +8,7 @@ from typing import Any
 from correct_l0.report.names import join
 from correct_l0.saes.architectures import read_architecture
 from correct_l0.saes.imported.settings import ImportedSweep
-from correct_l0.saes.sections import Sweep
+from correct_l0.saes.sweep import Sweep
 from correct_l0.settings.base import format_l0
 from correct_l0.study.plan import Plan
 

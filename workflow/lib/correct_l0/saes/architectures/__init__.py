@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -20,15 +21,9 @@ from correct_l0.settings.base import Section, format_l0
 if TYPE_CHECKING:
     from correct_l0.saes.training_settings import Training
 
-NAMES = (
-    "batchtopk",
-    "topk",
-    "abstopk",
-    "jumprelu",
-    "matryoshka_batchtopk",
-    "standard",
-    "gated",
-)
+NAMES = tuple(module.name for module in iter_modules(__path__))
+"""All that there are: each file here is one."""
+
 DEFAULT = "batchtopk"
 SAELENS = "correct_l0.saes.engine.saelens:build"
 

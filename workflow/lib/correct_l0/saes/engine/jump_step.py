@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import kernels
+from correct_l0.saes.engine.products import operand, product
 from correct_l0.saes.engine.selection import Selected
 from correct_l0.saes.engine.sparse import Pattern
 from correct_l0.saes.engine.step import BLOCK, ROWS, pre_acts
@@ -162,11 +163,12 @@ def _dense_step(
         share = entries.item() / (2 * H.numel())
     acts = torch.ops.aten.threshold_backward.grad_input(H, over, 0, grad_input=H)
     active = over > 0
-    error = torch.mm(acts, W_dec, out=work.empty("error", *centred.shape)).sub_(centred)
+    factor, decoder = operand(acts), operand(W_dec)
+    error = product(factor, decoder, work.empty("error", *centred.shape)).sub_(centred)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / batch
     G = torch.mul(error, 2 / batch, out=work.empty("G", *error.shape))
-    torch.mm(acts.T, G, out=out.W_dec)
-    D = torch.mm(G, W_dec.T, out=work.empty("dH", *shape))
+    product(factor.T, G, out.W_dec)
+    D = product(G, decoder.T, work.empty("dH", *shape))
     penalty, by_l0 = _of_l0(active.sum(1).to(acts.dtype), options)
     by_norm = torch.zeros_like(norms)
     if options.mode == "tanh":
@@ -184,7 +186,7 @@ def _dense_step(
     D.mul_(active)
     if options.to_input:
         D.add_(of_step)
-    torch.mm(centred.T, D, out=out.W_enc)
+    product(centred.T, D, out.W_enc)
     torch.sum(D, 0, out=out.b_enc)
     return JumpResult(mse_loss, penalty, error, n_active, fired, share), by_norm, d_threshold
 

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from correct_l0.saes.engine.products import operand, product
 from correct_l0.saes.engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -83,10 +84,13 @@ def decode_and_gradients(
     depth, (batch, d_in) = len(levels.widths), centred.shape
     errors = work.empty("errors", depth * batch, d_in).view(depth, batch, d_in)
     if isinstance(selected, Tensor):
-        units = W_dec / norms[:, None]
+        units, factor = operand(W_dec / norms[:, None]), operand(selected)
         before = -centred
         for error, (start, stop) in zip(errors, levels.blocks, strict=True):
-            torch.addmm(before, selected[:, start:stop], units[start:stop], out=error)
+            if factor is selected:
+                torch.addmm(before, selected[:, start:stop], units[start:stop], out=error)
+            else:
+                product(factor[:, start:stop], units[start:stop], error).add_(before)
             before = error
     else:
         selected.errors(W_dec, centred, levels.widths, errors)
@@ -141,11 +145,11 @@ def _dense_gradients(
     torch.sum(sums[0], 0, out=out.b_dec)
     dH = work.empty("dH", *acts.shape)
     for each, (start, stop) in zip(sums, levels.blocks, strict=True):
-        torch.mm(each, W_dec[start:stop].T, out=dH[:, start:stop])
-        torch.mm(acts[:, start:stop].T, each, out=out.W_dec[start:stop])
+        product(each, W_dec[start:stop].T, dH[:, start:stop])
+        product(acts[:, start:stop].T, each, out.W_dec[start:stop])
     out.W_dec.div_(norms[:, None])
     torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-    torch.mm(centred.T, dH, out=out.W_enc)
+    product(centred.T, dH, out.W_enc)
     torch.sum(dH, 0, out=out.b_enc)
 
 

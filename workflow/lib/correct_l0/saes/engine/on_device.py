@@ -100,10 +100,11 @@ class DevicePattern:
         """Write the error of the first latents, as many as each width says, into `out`."""
         batch, d_in = centred.shape
         place = torch.arange(batch, device=centred.device)[:, None] * (self.shape[1] + 1)
-        width = torch.tensor(widths, device=centred.device)
+        # Not from a tensor of the widths: it would be copied to the device, which waits for it.
+        edges = torch.cat([place + width for width in widths], dim=1)
         # Missing values lie behind all others, as if they were the last token's.
         own = torch.where(self.latents < self.shape[1], self.tokens, batch - 1)
-        ends = torch.searchsorted(own * (self.shape[1] + 1) + self.latents, place + width)
+        ends = torch.searchsorted(own * (self.shape[1] + 1) + self.latents, edges)
         grid = (batch, triton.cdiv(d_in, BLOCK))
         _decode[grid](
             self.starts, ends, self.latents, self.z, W_dec, centred, out, batch, d_in,
@@ -121,9 +122,9 @@ class DevicePattern:
     ) -> None:
         """Write all gradients but that of `b_dec`; see `sparse.Pattern.gradients`."""
         (batch, d_sae), d_in = self.shape, W_dec.shape[1]
-        latent = torch.arange(d_sae, device=error.device)
-        width = torch.tensor(widths or [d_sae], device=error.device)
-        first_rows = torch.searchsorted(width, latent, right=True) * batch
+        first_rows = torch.zeros(d_sae, dtype=torch.int64, device=error.device)
+        for width in widths:
+            first_rows[width:] += batch
         transposed = out.W_enc.T
         into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
         _gradients[(d_sae,)](

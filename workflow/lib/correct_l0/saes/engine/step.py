@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import nested, sparse
+from correct_l0.saes.engine.products import operand, product
 from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
@@ -131,8 +132,9 @@ def loss_and_gradients(
     else:
         error = work.empty("error", batch, d_in)
         if isinstance(selected, Tensor):
-            torch.mm(selected, W_dec / norms[:, None], out=error).sub_(centred)
-            _dense_gradients(selected, centred, error, W_dec, norms, work)
+            factor = operand(selected)
+            product(factor, W_dec / norms[:, None], error).sub_(centred)
+            _dense_gradients(selected, factor, centred, error, W_dec, norms, work)
         else:
             selected.error(W_dec, centred, error)
             _sparse_gradients(selected, centred, error, W_dec, out)
@@ -189,14 +191,19 @@ def pre_acts(
     b_enc: Float[Tensor, " d_sae"],
     out: Float[Tensor, "rows d_sae"] | None = None,
 ) -> Float[Tensor, "rows d_sae"]:
-    """Return the pre-activations; on a CPU a product is slower if it starts from the bias."""
-    if centred.device.type == "cpu":
-        return torch.mm(centred, W_enc, out=out).add_(b_enc)
+    """Return the pre-activations.
+
+    On a CPU a product is slower if it starts from the bias; of bfloat16 it cannot.
+    """
+    factor = operand(centred)
+    if factor.device.type == "cpu" or factor is not centred:
+        return product(factor, W_enc, out).add_(b_enc)
     return torch.addmm(b_enc, centred, W_enc, out=out)
 
 
 def _dense_gradients(
     acts: Float[Tensor, "batch d_sae"],
+    factor: Float[Tensor, "batch d_sae"],
     centred: Float[Tensor, "batch d_in"],
     error: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
@@ -206,11 +213,12 @@ def _dense_gradients(
     out = work.gradients
     G = torch.mul(error, 2 / len(error), out=work.empty("G", *error.shape))
     torch.sum(G, 0, out=out.b_dec)
-    dH = torch.mm(G, W_dec.T, out=work.empty("dH", *acts.shape))
+    G = operand(G)
+    dH = product(G, W_dec.T, work.empty("dH", *acts.shape))
     torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-    torch.mm(centred.T, dH, out=out.W_enc)
+    product(centred.T, dH, out.W_enc)
     torch.sum(dH, 0, out=out.b_enc)
-    torch.mm(acts.T, G, out=out.W_dec).div_(norms[:, None])
+    product(factor.T, G, out.W_dec).div_(norms[:, None])
 
 
 def _sparse_gradients(

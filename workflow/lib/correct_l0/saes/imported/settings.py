@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from correct_l0.saes.sections import L0List, Sweep
+from correct_l0.saes.sections import L0List
+from correct_l0.saes.sweep import Sweep
 from correct_l0.saes.training_settings import Training
 from correct_l0.settings.base import (
     Count,

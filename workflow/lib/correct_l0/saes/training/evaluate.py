@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from correct_l0.jobs.beside import to_device
+
 CHUNK_TOKENS = 4096
 
 
@@ -54,7 +56,7 @@ def held_out_chunks(
     size = min(CHUNK_TOKENS, (store.n_held_out + 1) // 2)
     for start in range(part * size, store.n_held_out, 2 * size):
         rows = store.held_out(start, min(start + size, store.n_held_out))
-        yield torch.as_tensor(rows).to(device)
+        yield to_device(torch.as_tensor(rows), device)
 
 
 @torch.no_grad()
@@ -95,25 +97,29 @@ def measure(
     >>> found["l0_measured"], found["dead_latents"], found["mse"], found["fvu"]
     (1.0, 1, 2.0, 1.6)
     """
-    active = error = squares = 0.0
-    total: Tensor | None = None
+    sums: list[Tensor] = []
     tokens = 0
-    fired = torch.zeros(sae.d_sae, dtype=torch.bool)
     groups = None if outlying is None else RowGroups(outlying.limit)
     for x in chunks:
         acts = sae.encode(x)
         errors = (sae.decode(acts) - x).square()
-        error += errors.sum(dtype=torch.float64).item()
         if groups is not None:
             groups.add(x, errors)
-        active += torch.count_nonzero(acts).item()
-        fired |= (acts != 0).any(0).cpu()
         wide = x.to(torch.float64)
-        squares += wide.square().sum().item()
-        total = wide.sum(0) if total is None else total + wide.sum(0)
+        # They stay on the device, so that no chunk is waited for; of truths the sum is "any".
+        of_chunk = [
+            errors.sum(dtype=torch.float64),
+            torch.count_nonzero(acts),
+            wide.square().sum(),
+            wide.sum(0),
+            (acts != 0).any(0),
+        ]
+        sums = [a + b for a, b in zip(sums, of_chunk, strict=True)] if sums else of_chunk
         tokens += len(x)
-    if total is None:
+    if not sums:
         raise ValueError("no held-out tokens to measure on")
+    error, active, squares = (value.item() for value in sums[:3])
+    total, fired = sums[3:]
     variance = squares - total.square().sum().item() / tokens
     dead = int((~fired).sum())
     by_group = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from correct_l0.provenance.manifest import read_manifest, write_json
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import PointJob, SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
+from correct_l0.saes.training.feed import Feed, feed_of
 from correct_l0.saes.training.result import Store, scale_of, write_point
 from correct_l0.saes.training.schedules import Measures
 from correct_l0.saes.training.tracking import Tracker, Untracked
@@ -46,8 +47,8 @@ def train_points(
 
     In a point's manifest `wall_s` is the time of its own steps and an equal share of the time for
     its batches, among the points that took the same step; `data_wait_fraction` is its share of
-    the waiting for these, relative to `wall_s`. On CUDA these are times of the host, which in
-    every step waits for the device.
+    the waiting for these, relative to `wall_s`. On CUDA `wall_s` is time of the host, which waits
+    for the device, and the waiting is that of the device.
 
     Parameters
     ----------
@@ -82,9 +83,10 @@ def train_points(
     SystemExit
         If a signal asked to stop; the states are saved first.
     """
-    with Interruption(checkpoint_s) as interruption:
+    feed = feed_of(batches, device, scale_of(store))
+    with Interruption(checkpoint_s) as interruption, closing(feed):
         group = _Group(
-            store, batches, measures, device, metadata or {}, interruption, tracker or Untracked(),
+            store, feed, measures, device, metadata or {}, interruption, tracker or Untracked(),
             snapshots,
         )  # fmt: skip
         settings: dict[PointJob, SaeSettings] = {}
@@ -105,7 +107,7 @@ class _Group:
     """The points still in training, and those that failed."""
 
     store: Store
-    batches: Batches
+    feed: Feed
     measures: Measures
     device: str
     metadata: Mapping[str, Any]
@@ -170,27 +172,28 @@ class _Group:
         members = [(job, run) for job, run in self.runs.items() if run.step == step]
         started = time.perf_counter()
         try:
-            batch = self.batches.batch(step)
+            sae_in = self.feed.batch(step)
         except InputError as error:
             for job, run in members:
                 with self.point(job):
-                    run.save(self.batches)
+                    run.save(self.feed)
                     raise error
             return
-        waited = time.perf_counter() - started
-        sae_in = batch.to(self.device) * scale_of(self.store)
         shared = time.perf_counter() - started
         for job, run in members:
-            run.wait_s += waited / len(members)
             run.wall_s += shared / len(members)
             with self.point(job):
-                run.train_step(sae_in, self.batches)
+                run.train_step(sae_in, self.feed)
                 self.tracker.look(job, run)
+        # After the steps: at a point's end the device has been waited for, and all is known.
+        waited = self.feed.waited_s()
+        for _, run in members:
+            run.wait_s += waited / len(members)
         self.progress.add(len(members), lambda: how_far(list(self.runs.values()), self.progress))
 
     def finish(self, job: PointJob, run: Run) -> None:
         """Calibrate, save and measure a point that is trained, from a checkpoint of its end."""
-        run.save(self.batches)
+        run.save(self.feed)
         write_point(
             run, job, self.store,
             device=self.device, metadata=self.metadata, between=self.leave_if_asked,
@@ -201,7 +204,7 @@ class _Group:
     def save(self) -> None:
         for job, run in list(self.runs.items()):
             with self.point(job):
-                run.save(self.batches)
+                run.save(self.feed)
 
     def leave_if_asked(self) -> None:
         if self.interruption.signal is not None:

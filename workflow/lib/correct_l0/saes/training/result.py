@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0 import __version__
 from correct_l0.errors import InputError
-from correct_l0.provenance.manifest import package_version, replacing, write_manifest
+from correct_l0.provenance.manifest import replacing, write_manifest
 from correct_l0.saes.engine.batchtopk import Weights
 from correct_l0.saes.saved import SavedSae, add_metadata, load_saved_sae, write_saved_sae
-from correct_l0.saes.settings import PointJob, SaeSettings
+from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate
+from correct_l0.saes.training.metadata import measured_metadata, training_metadata
 from correct_l0.saes.training.snapshots import write_snapshots
 from correct_l0.saes.training.start import decoder_at_start
 from correct_l0.saes.training.threshold import count_bits, threshold_for
@@ -238,47 +238,6 @@ def fold(weights: Weights, scale: float) -> SavedSae:
         b_dec=weights.b_dec.detach() / scale,
         threshold=torch.zeros_like(b_enc),
     )
-
-
-def training_metadata(architecture: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what SAELens notes in a saved SAE about its training.
-
-    Parameters
-    ----------
-    architecture
-        Its name.
-    details
-        What the trainer says of it.
-    """
-    version = package_version("sae-lens")
-    return {
-        "sae_lens_version": version,
-        "sae_lens_training_version": version,
-        "training_architecture": architecture,
-        "training_architecture_details": details,
-    }
-
-
-def measured_metadata(settings: SaeSettings, seed: int, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a saved SAE tells of how it came out, wherever it travels.
-
-    Rounded, so that the same weights make the same file on every machine.
-
-    Parameters
-    ----------
-    settings, seed
-        Of the point.
-    facts
-        As measured on held-out tokens.
-    """
-    return {
-        "correct_l0_version": __version__,
-        "dead_latents": facts["dead_latents"],
-        "fvu": float(f"{facts['fvu']:.3g}"),
-        "l0_measured": float(f"{facts['l0_measured']:.3g}"),
-        "seed": seed,
-        "training_tokens": settings.steps * settings.training.batch_tokens,
-    }
 
 
 def _write_losses(

@@ -12,8 +12,8 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import sha256_of
 from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
 from correct_l0.saes.saved import SavedSae, load_saved_sae
-from correct_l0.saes.sections import Start
 from correct_l0.saes.settings import SaeSettings
+from correct_l0.saes.sweep import Start
 
 if TYPE_CHECKING:
     from correct_l0.saes.training.trainer import Trainer

@@ -6,10 +6,12 @@ The first and second moments of Adam are not kept with a finished SAE; they star
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from jaxtyping import Float
 from torch import Tensor
 
+from correct_l0.saes.training.feed import feed_of
 from correct_l0.saes.training.train import Batches, Run
 
 
@@ -51,7 +53,8 @@ def train_on(runs: Sequence[Run], batches: Batches, scale: float, device: str) -
     InputError
         If a loss is not finite.
     """
-    while not runs[0].ended:
-        sae_in = batches.batch(runs[0].step).to(device) * scale
-        for run in runs:
-            run.train_step(sae_in, batches)
+    with closing(feed_of(batches, device, scale)) as feed:
+        while not runs[0].ended:
+            sae_in = feed.batch(runs[0].step)
+            for run in runs:
+                run.train_step(sae_in, feed)

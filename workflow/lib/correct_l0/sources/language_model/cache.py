@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,11 +48,13 @@ def cache_job(
     job: int,
     load_model: Callable[[], LanguageModel],
     forward_batch_tokens: int,
+    *,
+    beside: bool = False,
 ) -> None:
     """Cache the windows of one job and write `parts/part_{job}.json`.
 
     Shards that an earlier run finished are verified and kept; the model is loaded only where
-    something is left to do.
+    something is left to do. Where the job fails, the shard in writing is still finished.
 
     Parameters
     ----------
@@ -65,6 +68,9 @@ def cache_job(
         Returns the language model.
     forward_batch_tokens
         Tokens per forward pass.
+    beside
+        Write a window while the next one is computed, which takes memory for both. Pays where the
+        model runs on another device.
 
     Raises
     ------
@@ -83,7 +89,7 @@ def cache_job(
     writer = store_writer(activations, cache)
     progress = Progress(sum(window.stop - window.start for window in windows), "tokens")
     run = _Run(activations, cache, writer, load_model, forward_batch_tokens, progress)
-    shards = [shard for window in windows for shard in run.window(window)]
+    shards = run.windows(windows, beside)
     write_manifest(
         cache / "parts" / f"part_{job}.json",
         stage="cache_activations",
@@ -127,6 +133,20 @@ def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+class _Shard(NamedTuple):
+    """A shard that is there or in writing."""
+
+    split: str
+    number: int
+    record: Future[dict[str, Any]]
+
+
+def _wait_for(shards: Sequence[_Shard]) -> None:
+    """Wait until shards are written; raise what kept one from it."""
+    for shard in shards:
+        shard.record.result()
+
+
 class _Run:
     """What the windows of one job share."""
 
@@ -154,24 +174,44 @@ class _Run:
     def tokens_per_s(self) -> float | None:
         return self.rows_computed / self.forward_s if self.forward_s else None
 
-    def window(self, window: Window) -> list[dict[str, Any]]:
-        """Return the records of a window's shards, computing those that are not there."""
-        split = window.split
-        numbers = self.layout.window_shard_range(window)
-        records = {}
-        for shard in numbers:
-            record = self.writer.finished(split, shard)
-            if record is not None:
-                records[shard] = record
-        if len(records) < len(numbers):
+    def windows(self, windows: Sequence[Window], beside: bool) -> list[dict[str, Any]]:
+        """Return the records of the windows' shards, computing those that are not there."""
+        shards: list[_Shard] = []
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shards")
+        try:
+            for window in windows:
+                shards += self._window(window, thread, shards)
+                if not beside:
+                    _wait_for(shards)
+            return [{"split": s.split, "shard": s.number, **s.record.result()} for s in shards]
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+    def _window(
+        self, window: Window, thread: ThreadPoolExecutor, before: Sequence[_Shard]
+    ) -> list[_Shard]:
+        """Return a window's shards; have those that are not there written, after those before."""
+        split, numbers = window.split, self.layout.window_shard_range(window)
+        there = {number: self.writer.finished(split, number) for number in numbers}
+        columns: dict[str, Tensor] = {}
+        if None in there.values():
             columns = self._read(window)
         else:
             self.progress.keep(window.stop - window.start)
-        for shard in (shard for shard in numbers if shard not in records):
-            start, stop = self.layout.shard_range(split, shard)
-            part = slice(start - window.start, stop - window.start)
-            records[shard] = self._write(split, shard, {k: v[part] for k, v in columns.items()})
-        return [{"split": split, "shard": shard, **records[shard]} for shard in numbers]
+        # No more than two windows are held: one in writing, one computed meanwhile.
+        _wait_for(before)
+        shards = []
+        for number, record in there.items():
+            written: Future[dict[str, Any]] = Future()
+            if record is None:
+                start, stop = self.layout.shard_range(split, number)
+                part = slice(start - window.start, stop - window.start)
+                of_shard = {name: values[part] for name, values in columns.items()}
+                written = thread.submit(self._write, split, number, of_shard)
+            else:
+                written.set_result(record)
+            shards.append(_Shard(split, number, written))
+        return shards
 
     def _read(self, window: Window) -> dict[str, Tensor]:
         if self.model is None:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.beside import one_behind, to_device, to_host
 from correct_l0.sources.language_model.model_files import (
     block_index,
     count_layers,
@@ -92,8 +93,8 @@ class LanguageModel:
             raise StopAtLayerException(value)
 
         return self.bridge.run_with_hooks(
-            tokens.to(self.device),
-            attention_mask=mask.to(self.device),
+            to_device(tokens, self.device),
+            attention_mask=to_device(mask, self.device),
             return_type=None,
             fwd_hooks=[(self.hook_name, stop)],
         )
@@ -106,6 +107,9 @@ class LanguageModel:
     ) -> Iterator[tuple[int, Float[Tensor, "pos d_in"]]]:
         """Yield (number of the context, its activations), contexts of like length together.
 
+        Those of a pass are yielded when the next one is under way: the device computes while the
+        host works with them.
+
         Parameters
         ----------
         contexts
@@ -115,6 +119,16 @@ class LanguageModel:
         dtype
             What the activations are converted to before they leave the device.
         """
+        for batch, (values, there) in one_behind(self._passes(contexts, batch_tokens, dtype)):
+            if there is not None:
+                there.synchronize()
+            for row, i in enumerate(batch):
+                yield i, values[row, : len(contexts[i])]
+
+    def _passes(
+        self, contexts: Sequence[Int[np.ndarray, " pos"]], batch_tokens: int, dtype: torch.dtype
+    ) -> Iterator[tuple[list[int], tuple[Tensor, torch.cuda.Event | None]]]:
+        """Yield the contexts of each forward pass, and its activations on their way to the host."""
         for batch in length_batches([len(tokens) for tokens in contexts], batch_tokens):
             longest = max(len(contexts[i]) for i in batch)
             tokens = torch.zeros((len(batch), longest), dtype=torch.long)
@@ -122,9 +136,7 @@ class LanguageModel:
             for row, i in enumerate(batch):
                 tokens[row, : len(contexts[i])] = torch.from_numpy(contexts[i].astype(np.int64))
                 mask[row, : len(contexts[i])] = 1
-            values = self.read(tokens, mask).to(dtype).cpu()
-            for row, i in enumerate(batch):
-                yield i, values[row, : len(contexts[i])]
+            yield batch, to_host(self.read(tokens, mask).to(dtype))
 
     def _check_width(self) -> None:
         tokens = torch.zeros((2, 3), dtype=torch.long)

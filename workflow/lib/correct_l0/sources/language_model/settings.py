@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, Name, Section, Seed
 from correct_l0.settings.canonical import canonical
-from correct_l0.sources.settings import Outlying
+from correct_l0.sources.settings import Outlying, SourceSection
 
 
 class Model(Section):
@@ -108,10 +108,11 @@ class Prompted(Section):
 _OF_ROWS = ("model", "hook_name", "d_in", "special_tokens")
 
 
-class Activations(Section):
+class Activations(SourceSection):
     """The activation cache: it belongs to a model, a hook and a text; studies share it by name."""
 
-    kept = True
+    kind = "language_model"
+    stage = "seal_activations"
 
     cache: Name
     """Name of the cache: its folder is `results/activations/<cache>`."""

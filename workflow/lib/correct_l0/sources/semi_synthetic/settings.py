@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from correct_l0.provenance.manifest import read_manifest
-from correct_l0.settings.base import Section
 from correct_l0.sources.language_model.layout import parse_settings
 from correct_l0.sources.language_model.settings import Activations
+from correct_l0.sources.semi_synthetic import STAGE
+from correct_l0.sources.settings import SourceSection
 
 SAE_FILES = ("cfg.json", "sae_weights.safetensors")
 """What an SAE's folder holds."""
@@ -20,14 +21,16 @@ FEWEST_HELD_OUT = 1000
 """Fewest held-out rows on which rates are measured."""
 
 
-class SemiSynthetic(Section):
+class SemiSynthetic(SourceSection):
     """A language model's activations as an SAE decodes them, so that the truth is known.
 
     Each sample is a token's activation, encoded and decoded by the SAE: the features are its
     latents, and fire as they do on the model's text.
     """
 
-    kept = True
+    kind = "semi_synthetic"
+    stage = STAGE
+    truth_is_known = True
 
     sae: str
     """Folder of the SAE, with `cfg.json` and `sae_weights.safetensors`, such as
@@ -44,6 +47,11 @@ class SemiSynthetic(Section):
     held_out_tokens: Annotated[int, Field(ge=FEWEST_HELD_OUT, le=10_000_000)] = 100_000
     """Held-out rows of the cache that are used. All training rows are, in as many passes as the
     training takes."""
+
+    @property
+    def made_from(self) -> list[str]:
+        """The files that it is made from which no rule makes: the cache's manifest, the SAE's."""
+        return [self.activations, *(f"{self.sae}/{name}" for name in SAE_FILES)]
 
     @cached_property
     def cache(self) -> Activations:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from correct_l0.settings.base import Count, Section, Seed
+from correct_l0.settings.base import Count, Seed
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.settings import Model, Prompted
-from correct_l0.sources.settings import Outlying
+from correct_l0.sources.settings import Outlying, SourceSection
+from correct_l0.sources.stored import STAGE
 
 if TYPE_CHECKING:
     from correct_l0.sources.stored.rows import Rows
@@ -23,10 +24,11 @@ OF_PROMPTS = ("model", "special_tokens", "forward_batch_tokens")
 """What only the reading of prompts depends on."""
 
 
-class Stored(Section):
+class Stored(SourceSection):
     """Activations that you have: rows in files, read where they lie and not copied."""
 
-    kept = True
+    kind = "stored"
+    stage = STAGE
 
     path: str
     """A `.npy` or `.safetensors` file, a pattern of several (`acts/*.npy`), the folder of a Zarr
@@ -117,7 +119,7 @@ class Stored(Section):
         return self.model_copy(update=placed)
 
     @property
-    def files(self) -> list[str]:
+    def made_from(self) -> list[str]:
         """The files that tell whether anything changed."""
         beside = [self.documents] if self.documents and is_path(self.documents) else []
         return [*self.rows.files, *beside]

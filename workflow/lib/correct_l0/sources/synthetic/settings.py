@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, PositiveFloat, Section, Seed
-from correct_l0.sources.settings import Outlying
+from correct_l0.sources.settings import Outlying, SourceSection
+from correct_l0.sources.synthetic import STAGE
 from correct_l0.sources.synthetic.laws import (
     Firing,
     FiringLaw,
@@ -142,13 +143,15 @@ class Sinks(Section):
     """Its norm, in mean norms of the other samples."""
 
 
-class Synthetic(Section):
+class Synthetic(SourceSection):
     """A synthetic world: each sample is a bias and the sum of the features that fire.
 
     As it stands by default it is the paper's toy model.
     """
 
-    kept = True
+    kind = "synthetic"
+    stage = STAGE
+    truth_is_known = True
 
     features: Annotated[int, Field(ge=2, le=2**20)] = 50
     """Number of true features."""
