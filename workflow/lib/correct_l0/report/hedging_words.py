@@ -68,10 +68,10 @@ def _moved_l0(table: pd.DataFrame, names: Names) -> str:
     more = ends["l0_widened"] / ends["l0_control"].where(ends["l0_control"] > 0) - 1
     if not (more.abs() > MOST_MOVED).any():
         return ""
-    most = more.abs().idxmax()
-    control, widened = (f"{ends.loc[most, name]:.3g}" for name in ends)
+    most = ends.assign(more=more.abs()).nlargest(1, "more").reset_index().iloc[0]
+    control, widened = (f"{most[name]:.3g}" for name in ("l0_control", "l0_widened"))
     return (
-        f" At L0 {names(most)} widened SAEs go on at L0 {widened}, their controls at {control}: no "
+        f" At L0 {names(most['l0_measured'])} widened SAEs go on at L0 {widened}, their controls at {control}: no "
         "target holds it, and the rate tells of that, too."
     )
 

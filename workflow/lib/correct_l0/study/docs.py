@@ -40,7 +40,7 @@ class _Described(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made = super().model_schema(schema)
-        model = schema["cls"]
+        model: type[BaseModel] = schema["cls"]
         for name, field in model.model_fields.items():
             if meaning := _meanings(model).get(name):
                 made["properties"][field.alias or name]["description"] = meaning

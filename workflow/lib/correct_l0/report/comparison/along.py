@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -145,13 +145,13 @@ def _draw_named(ax: Axes, axis: Along, sweeps: Sweeps) -> None:
     at = np.array([places[name] for name in spoken])
     needed = LABEL_INCHES / AXIS_INCHES * np.log(at[-1] * 1.15**2 / at[0])
     shown = labelled(at, needed)
-    ax.yaxis.set_major_locator(FixedLocator(at[shown]))
+    ax.yaxis.set_major_locator(FixedLocator(at[shown].tolist()))
     ax.set_yticklabels([spoken[i] for i in shown])
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_title("L0 named, and its interval")
 
 
-def _draw_metric(ax: Axes, means: pd.DataFrame, told: Mapping[float, str]) -> None:
+def _draw_metric(ax: Axes, means: pd.DataFrame, told: Mapping[Any, str]) -> None:
     color: Callable[[float], tuple[float, float, float, float]] = colormaps["viridis"]
     for i, l0 in enumerate(sorted(means.columns)):
         # Sweeps may have other L0: a line goes through those that have it.
