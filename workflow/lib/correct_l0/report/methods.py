@@ -106,7 +106,9 @@ METHODS: tuple[tuple[str, str], ...] = (
         f"grid and at most {ORTHOGONAL:.2g} times that of random directions, the interval reaches "
         "there as well, and the L0 named is halfway between, on log L0. The interval is made to "
         f"hold the right L0 in {NOMINAL:.0%} of the worlds whose truth is known; "
-        "docs/calibration.md of the project counts how often it did. s_n^dec and F1 are told "
+        "docs/calibration.md of the project counts how often it did. An L0 between two points is "
+        "told in numbers about 12% apart: other kernels, or other seeds, move it by some percent. "
+        "s_n^dec and F1 are told "
         "beside it and refuse nothing. With one "
         f"seed, or fewer than {FEWEST_POINTS} L0, the answer is where c_dec and s_n^dec meet, "
         "unless F1 peaks elsewhere.",
