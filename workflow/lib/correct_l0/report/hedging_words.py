@@ -71,8 +71,8 @@ def _moved_l0(table: pd.DataFrame, names: Names) -> str:
     most = ends.assign(more=more.abs()).nlargest(1, "more").reset_index().iloc[0]
     control, widened = (f"{most[name]:.3g}" for name in ("l0_control", "l0_widened"))
     return (
-        f" At L0 {names(most['l0_measured'])} widened SAEs go on at L0 {widened}, their controls at {control}: no "
-        "target holds it, and the rate tells of that, too."
+        f" At L0 {names(most['l0_measured'])} widened SAEs go on at L0 {widened}, their controls "
+        f"at {control}: no target holds it, and the rate tells of that, too."
     )
 
 
