@@ -216,7 +216,7 @@ def test_l0_follows_a_schedule_in_the_others_too(tmp_path):
     [
         (
             settings_of("sparse", l0=4),
-            "architecture 'sparse' is not known; choose one of batch",
+            "architecture 'sparse' is not known; choose one of abstopk, batch",
         ),
         (settings_of("topk", l0=4.5), "l0 4.5 is not whole: every token keeps"),
         (
