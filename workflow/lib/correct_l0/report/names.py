@@ -11,7 +11,7 @@ PREFERRED = (
     1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10,
 )  # fmt: skip
 """Digits of an L0 that is read between points, about 12% apart: the preferred numbers R''20 of
-ISO 3. The kernels of another processor, or other seeds, move a reading by some percent."""
+ISO 3. The kernels of another processor move a reading by up to a percent, other seeds by more."""
 FINE_GAP = 1.25
 """Ratio of neighbouring points below which what lies between them is told in two digits."""
 

@@ -17,8 +17,9 @@ def operand(values: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows column
 
 
 def _rounds(values: Tensor) -> bool:
-    reduced = torch.get_float32_matmul_precision() == "medium"
-    return reduced and values.is_cuda and values.dtype == torch.float32
+    if not values.is_cuda or values.dtype != torch.float32:
+        return False
+    return torch.get_float32_matmul_precision() == "medium"
 
 
 def product(
