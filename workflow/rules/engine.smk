@@ -3,8 +3,6 @@
 # (correct_l0.standing.stale), as Snakemake's own record may be lost or say nothing of them; the
 # jobs that make those are forced. No rule. Included first.
 
-import atexit
-import gc
 import logging
 import os
 import sys
@@ -26,11 +24,6 @@ from correct_l0.standing.stale import find
 from correct_l0.standing.stale_words import describe
 from correct_l0.standing.stale_comparison import find_comparison
 from correct_l0.study.groups import is_record
-
-# What was imported stays to the end, and at the end nothing need be freed: no collection of garbage
-# goes through it.
-gc.freeze()
-atexit.register(gc.freeze)
 
 # Files that the command line names.
 CONFIGFILES = list(workflow.overwrite_configfiles)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
@@ -87,9 +86,6 @@ def job(
             with suppress(OSError):
                 stream.flush()
         os.close(screen)
-        # As it ends, Python goes through every object for ones that wait for each other: half a
-        # second, after torch, to free what goes with the process.
-        gc.freeze()
 
 
 def _is_for_people(error: Exception) -> bool:
