@@ -22,7 +22,7 @@ from correct_l0.report.build import build_tables, build_verdict
 from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
-from correct_l0.report.figures.style import BLUE, GREY
+from correct_l0.report.figures.style import BLUE, GREY, set_theme
 from correct_l0.report.full_table import full_table
 from correct_l0.report.names import preferred
 from correct_l0.report.page import notation, render_page
@@ -86,6 +86,7 @@ def page_of(study, folder) -> str:
 
 
 def drawn(study, name, narrow=False):
+    set_theme()
     figure = DRAWN[name](study, narrow)
     figure.draw_without_rendering()
     pyplot.close(figure)
