@@ -135,8 +135,8 @@ def compare_step(
     dead_on_device = None if dead is None else dead.to(device)
 
     def step(guess: float | None) -> Any:
-        few = products == "sparse"
-        options = package.StepOptions(count, guess, dead_on_device, 1.0, sparse=few, kernels=few)
+        few, kernels = products == "sparse", package.has_kernels(device)
+        options = package.StepOptions(count, guess, dead_on_device, 1.0, few, kernels)
         with products_in(precision):
             return package.loss_and_gradients(batch, *on_device, options)
 

@@ -31,6 +31,7 @@ from correct_l0.metrics.decoder.measure import (
     s_n_dec_table,
 )
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
@@ -95,11 +96,11 @@ def copied(value: torch.Tensor, device: str) -> torch.Tensor:
 
 def selected_of(result: StepResult) -> torch.Tensor:
     """Return which activations a step selected, (batch, d_sae), on the CPU."""
-    if isinstance(result.selected, torch.Tensor):
-        return (result.selected > 0).cpu()
-    from correct_l0.saes.engine.on_device import DevicePattern
-
     pattern = result.selected
+    if isinstance(pattern, DensePattern):
+        return (pattern.acts > 0).cpu()
+    from correct_l0.saes.engine.device_products import DevicePattern
+
     assert isinstance(pattern, DevicePattern)
     batch, d_sae = pattern.shape
     found = torch.zeros(batch, d_sae + 1, dtype=torch.bool, device=pattern.latents.device)
@@ -109,8 +110,12 @@ def selected_of(result: StepResult) -> torch.Tensor:
 
 def products_on(device: str) -> list[str]:
     """Return the forms of `gpu_products` that a device has."""
-    with_kernels = device == "cuda" and importlib.util.find_spec("triton") is not None
-    return ["dense", "sparse"] if with_kernels else ["dense"]
+    return ["dense", "sparse"] if has_kernels(device) else ["dense"]
+
+
+def has_kernels(device: str) -> bool:
+    """Return whether steps on a device are made of the kernels for a GPU."""
+    return device == "cuda"
 
 
 def train_points(source: Any, batches: Any, jobs: Any, device: str, tracker: Any = None) -> Any:

@@ -191,7 +191,8 @@ def test_a_wrong_step_fails(wrong, monkeypatch):
         if wrong == "loss":
             loss = loss * 1.01
         if wrong == "selection":
-            result.selected[result.selected == result.selected.max()] = 0
+            acts = result.selected.acts
+            acts[acts == acts.max()] = 0
         if wrong == "bits" and len(calls) > 1:
             gradients.b_enc[0] += 1e-9
         return loss, result, gradients

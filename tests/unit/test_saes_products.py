@@ -1,5 +1,7 @@
 """Products of bfloat16 with sums in float32, as CUDA has them, against float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from benchmarks.gpu_check import correctness
@@ -47,19 +49,24 @@ def test_a_product_by_hand(as_on_cuda):
     assert operand(left.double()).dtype == torch.float64
 
 
+@pytest.mark.parametrize("form", ["dense, no kernels", "dense", "sparse"])
 @pytest.mark.parametrize("name", ["random_case", "dead_case", "ties_case", "zeros_case"])
-def test_a_step_is_that_of_float64_up_to_rounding(as_on_cuda, name):
+def test_a_step_is_that_of_float64_up_to_rounding(as_on_cuda, monkeypatch, name, form):
     """As `make gpu-check` holds a card against float64, with what the step itself selected."""
-    case = getattr(correctness, name)(D_IN, D_SAE, BATCH)
-    count = 10 * BATCH
-    found, selected, differ = correctness.compare_step(case, count, "reduced", "dense", "cpu")
+    # Triton's interpreter takes milliseconds for each program.
+    sizes = (D_IN, D_SAE, BATCH) if form == "dense, no kernels" else (24, 40, 12)
+    case = getattr(correctness, name)(*sizes)
+    count = 10 * sizes[-1] if form == "dense, no kernels" else 36
+    monkeypatch.setattr(correctness.package, "has_kernels", lambda device: "no" not in form)
+    products = form.split(",")[0]
+    found, selected, differ = correctness.compare_step(case, count, "reduced", products, "cpu")
     assert max(found.values()) < correctness.LIMITS["reduced"], found
     assert differ == 0
     acts = correctness.reference.pre_acts(*case[:2])
     slack = 0 if name == "ties_case" else correctness.LIMITS["reduced"] * float(acts.abs().max())
     assert correctness.wrongly_selected(acts, selected, count, slack) == 0
-    # Five products a step, which is repeated with three guesses.
-    assert len(as_on_cuda) == 5 * 4
+    # Five products a step, one of them dense in any form; it is repeated with three guesses.
+    assert len(as_on_cuda) == (1 if form == "sparse" else 5) * 4
 
 
 def whole(dtype=torch.float32):
@@ -69,15 +76,17 @@ def whole(dtype=torch.float32):
     return [value.to(dtype) for value in order]
 
 
-def test_the_step_of_a_matryoshka_sae(as_on_cuda):
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_step_of_a_matryoshka_sae(as_on_cuda, kernels):
     options = StepOptions(
         count=10 * BATCH, guess=None, dead=None, aux_coefficient=1.0, sparse=False, levels=LEVELS
     )
     expected, its, right = loss_and_gradients(*whole(torch.float64), options)
     assert not as_on_cuda
+    options = replace(options, kernels=kernels)
     loss, result, found = loss_and_gradients(*whole(), options)
     assert len(as_on_cuda) == 2 + 3 * len(LEVELS.widths)
-    assert torch.equal(result.selected, its.selected.float())
+    assert torch.equal(result.selected.acts > 0, its.selected.acts > 0)
     assert difference(loss, expected) < LIMIT
     for name, value, wanted in zip(found._fields, found, right, strict=True):
         assert difference(value, wanted) < LIMIT, name

@@ -105,7 +105,7 @@ def ours(sae, x, dead, sparse, **options):
 def acts_of(result):
     found = result.selected
     if not isinstance(found, Pattern):
-        return found
+        return found.acts
     acts, starts = torch.zeros(found.shape).to(torch.from_numpy(found.z)), found.selected.starts
     tokens = np.repeat(np.arange(len(acts)), np.diff(starts))
     acts[tokens, found.selected.latents] = torch.from_numpy(found.selected.values)

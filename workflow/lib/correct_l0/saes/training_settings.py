@@ -57,11 +57,10 @@ class Training(Section):
     with AMX (slower on other CPUs); weights, thresholds and Adam stay in float32. On CUDA the
     auxiliary losses, and all products of engine `saelens`, take TF32 instead."""
 
-    gpu_products: Literal["dense", "sparse"] = "dense"
+    gpu_products: Literal["auto", "dense", "sparse"] = "auto"
     """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
-    these alone, by kernels of our own in Triton, for `batchtopk`, `topk` and `matryoshka_batchtopk`
-    of an L0 that is small against `d_sae`. They have not run on a GPU yet: `make gpu-check` first,
-    which says whether yours computes right, and which of both is faster."""
+    these alone, for `batchtopk`, `topk` and `matryoshka_batchtopk`; `dense`: with all; `auto`:
+    `sparse` where L0 is below a hundred-and-fiftieth of `d_sae`."""
 
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability

@@ -22,7 +22,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from correct_l0.saes.engine.products import operand, product
 from correct_l0.saes.engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,17 +39,11 @@ class Levels:
     own_errors: bool = False
     """Whether dead latents reconstruct the error of their own level, not the whole SAE's."""
 
-    @property
-    def blocks(self) -> list[tuple[int, int]]:
-        """Where the latents that each level adds start and stop."""
-        return list(zip((0, *self.widths), self.widths, strict=False))
-
 
 def decode_and_gradients(
-    selected: Float[Tensor, "batch d_sae"] | Pattern,
+    selected: Pattern,
     centred: Float[Tensor, "batch d_in"],
     W_dec: Float[Tensor, "d_sae d_in"],
-    norms: Float[Tensor, " d_sae"],
     levels: Levels,
     work: Workspace,
     *,
@@ -63,11 +56,11 @@ def decode_and_gradients(
     Parameters
     ----------
     selected
-        Selected activations times the decoder norms.
+        Pattern of the selected activations.
     centred
         The batch less b_dec.
-    W_dec, norms
-        Decoder, and the norms of its rows.
+    W_dec
+        Decoder.
     levels
         The levels.
     work
@@ -83,17 +76,7 @@ def decode_and_gradients(
     """
     depth, (batch, d_in) = len(levels.widths), centred.shape
     errors = work.empty("errors", depth * batch, d_in).view(depth, batch, d_in)
-    if isinstance(selected, Tensor):
-        units, factor = operand(W_dec / norms[:, None]), operand(selected)
-        before = -centred
-        for error, (start, stop) in zip(errors, levels.blocks, strict=True):
-            if factor is selected:
-                torch.addmm(before, selected[:, start:stop], units[start:stop], out=error)
-            else:
-                product(factor[:, start:stop], units[start:stop], error).add_(before)
-            before = error
-    else:
-        selected.errors(W_dec, centred, levels.widths, errors)
+    selected.errors(W_dec, centred, levels.widths, errors)
     flat = errors.view(depth, -1)
     squares = [torch.dot(each, each) / batch for each in flat[:-1]]
     inner = sum(
@@ -107,10 +90,9 @@ def decode_and_gradients(
         sums.copy_(errors)
     for level in range(depth - 2, -1, -1):
         sums[level].mul_(levels.weights[level]).add_(sums[level + 1])
-    if isinstance(selected, Tensor):
-        _dense_gradients(selected, centred, sums, W_dec, norms, levels, work)
-    else:
-        _sparse_gradients(selected, centred, sums, W_dec, levels, work)
+    selected.write_gradients(
+        centred, sums.flatten(0, 1), W_dec, 2 / batch, work.gradients, levels.widths
+    )
     return last, inner, errors if keep else None
 
 
@@ -129,38 +111,3 @@ def parts(
     for level, (start, stop) in enumerate(pairwise(edges)):
         if stop > start:
             yield dead[start:stop], dead_acts[:, start:stop], errors[level]
-
-
-def _dense_gradients(
-    acts: Float[Tensor, "batch d_sae"],
-    centred: Float[Tensor, "batch d_in"],
-    sums: Float[Tensor, "levels batch d_in"],
-    W_dec: Float[Tensor, "d_sae d_in"],
-    norms: Float[Tensor, " d_sae"],
-    levels: Levels,
-    work: Workspace,
-) -> None:
-    out = work.gradients
-    sums.mul_(2 / len(centred))
-    torch.sum(sums[0], 0, out=out.b_dec)
-    dH = work.empty("dH", *acts.shape)
-    for each, (start, stop) in zip(sums, levels.blocks, strict=True):
-        product(each, W_dec[start:stop].T, dH[:, start:stop])
-        product(acts[:, start:stop].T, each, out.W_dec[start:stop])
-    out.W_dec.div_(norms[:, None])
-    torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-    product(centred.T, dH, out.W_enc)
-    torch.sum(dH, 0, out=out.b_enc)
-
-
-def _sparse_gradients(
-    pattern: Pattern,
-    centred: Float[Tensor, "batch d_in"],
-    sums: Float[Tensor, "levels batch d_in"],
-    W_dec: Float[Tensor, "d_sae d_in"],
-    levels: Levels,
-    work: Workspace,
-) -> None:
-    scale, out = 2 / len(centred), work.gradients
-    torch.sum(sums[0], 0, out=out.b_dec).mul_(scale)
-    pattern.write_gradients(centred, sums.flatten(0, 1), W_dec, scale, out, levels.widths)

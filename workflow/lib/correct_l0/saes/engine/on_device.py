@@ -1,179 +1,116 @@
-"""Selection of a batch's largest activations, and products with them, on a GPU that never waits.
+"""Selection of a batch's largest activations on a GPU that never waits.
 
-Each size is known before anything is computed: `count` values are kept, and where fewer are
-positive the rest are zeros without a latent. The smallest value kept is found by counting: the bits
-of a positive float, read as a whole number, order as the float does, so that two passes, over their
-upper and their lower half, find it exactly. The kernels use no sum whose order may change, and
-integers where several programs add to one number: every run has the same bits.
+The smallest value kept is found by counting: the bits of a positive float, read as a whole number,
+order as the float does, so that two passes, over their upper and their lower half, find it exactly.
+The bias is added and the norms are multiplied where a value is read. The kernels use no sum whose
+order may change, and integers where several programs add to one number: every run has the same
+bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine.selection import MARGIN
-from correct_l0.saes.engine.workspace import Gradients
 
 HALF = 16
 """Bits of a float that one pass counts."""
-BLOCK = 1024
-"""Values that a program of the selection, or of the decoder, has in hand."""
+BLOCK = 4096
+"""Values at most that a program of the selection has in hand."""
+COPIES = 32
+"""Counters of one number, which programs take in turn: on few they would wait for each other."""
 
 
-class DevicePattern:
-    """The non-zeros of z = acts / norms, by token and by latent; see `sparse.Pattern`.
+class Acts(NamedTuple):
+    """Activations times the decoder norms, (product + b_enc) * norms, not written down."""
 
-    Parameters
-    ----------
-    acts
-        Activations times the decoder norms, float32, contiguous.
-    norms
-        The decoder norms.
-    count
-        How many of the positive activations to keep: the largest, of equal ones the first.
-    guess
-        Where the smallest value kept may lie. No effect on the result.
+    product: Float[Tensor, "batch d_sae"]
+    """Of the centred batch and the encoder, float32, contiguous."""
+    b_enc: Float[Tensor, " d_sae"]
+    norms: Float[Tensor, " d_sae"]
 
-    Attributes
-    ----------
-    smallest : Float[Tensor, ""]
-        The smallest value kept, 0 where fewer are positive; infinite where none is to be kept.
-    kept : Int[Tensor, ""]
-        How many values are kept.
-    """
+    @property
+    def tiles(self) -> int:
+        """Programs for one token."""
+        return triton.cdiv(len(self.norms), self.block)
 
-    def __init__(
-        self,
-        acts: Float[Tensor, "batch d_sae"],
-        norms: Float[Tensor, " d_sae"],
-        count: int,
-        guess: float | Float[Tensor, ""] | None = None,
-    ) -> None:
-        batch, d_sae = self.shape = (len(acts), len(norms))
-        self.smallest, ties = smallest_kept(acts, count, guess)
-        above, equal = (acts.new_empty(batch, dtype=torch.int64) for _ in range(2))
-        _count_rows[(batch,)](acts, self.smallest, above, equal, d_sae, BLOCK=BLOCK)
-        # Of equal values the first ones stay: each token is told how many of its own.
-        its_ties = (ties + equal - equal.cumsum(0)).clamp_(min=0).minimum(equal)
-        self.starts = torch.zeros(batch + 1, dtype=torch.int64, device=acts.device)
-        torch.cumsum(above + its_ties, 0, out=self.starts[1:])
-        self.kept = self.starts[-1]
-        self.latents = torch.full((count,), d_sae, dtype=torch.int64, device=acts.device)
-        self.tokens = torch.zeros_like(self.latents)
-        self.values = acts.new_zeros(count)
-        _compress[(batch,)](
-            acts, self.smallest, self.starts, its_ties,
-            self.latents, self.tokens, self.values, d_sae, BLOCK=BLOCK,
-        )  # fmt: skip
-        self.z = self.values / torch.cat((norms, norms.new_ones(1)))[self.latents]
-        by_latent, order = self.latents.sort(stable=True)
-        edges = torch.arange(d_sae + 1, device=acts.device)
-        self._latent_starts = torch.searchsorted(by_latent, edges)
-        self._tokens_by_latent, self._z_by_latent = self.tokens[order], self.z[order]
+    @property
+    def block(self) -> int:
+        """Values of one token that a program has in hand."""
+        return min(BLOCK, triton.next_power_of_2(len(self.norms)))
 
-    def fired(self) -> Bool[Tensor, " d_sae"]:
-        """Return which latents are active for any token."""
-        return self._latent_starts.diff() > 0
+    @property
+    def grid(self) -> tuple[int]:
+        """All programs, those of one token beside each other."""
+        return (len(self.product) * self.tiles,)
 
-    def error(
-        self,
-        W_dec: Float[Tensor, "d_sae d_in"],
-        centred: Float[Tensor, "batch d_in"],
-        out: Float[Tensor, "batch d_in"],
-    ) -> None:
-        """Write z W_dec - centred into `out`."""
-        self.errors(W_dec, centred, [self.shape[1]], out[None])
-
-    def errors(
-        self,
-        W_dec: Float[Tensor, "d_sae d_in"],
-        centred: Float[Tensor, "batch d_in"],
-        widths: Sequence[int],
-        out: Float[Tensor, "levels batch d_in"],
-    ) -> None:
-        """Write the error of the first latents, as many as each width says, into `out`."""
-        batch, d_in = centred.shape
-        place = torch.arange(batch, device=centred.device)[:, None] * (self.shape[1] + 1)
-        # Not from a tensor of the widths: it would be copied to the device, which waits for it.
-        edges = torch.cat([place + width for width in widths], dim=1)
-        # Missing values lie behind all others, as if they were the last token's.
-        own = torch.where(self.latents < self.shape[1], self.tokens, batch - 1)
-        ends = torch.searchsorted(own * (self.shape[1] + 1) + self.latents, edges)
-        grid = (batch, triton.cdiv(d_in, BLOCK))
-        _decode[grid](
-            self.starts, ends, self.latents, self.z, W_dec, centred, out, batch, d_in,
-            LEVELS=len(widths), BLOCK=BLOCK,
-        )  # fmt: skip
-
-    def write_gradients(
-        self,
-        centred: Float[Tensor, "batch d_in"],
-        error: Float[Tensor, "levels*batch d_in"],
-        W_dec: Float[Tensor, "d_sae d_in"],
-        scale: float,
-        out: Gradients,
-        widths: Sequence[int] = (),
-    ) -> None:
-        """Write all gradients but that of `b_dec`; see `sparse.Pattern.gradients`."""
-        (batch, d_sae), d_in = self.shape, W_dec.shape[1]
-        first_rows = torch.zeros(d_sae, dtype=torch.int64, device=error.device)
-        for width in widths:
-            first_rows[width:] += batch
-        transposed = out.W_enc.T
-        into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
-        _gradients[(d_sae,)](
-            self._latent_starts, self._tokens_by_latent, self._z_by_latent, first_rows,
-            W_dec, centred, error, scale, into, out.W_dec, out.b_enc, d_in,
-            BLOCK=triton.next_power_of_2(d_in),
-        )  # fmt: skip
-        if into is not transposed:
-            transposed.copy_(into)
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """What every kernel is told of them."""
+        return len(self.norms), self.tiles
 
 
-def smallest_kept(
-    acts: Float[Tensor, "batch d_sae"], count: int, guess: float | Float[Tensor, ""] | None = None
-) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-    """Return the `count`-th largest of the positive values, and how many of those equal to it stay.
+class Edge(NamedTuple):
+    """Which values are kept: those above the smallest, and the first ones that equal it."""
 
-    Where fewer than `count` are positive, both are 0; of none to be kept the first is infinite.
-    Nothing waits for the device.
+    smallest: Float[Tensor, ""]
+    """The smallest value kept; 0 where all positive ones are, infinite where none is."""
+    ties: Int[Tensor, ""]
+    """How many of the values equal to it are kept."""
+    equal: Int[Tensor, ""]
+    """How many values are equal to it."""
+    kept: Int[Tensor, ""]
+    """How many values are kept."""
+
+
+def edge_of(acts: Acts, count: int, guess: float | Float[Tensor, ""] | None = None) -> Edge:
+    """Return which values stay where the `count` largest positive ones do.
+
+    Where fewer than `count` are positive, all of these stay. Nothing waits for the device.
 
     Parameters
     ----------
     acts
-        The values, float32, contiguous.
+        The values.
     count
         How many are to be kept.
     guess
-        Where the result may lie, such as the last step's; no effect on it. What is far below is
-        counted only where the guess was too high.
+        Where the smallest may lie, such as the last step's; no effect on the result. What is far
+        below is counted only where the guess was too high.
     """
+    device, zero = acts.product.device, acts.product.new_zeros(())
+    none = torch.zeros((), dtype=torch.int64, device=device)
     if count == 0:
-        return acts.new_full((), torch.inf), torch.zeros((), dtype=torch.int64, device=acts.device)
-    upper = torch.zeros(1 << (HALF - 1), dtype=torch.int32, device=acts.device)
-    lower = torch.zeros(1 << HALF, dtype=torch.int32, device=acts.device)
-    grid = (triton.cdiv(acts.numel(), BLOCK),)
-    nothing, high = (acts.new_full((), bound) for bound in (0.0, torch.inf))
+        return Edge(zero + torch.inf, none, none, none)
+    upper = torch.zeros(COPIES, 1 << (HALF - 1), dtype=torch.int32, device=device)
+    lower = torch.zeros(1 << HALF, dtype=torch.int32, device=device)
+    sizes = {"HALF": HALF, "BLOCK": acts.block}
+    high = zero + torch.inf
     if guess is not None:
-        low = torch.nan_to_num((1 - MARGIN) * guess + nothing, nan=0.0)
-        _count_upper[grid](acts, low, high, upper, acts.numel(), HALF=HALF, BLOCK=BLOCK)
+        low = torch.nan_to_num((1 - MARGIN) * guess + zero, nan=0.0)
+        _count_upper[acts.grid](*acts, *acts.sizes, low, high, upper, COPIES=COPIES, **sizes)
         # Bounds between which nothing lies where enough was found: the programs then end at once.
-        high = torch.where(upper.sum() < count, torch.nextafter(low, nothing), nothing)
-    _count_upper[grid](acts, nothing, high, upper, acts.numel(), HALF=HALF, BLOCK=BLOCK)
-    found = upper.sum()
-    first, above = _digit(upper, torch.full_like(found, count))
-    _count_lower[grid](acts, first, lower, acts.numel(), HALF=HALF, BLOCK=BLOCK)
+        high = torch.where(upper.sum() < count, torch.nextafter(low, zero), zero)
+    _count_upper[acts.grid](*acts, *acts.sizes, zero, high, upper, COPIES=COPIES, **sizes)
+    counts = upper.sum(0)
+    found = counts.sum()
+    first, above = _digit(counts, torch.full_like(found, count))
+    _count_lower[acts.grid](*acts, *acts.sizes, first, lower, **sizes)
     second, between = _digit(lower, count - above)
     all_stay = found < count
     bits = torch.where(all_stay, 0, (first << HALF) + second).to(torch.int32)
-    ties = torch.where(all_stay, 0, count - above - between)
-    return bits.view(torch.float32), ties
+    return Edge(
+        smallest=bits.view(torch.float32),
+        ties=torch.where(all_stay, 0, count - above - between),
+        equal=torch.where(all_stay, 0, lower.take(second)),
+        kept=found.clamp(max=count),
+    )
 
 
 def _digit(
@@ -185,109 +122,97 @@ def _digit(
     return len(counts) - 1 - place, (from_top - counts.flip(0)).take(place)
 
 
+def ties_of(acts: Acts, edge: Edge) -> Int[Tensor, " programs"]:
+    """Return how many of the values equal to the smallest stay of each program's, the first ones.
+
+    They are looked for only where not all of them stay, which is rare.
+    """
+    equal = torch.zeros(acts.grid, dtype=torch.int32, device=acts.product.device)
+    some_leave = (edge.ties < edge.equal).to(torch.int32)
+    _count_equal[acts.grid](
+        *acts, *acts.sizes, edge.smallest, some_leave, equal, BLOCK=acts.block
+    )  # fmt: skip
+    its = (edge.ties + equal - equal.cumsum(0)).clamp_(min=0).minimum(equal)
+    return torch.where(some_leave > 0, its, acts.block * (edge.ties > 0)).to(torch.int32)
+
+
+def counts_of(acts: Acts, edge: Edge, ties: Int[Tensor, " programs"]) -> Int[Tensor, " programs"]:
+    """Return how many values stay of each program's."""
+    counts = torch.empty_like(ties)
+    _count_kept[acts.grid](
+        *acts, *acts.sizes, edge.smallest, ties, counts, BLOCK=acts.block
+    )  # fmt: skip
+    return counts
+
+
 @triton.jit
-def _count_upper(acts, low, high, counts, n, HALF: tl.constexpr, BLOCK: tl.constexpr):
+def tile(product, b_enc, norms, d_sae, tiles, BLOCK: tl.constexpr):
+    """Return a program's token and latents, their pre-activations, and these times the norms.
+
+    Beyond the last latent they are negative.
+    """
+    row = tl.program_id(0).to(tl.int64) // tiles
+    latent = (tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)
+    inside = latent < d_sae
+    z = tl.load(product + row * d_sae + latent, mask=inside, other=0.0)
+    z += tl.load(b_enc + latent, mask=inside, other=-1.0)
+    return row, latent, z, z * tl.load(norms + latent, mask=inside, other=1.0)
+
+
+@triton.jit
+def stays(value, limit, left, BLOCK: tl.constexpr):
+    """Return which of a program's values stay: those above the limit, and the first ones at it."""
+    kept = value > limit
+    if left > 0:
+        tie = value == limit
+        if left < BLOCK:
+            tie = tie & (tl.cumsum(tie.to(tl.int32), 0) <= left)
+        kept = kept | tie
+    return kept
+
+
+@triton.jit
+def _count_upper(
+    product, b_enc, norms, d_sae, tiles, low, high, counts,
+    COPIES: tl.constexpr, HALF: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Count the upper halves of the positive values from `low` to `high`."""
     at_least, at_most = tl.load(low), tl.load(high)
     if at_least < at_most:
-        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-        value = tl.load(acts + at, mask=at < n, other=0.0)
+        _, _, _, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
         digit = value.to(tl.int32, bitcast=True) >> HALF
         inside = (value > 0) & (value >= at_least) & (value <= at_most)
-        tl.atomic_add(counts + digit, 1, mask=inside)
+        own = counts + (tl.program_id(0) % COPIES) * (1 << (HALF - 1))
+        tl.atomic_add(own + digit, 1, mask=inside)
 
 
 @triton.jit
-def _count_lower(acts, first, counts, n, HALF: tl.constexpr, BLOCK: tl.constexpr):
+def _count_lower(
+    product, b_enc, norms, d_sae, tiles, first, counts, HALF: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
     """Count the lower halves of the positive values with this upper half."""
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(acts + at, mask=at < n, other=0.0)
+    _, _, _, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
     bits = value.to(tl.int32, bitcast=True)
     inside = (value > 0) & ((bits >> HALF) == tl.load(first))
     tl.atomic_add(counts + (bits & ((1 << HALF) - 1)), 1, mask=inside)
 
 
 @triton.jit
-def _count_rows(acts, edge, above, equal, d_sae, BLOCK: tl.constexpr):
-    """Count each token's values above the edge, and at it."""
-    row = tl.program_id(0).to(tl.int64)
-    limit = tl.load(edge)
-    n_above = tl.zeros([BLOCK], tl.int64)
-    n_equal = tl.zeros([BLOCK], tl.int64)
-    for start in range(0, d_sae, BLOCK):
-        latent = start + tl.arange(0, BLOCK)
-        value = tl.load(acts + row * d_sae + latent, mask=latent < d_sae, other=-1.0)
-        n_above += (value > limit).to(tl.int64)
-        n_equal += (value == limit).to(tl.int64)
-    tl.store(above + row, tl.sum(n_above))
-    tl.store(equal + row, tl.sum(n_equal))
+def _count_equal(
+    product, b_enc, norms, d_sae, tiles, edge, wanted, counts, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Count each program's values at the edge, if they are wanted."""
+    if tl.load(wanted) > 0:
+        _, _, _, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
+        equal = (value == tl.load(edge)).to(tl.int32)
+        tl.store(counts + tl.program_id(0), tl.sum(equal))
 
 
 @triton.jit
-def _compress(
-    acts, edge, starts, ties, latents, tokens, values, d_sae, BLOCK: tl.constexpr
+def _count_kept(
+    product, b_enc, norms, d_sae, tiles, edge, ties, counts, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Write each token's values above the edge, and the first ones at it, where they belong."""
-    row = tl.program_id(0).to(tl.int64)
-    limit = tl.load(edge)
-    place = tl.load(starts + row)
-    left = tl.load(ties + row)
-    for start in range(0, d_sae, BLOCK):
-        latent = start + tl.arange(0, BLOCK)
-        value = tl.load(acts + row * d_sae + latent, mask=latent < d_sae, other=-1.0)
-        tie = (value == limit).to(tl.int64)
-        tie = tie * (tl.cumsum(tie, 0) <= left).to(tl.int64)
-        kept = (value > limit).to(tl.int64) + tie
-        to = place + tl.cumsum(kept, 0) - 1
-        tl.store(latents + to, latent.to(tl.int64), mask=kept > 0)
-        tl.store(tokens + to, row + tl.zeros([BLOCK], tl.int64), mask=kept > 0)
-        tl.store(values + to, value, mask=kept > 0)
-        place += tl.sum(kept)
-        left -= tl.sum(tie)
-
-
-@triton.jit
-def _decode(
-    starts, ends, latents, z, W_dec, centred, out, batch, d_in,
-    LEVELS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Write a token's error after each level, one part of it."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = column < d_in
-    error = -tl.load(centred + row * d_in + column, mask=inside, other=0.0)
-    start = tl.load(starts + row)
-    for level in tl.static_range(LEVELS):
-        end = tl.load(ends + row * LEVELS + level)
-        for i in range(start, end):
-            its = W_dec + tl.load(latents + i) * d_in
-            error += tl.load(z + i) * tl.load(its + column, mask=inside, other=0.0)
-        start = end
-        tl.store(out + (level * batch + row) * d_in + column, error, mask=inside)
-
-
-@triton.jit
-def _gradients(
-    starts, tokens, z, first_rows, W_dec, centred, error, scale, dW_enc, dW_dec, db_enc, d_in,
-    BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Write a latent's gradients: one pass over its tokens."""
-    latent = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, BLOCK)
-    inside = column < d_in
-    decoder = tl.load(W_dec + latent * d_in + column, mask=inside, other=0.0)
-    of_decoder = tl.zeros([BLOCK], tl.float32)
-    of_encoder = tl.zeros([BLOCK], tl.float32)
-    total = tl.sum(of_decoder)
-    first_row = tl.load(first_rows + latent)
-    for i in range(tl.load(starts + latent), tl.load(starts + latent + 1)):
-        token = tl.load(tokens + i)
-        its_error = error + (first_row + token) * d_in
-        G = scale * tl.load(its_error + column, mask=inside, other=0.0)
-        dH = tl.sum(G * decoder)
-        of_decoder += tl.load(z + i) * G
-        of_encoder += dH * tl.load(centred + token * d_in + column, mask=inside, other=0.0)
-        total += dH
-    tl.store(dW_dec + latent * d_in + column, of_decoder, mask=inside)
-    tl.store(dW_enc + latent * d_in + column, of_encoder, mask=inside)
-    tl.store(db_enc + latent, total)
+    """Count each program's values that stay."""
+    _, _, _, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
+    kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
+    tl.store(counts + tl.program_id(0), tl.sum(kept.to(tl.int32)))

@@ -13,7 +13,12 @@ def operand(values: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows column
     A processor rounds within its products, if it does. Rounded beforehand, a factor of two products
     is rounded once.
     """
-    return values.to(torch.bfloat16) if _rounds(values) else values
+    return values.to(operand_type(values))
+
+
+def operand_type(values: Tensor) -> torch.dtype:
+    """Return the type of a factor."""
+    return torch.bfloat16 if _rounds(values) else values.dtype
 
 
 def _rounds(values: Tensor) -> bool:

@@ -18,15 +18,15 @@ from correct_l0.jobs.compiled import compiled
 from correct_l0.saes.engine.selection import Selected
 
 
-def keep_largest_of_rows_(acts: Float[Tensor, "batch d_sae"], k: int) -> int | Tensor:
-    """Zero all but the k largest values of each row, where positive, in place.
+def keep_largest_of_rows_(acts: Float[Tensor, "batch d_sae"], k: int) -> int:
+    """Zero all but the k largest values of each row, where positive, in place, on the CPU.
 
-    Among equal values at the edge those with the lowest index stay on a CPU.
+    Among equal values at the edge those with the lowest index stay.
 
     Returns
     -------
-    int or Tensor
-        How many values stay; a tensor on other devices, which need not be waited for.
+    int
+        How many values stay.
 
     References
     ----------
@@ -38,12 +38,7 @@ def keep_largest_of_rows_(acts: Float[Tensor, "batch d_sae"], k: int) -> int | T
     >>> keep_largest_of_rows_(acts, 2), acts.tolist()
     (5, [[3.0, 0.0, 2.0, 0.0], [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 4.0, 0.0]])
     """
-    if acts.device.type == "cpu":
-        return int(_keep_in_rows(acts.numpy(), k))
-    values, latents = acts.topk(k, dim=1, sorted=False)
-    values.relu_()
-    acts.zero_().scatter_(1, latents, values)
-    return torch.count_nonzero(values)
+    return int(_keep_in_rows(acts.numpy(), k))
 
 
 def select_largest_of_rows(

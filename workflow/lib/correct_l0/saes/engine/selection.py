@@ -33,7 +33,7 @@ move a value across that edge."""
 def keep_largest_(
     pre_acts: Float[Tensor, "batch d_sae"], count: int, guess: float | None = None
 ) -> tuple[float, int]:
-    """Zero all but the largest positive values, in place.
+    """Zero all but the largest positive values, in place, on the CPU.
 
     Exactly `count` values stay, fewer where fewer are positive. Among equal values at the edge
     those with the lowest index (row by row) stay.
@@ -68,8 +68,9 @@ def keep_largest_(
     if count == 0:
         flat.zero_()
         return 0.0, 0
-    find = _smallest_kept_numpy if flat.device.type == "cpu" else _smallest_kept_torch
-    smallest, at_least = find(flat, count, guess if guess is not None and guess > 0 else None)
+    smallest, at_least = _smallest_kept(
+        flat, count, guess if guess is not None and guess > 0 else None
+    )
     if not smallest > 0:
         torch.threshold_(flat, 0.0, 0.0)
         return 0.0, int(torch.count_nonzero(flat))
@@ -188,7 +189,7 @@ def _just_below(value: float, dtype: torch.dtype) -> float:
     return float(np.nextafter(exact(value), exact(-np.inf)))
 
 
-def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
+def _smallest_kept(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
     """Return the `count`-th largest value and how many are at least as large.
 
     numpy compares and partitions several times faster than torch on a CPU.
@@ -208,24 +209,3 @@ def _smallest_kept_numpy(values: Tensor, count: int, guess: float | None) -> tup
 
 def _nth_largest(values: np.ndarray, n: int) -> float:
     return float(np.partition(values, values.size - n)[values.size - n])
-
-
-def _smallest_kept_torch(values: Tensor, count: int, guess: float | None) -> tuple[float, int]:
-    """Return the `count`-th largest value and how many are at least as large.
-
-    For other devices: one pass over all values, and two waits for the device, the first for the
-    number of candidates and a short one for the result.
-    """
-    if guess is not None:
-        candidates = values[values >= guess * (1 - MARGIN)]
-        if len(candidates) >= count:
-            smallest = candidates.sort(descending=True).values[count - 1]
-            return _on_host(smallest, torch.count_nonzero(candidates >= smallest))
-    smallest = values.topk(count, sorted=False).values.min()
-    return _on_host(smallest, torch.count_nonzero(values >= smallest))
-
-
-def _on_host(smallest: Tensor, at_least: Tensor) -> tuple[float, int]:
-    """Bring both numbers to the host in one transfer."""
-    value, number = torch.stack((smallest.double(), at_least.double())).tolist()
-    return value, int(number)

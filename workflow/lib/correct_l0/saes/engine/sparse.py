@@ -150,7 +150,8 @@ class Pattern:
         out: Gradients,
         widths: Sequence[int] = (),
     ) -> None:
-        """Write all gradients but that of `b_dec`; see `gradients`."""
+        """Write all gradients, `b_dec`'s without the encoder's part; see `gradients`."""
+        torch.sum(error[: len(centred)], 0, out=out.b_dec).mul_(scale)
         transposed = out.W_enc.T
         into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
         sums = self.gradients(centred, error, W_dec, scale, (into, out.W_dec), widths)

@@ -25,15 +25,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine import nested, sparse
+from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.products import operand, product
 from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 
 if TYPE_CHECKING:
-    from correct_l0.saes.engine.on_device import DevicePattern
+    from correct_l0.saes.engine.device_products import DevicePattern
 
-    Pattern: TypeAlias = sparse.Pattern | DevicePattern
+    Pattern: TypeAlias = DensePattern | sparse.Pattern | DevicePattern
 
 
 @dataclass
@@ -46,8 +47,8 @@ class StepResult:
     """The auxiliary loss, its coefficient applied."""
     error: Float[Tensor, "batch d_in"]
     """Reconstruction less the batch."""
-    selected: Float[Tensor, "batch d_sae"] | Pattern
-    """Selected activations times the decoder norms: dense, or their pattern."""
+    selected: Pattern
+    """The selected activations."""
     smallest: float | Float[Tensor, ""]
     """Smallest activation selected."""
     kept: int | Tensor
@@ -58,8 +59,6 @@ class StepResult:
     @property
     def fired(self) -> Bool[Tensor, " d_sae"]:
         """Which latents are active for any token."""
-        if isinstance(self.selected, Tensor):
-            return self.selected.sum(0) > 0
         return self.selected.fired()
 
 
@@ -78,7 +77,7 @@ class StepOptions:
     sparse: bool
     """Whether the products with z run over its non-zeros."""
     kernels: bool = False
-    """Whether these are a GPU's; else the CPU's."""
+    """Whether selection and products are a GPU's kernels; else the CPU's."""
     per_token: int | None = None
     """How many activations every token keeps, where not the batch as a whole selects."""
     levels: nested.Levels | None = None
@@ -127,17 +126,12 @@ def loss_and_gradients(
     inner_loss, own = centred.new_zeros(()), None
     if levels is not None:
         error, inner_loss, own = nested.decode_and_gradients(
-            selected, centred, W_dec, norms, levels, work, keep_errors=dead is not None
+            selected, centred, W_dec, levels, work, keep_errors=dead is not None
         )
     else:
         error = work.empty("error", batch, d_in)
-        if isinstance(selected, Tensor):
-            factor = operand(selected)
-            product(factor, W_dec / norms[:, None], error).sub_(centred)
-            _dense_gradients(selected, factor, centred, error, W_dec, norms, work)
-        else:
-            selected.error(W_dec, centred, error)
-            _sparse_gradients(selected, centred, error, W_dec, out)
+        selected.error(W_dec, centred, error)
+        selected.write_gradients(centred, error, W_dec, 2 / batch, out)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     aux_loss = torch.zeros_like(mse_loss)
     if dead is not None and dead_acts is not None:
@@ -158,7 +152,7 @@ def _select(
     dead_acts: Float[Tensor, "batch n_dead"] | None,
     options: StepOptions,
     work: Workspace,
-) -> tuple[Float[Tensor, "batch d_sae"] | Pattern, float | Tensor, int | Tensor]:
+) -> tuple[Pattern, float | Tensor, int | Tensor]:
     """Return the selected activations, the smallest of them, and how many there are.
 
     Those of dead latents are filled in.
@@ -167,22 +161,25 @@ def _select(
         pattern, smallest = _encode_sparse(centred, W_enc, b_enc, norms, dead_acts, options, work)
         return pattern, smallest, len(pattern)
     acts = work.empty("acts", len(centred), len(b_enc))
+    if options.kernels:
+        # They are compiled, and so imported, where they are used alone.
+        from correct_l0.saes.engine.device_products import select
+
+        product(operand(centred), W_enc, acts)
+        if dead_acts is not None and options.dead is not None:
+            torch.index_select(acts, 1, options.dead, out=dead_acts)
+            dead_acts.add_(b_enc[options.dead]).mul_(norms[options.dead])
+        found, edge = select(acts, b_enc, norms, options, work)
+        return found, edge.smallest, edge.kept
     selected = pre_acts(centred, W_enc, b_enc, acts).mul_(norms)
     if dead_acts is not None and options.dead is not None:
         torch.index_select(selected, 1, options.dead, out=dead_acts)
-    if options.sparse:
-        # Its kernels are compiled, and so imported, where they are used alone.
-        from correct_l0.saes.engine.on_device import DevicePattern
-
-        count, guess = options.count, options.guess
-        if options.per_token is not None:
-            keep_largest_of_rows_(selected, options.per_token)
-            count, guess = options.per_token * len(selected), None
-        found = DevicePattern(selected, norms, count, guess)
-        return found, found.smallest, found.kept
+    smallest, kept = 0.0, 0
     if options.per_token is not None:
-        return selected, 0.0, keep_largest_of_rows_(selected, options.per_token)
-    return selected, *keep_largest_(selected, options.count, options.guess_at_hand)
+        kept = keep_largest_of_rows_(selected, options.per_token)
+    else:
+        smallest, kept = keep_largest_(selected, options.count, options.guess_at_hand)
+    return DensePattern(selected, norms, work), smallest, kept
 
 
 def pre_acts(
@@ -199,38 +196,6 @@ def pre_acts(
     if factor.device.type == "cpu" or factor is not centred:
         return product(factor, W_enc, out).add_(b_enc)
     return torch.addmm(b_enc, centred, W_enc, out=out)
-
-
-def _dense_gradients(
-    acts: Float[Tensor, "batch d_sae"],
-    factor: Float[Tensor, "batch d_sae"],
-    centred: Float[Tensor, "batch d_in"],
-    error: Float[Tensor, "batch d_in"],
-    W_dec: Float[Tensor, "d_sae d_in"],
-    norms: Float[Tensor, " d_sae"],
-    work: Workspace,
-) -> None:
-    out = work.gradients
-    G = torch.mul(error, 2 / len(error), out=work.empty("G", *error.shape))
-    torch.sum(G, 0, out=out.b_dec)
-    G = operand(G)
-    dH = product(G, W_dec.T, work.empty("dH", *acts.shape))
-    torch.ops.aten.threshold_backward.grad_input(dH, acts, 0, grad_input=dH)
-    product(centred.T, dH, out.W_enc)
-    torch.sum(dH, 0, out=out.b_enc)
-    product(factor.T, G, out.W_dec).div_(norms[:, None])
-
-
-def _sparse_gradients(
-    pattern: Pattern,
-    centred: Float[Tensor, "batch d_in"],
-    error: Float[Tensor, "batch d_in"],
-    W_dec: Float[Tensor, "d_sae d_in"],
-    out: Gradients,
-) -> None:
-    scale = 2 / len(error)
-    torch.sum(error, 0, out=out.b_dec).mul_(scale)
-    pattern.write_gradients(centred, error, W_dec, scale, out)
 
 
 BLOCK = 2**20

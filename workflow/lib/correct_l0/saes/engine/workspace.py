@@ -44,10 +44,15 @@ class Workspace:
     gradients: Gradients
     _tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def empty(self, name: str, rows: int, columns: int) -> Float[Tensor, "rows columns"]:
-        """Return memory under a name: the last step's, where the shape is the same."""
-        found = self._tensors.get(name)
-        if found is None or found.shape != (rows, columns):
-            found = self.gradients.W_dec.new_empty(rows, columns)
+    def empty(
+        self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "rows columns"]:
+        """Return memory under a name: the last step's, where shape and type are the same.
+
+        The type is the weights' unless said.
+        """
+        found, dtype = self._tensors.get(name), dtype or self.gradients.W_dec.dtype
+        if found is None or found.shape != (rows, columns) or found.dtype != dtype:
+            found = self.gradients.W_dec.new_empty(rows, columns, dtype=dtype)
             self._tensors[name] = found
         return found

@@ -1,0 +1,277 @@
+"""Products with a batch's selected activations on a GPU that never waits: dense, or over them alone.
+
+Each size is known before anything is computed: `count` values are kept, and where fewer are
+positive the rest are zeros without a latent. As in `on_device`, every run has the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from correct_l0.saes.engine.dense import DensePattern
+from correct_l0.saes.engine.on_device import Acts, Edge, counts_of, edge_of, stays, ties_of, tile
+from correct_l0.saes.engine.products import operand, operand_type
+from correct_l0.saes.engine.workspace import Gradients, Workspace
+
+if TYPE_CHECKING:
+    from correct_l0.saes.engine.step import StepOptions
+
+COLUMNS = 1024
+"""Columns that a program of the decoder, or of a mask, has in hand."""
+ROWS = 64
+"""Tokens whose gradients a program of a mask adds up."""
+
+
+def select(
+    product: Float[Tensor, "batch d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    norms: Float[Tensor, " d_sae"],
+    options: StepOptions,
+    work: Workspace,
+) -> tuple[DensePattern | DevicePattern, Edge]:
+    """Return the selected activations, and which they are.
+
+    Parameters
+    ----------
+    product
+        Of the centred batch and the encoder; written to.
+    b_enc, norms
+        The encoder's bias and the decoder norms.
+    options
+        Of the step.
+    work
+        Memory to write to.
+    """
+    acts, count = Acts(product, b_enc, norms), options.count
+    if options.per_token is None:
+        edge = edge_of(acts, count, options.guess)
+    else:
+        acts, edge = _largest_of_rows_(acts, options.per_token)
+        count = options.per_token * len(product)
+    if options.sparse:
+        return DevicePattern(acts, edge, count), edge
+    dtype = operand_type(product)
+    z = product if dtype == product.dtype else work.empty("z", *product.shape, dtype)
+    return DensePattern(kept(acts, edge, z), None, work), edge
+
+
+def _largest_of_rows_(acts: Acts, k: int) -> tuple[Acts, Edge]:
+    """Return z of the k largest values of each token, where positive, which all stay."""
+    z = acts.product.add_(acts.b_enc)
+    latents = (z * acts.norms).topk(k, dim=1, sorted=False).indices
+    values = z.gather(1, latents).relu_()
+    z.zero_().scatter_(1, latents, values)
+    n_kept, nothing = (values > 0).sum(), z.new_zeros(())
+    none = torch.zeros_like(n_kept)
+    zeros = torch.zeros_like(acts.norms)
+    return Acts(z, zeros, zeros + 1), Edge(nothing, none, none, n_kept)
+
+
+def kept(acts: Acts, edge: Edge, out: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_sae"]:
+    """Write z, the pre-activations that stay, else 0, into `out`: the product itself, or new."""
+    _keep[acts.grid](
+        *acts, *acts.sizes, edge.smallest, ties_of(acts, edge), out, BLOCK=acts.block
+    )  # fmt: skip
+    return out
+
+
+def mask(
+    dH: Float[Tensor, "batch d_sae"],
+    z: Float[Tensor, "batch d_sae"],
+    out: Float[Tensor, "batch d_sae"],
+    sums: Float[Tensor, " d_sae"],
+) -> Float[Tensor, "batch d_sae"]:
+    """Write dH where z is positive, else 0, into `out`, and its column sums, in float32."""
+    batch, d_sae = z.shape
+    parts = sums.new_empty(triton.cdiv(batch, ROWS), d_sae)
+    grid = (triton.cdiv(d_sae, COLUMNS), len(parts))
+    _mask[grid](dH, z, out, parts, batch, d_sae, ROWS=ROWS, BLOCK=COLUMNS)
+    torch.sum(parts, 0, out=sums)
+    return out
+
+
+class DevicePattern:
+    """The non-zeros of z by token and by latent; see `sparse.Pattern`.
+
+    Parameters
+    ----------
+    acts
+        Activations times the decoder norms.
+    edge
+        Which of them stay.
+    count
+        How many stay at most.
+    """
+
+    def __init__(self, acts: Acts, edge: Edge, count: int) -> None:
+        batch, d_sae = self.shape = acts.product.shape
+        device = acts.product.device
+        ties = ties_of(acts, edge)
+        stops = counts_of(acts, edge, ties).cumsum(0)
+        places = torch.zeros(len(stops) + 1, dtype=torch.int64, device=device)
+        places[1:] = stops
+        self.starts = places[:: acts.tiles].contiguous()
+        self.latents = torch.full((count,), d_sae, dtype=torch.int64, device=device)
+        self.tokens = torch.zeros_like(self.latents)
+        self.z = acts.product.new_zeros(count)
+        _compress[acts.grid](
+            *acts, *acts.sizes, edge.smallest, ties, places, self.latents, self.tokens, self.z,
+            BLOCK=acts.block,
+        )  # fmt: skip
+        by_latent, order = self.latents.sort(stable=True)
+        edges = torch.arange(d_sae + 1, device=device)
+        self._latent_starts = torch.searchsorted(by_latent, edges)
+        self._tokens_by_latent, self._z_by_latent = self.tokens[order], self.z[order]
+
+    def fired(self) -> Bool[Tensor, " d_sae"]:
+        """Return which latents are active for any token."""
+        return self._latent_starts.diff() > 0
+
+    def error(
+        self,
+        W_dec: Float[Tensor, "d_sae d_in"],
+        centred: Float[Tensor, "batch d_in"],
+        out: Float[Tensor, "batch d_in"],
+    ) -> None:
+        """Write z W_dec - centred into `out`."""
+        self.errors(W_dec, centred, [self.shape[1]], out[None])
+
+    def errors(
+        self,
+        W_dec: Float[Tensor, "d_sae d_in"],
+        centred: Float[Tensor, "batch d_in"],
+        widths: Sequence[int],
+        out: Float[Tensor, "levels batch d_in"],
+    ) -> None:
+        """Write the error of the first latents, as many as each width says, into `out`."""
+        batch, d_in = centred.shape
+        place = torch.arange(batch, device=centred.device)[:, None] * (self.shape[1] + 1)
+        # Not from a tensor of the widths: it would be copied to the device, which waits for it.
+        edges = torch.cat([place + width for width in widths], dim=1)
+        # Missing values lie behind all others, as if they were the last token's.
+        own = torch.where(self.latents < self.shape[1], self.tokens, batch - 1)
+        ends = torch.searchsorted(own * (self.shape[1] + 1) + self.latents, edges)
+        grid = (batch, triton.cdiv(d_in, COLUMNS))
+        _decode[grid](
+            self.starts, ends, self.latents, self.z, operand(W_dec), centred, out, batch, d_in,
+            LEVELS=len(widths), BLOCK=COLUMNS,
+        )  # fmt: skip
+
+    def write_gradients(
+        self,
+        centred: Float[Tensor, "batch d_in"],
+        error: Float[Tensor, "levels*batch d_in"],
+        W_dec: Float[Tensor, "d_sae d_in"],
+        scale: float,
+        out: Gradients,
+        widths: Sequence[int] = (),
+    ) -> None:
+        """Write all gradients, `b_dec`'s without the encoder's part; see `sparse.Pattern`."""
+        torch.sum(error[: len(centred)], 0, out=out.b_dec).mul_(scale)
+        (batch, d_sae), d_in = self.shape, W_dec.shape[1]
+        first_rows = torch.zeros(d_sae, dtype=torch.int64, device=error.device)
+        for width in widths:
+            first_rows[width:] += batch
+        transposed = out.W_enc.T
+        into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
+        _gradients[(d_sae,)](
+            self._latent_starts, self._tokens_by_latent, self._z_by_latent, first_rows,
+            W_dec, operand(centred), operand(error), scale, into, out.W_dec, out.b_enc, d_in,
+            BLOCK=triton.next_power_of_2(d_in),
+        )  # fmt: skip
+        if into is not transposed:
+            transposed.copy_(into)
+
+
+@triton.jit
+def _keep(product, b_enc, norms, d_sae, tiles, edge, ties, out, BLOCK: tl.constexpr):
+    """Write a program's pre-activations that stay, else 0."""
+    row, latent, z, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
+    kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
+    z = tl.where(kept, z, 0.0).to(out.dtype.element_ty)
+    tl.store(out + row * d_sae + latent, z, mask=latent < d_sae)
+
+
+@triton.jit
+def _mask(dH, z, out, parts, batch, d_sae, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """Write some tokens' gradients where their latent is active; add them up by latent."""
+    column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros([BLOCK], tl.float32)
+    for i in range(ROWS):
+        row = tl.program_id(1).to(tl.int64) * ROWS + i
+        inside = column < tl.where(row < batch, d_sae, 0)
+        active = tl.load(z + row * d_sae + column, mask=inside, other=0.0) > 0
+        its = tl.load(dH + row * d_sae + column, mask=inside, other=0.0)
+        its = tl.where(active, its, 0.0)
+        tl.store(out + row * d_sae + column, its.to(out.dtype.element_ty), mask=inside)
+        total += its
+    tl.store(parts + tl.program_id(1).to(tl.int64) * d_sae + column, total, mask=column < d_sae)
+
+
+@triton.jit
+def _compress(
+    product, b_enc, norms, d_sae, tiles, edge, ties, places, latents, tokens, z_kept,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write a program's pre-activations that stay where they belong."""
+    row, latent, z, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
+    kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
+    to = tl.load(places + tl.program_id(0)) + tl.cumsum(kept.to(tl.int32), 0) - 1
+    tl.store(latents + to, latent.to(tl.int64), mask=kept)
+    tl.store(tokens + to, row + tl.zeros([BLOCK], tl.int64), mask=kept)
+    tl.store(z_kept + to, z, mask=kept)
+
+
+@triton.jit
+def _decode(
+    starts, ends, latents, z, W_dec, centred, out, batch, d_in,
+    LEVELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write a token's error after each level, one part of it."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < d_in
+    error = -tl.load(centred + row * d_in + column, mask=inside, other=0.0)
+    start = tl.load(starts + row)
+    for level in tl.static_range(LEVELS):
+        end = tl.load(ends + row * LEVELS + level)
+        for i in range(start, end):
+            its = W_dec + tl.load(latents + i) * d_in
+            error += tl.load(z + i) * tl.load(its + column, mask=inside, other=0.0).to(tl.float32)
+        start = end
+        tl.store(out + (level * batch + row) * d_in + column, error, mask=inside)
+
+
+@triton.jit
+def _gradients(
+    starts, tokens, z, first_rows, W_dec, centred, error, scale, dW_enc, dW_dec, db_enc, d_in,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write a latent's gradients: one pass over its tokens."""
+    latent = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, BLOCK)
+    inside = column < d_in
+    decoder = tl.load(W_dec + latent * d_in + column, mask=inside, other=0.0)
+    of_decoder = tl.zeros([BLOCK], tl.float32)
+    of_encoder = tl.zeros([BLOCK], tl.float32)
+    total = tl.sum(of_decoder)
+    first_row = tl.load(first_rows + latent)
+    for i in range(tl.load(starts + latent), tl.load(starts + latent + 1)):
+        token = tl.load(tokens + i)
+        its_error = error + (first_row + token) * d_in
+        G = scale * tl.load(its_error + column, mask=inside, other=0.0).to(tl.float32)
+        x = tl.load(centred + token * d_in + column, mask=inside, other=0.0).to(tl.float32)
+        dH = tl.sum(G * decoder)
+        of_decoder += tl.load(z + i) * G
+        of_encoder += dH * x
+        total += dH
+    tl.store(dW_dec + latent * d_in + column, of_decoder, mask=inside)
+    tl.store(dW_enc + latent * d_in + column, of_encoder, mask=inside)
+    tl.store(db_enc + latent, total)
