@@ -12,7 +12,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
-from correct_l0.saes.engine import selection, step
+from correct_l0.saes.engine import step
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights
 from correct_l0.saes.engine.sparse import Pattern, is_faster
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients

@@ -109,5 +109,5 @@ class DensePattern:
         from correct_l0.saes.engine.device_products import mask
 
         rounded = self.acts.dtype == torch.bfloat16
-        out = self._work.empty("dH", *dH.shape, dtype=torch.bfloat16) if rounded else dH
+        out = self._work.empty("dH", len(dH), dH.shape[1], torch.bfloat16) if rounded else dH
         return mask(dH, self.acts, out, sums)

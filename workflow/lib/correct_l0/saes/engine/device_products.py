@@ -1,4 +1,4 @@
-"""Products with a batch's selected activations on a GPU that never waits: dense, or over them alone.
+"""Products with a batch's selected activations on a GPU: dense, or over them alone.
 
 Each size is known before anything is computed: `count` values are kept, and where fewer are
 positive the rest are zeros without a latent. As in `on_device`, every run has the same bits.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from correct_l0.saes.engine.dense import DensePattern
@@ -58,7 +58,7 @@ def select(
     if options.sparse:
         return DevicePattern(acts, edge, count), edge
     dtype = operand_type(product)
-    z = product if dtype == product.dtype else work.empty("z", *product.shape, dtype)
+    z = product if dtype == product.dtype else work.empty("z", len(product), len(norms), dtype)
     return DensePattern(kept(acts, edge, z), None, work), edge
 
 
@@ -111,7 +111,7 @@ class DevicePattern:
     """
 
     def __init__(self, acts: Acts, edge: Edge, count: int) -> None:
-        batch, d_sae = self.shape = acts.product.shape
+        _, d_sae = self.shape = acts.product.shape
         device = acts.product.device
         ties = ties_of(acts, edge)
         stops = counts_of(acts, edge, ties).cumsum(0)
