@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from correct_l0.metrics.decoder.histogram import (
     density_at,
     value_of_bin,
 )
-from correct_l0.metrics.decoder.on_device import DeviceStream
 from correct_l0.metrics.decoder.projection import check_n, check_unit_norm
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 
@@ -57,7 +57,12 @@ class ProjectionStatistics:
 
 def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> ProjectionStream:
     """Return what measures the projections on a decoder, on the decoder's device."""
-    return DeviceStream(W_dec, n) if W_dec.is_cuda else ProjectionStream(W_dec, n)
+    if W_dec.is_cuda and importlib.util.find_spec("triton") is not None:
+        # Its kernels are compiled, and so imported, where they are used alone.
+        from correct_l0.metrics.decoder.on_device import DeviceStream
+
+        return DeviceStream(W_dec, n)
+    return ProjectionStream(W_dec, n)
 
 
 def measure_projections(
