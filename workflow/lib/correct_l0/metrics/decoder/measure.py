@@ -98,7 +98,7 @@ def measure_projections(
     per_batch: list[list[float]] = []
     above: list[list[float]] = []
     levels: list[int] = []
-    counts = torch.zeros(BINS, dtype=torch.int64)
+    counts = np.zeros(BINS, dtype=np.int64)
     sizes: list[int] = []
     centred = (
         (to_device(x, W_dec.device) - b_dec).mul_(activation_scale) for x in batches if len(x)
@@ -109,7 +109,8 @@ def measure_projections(
             per_batch.append(values)
             levels = levels or [ranks.bin_of(rank * size) for rank in n]
             above.append([d_sae - ranks.below(level + 1) / size for level in levels])
-            counts += torch.from_numpy(ranks.counts)
+            # torch takes seven times as long to add up whole numbers of two widths.
+            counts += ranks.counts
     except FloatingPointError as error:
         raise InputError(
             f"batch {len(per_batch)} of the held-out tokens has a value that is not finite; "
@@ -118,7 +119,9 @@ def measure_projections(
     if not per_batch:
         raise InputError("no batch of held-out tokens; cache more or make the batches smaller")
     tokens = np.array(sizes)
-    return ProjectionStatistics(tuple(n), tokens, np.array(per_batch), np.array(above), counts)
+    return ProjectionStatistics(
+        tuple(n), tokens, np.array(per_batch), np.array(above), torch.from_numpy(counts)
+    )
 
 
 def s_n_dec_table(statistics: ProjectionStatistics) -> pd.DataFrame:
