@@ -3,7 +3,7 @@
 The GPU's kernel is run by Triton's interpreter on a CPU.
 """
 
-import importlib.util
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -187,11 +187,29 @@ def test_the_kernel_s_bins_are_those_of_the_cpu():
     assert torch.equal(counts.sum(0), expected)
 
 
-def test_a_gpu_without_triton_is_served_as_a_cpu_is(monkeypatch):
-    W_dec = SimpleNamespace(is_cuda=True, dtype=torch.float32, device=torch.device("cpu"))
-    assert type(measure.stream_on(W_dec, N)) is DeviceStream
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert type(measure.stream_on(W_dec, N)) is ProjectionStream
+def test_a_gpu_s_kernels_are_used_where_they_compile(capsys):
+    assert type(measure.stream_on(on_gpu(), N)) is DeviceStream
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lacks", ["Triton", "a C compiler"])
+def test_a_gpu_whose_kernels_do_not_compile_goes_the_cpu_s_way(lacks, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise RuntimeError("Failed to find C compiler.\nDetails")
+
+    if lacks == "Triton":
+        monkeypatch.setitem(sys.modules, on_device.__name__, None)
+    else:
+        monkeypatch.setattr(on_device, "sift", fails)
+    assert type(measure.stream_on(on_gpu(), N)) is ProjectionStream
+    said = capsys.readouterr().err
+    assert said.startswith("s_n^dec takes longer: the GPU's kernels do not compile (")
+    assert lacks == "Triton" or said.endswith("(RuntimeError: Failed to find C compiler.)\n")
+
+
+def on_gpu():
+    """Return what passes for a decoder on a GPU."""
+    return SimpleNamespace(is_cuda=True, dtype=torch.float32, device=torch.device("cpu"))
 
 
 class Outside:

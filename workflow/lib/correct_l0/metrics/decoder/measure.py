@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,13 +56,23 @@ class ProjectionStatistics:
 
 
 def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> ProjectionStream:
-    """Return what measures the projections on a decoder, on the decoder's device."""
-    if W_dec.is_cuda and importlib.util.find_spec("triton") is not None:
-        # Its kernels are compiled, and so imported, where they are used alone.
-        from correct_l0.metrics.decoder.on_device import DeviceStream
+    """Return what measures the projections on a decoder, on the decoder's device.
 
-        return DeviceStream(W_dec, n)
-    return ProjectionStream(W_dec, n)
+    Where a GPU's kernels cannot be compiled, stderr says why, and the GPU goes the CPU's way, in
+    more time.
+    """
+    if not W_dec.is_cuda:
+        return ProjectionStream(W_dec, n)
+    try:
+        from correct_l0.metrics.decoder.on_device import DeviceStream, sift
+
+        nothing = torch.zeros(1, BINS, dtype=torch.int32, device=W_dec.device)
+        sift(torch.zeros(1, device=W_dec.device), counts=nothing)
+    except Exception as error:  # Of Triton that is missing, or lacks a C compiler or Python.h.
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        print(f"s_n^dec takes longer: the GPU's kernels do not compile ({why})", file=sys.stderr)
+        return ProjectionStream(W_dec, n)
+    return DeviceStream(W_dec, n)
 
 
 def measure_projections(
