@@ -1,7 +1,14 @@
-"""s_n^dec without holding Z: the bits of a full sort, whatever was expected of the values."""
+"""s_n^dec without holding Z: the bits of a full sort, whatever was expected of the values.
+
+The GPU's kernel is run by Triton's interpreter on a CPU.
+"""
+
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder import measure, on_device, streaming
@@ -22,6 +29,8 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(streaming, "TILE_CPU", 16)
     monkeypatch.setattr(streaming, "CHUNK_CPU", 100)
     monkeypatch.setattr(streaming, "HELD", 3 * 16**2)
+    monkeypatch.setattr(on_device, "BLOCK", 256)
+    monkeypatch.setattr(on_device, "COPIES", 2)
 
 
 @pytest.fixture(params=[ProjectionStream, DeviceStream])
@@ -92,6 +101,14 @@ def test_a_second_pass_where_they_do_not(beyond, monkeypatch, kind):
     assert stream.second_passes == 1
 
 
+def test_one_pass_where_an_order_statistic_is_beyond_the_histogram_s_range(kind):
+    """All values of an end bin are at hand, and none that is not of the batch is taken for one."""
+    x, W_dec = whole_numbers(6)
+    stream = kind(W_dec, N)
+    check(stream, 1e4 * x)
+    assert stream.second_passes == 0
+
+
 def test_all_projections_alike(kind):
     check(kind(torch.ones(D_SAE, D_IN), N), torch.ones(BATCH, D_IN))
 
@@ -105,12 +122,108 @@ def test_what_is_not_finite(value, kind):
 
 
 def test_a_second_pass_where_more_lies_near_than_memory_was_made_for(monkeypatch):
-    """All values of the last bin of 30 are wanted, and one of a chunk is kept."""
+    """All values of the last bin of 30 are wanted, and one of 16 is kept."""
     monkeypatch.setattr(on_device, "FEWEST", 1)
     x, W_dec = whole_numbers(6)
     stream = DeviceStream(W_dec, N)
     check(stream, x)
     assert stream.second_passes == 1
+
+
+def test_a_second_pass_where_more_lies_in_the_bins_than_memory_was_made_for(monkeypatch):
+    """Near the order statistics there is room for all, in their bins for one of 6300."""
+    monkeypatch.setattr(on_device, "FEWEST", 1)
+    monkeypatch.setattr(on_device, "KEPT", 1)
+    monkeypatch.setattr(on_device, "IN_BINS", BATCH * D_SAE)
+    x, W_dec = whole_numbers(6)
+    stream = DeviceStream(W_dec, N)
+    check(stream, x)
+    assert stream.second_passes == 1
+
+
+def test_what_is_counted_and_kept_by_hand(monkeypatch):
+    """-20 is the first value of bin 0, 0 of bin 327680; bins 0 and 327680 to 327682 are asked for.
+
+    The last of the values is not to be looked at.
+    """
+    monkeypatch.setattr(on_device, "BLOCK", 4)
+    step = 2.0**-14
+    values = torch.tensor([-99.0, -20.0, step - 20, -step, 0.0, 2.5 * step, 3 * step, 99.0, 0.5, 0])
+    edges = torch.tensor([[327680, 327681], [0, 0], [327681, 327682]], dtype=torch.int32)
+    found = on_device.Found(len(values), 1, values.device)
+    counts = torch.zeros(3, BINS, dtype=torch.int64)
+    on_device.sift(values, torch.tensor(9), counts=counts, edges=edges, found=found)
+    assert found.count == 4
+    assert found.values[:4].sort().values.tolist() == [-99.0, -20.0, 0.0, 2.5 * step]
+    assert {int(place): int(counts[:, place].sum()) for place in counts.sum(0).nonzero()} == {
+        0: 2, 1: 1, 327679: 1, 327680: 1, 327682: 1, 327683: 1, 335872: 1, BINS - 1: 1
+    }  # fmt: skip
+
+
+def test_what_has_no_room_is_counted_and_written_nowhere(monkeypatch):
+    monkeypatch.setattr(on_device, "FEWEST", 3)
+    monkeypatch.setattr(on_device, "BLOCK", 4)
+    values = torch.arange(10) / 16
+    found = on_device.Found(len(values), 10, values.device)
+    beside = torch.full((10,), -1.0)
+    found.values = beside[:3]
+    on_device.sift(values, edges=torch.tensor([[0, BINS - 1]], dtype=torch.int32), found=found)
+    assert found.count == 10
+    assert set(beside[:3].tolist()) <= set(values.tolist())
+    assert (beside[3:] == -1).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_the_kernel_s_bins_are_those_of_the_cpu():
+    """At bins' edges, one float below, at zeros, the smallest and the largest floats."""
+    generator = torch.Generator().manual_seed(8)
+    edges = torch.randint(-20 * 2**14, 40 * 2**14, (400,), generator=generator) / 2**14
+    odd = torch.tensor([-0.0, 1e-45, -1e-45, 3e38, -3e38, 40.0, 39.99999, -20.00001])
+    below = torch.nextafter(edges, torch.tensor(-torch.inf))
+    values = torch.cat((edges, below, odd, 9 * torch.randn(400, generator=generator)))
+    counts = torch.zeros(2, BINS, dtype=torch.int32)
+    on_device.sift(values, counts=counts)
+    expected = torch.bincount(fine_bins(values), minlength=BINS)
+    assert torch.equal(counts.sum(0), expected)
+
+
+def test_a_gpu_s_kernels_are_used_where_they_compile(capsys):
+    assert type(measure.stream_on(on_gpu(), N)) is DeviceStream
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lacks", ["Triton", "a C compiler"])
+def test_a_gpu_whose_kernels_do_not_compile_goes_the_cpu_s_way(lacks, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise RuntimeError("Failed to find C compiler.\nDetails")
+
+    if lacks == "Triton":
+        monkeypatch.setitem(sys.modules, on_device.__name__, None)
+    else:
+        monkeypatch.setattr(on_device, "sift", fails)
+    assert type(measure.stream_on(on_gpu(), N)) is ProjectionStream
+    said = capsys.readouterr().err
+    assert said.startswith("s_n^dec takes longer: the GPU's kernels do not compile (")
+    assert lacks == "Triton" or said.endswith("(RuntimeError: Failed to find C compiler.)\n")
+
+
+def on_gpu():
+    """Return what passes for a decoder on a GPU."""
+    return SimpleNamespace(is_cuda=True, dtype=torch.float32, device=torch.device("cpu"))
+
+
+class Outside:
+    """A kernel whose interpreter may read what a program loads."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def run(*args, **options):
+            with _disable_current_modes():
+                self.kernel[grid](*args, **options)
+
+        return run
 
 
 def test_the_device_is_asked_for_the_next_batch_before_the_last_one_s_numbers_are_read(monkeypatch):
@@ -125,6 +238,7 @@ def test_the_device_is_asked_for_the_next_batch_before_the_last_one_s_numbers_ar
         with Numbers():
             return launch(self, x)
 
+    monkeypatch.setattr(on_device, "_sift", Outside(on_device._sift))
     monkeypatch.setattr(DeviceStream, "launch", launched)
     monkeypatch.setattr(
         on_device.Launched, "settle", lambda self: (order.append("settle"), settle(self))[1]

@@ -1,34 +1,46 @@
 """The exact order statistics of a batch's projections on a GPU that never waits for the host.
 
-The steps are those of `streaming`, on the device and in memory whose size is known beforehand: of
-each chunk at most a share is kept, the first ones. Whether all values of an order statistic's bin
-were among them is known when a batch's numbers reach the host, behind the next batch; only where
-they were not is the batch projected once more, and waited for.
+The steps are those of `streaming`, in memory whose size is known beforehand. Each tile is read once
+after its product: a kernel counts every value in the fine histogram and keeps those near the order
+statistics, in the order in which its programs happen to reach them. What is kept is sorted, and
+counts are whole numbers, so that no order shows. Whether all values of an order statistic's bin
+were kept is known when a batch's numbers reach the host, behind the next batch; only where they
+were not is the batch projected once more, and waited for.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
 from correct_l0.jobs.beside import one_behind, to_host
-from correct_l0.metrics.decoder.histogram import BINS, Ranks, fine_bins
-from correct_l0.metrics.decoder.streaming import ProjectionStream
+from correct_l0.metrics.decoder.histogram import BINS, BINS_PER_UNIT, LOW, Ranks, fine_bins
+from correct_l0.metrics.decoder.streaming import MARGIN, ProjectionStream
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
 
 KEPT = 16
-"""Of this many values of a chunk one is kept at most: near the order statistics lie fewer."""
+"""Of this many projections one is kept at most: near the order statistics lie fewer."""
 
-IN_BINS = 128
+IN_BINS = 512
 """The same for the bins of the order statistics themselves, each 2^-14 of a unit wide."""
 
-FEWEST = 1024
-"""Values that are kept at most of a small chunk."""
+FEWEST = 2**16
+"""Projections that may all be kept, however small the batch."""
+
+COPIES = 4
+"""Histograms that programs take turns to count in: fewer wait for the same counter."""
+
+BLOCK = 2048
+"""Values that a program has in hand."""
 
 
 class DeviceRanks:
@@ -55,16 +67,25 @@ class DeviceRanks:
         return self._up_to[bins] - self.counts[bins]
 
 
-class DeviceStream(ProjectionStream):
-    """Projects batches on a decoder; see `streaming.ProjectionStream`.
+class Found:
+    """Room for the values that kernels find, in no order.
 
-    Examples
-    --------
-    >>> stream = DeviceStream(torch.tensor([[6.0, 2.0], [1.0, 5.0], [4.0, 3.0]]), [1])
-    >>> values, ranks = stream.launch(torch.eye(2)).settle()
-    >>> values, ranks.total
-    ([4.0], 6)
+    Attributes
+    ----------
+    values : Float[Tensor, " room"]
+        As many of them as there is room for.
+    count : Int[Tensor, ""]
+        How many were found, also where there was no room left.
     """
+
+    def __init__(self, total: int, share: int, device: torch.device) -> None:
+        room = min(total, max(FEWEST, total // share))
+        self.values = torch.empty(room, device=device)
+        self.count = torch.zeros((), dtype=torch.int64, device=device)
+
+
+class DeviceStream(ProjectionStream):
+    """Projects batches on a decoder; see `streaming.ProjectionStream`."""
 
     def __init__(self, W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> None:
         super().__init__(W_dec, n)
@@ -90,62 +111,116 @@ class DeviceStream(ProjectionStream):
             Activations less the decoder's bias, in training units.
         """
         finite = torch.isfinite(torch.linalg.vector_norm(x))
-        parts, counts = self._first_pass(torch.where(finite, x, 0.0))
         total = len(x) * len(self.W_dec)
+        near = Found(total, KEPT, x.device)
+        counts = self._one_pass(torch.where(finite, x, 0.0), near)
         ranks = DeviceRanks(counts, total)
         bins = ranks.bin_of(self.n_on_device * len(x))
-        wanted = _marked(bins, bins)
-        chunks = [chunk for part in parts for chunk in part.split(self.chunk)]
-        ordered = torch.cat(
-            [self._kept_of(chunk, self._bins(chunk), wanted, IN_BINS) for chunk in chunks]
-        ).sort()[0]
-        places = fine_bins(ordered)
-        start, stop = (
-            torch.searchsorted(places, bins.int(), right=right) for right in (False, True)
-        )
+        inside = Found(total, IN_BINS, x.device)
+        sift(near.values, near.count, edges=torch.stack((bins, bins), 1).int(), found=inside)
+        there = torch.arange(len(inside.values), device=x.device) < inside.count
+        ordered = torch.where(there, inside.values, torch.inf).sort()[0]
+        places = torch.where(there, fine_bins(ordered), BINS)
+        start, stop = (torch.searchsorted(places, bins, right=right) for right in (False, True))
         complete = (stop - start == counts[bins]).all()
+        # Which values had no room is a matter of chance: whether it did any harm is not asked.
+        complete &= (near.count <= len(near.values)) & (inside.count <= len(inside.values))
         position = start + total - 1 - self.n_on_device * len(x) - ranks.below(bins)
         values = ordered[position.clamp(0, len(ordered) - 1)].double()
         numbers = torch.cat((values, complete.double()[None], finite.double()[None]))
         return Launched(self, x, numbers, counts)
 
-    def _guide(self, counts: Int[Tensor, " bins"], seen: int, margin: float) -> Tensor:
-        """Return which bins to keep the values of; see `ProjectionStream._guide`."""
+    def _one_pass(self, x: Float[Tensor, "batch d_in"], near: Found) -> Int[Tensor, " bins"]:
+        """Find the projections that may be order statistics; return the histogram of all."""
+        total = len(x) * len(self.W_dec)
+        dtype = torch.int32 if total < 2**31 else torch.int64
+        counts = torch.zeros(COPIES, BINS, dtype=dtype, device=x.device)
+        tiles = self._tiles(x)
+        first = list(itertools.islice(tiles, self.held))
+        for tile in first:
+            sift(tile, counts=counts)
+        edges = self._guide(counts.sum(0), sum(len(tile) for tile in first))
+        for tile in first:
+            sift(tile, edges=edges, found=near)
+        for tile in tiles:
+            sift(tile, counts=counts, edges=edges, found=near)
+        return counts.sum(0, dtype=dtype)
+
+    def _guide(self, counts: Int[Tensor, " bins"], seen: int) -> Int[Tensor, "n 2"]:
+        """Return the first and the last bin near each n, after the counts of `seen` projections."""
         share = self.n_on_device.double() / len(self.W_dec)
-        reach = margin * share * (1 - share)
+        reach = MARGIN / math.sqrt(seen) * share * (1 - share)
         ranks = DeviceRanks(counts, seen)
         edges = ((share + side * reach).mul(seen).round().long() for side in (1, -1))
-        first, last = (ranks.bin_of(edge.clamp(0, seen - 1)) for edge in edges)
-        return _marked(first, last)
-
-    def _keep_near(
-        self,
-        values: Float[Tensor, " values"],
-        bins: Int[Tensor, " values"],
-        wanted: Bool[Tensor, " bins"],
-    ) -> Float[Tensor, " kept"]:
-        return self._kept_of(values, bins, wanted, KEPT)
-
-    def _kept_of(
-        self,
-        values: Float[Tensor, " values"],
-        bins: Int[Tensor, " values"],
-        wanted: Bool[Tensor, " bins"],
-        share: int,
-    ) -> Float[Tensor, " kept"]:
-        """Return the first values of the wanted bins, infinite where there are fewer."""
-        mask = torch.index_select(wanted, 0, bins, out=self.mask[: len(bins)])
-        size = min(len(values), max(FEWEST, len(values) // share))
-        places = torch.nonzero_static(mask, size=size).view(-1)
-        return torch.where(places < 0, torch.inf, values[places.clamp(min=0)])
+        return torch.stack([ranks.bin_of(edge.clamp(0, seen - 1)) for edge in edges], 1).int()
 
 
-def _marked(first: Int[Tensor, " n"], last: Int[Tensor, " n"]) -> Bool[Tensor, " bins"]:
-    """Return whether a bin lies between the first and the last of any pair, these included."""
-    change = torch.zeros(BINS + 1, dtype=torch.int32, device=first.device)
-    one = change.new_ones(1).expand(len(first))
-    change.index_add_(0, first, one).index_add_(0, last + 1, one, alpha=-1)
-    return change.cumsum(0)[:BINS] > 0
+def sift(
+    values: Float[Tensor, " values"],
+    there: Int[Tensor, ""] | None = None,
+    *,
+    counts: Int[Tensor, "copies bins"] | None = None,
+    edges: Int[Tensor, "n 2"] | None = None,
+    found: Found | None = None,
+) -> None:
+    """Count finite values, and keep those that lie near; one pass over them.
+
+    Parameters
+    ----------
+    values
+        In training units, float32, contiguous.
+    there
+        How many of them to take, the first ones; None, or where there are fewer, all.
+    counts
+        Fine histograms, which together count each value once more; None not to count.
+    edges
+        First and last bins of what to keep, int32; may overlap. None to keep nothing.
+    found
+        Where it is kept.
+    """
+    grid = (triton.cdiv(len(values), BLOCK),)
+    _sift[grid](
+        values, there, counts, edges,
+        None if found is None else found.values, None if found is None else found.count,
+        len(values), 0 if edges is None else len(edges), 0 if found is None else len(found.values),
+        COPIES=0 if counts is None else len(counts), BINS=BINS, PER_UNIT=BINS_PER_UNIT,
+        LOWEST=LOW * BINS_PER_UNIT, KEEP=edges is not None, BLOCK=BLOCK,
+    )  # fmt: skip
+
+
+@triton.jit
+def _sift(
+    values, there, counts, edges, found, n_found, n, n_edges, room,
+    COPIES: tl.constexpr, BINS: tl.constexpr, PER_UNIT: tl.constexpr, LOWEST: tl.constexpr,
+    KEEP: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Count the values, and write out those in any of the ranges of bins.
+
+    No program waits for what another has written: the additions need no order ("relaxed").
+    """
+    program = tl.program_id(0).to(tl.int64)
+    at = program * BLOCK + tl.arange(0, BLOCK)
+    inside = at < n
+    if there is not None:
+        inside = inside & (at < tl.load(there))
+    value = tl.load(values + at, mask=inside, other=0.0)
+    # The steps of `histogram.fine_bins`, all of them exact.
+    scaled = tl.floor(value * PER_UNIT)
+    scaled = tl.minimum(tl.maximum(scaled, LOWEST), LOWEST + BINS - 1)
+    place = scaled.to(tl.int32) - LOWEST
+    if COPIES > 0:
+        its = counts + (program % COPIES) * BINS
+        tl.atomic_add(its + place, 1, mask=inside, sem="relaxed")
+    if KEEP:
+        near = place < 0
+        for i in range(n_edges):
+            low, high = tl.load(edges + 2 * i), tl.load(edges + 2 * i + 1)
+            near = near | ((place >= low) & (place <= high))
+        chosen = (near & inside).to(tl.int32)
+        number = tl.sum(chosen)
+        if number > 0:
+            to = tl.atomic_add(n_found, number, sem="relaxed") + tl.cumsum(chosen, 0) - 1
+            tl.store(found + to, value, mask=(chosen > 0) & (to < room))
 
 
 class Launched:

@@ -111,11 +111,11 @@ class ProjectionStream:
         seen = 0
         for made, tile in enumerate(self._tiles(x), start=1):
             if made > self.held and (wanted is None or _is_power_of_two(made)):
-                wanted = self._guide(counts, seen, MARGIN / math.sqrt(seen))
+                wanted = self._near(Ranks(counts), MARGIN / math.sqrt(seen))
             for chunk in tile.split(self.chunk):
                 bins = self._bins(chunk)
                 add_to_bins(counts, bins)
-                kept.append(chunk if wanted is None else self._keep_near(chunk, bins, wanted))
+                kept.append(chunk if wanted is None else self._keep(chunk, bins, wanted))
             seen += len(tile)
         return kept, counts
 
@@ -135,21 +135,6 @@ class ProjectionStream:
 
     def _bins(self, values: Float[Tensor, " values"]) -> Int[Tensor, " values"]:
         return fine_bins(values, self.scaled[: len(values)], self.bins[: len(values)])
-
-    def _guide(
-        self, counts: Int[Tensor, " bins"], seen: int, margin: float
-    ) -> Bool[Tensor, " bins"]:
-        """Return which bins to keep the values of, after the counts of `seen` projections."""
-        return self._near(Ranks(counts), margin)
-
-    def _keep_near(
-        self,
-        values: Float[Tensor, " values"],
-        bins: Int[Tensor, " values"],
-        wanted: Bool[Tensor, " bins"],
-    ) -> Float[Tensor, " kept"]:
-        """Return the values whose bins `_guide` named."""
-        return self._keep(values, bins, wanted)
 
     def _near(self, guide: Ranks, margin: float) -> Bool[Tensor, " bins"]:
         """Return which bins to keep the values of: those of the order statistics, and around."""
