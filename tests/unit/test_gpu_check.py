@@ -155,6 +155,24 @@ def test_the_list_of_wheels_names_locked_packages():
     assert [sum(line.startswith(name[1:]) for line in lock) for name in names] == [1] * 29
 
 
+def test_what_is_watched_are_plain_steps(monkeypatch):
+    """A training measures c_dec at each tenth of its steps: none is in those that are watched."""
+    utilisation, store = module("utilisation"), module("memory_store").MemoryStore
+    package, seen = utilisation.package, []
+    watched = SimpleNamespace(c_dec=seen.append, s_n_dec=lambda *_: seen.append("s_n^dec"))
+    monkeypatch.setattr(package, "measures", lambda: watched)
+    shapes = SimpleNamespace(d_sae=64, batch_tokens=16)
+    rows = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
+    stream = io.StringIO()
+    report = module("rows").Report("utilisation", stream)
+    utilisation.watch(report, "two", shapes, store(rows, held_out=32), (2, 4), "cpu")
+    assert seen == []
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (rows[0]["what"], rows[0]["note"]) == ("step, two", "products as a CPU chooses")
+    settings = package.settings_json(64, 2, 16, package.LONG, "reduced", gpu_products="sparse")
+    assert package.products_in_training(settings, "cuda") == "sparse products"
+
+
 def test_the_floor_is_that_of_the_paper_s_shape():
     floors = module("floors")
     rates = floors.Rates(790e12, 3e12)
