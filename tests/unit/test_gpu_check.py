@@ -204,6 +204,52 @@ def test_the_selection_is_that_of_a_stable_sort():
         assert torch.equal(reference.selection(acts, count), expected.view_as(acts))
 
 
+def test_the_reference_is_what_the_chain_rule_gives():
+    """By hand, with two dead latents that reconstruct the error; the product's order is another."""
+    generator = torch.Generator().manual_seed(0)
+
+    def some(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    x, W_enc, W_dec = some(6, 8), some(8, 5), some(5, 8)
+    weights = {"W_enc": W_enc, "b_enc": some(5), "W_dec": W_dec, "b_dec": some(8)}
+    selected, dead = some(6, 5) > 0, torch.tensor([1, 3])
+    truth = module("reference").Truth(x, weights, dead, 0.5)
+    found = truth.step(selected)
+    x, W_enc, b_enc, W_dec, b_dec = (v.double().numpy() for v in (x, *weights.values()))
+    kept, dead = selected.numpy(), dead.numpy()
+    acts = (x - b_dec) @ W_enc + b_enc
+    assert truth.acts.numpy() == pytest.approx(acts * (W_dec**2).sum(1) ** 0.5)
+    error = (acts * kept) @ W_dec + b_dec - x
+    # Two of d_in / 2 = 4 latents: half of the weight.
+    left, share = error + acts[:, dead] @ W_dec[dead], 0.5 * 2 / 4
+    assert float(found.loss) == pytest.approx(((error**2).sum() + share * (left**2).sum()) / 6)
+    of_acts = 2 * error @ W_dec.T * kept
+    of_acts[:, dead] += 2 * share * left @ W_dec[dead].T
+    of_W_dec = 2 * (acts * kept).T @ error
+    of_W_dec[dead] += 2 * share * acts[:, dead].T @ left
+    right = {
+        "W_enc": (x - b_dec).T @ of_acts,
+        "b_enc": of_acts.sum(0),
+        "W_dec": of_W_dec,
+        "b_dec": 2 * error.sum(0) - of_acts.sum(0) @ W_enc.T,
+    }
+    for name, value in right.items():
+        assert found.gradients[name].numpy() == pytest.approx(value / 6), name
+
+
+def test_the_reference_of_a_selection_is_computed_once():
+    correctness, reference = module("correctness"), module("reference")
+    truth = reference.Truth(*correctness.random_case(8, 40, 16), 1.0)
+    chosen = truth.selection(64)
+    assert truth.step(chosen) is truth.step(chosen.clone())
+    other = chosen.clone()
+    other[0, 0] = ~other[0, 0]
+    assert float(truth.step(other).loss) != float(truth.step(chosen).loss)
+    again = reference.Truth(*correctness.random_case(8, 40, 16), 1.0).step(other)
+    assert torch.equal(again.gradients["W_dec"], truth.step(other).gradients["W_dec"])
+
+
 def rows_of(text):
     return {row["what"]: row["verdict"] for row in map(json.loads, text.splitlines())}
 
