@@ -197,6 +197,8 @@ def saelens_step(
         for name, value in weights._asdict().items():
             getattr(sae, name).copy_(value)
     if compiled:
+        # Else what another L0 was compiled for is made general for both, and slower.
+        torch.compiler.reset()
         sae.training_forward_pass = torch.compile(sae.training_forward_pass)
     made = saelens_trainer.trainer(sae, batch_tokens, LONG, LR, device=device, autocast=autocast)
     return saelens_trainer.step_of(made)

@@ -107,13 +107,33 @@ def test_with_the_wheels_alone_the_rival_and_the_cache_on_disk_are_measured(tmp_
     assert status == 0, printed
     values = {row["what"]: row["value"] for row in rows if row["value"]}
     for l0 in (20, 50, 200, 500):
-        sides = ("ours, reduced, dense", "SAELens")
+        sides = ("ours, reduced, dense", "SAELens, autocast")
         ours, theirs = (float(values[f"step, {side}, L0 {l0}"]) for side in sides)
-        assert float(values[f"SAELens / ours, L0 {l0}"]) == pytest.approx(theirs / ours, rel=1e-4)
+        ratio = float(values[f"SAELens, autocast / ours, L0 {l0}"])
+        assert ratio == pytest.approx(theirs / ours, rel=1e-4)
+        assert f"step, SAELens, L0 {l0}" in values
     alone = float(values["forward alone, 2 layers, bfloat16"])
     assert {"group: time waiting for data", "s_n^dec / its product", "c_dec"} <= values.keys()
     share = float(values["caching on disk"]) / alone
     assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
+
+
+def test_the_best_rival_is_timed_at_every_l0_before_the_slowest(monkeypatch):
+    steps = module("steps")
+    made = []
+
+    def step(_start, l0, _batch, _device, *, autocast, compiled):
+        made.append((l0, autocast, compiled))
+        return lambda batch: SimpleNamespace(loss=batch.sum())
+
+    monkeypatch.setattr(steps.package, "saelens_step", step)
+    shapes = SimpleNamespace(
+        batch_tokens=4, step_l0=(20, 50), timed_steps=1, rounds=1, compiled_rival=True
+    )
+    report = module("rows").Report("steps", io.StringIO())
+    steps.time_rivals(report, None, [torch.ones(4, 2)], shapes, {}, "cpu")
+    kinds = ((True, False), (True, True), (False, False))
+    assert made == [(l0, *kind) for kind in kinds for l0 in (20, 50)]
 
 
 def test_without_a_gpu_the_check_fails_and_says_why(tmp_path, monkeypatch):
