@@ -114,6 +114,8 @@ def test_with_the_wheels_alone_the_rival_and_the_cache_on_disk_are_measured(tmp_
         assert f"step, SAELens, L0 {l0}" in values
     alone = float(values["forward alone, 2 layers, bfloat16"])
     assert {"group: time waiting for data", "s_n^dec / its product", "c_dec"} <= values.keys()
+    assert 0 < float(values["group: start, the first step included"]) < 60
+    assert 0 < float(values["group: calibrating, saving and measuring an SAE"]) < 60
     share = float(values["caching on disk"]) / alone
     assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
 
