@@ -48,7 +48,7 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
     sizes = shapes.d_in, shapes.d_sae, shapes.batch_tokens
     with report.trying("step at full size"):
         case = random_case(*sizes)
-        check_steps(report, "random, full size", case, (50,), ("float32",), device)
+        check_steps(report, "random, full size", case, (50,), tuple(PRECISIONS), device)
 
 
 def random_case(d_in: int, d_sae: int, batch_tokens: int, n_dead: int = 0) -> Case:
@@ -103,18 +103,20 @@ def check_steps(
     device: str,
 ) -> None:
     """Report one step at each L0 and precision against float64."""
-    acts = reference.pre_acts(*case[:2])
+    truth = reference.Truth(*case, 1.0, device)
+    acts = truth.acts
+    largest = float(acts.abs().max())
     for precision, products in itertools.product(precisions, package.products_on(device)):
-        slack = 0.0 if name == TIES else LIMITS[precision] * float(acts.abs().max())
+        slack = 0.0 if name == TIES else LIMITS[precision] * largest
         differ = 0
         for l0 in l0s:
             label = f"step, {name}, {precision}, {products}, L0 {l0}"
             count = l0 * len(acts)
-            found, selected, others = compare_step(case, count, precision, products, device)
+            found, selected, others = compare_step(case, truth, count, precision, products, device)
             worst = max(found, key=lambda key: torch.inf if math.isnan(found[key]) else found[key])
             what = f"{label}: loss and gradients"
             report.must(what, found[worst], "", LIMITS[precision], f"worst: {worst}")
-            wrong = wrongly_selected(acts, selected, count, slack)
+            wrong = wrongly_selected(acts, truth.selection(count), selected, count, slack)
             report.must(f"{label}: wrongly selected", wrong, "", 0)
             differ += others
         what = f"step, {name}, {precision}, {products}: other bits when repeated"
@@ -122,7 +124,7 @@ def check_steps(
 
 
 def compare_step(
-    case: Case, count: int, precision: str, products: str, device: str
+    case: Case, truth: reference.Truth, count: int, precision: str, products: str, device: str
 ) -> tuple[dict[str, float], torch.Tensor, int]:
     """Return how far a step is from float64, what it selected, and how often it came out otherwise.
 
@@ -142,7 +144,7 @@ def compare_step(
 
     loss, result, gradients = step(None)
     selected = package.selected_of(result)
-    right = reference.step(x, weights, selected, dead, 1.0)
+    right = truth.step(selected)
     found = {key: relative(getattr(gradients, key), right.gradients[key]) for key in ORDER}
     found["loss"] = relative(loss, right.loss)
     differ = 0
@@ -161,17 +163,21 @@ def relative(found: torch.Tensor, right: torch.Tensor) -> float:
     >>> relative(torch.tensor([3.0, 4.5]), torch.tensor([3.0, 4.0]).double())
     0.1
     """
-    difference = (found.cpu().double() - right).norm()
+    difference = (found.double() - right).norm()
     return float(difference / right.norm().clamp(min=1e-30))
 
 
-def wrongly_selected(acts: torch.Tensor, selected: torch.Tensor, count: int, slack: float) -> int:
+def wrongly_selected(
+    acts: torch.Tensor, right: torch.Tensor, selected: torch.Tensor, count: int, slack: float
+) -> int:
     """Return how many values are on the wrong side of the threshold by more than the slack.
 
     Parameters
     ----------
     acts
         In float64, (batch, d_sae).
+    right
+        Which of them are to be selected.
     selected
         Which were selected.
     count
@@ -182,11 +188,10 @@ def wrongly_selected(acts: torch.Tensor, selected: torch.Tensor, count: int, sla
     Examples
     --------
     >>> acts = torch.tensor([[4.0, 3.0], [2.95, 1.0]])
-    >>> chosen = torch.tensor([[True, False], [True, False]])
-    >>> wrongly_selected(acts, chosen, 2, 0.1), wrongly_selected(acts, chosen, 2, 0.0)
-    (0, 2)
+    >>> right, chosen = acts >= 3, torch.tensor([[True, False], [True, False]])
+    >>> [wrongly_selected(acts, right, chosen, 2, slack) for slack in (0.1, 0.0)]
+    [0, 2]
     """
-    right = reference.selection(acts, count)
     if slack == 0:
         return int((right != selected).sum())
     all_positive_stay = int(right.sum()) < count

@@ -40,6 +40,7 @@ from correct_l0.saes.training import points
 __all__ = [
     "BATCHES",
     "HAS_PYDANTIC",
+    "LONG",
     "POOLED",
     "RESOLUTION_BOUND",
     "FusedTrainer",
@@ -58,6 +59,7 @@ __all__ = [
     "loss_and_gradients",
     "mean_absolute_cosine",
     "measure_projections",
+    "products_in_training",
     "products_on",
     "s_n_dec_table",
     "saelens_step",
@@ -68,6 +70,9 @@ __all__ = [
 ]
 
 LR = 1e-4
+LONG = 10**6
+"""Steps of a training of which only the first ones are run: nothing is due in these that a training
+does once in so many of its steps."""
 
 
 def settings_json(
@@ -84,7 +89,7 @@ def fused_trainer(
 ) -> FusedTrainer:
     """Return the pipeline's trainer; the weights, on the CPU, are copied."""
     text = settings_json(
-        len(weights.b_enc), l0, batch_tokens, 10**6, precision, gpu_products=products
+        len(weights.b_enc), l0, batch_tokens, LONG, precision, gpu_products=products
     )
     return FusedTrainer(parse_settings(text), Weights(*(copied(x, device) for x in weights)))
 
@@ -116,6 +121,13 @@ def products_on(device: str) -> list[str]:
 def has_kernels(device: str) -> bool:
     """Return whether steps on a device are made of the kernels for a GPU."""
     return device == "cuda"
+
+
+def products_in_training(settings: str, device: str) -> str:
+    """Return which products a training of these settings computes on a device, in words."""
+    if device == "cpu":
+        return "products as a CPU chooses"
+    return f"{parse_settings(settings).training.gpu_products} products"
 
 
 def train_points(source: Any, batches: Any, jobs: Any, device: str, tracker: Any = None) -> Any:
@@ -190,6 +202,8 @@ def saelens_step(
         for name, value in weights._asdict().items():
             getattr(sae, name).copy_(value)
     if compiled:
+        # Else what another L0 was compiled for is made general for both, and slower.
+        torch.compiler.reset()
         sae.training_forward_pass = torch.compile(sae.training_forward_pass)
-    made = saelens_trainer.trainer(sae, batch_tokens, 10**6, LR, device=device, autocast=autocast)
+    made = saelens_trainer.trainer(sae, batch_tokens, LONG, LR, device=device, autocast=autocast)
     return saelens_trainer.step_of(made)

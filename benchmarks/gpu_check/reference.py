@@ -16,8 +16,8 @@ class Reference(NamedTuple):
     gradients: dict[str, Tensor]
 
 
-def pre_acts(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
-    """Return the pre-activations times the decoder norms, which BatchTopK selects from.
+class Truth:
+    """The steps of one batch from given weights, each computed once for all who select alike.
 
     Parameters
     ----------
@@ -25,15 +25,78 @@ def pre_acts(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         The batch, (batch, d_in).
     weights
         W_enc, b_enc, W_dec, b_dec by name.
+    dead
+        At most d_in / 2 latents, which reconstruct the error for the auxiliary loss.
+    aux_coefficient
+        Its weight.
+    device
+        Where what is found is held against something else; all is computed on the CPU.
 
-    Returns
-    -------
-    Tensor
-        (batch, d_sae), in float64.
+    Attributes
+    ----------
+    acts : Tensor
+        The pre-activations times the decoder norms, which BatchTopK selects from: (batch, d_sae),
+        in float64, on the CPU.
+
+    Examples
+    --------
+    The latent is 2 (3 - 1) + 1 = 5, the reconstruction 5 + 1 = 6, and the error 3:
+
+    >>> one = torch.ones(1, 1)
+    >>> weights = {"W_enc": 2 * one, "b_enc": one[0], "W_dec": one, "b_dec": one[0]}
+    >>> step = Truth(3 * one, weights, None, 1.0).step(one > 0)
+    >>> float(step.loss), {name: float(value) for name, value in step.gradients.items()}
+    (9.0, {'W_enc': 12.0, 'b_enc': 6.0, 'W_dec': 30.0, 'b_dec': -6.0})
     """
-    wide = {name: value.detach().cpu().double() for name, value in weights.items()}
-    acts = (x.cpu().double() - wide["b_dec"]) @ wide["W_enc"] + wide["b_enc"]
-    return acts * wide["W_dec"].norm(dim=1)
+
+    def __init__(
+        self,
+        x: Tensor,
+        weights: dict[str, Tensor],
+        dead: Tensor | None,
+        aux_coefficient: float,
+        device: str = "cpu",
+    ) -> None:
+        self._x, self._device, self._aux_coefficient = x.cpu().double(), device, aux_coefficient
+        self._dead = None if dead is None else dead.cpu()
+        self._leaves = {
+            name: weights[name].detach().cpu().double().requires_grad_()
+            for name in ("W_enc", "b_enc", "W_dec", "b_dec")
+        }
+        W_enc, b_enc, W_dec, b_dec = self._leaves.values()
+        # (x - b_dec) W_enc + b_enc, but for b_dec's gradient, which would take one more product.
+        self._pre_acts = self._x @ W_enc + (b_enc - b_dec @ W_enc)
+        self.acts = (self._pre_acts * W_dec.norm(dim=1)).detach()
+        self._selections: dict[int, Tensor] = {}
+        self._steps: list[tuple[Tensor, Reference]] = []
+
+    def selection(self, count: int) -> Tensor:
+        """Return which of `acts` BatchTopK keeps; see the function of this name."""
+        if count not in self._selections:
+            self._selections[count] = selection(self.acts, count)
+        return self._selections[count]
+
+    def step(self, selected: Tensor) -> Reference:
+        """Return loss and gradients where these activations are kept, (batch, d_sae)."""
+        for seen, found in self._steps:
+            if torch.equal(seen, selected):
+                return found
+        _, _, W_dec, b_dec = self._leaves.values()
+        x, acts, dead = self._x, self._pre_acts, self._dead
+        error = torch.where(selected, acts, 0.0) @ W_dec + b_dec - x
+        loss = error.square().sum() / len(x)
+        if dead is not None:
+            weight = self._aux_coefficient * min(len(dead) / (x.shape[1] // 2), 1.0)
+            aux_error = error.detach() + acts[:, dead] @ W_dec[dead]
+            loss = loss + weight * aux_error.square().sum() / len(x)
+        gradients = torch.autograd.grad(loss, list(self._leaves.values()), retain_graph=True)
+        named = {
+            name: value.to(self._device)
+            for name, value in zip(self._leaves, gradients, strict=True)
+        }
+        found = Reference(loss.detach().to(self._device), named)
+        self._steps.append((selected, found))
+        return found
 
 
 def selection(acts: Tensor, count: int) -> Tensor:
@@ -55,38 +118,3 @@ def selection(acts: Tensor, count: int) -> Tensor:
     ties = (flat == smallest).nonzero().view(-1)
     kept[ties[: count - int(kept.sum())]] = True
     return kept.view_as(acts)
-
-
-def step(
-    x: Tensor,
-    weights: dict[str, Tensor],
-    selected: Tensor,
-    dead: Tensor | None,
-    aux_coefficient: float,
-) -> Reference:
-    """Return loss and gradients of a batch whose selection is given.
-
-    Parameters
-    ----------
-    x, weights
-        As in `pre_acts`.
-    selected
-        (batch, d_sae); which activations are kept.
-    dead
-        At most d_in / 2 latents, which reconstruct the error for the auxiliary loss.
-    aux_coefficient
-        Its weight.
-    """
-    x = x.cpu().double()
-    leaves = {name: v.detach().cpu().double().requires_grad_() for name, v in weights.items()}
-    W_enc, b_enc, W_dec, b_dec = (leaves[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec"))
-    acts = (x - b_dec) @ W_enc + b_enc
-    error = torch.where(selected, acts, 0.0) @ W_dec + b_dec - x
-    loss = error.square().sum() / len(x)
-    if dead is not None:
-        dead = dead.cpu()
-        weight = aux_coefficient * min(len(dead) / (x.shape[1] // 2), 1.0)
-        aux_error = error.detach() + acts[:, dead] @ W_dec[dead]
-        loss = loss + weight * aux_error.square().sum() / len(x)
-    loss.backward()
-    return Reference(loss.detach(), {name: v.grad for name, v in leaves.items()})

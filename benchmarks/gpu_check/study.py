@@ -126,10 +126,12 @@ def train(
         for l0 in shapes.step_l0
     ]
     reset_peak(device)
+    seen = Seen()
     started = time.perf_counter()
-    for failure in package.train_points(store, batches, jobs, device=device).values():
+    failures = package.train_points(store, batches, jobs, device=device, tracker=seen)
+    ended = time.perf_counter()
+    for failure in failures.values():
         raise failure
-    whole = time.perf_counter() - started
     manifests = [json.loads((job.folder / "manifest.json").read_text()) for job in jobs]
     training = sum(manifest["wall_s"] for manifest in manifests)
     waiting = sum(m["data_wait_fraction"] * m["wall_s"] for m in manifests) / training
@@ -140,11 +142,27 @@ def train(
     tokens = steps * batch_tokens * len(jobs)
     report.measured("group, all its SAEs", tokens / training, "tokens/s")
     report.target("group: time waiting for data", waiting, "", at_most=WAITING)
-    report.measured("group: start, calibration, saving", whole - training, "s")
+    report.measured("group: start, the first step included", seen.first - started, "s")
+    saving = (ended - seen.last) / len(jobs)
+    report.measured("group: calibrating, saving and measuring an SAE", saving, "s")
     peak = peak_gb(device)
     if peak is not None:
         report.measured("group: peak memory", peak, "GB")
     return jobs
+
+
+class Seen:
+    """When the first and the last step of a group were done, as a tracker that is told of each."""
+
+    first = last = 0.0
+
+    def look(self, job: package.PointJob, run: Any) -> None:
+        """Note the time."""
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
+
+    def end(self, job: package.PointJob, facts: Any) -> None:
+        """Do nothing."""
 
 
 @torch.no_grad()

@@ -46,16 +46,18 @@ def watch(
     l0s: tuple[int, ...],
     device: str,
 ) -> None:
-    """Report the device's idle time in the steps of `train_points`.
+    """Report the device's idle time in the plain steps of a long training, which is not ended.
 
-    The wall time is that of a window without the profiler, which slows launches but no kernel; the
-    kernels' time is that of the next window, with it.
+    Its products are those of a training that is not told which. The wall time is that of a window
+    without the profiler, which slows launches but no kernel; the kernels' time is that of the next
+    window, with it.
     """
-    steps = WARM_UP + 3 * WINDOW
     with tempfile.TemporaryDirectory() as folder:
         jobs = []
         for l0 in l0s:
-            text = package.settings_json(shapes.d_sae, l0, shapes.batch_tokens, steps, "reduced")
+            text = package.settings_json(
+                shapes.d_sae, l0, shapes.batch_tokens, package.LONG, "reduced"
+            )
             jobs.append(package.PointJob(Path(folder) / str(l0), text, seed=0))
         watched = Watched(jobs[-1], device)
         batches = MemoryBatches(store, shapes.batch_tokens)
@@ -63,7 +65,8 @@ def watch(
             package.train_points(store, batches, jobs, device=device, tracker=watched)
     wall, kernels, copies = watched.found()
     note = "operations of the CPU" if device == "cpu" else "kernels"
-    report.measured(f"step, {name}", 1e3 * wall / WINDOW, "ms")
+    products = package.products_in_training(text, device)
+    report.measured(f"step, {name}", 1e3 * wall / WINDOW, "ms", products)
     report.measured(f"{name}: device at work", 1e3 * kernels / WINDOW, "ms", note)
     report.measured(f"{name}: copies beside no kernel", 1e3 * copies / WINDOW, "ms")
     waits = f"{name}: device waits", 1 - kernels / wall, ""

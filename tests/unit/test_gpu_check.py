@@ -18,20 +18,33 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-ABSENT = ("pydantic", "zarr", "sae_lens", "transformer_lens", "snakemake", "datasets", "zstandard")
-"""What a bare GPU machine lacks."""
-HIDE = f"""
+CARRIED = ("pydantic", "zarr", "sae_lens", "transformer_lens", "datasets", "zstandard")
+"""What a bare GPU machine lacks, and the wheels bring."""
+ABSENT = ("sae_probes", "snakemake", "pandera", "matplotlib", "seaborn", "plotly", "statsmodels")
+ABSENT += ("xgboost", "sparsify", "nltk", "sqlmodel", "sqlalchemy", "git", "psutil")
+"""What it lacks even with them."""
+HIDE = """
 from importlib.machinery import PathFinder
 
-found = PathFinder.find_spec
+ABSENT = {}
+found, listed = PathFinder.find_spec, PathFinder.find_distributions
+
+
+def absent(name):
+    return name.split(".")[0].replace("-", "_") in ABSENT
 
 
 @staticmethod
 def find_spec(name, path=None, target=None):
-    return None if name.split(".")[0] in {ABSENT} else found(name, path, target)
+    return None if absent(name) else found(name, path, target)
 
 
-PathFinder.find_spec = find_spec
+@staticmethod
+def find_distributions(context):
+    return () if absent(context.name or "") else listed(context)
+
+
+PathFinder.find_spec, PathFinder.find_distributions = find_spec, find_distributions
 """
 MODULES = ("floors", "measuring", "reference", "rows", "correctness", "study")
 
@@ -45,12 +58,12 @@ def module(name):
     return importlib.import_module(f"benchmarks.gpu_check.{name}")
 
 
-def check(folder, *parts, hidden=False, arguments=("--device", "cpu", "--small")):
+def check(folder, *parts, hidden=(), arguments=("--device", "cpu", "--small")):
     """Run the check; return its exit status, what it printed and its rows."""
     folder.mkdir()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if hidden:
-        (folder / "sitecustomize.py").write_text(HIDE)
+        (folder / "sitecustomize.py").write_text(HIDE.format(hidden))
         environment["PYTHONPATH"] = str(folder)
     out = folder / "table.csv"
     command = [sys.executable, "-m", "benchmarks.gpu_check", *arguments, "--out", str(out), *parts]
@@ -68,7 +81,7 @@ def test_examples(name):
 
 def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
     parts = ("correctness", "steps", "study", "utilisation")
-    status, printed, rows = check(tmp_path / "run", hidden=True)
+    status, printed, rows = check(tmp_path / "run", hidden=ABSENT + CARRIED)
     assert status == 0, printed
     assert {row["part"] for row in rows} == set(parts)
     assert "not installed: pydantic" in printed
@@ -89,18 +102,40 @@ def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
     assert {"group, all its SAEs", "forward, kept in memory", "group of 4: device waits"} <= names
 
 
-def test_where_packages_are_the_rival_and_the_cache_on_disk_are_measured(tmp_path):
-    status, printed, rows = check(tmp_path / "run", "steps", "study")
+def test_with_the_wheels_alone_the_rival_and_the_cache_on_disk_are_measured(tmp_path):
+    status, printed, rows = check(tmp_path / "run", "steps", "study", hidden=ABSENT)
     assert status == 0, printed
     values = {row["what"]: row["value"] for row in rows if row["value"]}
     for l0 in (20, 50, 200, 500):
-        sides = ("ours, reduced, dense", "SAELens")
+        sides = ("ours, reduced, dense", "SAELens, autocast")
         ours, theirs = (float(values[f"step, {side}, L0 {l0}"]) for side in sides)
-        assert float(values[f"SAELens / ours, L0 {l0}"]) == pytest.approx(theirs / ours, rel=1e-4)
+        ratio = float(values[f"SAELens, autocast / ours, L0 {l0}"])
+        assert ratio == pytest.approx(theirs / ours, rel=1e-4)
+        assert f"step, SAELens, L0 {l0}" in values
     alone = float(values["forward alone, 2 layers, bfloat16"])
     assert {"group: time waiting for data", "s_n^dec / its product", "c_dec"} <= values.keys()
+    assert 0 < float(values["group: start, the first step included"]) < 60
+    assert 0 < float(values["group: calibrating, saving and measuring an SAE"]) < 60
     share = float(values["caching on disk"]) / alone
     assert float(values["caching / forward alone"]) == pytest.approx(share, rel=1e-4)
+
+
+def test_the_best_rival_is_timed_at_every_l0_before_the_slowest(monkeypatch):
+    steps = module("steps")
+    made = []
+
+    def step(_start, l0, _batch, _device, *, autocast, compiled):
+        made.append((l0, autocast, compiled))
+        return lambda batch: SimpleNamespace(loss=batch.sum())
+
+    monkeypatch.setattr(steps.package, "saelens_step", step)
+    shapes = SimpleNamespace(
+        batch_tokens=4, step_l0=(20, 50), timed_steps=1, rounds=1, compiled_rival=True
+    )
+    report = module("rows").Report("steps", io.StringIO())
+    steps.time_rivals(report, None, [torch.ones(4, 2)], shapes, {}, "cpu")
+    kinds = ((True, False), (True, True), (False, False))
+    assert made == [(l0, *kind) for kind in kinds for l0 in (20, 50)]
 
 
 def test_without_a_gpu_the_check_fails_and_says_why(tmp_path, monkeypatch):
@@ -142,6 +177,24 @@ def test_the_list_of_wheels_names_locked_packages():
     assert [sum(line.startswith(name[1:]) for line in lock) for name in names] == [1] * 29
 
 
+def test_what_is_watched_are_plain_steps(monkeypatch):
+    """A training measures c_dec at each tenth of its steps: none is in those that are watched."""
+    utilisation, store = module("utilisation"), module("memory_store").MemoryStore
+    package, seen = utilisation.package, []
+    watched = SimpleNamespace(c_dec=seen.append, s_n_dec=lambda *_: seen.append("s_n^dec"))
+    monkeypatch.setattr(package, "measures", lambda: watched)
+    shapes = SimpleNamespace(d_sae=64, batch_tokens=16)
+    rows = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
+    stream = io.StringIO()
+    report = module("rows").Report("utilisation", stream)
+    utilisation.watch(report, "two", shapes, store(rows, held_out=32), (2, 4), "cpu")
+    assert seen == []
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (rows[0]["what"], rows[0]["note"]) == ("step, two", "products as a CPU chooses")
+    settings = package.settings_json(64, 2, 16, package.LONG, "reduced", gpu_products="sparse")
+    assert package.products_in_training(settings, "cuda") == "sparse products"
+
+
 def test_the_floor_is_that_of_the_paper_s_shape():
     floors = module("floors")
     rates = floors.Rates(790e12, 3e12)
@@ -171,6 +224,52 @@ def test_the_selection_is_that_of_a_stable_sort():
         expected[order[:count]] = True
         expected &= acts.view(-1) > 0
         assert torch.equal(reference.selection(acts, count), expected.view_as(acts))
+
+
+def test_the_reference_is_what_the_chain_rule_gives():
+    """By hand, with two dead latents that reconstruct the error; the product's order is another."""
+    generator = torch.Generator().manual_seed(0)
+
+    def some(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    x, W_enc, W_dec = some(6, 8), some(8, 5), some(5, 8)
+    weights = {"W_enc": W_enc, "b_enc": some(5), "W_dec": W_dec, "b_dec": some(8)}
+    selected, dead = some(6, 5) > 0, torch.tensor([1, 3])
+    truth = module("reference").Truth(x, weights, dead, 0.5)
+    found = truth.step(selected)
+    x, W_enc, b_enc, W_dec, b_dec = (v.double().numpy() for v in (x, *weights.values()))
+    kept, dead = selected.numpy(), dead.numpy()
+    acts = (x - b_dec) @ W_enc + b_enc
+    assert truth.acts.numpy() == pytest.approx(acts * (W_dec**2).sum(1) ** 0.5)
+    error = (acts * kept) @ W_dec + b_dec - x
+    # Two of d_in / 2 = 4 latents: half of the weight.
+    left, share = error + acts[:, dead] @ W_dec[dead], 0.5 * 2 / 4
+    assert float(found.loss) == pytest.approx(((error**2).sum() + share * (left**2).sum()) / 6)
+    of_acts = 2 * error @ W_dec.T * kept
+    of_acts[:, dead] += 2 * share * left @ W_dec[dead].T
+    of_W_dec = 2 * (acts * kept).T @ error
+    of_W_dec[dead] += 2 * share * acts[:, dead].T @ left
+    right = {
+        "W_enc": (x - b_dec).T @ of_acts,
+        "b_enc": of_acts.sum(0),
+        "W_dec": of_W_dec,
+        "b_dec": 2 * error.sum(0) - of_acts.sum(0) @ W_enc.T,
+    }
+    for name, value in right.items():
+        assert found.gradients[name].numpy() == pytest.approx(value / 6), name
+
+
+def test_the_reference_of_a_selection_is_computed_once():
+    correctness, reference = module("correctness"), module("reference")
+    truth = reference.Truth(*correctness.random_case(8, 40, 16), 1.0)
+    chosen = truth.selection(64)
+    assert truth.step(chosen) is truth.step(chosen.clone())
+    other = chosen.clone()
+    other[0, 0] = ~other[0, 0]
+    assert float(truth.step(other).loss) != float(truth.step(chosen).loss)
+    again = reference.Truth(*correctness.random_case(8, 40, 16), 1.0).step(other)
+    assert torch.equal(again.gradients["W_dec"], truth.step(other).gradients["W_dec"])
 
 
 def rows_of(text):

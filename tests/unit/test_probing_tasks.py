@@ -56,6 +56,17 @@ def test_settings_stand_for_tasks():
     check_tasks("all")
 
 
+def test_who_wants_no_task_needs_no_sae_probes(monkeypatch):
+    def absent():
+        raise InputError("package sae-probes is not installed")
+
+    monkeypatch.setattr("correct_l0.sources.sae_probes.known_tasks", absent)
+    assert resolve_tasks("none") == ()
+    assert len(resolve_tasks("default")) == 25
+    with pytest.raises(InputError):
+        resolve_tasks("all")
+
+
 def test_asking_for_names_imports_nothing_heavy():
     code = (
         "import sys; from correct_l0.metrics.probing import RECIPE; "

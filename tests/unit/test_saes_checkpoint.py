@@ -204,6 +204,23 @@ def test_two_writers_leave_each_other_a_checkpoint(tmp_path, monkeypatch):
     assert not folder.exists()
 
 
+def test_torch_s_own_checksums_are_left_out_of_checkpoints_alone(tmp_path, monkeypatch):
+    asked, save = [], torch.save
+
+    def seen(state, file):
+        asked.append(torch.serialization.get_crc32_options())
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", seen)
+    checkpoints = Checkpoints(tmp_path, IDENTITY)
+    checkpoints.save(1, {"x": torch.arange(1000.0)})
+    assert asked == [False] and torch.serialization.get_crc32_options()
+    assert torch.equal(checkpoints.load()["x"], torch.arange(1000.0))
+    (path,) = tmp_path.glob("step_1.*.pt")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert checkpoints.load() is None
+
+
 def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch):
     @contextmanager
     def on_a_full_disk(_path):

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from correct_l0.saes.training.evaluate import held_out_chunks, loss_slope, measure, quantiles
+from correct_l0.saes.training.evaluate import (
+    PIECE,
+    held_out_chunks,
+    loss_slope,
+    measure,
+    quantiles,
+    row_cosines,
+)
 from correct_l0.saes.training.threshold import count_bits, threshold_for
 from saes_toy import ToyStore
 
@@ -60,6 +67,17 @@ def test_measurements_do_not_depend_on_the_chunks():
     assert whole["mse"] == pytest.approx(4 * error / 100, rel=1e-6)
     assert whole["fvu"] == pytest.approx(error / (x - x.mean(0)).square().sum().item(), rel=1e-6)
     assert whole["dead_latents"] == 1
+
+
+@pytest.mark.parametrize("width", [1, 7, 384])
+def test_cosines_in_pieces_are_those_of_the_whole_bit_by_bit(width):
+    generator = torch.Generator().manual_seed(0)
+    rows, others = torch.randn(2, 5 * PIECE // (2 * width), width, generator=generator)
+    whole = torch.nn.functional.cosine_similarity(rows, others, dim=-1)
+    assert torch.equal(row_cosines(rows, others), whole)
+    wide, theirs = rows.double(), others.double()
+    right = (wide * theirs).sum(1) / (wide.norm(dim=1) * theirs.norm(dim=1))
+    assert float((whole.double() - right).abs().max()) < 1e-6
 
 
 def test_loss_slope_and_quantiles():

@@ -145,7 +145,7 @@ class SavedSae:
 
 
 def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, Any]) -> list[Path]:
-    """Write an inference SAE on the CPU as SAELens does, keys in order; return the files.
+    """Write an inference SAE as SAELens writes one of the CPU, keys in order; return the files.
 
     Parameters
     ----------
@@ -169,8 +169,10 @@ def write_saved_sae(folder: Path | str, sae: SavedSae, metadata: Mapping[str, An
         "metadata": metadata,
     }
     write_json(cfg, _sorted(content))
+    # Put in order where they lie: turning an encoder round takes a CPU as long as writing it.
+    tensors = {name: getattr(sae, name).contiguous().cpu() for name in names_of(sae.form)}
     with replacing(weights) as path:
-        save_file({name: getattr(sae, name).contiguous() for name in names_of(sae.form)}, path)
+        save_file(tensors, path)
         # safetensors makes files that only their owner can read.
         path.chmod(0o644)
     return [cfg, weights]

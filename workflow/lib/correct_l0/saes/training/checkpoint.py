@@ -99,6 +99,9 @@ class Checkpoints:
 
 def _save(state: dict[str, Any], path: Path) -> None:
     """Save a state; torch hides that the disk is full behind an error of its own."""
+    before = torch.serialization.get_crc32_options()
+    # Torch's own checksums take longer than all else, and the index has a better one.
+    torch.serialization.set_crc32_options(False)
     try:
         with open(path, "wb") as file:
             torch.save(state, file)
@@ -106,6 +109,8 @@ def _save(state: dict[str, Any], path: Path) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
+    finally:
+        torch.serialization.set_crc32_options(before)
 
 
 class Interruption:

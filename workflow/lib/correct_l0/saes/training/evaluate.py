@@ -12,6 +12,8 @@ from torch import Tensor
 from correct_l0.jobs.beside import to_device
 
 CHUNK_TOKENS = 4096
+PIECE = 2**18
+"""Values of a decoder that are looked at together: those that a processor's cache holds."""
 
 
 class Codes(Protocol):
@@ -207,7 +209,9 @@ def row_cosines(
     >>> row_cosines(torch.tensor([[1.0, 0.0], [3.0, 4.0]]), torch.tensor([[0.0, 2.0], [3.0, 4.0]]))
     tensor([0., 1.])
     """
-    return torch.nn.functional.cosine_similarity(rows, others, dim=-1)
+    pieces = max(1, rows.numel() // PIECE)
+    pairs = zip(rows.tensor_split(pieces), others.tensor_split(pieces), strict=True)
+    return torch.cat([torch.nn.functional.cosine_similarity(*pair, dim=-1) for pair in pairs])
 
 
 def quantiles(values: Float[Tensor, " n"]) -> dict[str, float]:

@@ -195,7 +195,7 @@ def _save_sae(
     else:
         sae = replace(sae, form=declared.form, k=int(l0 or 0))
     trained_how = training_metadata(run.settings.architecture, run.trainer.details(l0))
-    write_saved_sae(folder / "sae", sae.to("cpu"), {**metadata, **trained_how})
+    write_saved_sae(folder / "sae", sae, {**metadata, **trained_how})
     saved = load_saved_sae(folder / "sae", device)
     facts = evaluate.measure(saved, chunks(1), scale, outlying_of(store, device))
     add_metadata(folder / "sae", measured_metadata(run.settings, run.seed, facts))
