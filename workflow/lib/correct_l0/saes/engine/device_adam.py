@@ -9,7 +9,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 2048
+BLOCK = 1024
 """Values that a program has in hand."""
 
 
@@ -55,8 +55,12 @@ def _update(
     values, gradients, means, squares, scale, rate, root, new, new_square, epsilon, n,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < n
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    at = tl.arange(0, BLOCK)
+    inside = at < n - start
+    values, gradients, means, squares = (
+        values + start, gradients + start, means + start, squares + start,
+    )  # fmt: skip
     gradient = tl.load(gradients + at, mask=inside, other=0.0) / tl.load(scale)
     mean = tl.load(means + at, mask=inside, other=0.0)
     square = tl.load(squares + at, mask=inside, other=0.0)

@@ -27,6 +27,8 @@ COLUMNS = 1024
 """Columns that a program of the decoder, or of a mask, has in hand."""
 ROWS = 64
 """Tokens whose gradients a program of a mask adds up."""
+GRADIENT_WARPS = 8
+"""Groups of 32 threads of a program that has a latent's gradients in hand."""
 
 
 def select(
@@ -77,7 +79,7 @@ def _largest_of_rows_(acts: Acts, k: int) -> tuple[Acts, Edge]:
 def kept(acts: Acts, edge: Edge, out: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_sae"]:
     """Write z, the pre-activations that stay, else 0, into `out`: the product itself, or new."""
     _keep[acts.grid](
-        *acts, *acts.sizes, edge.smallest, ties_of(acts, edge), out, BLOCK=acts.block
+        *acts, *acts.sizes, edge.smallest, ties_of(acts, edge), out, **acts.shape
     )  # fmt: skip
     return out
 
@@ -123,7 +125,7 @@ class DevicePattern:
         self.z = acts.product.new_zeros(count)
         _compress[acts.grid](
             *acts, *acts.sizes, edge.smallest, ties, places, self.latents, self.tokens, self.z,
-            BLOCK=acts.block,
+            **acts.shape,
         )  # fmt: skip
         by_latent, order = self.latents.sort(stable=True)
         edges = torch.arange(d_sae + 1, device=device)
@@ -184,7 +186,7 @@ class DevicePattern:
         _gradients[(d_sae,)](
             self._latent_starts, self._tokens_by_latent, self._z_by_latent, first_rows,
             W_dec, operand(centred), operand(error), scale, into, out.W_dec, out.b_enc, d_in,
-            BLOCK=triton.next_power_of_2(d_in),
+            BLOCK=triton.next_power_of_2(d_in), num_warps=GRADIENT_WARPS,
         )  # fmt: skip
         if into is not transposed:
             transposed.copy_(into)
@@ -196,7 +198,7 @@ def _keep(product, b_enc, norms, d_sae, tiles, edge, ties, out, BLOCK: tl.conste
     row, latent, z, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
     kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
     z = tl.where(kept, z, 0.0).to(out.dtype.element_ty)
-    tl.store(out + row * d_sae + latent, z, mask=latent < d_sae)
+    tl.store((out + row * d_sae) + latent, z, mask=latent < d_sae)
 
 
 @triton.jit

@@ -4,7 +4,7 @@ The smallest value kept is found by counting: the bits of a positive float, read
 order as the float does, so that two passes, over their upper and their lower half, find it exactly.
 The bias is added and the norms are multiplied where a value is read. The kernels use no sum whose
 order may change, and integers where several programs add to one number: every run has the same
-bits.
+bits; no program waits for what another has written, so that they need no order ("relaxed").
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from correct_l0.saes.engine.selection import MARGIN
 
 HALF = 16
 """Bits of a float that one pass counts."""
-BLOCK = 4096
+BLOCK = 2048
 """Values at most that a program of the selection has in hand."""
+WARPS = 8
+"""Groups of 32 threads of such a program."""
 COPIES = 32
 """Counters of one number, which programs take in turn: on few they would wait for each other."""
 
@@ -54,6 +56,11 @@ class Acts(NamedTuple):
     def sizes(self) -> tuple[int, int]:
         """What every kernel is told of them."""
         return len(self.norms), self.tiles
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What every kernel is compiled for."""
+        return {"BLOCK": self.block, "num_warps": WARPS}
 
 
 class Edge(NamedTuple):
@@ -90,7 +97,7 @@ def edge_of(acts: Acts, count: int, guess: float | Float[Tensor, ""] | None = No
         return Edge(zero + torch.inf, none, none, none)
     upper = torch.zeros(COPIES, 1 << (HALF - 1), dtype=torch.int32, device=device)
     lower = torch.zeros(1 << HALF, dtype=torch.int32, device=device)
-    sizes = {"HALF": HALF, "BLOCK": acts.block}
+    sizes = {"HALF": HALF, **acts.shape}
     high = zero + torch.inf
     if guess is not None:
         low = torch.nan_to_num((1 - MARGIN) * guess + zero, nan=0.0)
@@ -130,7 +137,7 @@ def ties_of(acts: Acts, edge: Edge) -> Int[Tensor, " programs"]:
     equal = torch.zeros(acts.grid, dtype=torch.int32, device=acts.product.device)
     some_leave = (edge.ties < edge.equal).to(torch.int32)
     _count_equal[acts.grid](
-        *acts, *acts.sizes, edge.smallest, some_leave, equal, BLOCK=acts.block
+        *acts, *acts.sizes, edge.smallest, some_leave, equal, **acts.shape
     )  # fmt: skip
     its = (edge.ties + equal - equal.cumsum(0)).clamp_(min=0).minimum(equal)
     return torch.where(some_leave > 0, its, acts.block * (edge.ties > 0)).to(torch.int32)
@@ -140,7 +147,7 @@ def counts_of(acts: Acts, edge: Edge, ties: Int[Tensor, " programs"]) -> Int[Ten
     """Return how many values stay of each program's."""
     counts = torch.empty_like(ties)
     _count_kept[acts.grid](
-        *acts, *acts.sizes, edge.smallest, ties, counts, BLOCK=acts.block
+        *acts, *acts.sizes, edge.smallest, ties, counts, **acts.shape
     )  # fmt: skip
     return counts
 
@@ -154,7 +161,7 @@ def tile(product, b_enc, norms, d_sae, tiles, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) // tiles
     latent = (tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)
     inside = latent < d_sae
-    z = tl.load(product + row * d_sae + latent, mask=inside, other=0.0)
+    z = tl.load((product + row * d_sae) + latent, mask=inside, other=0.0)
     z += tl.load(b_enc + latent, mask=inside, other=-1.0)
     return row, latent, z, z * tl.load(norms + latent, mask=inside, other=1.0)
 
@@ -183,7 +190,7 @@ def _count_upper(
         digit = value.to(tl.int32, bitcast=True) >> HALF
         inside = (value > 0) & (value >= at_least) & (value <= at_most)
         own = counts + (tl.program_id(0) % COPIES) * (1 << (HALF - 1))
-        tl.atomic_add(own + digit, 1, mask=inside)
+        tl.atomic_add(own + digit, 1, mask=inside, sem="relaxed")
 
 
 @triton.jit
@@ -194,7 +201,7 @@ def _count_lower(
     _, _, _, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
     bits = value.to(tl.int32, bitcast=True)
     inside = (value > 0) & ((bits >> HALF) == tl.load(first))
-    tl.atomic_add(counts + (bits & ((1 << HALF) - 1)), 1, mask=inside)
+    tl.atomic_add(counts + (bits & ((1 << HALF) - 1)), 1, mask=inside, sem="relaxed")
 
 
 @triton.jit
