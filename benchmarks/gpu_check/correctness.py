@@ -222,6 +222,12 @@ def check_metrics(report: Report, shapes: Shapes, device: str) -> None:
     limit = package.RESOLUTION_BOUND + METRIC_LIMIT * scale
     apart = float(np.abs(pooled - right.numpy()).max())
     report.must("s_n^dec pooled, from the histogram", apart, "", limit)
+    centred = x.to(device) - arguments[1]
+    streams = (make(arguments[0], n) for make in (package.stream_on, package.ProjectionStream))
+    (values, ranks), (expected, plain) = (stream.measure(centred) for stream in streams)
+    differ = sum(a != b for a, b in zip(values, expected, strict=True))
+    differ += int((ranks.counts != plain.counts).sum())
+    report.must("s_n^dec: values and bins that differ without a kernel", differ, "", 0)
     c_dec = package.mean_absolute_cosine(weights["W_dec"].to(device))
     cosines = wide @ wide.T
     d_sae = len(wide)

@@ -29,7 +29,9 @@ from correct_l0.metrics.decoder.measure import (
     POOLED,
     measure_projections,
     s_n_dec_table,
+    stream_on,
 )
+from correct_l0.metrics.decoder.streaming import ProjectionStream
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
@@ -46,6 +48,7 @@ __all__ = [
     "FusedTrainer",
     "Gradients",
     "PointJob",
+    "ProjectionStream",
     "StepOptions",
     "StepResult",
     "Weights",
@@ -65,6 +68,7 @@ __all__ = [
     "saelens_step",
     "selected_of",
     "settings_json",
+    "stream_on",
     "train_points",
     "uneven_",
 ]

@@ -257,6 +257,7 @@ def test_either_stream_gives_the_same_statistics(monkeypatch):
     for name in ("tokens", "per_batch", "above"):
         assert (getattr(found, name) == getattr(again, name)).all(), name
     assert torch.equal(found.counts, again.counts)
+    assert found.second_passes == again.second_passes == 0
     batches[1] = torch.full((3, D_IN), torch.nan)
     with pytest.raises(InputError, match="batch 1 of the held-out tokens"):
         measure.measure_projections(batches, W_dec, torch.ones(D_IN), 1.5, N)

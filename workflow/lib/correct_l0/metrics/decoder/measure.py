@@ -46,6 +46,8 @@ class ProjectionStatistics:
         Projections per token above a fixed level close to s_n^dec, of each batch.
     counts
         Fine histogram over all batches.
+    second_passes
+        Batches that were projected twice, as too little was kept the first time.
     """
 
     n: tuple[int, ...]
@@ -53,6 +55,7 @@ class ProjectionStatistics:
     per_batch: Float[np.ndarray, "batches n"]
     above: Float[np.ndarray, "batches n"]
     counts: Int[Tensor, " bins"]
+    second_passes: int
 
 
 def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> ProjectionStream:
@@ -128,9 +131,13 @@ def measure_projections(
         ) from error
     if not per_batch:
         raise InputError("no batch of held-out tokens; cache more or make the batches smaller")
-    tokens = np.array(sizes)
     return ProjectionStatistics(
-        tuple(n), tokens, np.array(per_batch), np.array(above), torch.from_numpy(counts)
+        tuple(n),
+        np.array(sizes),
+        np.array(per_batch),
+        np.array(above),
+        torch.from_numpy(counts),
+        stream.second_passes,
     )
 
 
