@@ -30,6 +30,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(on_device, "BLOCK", 32)
     monkeypatch.setattr(device_products, "COLUMNS", 16)
     monkeypatch.setattr(device_products, "ROWS", 4)
+    monkeypatch.setattr(device_products, "CHUNK", 2)
     monkeypatch.setattr(device_adam, "BLOCK", 16)
 
 

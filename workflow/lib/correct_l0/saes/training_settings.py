@@ -60,7 +60,7 @@ class Training(Section):
     gpu_products: Literal["auto", "dense", "sparse"] = "auto"
     """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
     these alone, for `batchtopk`, `topk` and `matryoshka_batchtopk`; `dense`: with all; `auto`:
-    `sparse` where L0 is below a hundred-and-fiftieth of `d_sae`."""
+    `sparse` where L0 is below a two-hundredth of `d_sae`."""
 
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability

@@ -26,7 +26,7 @@ EPSILON = 1e-8
 """Adam's constants: SAELens' and torch's defaults."""
 MAX_NORM = 1.0
 """Longest gradient, over all weights, beyond which it is scaled down."""
-SPARSE_BELOW = 1 / 150
+SPARSE_BELOW = 1 / 200
 """Share of active latents below which a GPU's products run over the active ones alone; measured at
 2304 x 32768 with 4096 tokens."""
 DECODER_NORM = 0.1

@@ -82,14 +82,17 @@ class DensePattern:
         """Write all gradients, `b_dec`'s without the encoder's part; see `sparse.Pattern`."""
         G = torch.mul(error, scale, out=self._work.empty("G", *error.shape))
         torch.sum(G[: len(centred)], 0, out=out.b_dec)
-        levels, decoder = operand(G).split(len(centred)), operand(W_dec)
-        blocks = list(pairwise((0, *(widths or [len(W_dec)]))))
         # Rounded activations are a copy: what they were made of is free.
         place = "acts" if self.acts.dtype == torch.bfloat16 else "dH"
         dH = self._work.empty(place, *self.acts.shape)
-        for each, (start, stop) in zip(levels, blocks, strict=True):
+        levels, decoder = operand(G).split(len(centred)), operand(W_dec)
+        for each, (start, stop) in zip(
+            levels, pairwise((0, *(widths or [len(W_dec)]))), strict=True
+        ):
             product(each, decoder[start:stop].T, dH[:, start:stop])
             product(self._factor[:, start:stop].T, each, out.W_dec[start:stop])
+        # Rounded ones are copies, whose memory is wanted.
+        del levels, decoder
         if self._norms is not None:
             out.W_dec.div_(self._norms[:, None])
         product(centred.T, self._masked(dH, out.b_enc), out.W_enc)
@@ -108,6 +111,4 @@ class DensePattern:
         # Its kernels are compiled, and so imported, where they are used alone.
         from correct_l0.saes.engine.device_products import mask
 
-        rounded = self.acts.dtype == torch.bfloat16
-        out = self._work.empty("dH", len(dH), dH.shape[1], torch.bfloat16) if rounded else dH
-        return mask(dH, self.acts, out, sums)
+        return mask(dH, self.acts, sums)

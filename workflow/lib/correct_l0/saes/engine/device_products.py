@@ -27,6 +27,8 @@ COLUMNS = 1024
 """Columns that a program of the decoder, or of a mask, has in hand."""
 ROWS = 64
 """Tokens whose gradients a program of a mask adds up."""
+CHUNK = 128
+"""Tokens at most whose part in a latent's gradients one program adds up."""
 GRADIENT_WARPS = 8
 """Groups of 32 threads of a program that has a latent's gradients in hand."""
 
@@ -87,11 +89,14 @@ def kept(acts: Acts, edge: Edge, out: Float[Tensor, "batch d_sae"]) -> Float[Ten
 def mask(
     dH: Float[Tensor, "batch d_sae"],
     z: Float[Tensor, "batch d_sae"],
-    out: Float[Tensor, "batch d_sae"],
     sums: Float[Tensor, " d_sae"],
 ) -> Float[Tensor, "batch d_sae"]:
-    """Write dH where z is positive, else 0, into `out`, and its column sums, in float32."""
+    """Return dH where z is positive, else 0, as a factor; write its column sums, in float32.
+
+    Where a factor is not rounded, it is written over dH.
+    """
     batch, d_sae = z.shape
+    out = dH if z.dtype == dH.dtype else torch.empty_like(z)
     parts = sums.new_empty(triton.cdiv(batch, ROWS), d_sae)
     grid = (triton.cdiv(d_sae, COLUMNS), len(parts))
     _mask[grid](dH, z, out, parts, batch, d_sae, ROWS=ROWS, BLOCK=COLUMNS)
@@ -183,11 +188,24 @@ class DevicePattern:
             first_rows[width:] += batch
         transposed = out.W_enc.T
         into = transposed if transposed.is_contiguous() else torch.empty_like(W_dec)
-        _gradients[(d_sae,)](
-            self._latent_starts, self._tokens_by_latent, self._z_by_latent, first_rows,
-            W_dec, operand(centred), operand(error), scale, into, out.W_dec, out.b_enc, d_in,
-            BLOCK=triton.next_power_of_2(d_in), num_warps=GRADIENT_WARPS,
+        # A latent that fires often would be waited for: its tokens are shared among programs.
+        parts = (self._latent_starts.diff() + (CHUNK - 1)).div(CHUNK, rounding_mode="floor")
+        parts.clamp_(min=1)
+        ends = parts.cumsum(0)
+        programs = torch.arange(d_sae + len(self.z) // CHUNK, device=error.device)
+        latents = torch.searchsorted(ends, programs, right=True)
+        rooms = (parts * (parts > 1)).cumsum(0)
+        room = 2 * len(self.z) // CHUNK + 1
+        sums = error.new_empty(2, room, d_in, dtype=torch.float32)
+        totals = error.new_empty(room, dtype=torch.float32)
+        written = (into, out.W_dec, out.b_enc)
+        shape = {"BLOCK": triton.next_power_of_2(d_in), "num_warps": GRADIENT_WARPS}
+        _gradients[(len(programs),)](
+            latents, parts, ends, rooms, self._latent_starts, self._tokens_by_latent,
+            self._z_by_latent, first_rows, W_dec, operand(centred), operand(error), scale, *written,
+            *sums, totals, d_sae, d_in, CHUNK=CHUNK, **shape,
         )  # fmt: skip
+        _add_parts[(d_sae,)](parts, rooms, *sums, totals, *written, d_in, **shape)
         if into is not transposed:
             transposed.copy_(into)
 
@@ -253,27 +271,67 @@ def _decode(
 
 @triton.jit
 def _gradients(
-    starts, tokens, z, first_rows, W_dec, centred, error, scale, dW_enc, dW_dec, db_enc, d_in,
-    BLOCK: tl.constexpr,
+    latents, parts, ends, rooms, starts, tokens, z, first_rows, W_dec, centred, error, scale,
+    dW_enc, dW_dec, db_enc, part_enc, part_dec, part_b, d_sae, d_in,
+    CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Write a latent's gradients: one pass over its tokens."""
+    """Write a latent's gradients, or what some of its tokens add to them: one pass over these."""
+    latent = tl.load(latents + tl.program_id(0))
+    if latent < d_sae:
+        column = tl.arange(0, BLOCK)
+        inside = column < d_in
+        n_parts = tl.load(parts + latent)
+        part = tl.program_id(0) - (tl.load(ends + latent) - n_parts)
+        start = tl.load(starts + latent) + part * CHUNK
+        end = tl.minimum(start + CHUNK, tl.load(starts + latent + 1))
+        error += tl.load(first_rows + latent) * d_in
+        decoder = tl.load(W_dec + latent * d_in + column, mask=inside, other=0.0)
+        of_decoder = tl.zeros([BLOCK], tl.float32)
+        of_encoder = tl.zeros([BLOCK], tl.float32)
+        total = tl.sum(of_decoder)
+        # The next token's rows are on their way while this one's are added.
+        row = tl.load(tokens + start, mask=start < end, other=0) * d_in
+        its_error = tl.load(error + row + column, mask=inside, other=0.0)
+        its_input = tl.load(centred + row + column, mask=inside, other=0.0)
+        for i in range(start, end):
+            row = tl.load(tokens + i + 1, mask=i + 1 < end, other=0) * d_in
+            next_error = tl.load(error + row + column, mask=inside, other=0.0)
+            next_input = tl.load(centred + row + column, mask=inside, other=0.0)
+            G = scale * its_error.to(tl.float32)
+            dH = tl.sum(G * decoder)
+            of_decoder += tl.load(z + i) * G
+            of_encoder += dH * its_input.to(tl.float32)
+            total += dH
+            its_error, its_input = next_error, next_input
+        if n_parts == 1:
+            tl.store(dW_dec + latent * d_in + column, of_decoder, mask=inside)
+            tl.store(dW_enc + latent * d_in + column, of_encoder, mask=inside)
+            tl.store(db_enc + latent, total)
+        else:
+            room = tl.load(rooms + latent) - n_parts + part
+            tl.store(part_dec + room * d_in + column, of_decoder, mask=inside)
+            tl.store(part_enc + room * d_in + column, of_encoder, mask=inside)
+            tl.store(part_b + room, total)
+
+
+@triton.jit
+def _add_parts(
+    parts, rooms, part_enc, part_dec, part_b, dW_enc, dW_dec, db_enc, d_in, BLOCK: tl.constexpr
+):
+    """Add up the gradients of a latent whose tokens several programs had."""
     latent = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, BLOCK)
-    inside = column < d_in
-    decoder = tl.load(W_dec + latent * d_in + column, mask=inside, other=0.0)
-    of_decoder = tl.zeros([BLOCK], tl.float32)
-    of_encoder = tl.zeros([BLOCK], tl.float32)
-    total = tl.sum(of_decoder)
-    first_row = tl.load(first_rows + latent)
-    for i in range(tl.load(starts + latent), tl.load(starts + latent + 1)):
-        token = tl.load(tokens + i)
-        its_error = error + (first_row + token) * d_in
-        G = scale * tl.load(its_error + column, mask=inside, other=0.0).to(tl.float32)
-        x = tl.load(centred + token * d_in + column, mask=inside, other=0.0).to(tl.float32)
-        dH = tl.sum(G * decoder)
-        of_decoder += tl.load(z + i) * G
-        of_encoder += dH * x
-        total += dH
-    tl.store(dW_dec + latent * d_in + column, of_decoder, mask=inside)
-    tl.store(dW_enc + latent * d_in + column, of_encoder, mask=inside)
-    tl.store(db_enc + latent, total)
+    n_parts = tl.load(parts + latent)
+    if n_parts > 1:
+        column = tl.arange(0, BLOCK)
+        inside = column < d_in
+        of_decoder = tl.zeros([BLOCK], tl.float32)
+        of_encoder = tl.zeros([BLOCK], tl.float32)
+        total = tl.sum(of_decoder)
+        stop = tl.load(rooms + latent)
+        for room in range(stop - n_parts, stop):
+            of_decoder += tl.load(part_dec + room * d_in + column, mask=inside, other=0.0)
+            of_encoder += tl.load(part_enc + room * d_in + column, mask=inside, other=0.0)
+            total += tl.load(part_b + room)
+        tl.store(dW_dec + latent * d_in + column, of_decoder, mask=inside)
+        tl.store(dW_enc + latent * d_in + column, of_encoder, mask=inside)
+        tl.store(db_enc + latent, total)
