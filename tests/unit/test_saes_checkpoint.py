@@ -14,8 +14,9 @@ import pytest
 import torch
 
 import saes_toy
+from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import sha256_of
-from correct_l0.saes.training import checkpoint
+from correct_l0.saes.training import checkpoint, points
 from correct_l0.saes.training.checkpoint import Checkpoints, Interruption
 from saes_toy import STEPS, settings, stop_at, train_toy
 
@@ -86,6 +87,41 @@ def test_stopped_twice_with_dead_latents_gives_the_same_bits(tmp_path):
         assert snapshots_of(parts) == snapshots_of(whole)
         aux_losses = [float(line.split(",")[3]) for line in losses_of(whole).decode().split()[1:]]
         assert max(aux_losses) > 0
+
+
+def test_a_training_that_nothing_stops_writes_no_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "save", lambda *_: pytest.fail("a state was written"))
+    train_toy(tmp_path)
+
+
+@pytest.mark.parametrize("error", [InputError("damaged rows"), RuntimeError("out of memory")])
+def test_what_fails_at_the_end_goes_on_from_the_end(tmp_path, uninterrupted, monkeypatch, error):
+    def fail(*_arguments, **_options):
+        raise error
+
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
+        patched.setattr(points, "write_point", fail)
+        train_toy(tmp_path)
+    manifest = train_toy(tmp_path)
+    assert manifest["resumed_from_step"] == STEPS
+    assert weights_of(tmp_path) == weights_of(uninterrupted)
+    assert losses_of(tmp_path) == losses_of(uninterrupted)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_stopped_while_it_is_measured_a_training_goes_on_from_the_end(
+    tmp_path, uninterrupted, monkeypatch
+):
+    class Stopping(saes_toy.ToyStore):
+        def held_out(self, start, stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().held_out(start, stop)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(saes_toy, "ToyStore", Stopping)
+        train_toy(tmp_path)
+    assert train_toy(tmp_path)["resumed_from_step"] == STEPS
+    assert weights_of(tmp_path) == weights_of(uninterrupted)
 
 
 @pytest.mark.parametrize("damage", ["state", "truncated", "index", "missing"])

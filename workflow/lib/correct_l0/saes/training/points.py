@@ -192,12 +192,19 @@ class _Group:
         self.progress.add(len(members), lambda: how_far(list(self.runs.values()), self.progress))
 
     def finish(self, job: PointJob, run: Run) -> None:
-        """Calibrate, save and measure a point that is trained, from a checkpoint of its end."""
-        run.save(self.feed)
-        write_point(
-            run, job, self.store,
-            device=self.device, metadata=self.metadata, between=self.leave_if_asked,
-        )  # fmt: skip
+        """Calibrate, save and measure a point that is trained; keep its state if that fails.
+
+        No state is written before: it would be forgotten a moment later, and takes longer than all
+        the rest.
+        """
+        try:
+            write_point(
+                run, job, self.store,
+                device=self.device, metadata=self.metadata, between=self.leave_if_asked,
+            )  # fmt: skip
+        except Exception:
+            run.save(self.feed)
+            raise
         self.tracker.end(job, read_manifest(job.folder / "manifest.json"))
         del self.runs[job]
 
