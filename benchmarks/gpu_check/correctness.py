@@ -16,6 +16,7 @@ import torch
 from benchmarks.gpu_check import package, reference
 from benchmarks.gpu_check.measuring import PRECISIONS, products_in
 from benchmarks.gpu_check.memory_store import MemoryBatches, MemoryStore
+from benchmarks.gpu_check.others import check_others, relative
 from benchmarks.gpu_check.rows import Report
 from benchmarks.gpu_check.shapes import Shapes
 
@@ -40,6 +41,9 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
         with report.trying(f"step, {name}"):
             case = make(*shapes.checked)
             check_steps(report, name, case, shapes.checked_l0, tuple(PRECISIONS), device)
+    with report.trying("steps of other architectures"):
+        x, weights, _ = random_case(*shapes.grouped)
+        check_others(report, x, [weights[key] for key in ORDER], LIMITS, device)
     with report.trying("s_n^dec and c_dec"):
         check_metrics(report, shapes, device)
     for precision in PRECISIONS:
@@ -153,18 +157,6 @@ def compare_step(
         same = all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
         differ += not same or not torch.equal(loss, other_loss)
     return found, selected, differ
-
-
-def relative(found: torch.Tensor, right: torch.Tensor) -> float:
-    """Return the norm of the difference over the norm of what is right.
-
-    Examples
-    --------
-    >>> relative(torch.tensor([3.0, 4.5]), torch.tensor([3.0, 4.0]).double())
-    0.1
-    """
-    difference = (found.double() - right).norm()
-    return float(difference / right.norm().clamp(min=1e-30))
 
 
 def wrongly_selected(

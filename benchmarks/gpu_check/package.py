@@ -34,6 +34,7 @@ from correct_l0.metrics.decoder.measure import (
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.dense import DensePattern
+from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
@@ -47,6 +48,7 @@ __all__ = [
     "RESOLUTION_BOUND",
     "FusedTrainer",
     "Gradients",
+    "Levels",
     "PointJob",
     "ProjectionStream",
     "StepOptions",

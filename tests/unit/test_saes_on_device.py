@@ -200,11 +200,12 @@ def test_the_check_of_a_gpu_passes_them(case, monkeypatch):
 
     monkeypatch.setattr(correctness.package, "has_kernels", lambda device: True)
     made = getattr(correctness, case)(24, 40, 12)
-    found, selected, differ = correctness.compare_step(made, 36, "float32", "sparse", "cpu")
+    truth = correctness.reference.Truth(*made, 1.0)
+    found, selected, differ = correctness.compare_step(made, truth, 36, "float32", "sparse", "cpu")
     assert max(found.values()) < correctness.LIMITS["float32"], found
     assert differ == 0
-    acts = correctness.reference.pre_acts(*made[:2])
-    assert correctness.wrongly_selected(acts, selected, 36, 1e-5 * float(acts.max())) == 0
+    acts, right = truth.acts, truth.selection(36)
+    assert correctness.wrongly_selected(acts, right, selected, 36, 1e-5 * float(acts.max())) == 0
 
 
 def test_where_triton_is_missing_one_line_says_so(monkeypatch):

@@ -59,12 +59,15 @@ def test_a_step_is_that_of_float64_up_to_rounding(as_on_cuda, monkeypatch, name,
     count = 10 * sizes[-1] if form == "dense, no kernels" else 36
     monkeypatch.setattr(correctness.package, "has_kernels", lambda device: "no" not in form)
     products = form.split(",")[0]
-    found, selected, differ = correctness.compare_step(case, count, "reduced", products, "cpu")
+    truth = correctness.reference.Truth(*case, 1.0)
+    found, selected, differ = correctness.compare_step(
+        case, truth, count, "reduced", products, "cpu"
+    )
     assert max(found.values()) < correctness.LIMITS["reduced"], found
     assert differ == 0
-    acts = correctness.reference.pre_acts(*case[:2])
+    acts, right = truth.acts, truth.selection(count)
     slack = 0 if name == "ties_case" else correctness.LIMITS["reduced"] * float(acts.abs().max())
-    assert correctness.wrongly_selected(acts, selected, count, slack) == 0
+    assert correctness.wrongly_selected(acts, right, selected, count, slack) == 0
     # Five products a step, one of them dense in any form; it is repeated with three guesses.
     assert len(as_on_cuda) == (1 if form == "sparse" else 5) * 4
 
