@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from correct_l0.saes.engine.dense import DensePattern
@@ -159,17 +159,22 @@ class DevicePattern:
     ) -> None:
         """Write the error of the first latents, as many as each width says, into `out`."""
         batch, d_in = centred.shape
-        place = torch.arange(batch, device=centred.device)[:, None] * (self.shape[1] + 1)
-        # Not from a tensor of the widths: it would be copied to the device, which waits for it.
-        edges = torch.cat([place + width for width in widths], dim=1)
-        # Missing values lie behind all others, as if they were the last token's.
-        own = torch.where(self.latents < self.shape[1], self.tokens, batch - 1)
-        ends = torch.searchsorted(own * (self.shape[1] + 1) + self.latents, edges)
+        ends = self.starts[1:] if len(widths) == 1 else self._ends(widths)
         grid = (batch, triton.cdiv(d_in, COLUMNS))
         _decode[grid](
             self.starts, ends, self.latents, self.z, operand(W_dec), centred, out, batch, d_in,
             LEVELS=len(widths), BLOCK=COLUMNS,
         )  # fmt: skip
+
+    def _ends(self, widths: Sequence[int]) -> Int[Tensor, "batch levels"]:
+        """Return where each token's values of the first latents end, as many as a width says."""
+        batch, d_sae = self.shape
+        place = torch.arange(batch, device=self.z.device)[:, None] * (d_sae + 1)
+        # Not from a tensor of the widths: it would be copied to the device, which waits for it.
+        edges = torch.cat([place + width for width in widths], dim=1)
+        # Missing values lie behind all others, as if they were the last token's.
+        own = torch.where(self.latents < d_sae, self.tokens, batch - 1)
+        return torch.searchsorted(own * (d_sae + 1) + self.latents, edges)
 
     def write_gradients(
         self,
