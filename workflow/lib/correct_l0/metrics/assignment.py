@@ -9,7 +9,7 @@ the whole matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,10 +145,14 @@ def cosine_blocks(
     a: Float[Tensor, "rows d_in"], b: Float[Tensor, "columns d_in"], absolute: bool = False
 ) -> Iterator[tuple[int, Float[Tensor, "block columns"]]]:
     """Yield the cosines of unit rows with unit columns in blocks of rows, each with its start."""
-    size = BLOCK_ROWS_GPU if a.is_cuda else BLOCK_ROWS_CPU
+    size = _block_rows(a)
     for start in range(0, len(a), size):
         cosines = a[start : start + size] @ b.T
         yield start, cosines.abs_() if absolute else cosines
+
+
+def _block_rows(directions: Tensor) -> int:
+    return BLOCK_ROWS_GPU if directions.is_cuda else BLOCK_ROWS_CPU
 
 
 def _assign(
@@ -188,10 +192,18 @@ def _nearest(
     a: Float[Tensor, "rows d_in"], b: Float[Tensor, "columns d_in"], absolute: bool
 ) -> _Candidates:
     count = min(NEIGHBOURS, len(b))
-    found = [block.topk(count, sorted=False) for _, block in cosine_blocks(a, b, absolute)]
-    columns = torch.cat([best.indices for best in found]).flatten().cpu().numpy()
-    cosines = torch.cat([best.values for best in found]).flatten().double().cpu().numpy()
-    return _Candidates(np.repeat(np.arange(len(a)), count), columns, cosines)
+    blocks = (block for _, block in cosine_blocks(a, b, absolute))
+    cosines, columns = _largest(blocks, count, in_order=False)
+    return _Candidates(np.repeat(np.arange(len(a)), count), columns.ravel(), cosines.ravel())
+
+
+def _largest(
+    blocks: Iterable[Float[Tensor, "block columns"]], count: int, in_order: bool
+) -> tuple[Float[np.ndarray, "rows count"], Int[np.ndarray, "rows count"]]:
+    """Return the largest values of each row, and their columns; waits for a device once."""
+    found = [block.topk(count, sorted=in_order) for block in blocks]
+    values = torch.cat([best.values for best in found]).double().cpu().numpy()
+    return values, torch.cat([best.indices for best in found]).cpu().numpy()
 
 
 def _joined(columns: int, *parts: _Candidates) -> _Candidates:
@@ -267,17 +279,12 @@ def _broken_bounds(
     By duality no matching has a sum of cosines above that sum and the sum of prices.
     """
     v = torch.from_numpy(prices).to(a)
-    most = 0.0
-    rows, columns, cosines = [], [], []
-    for start, block in cosine_blocks(a, b, absolute):
-        best = block.sub_(v).topk(min(ADDED, len(b)))
-        values, places = best.values.double().cpu().numpy(), best.indices.cpu().numpy()
-        most += float(values[:, 0].sum())
-        row, rank = np.nonzero(values > profits[start : start + len(values), None] + TOLERANCE)
-        rows.append(start + row)
-        columns.append(places[row, rank])
-        cosines.append(values[row, rank] + prices[columns[-1]])
-    return most, _Candidates(*(np.concatenate(part) for part in (rows, columns, cosines)))
+    blocks = (block.sub_(v) for _, block in cosine_blocks(a, b, absolute))
+    values, places = _largest(blocks, min(ADDED, len(b)), in_order=True)
+    rows, ranks = np.nonzero(values > profits[:, None] + TOLERANCE)
+    columns = places[rows, ranks]
+    cosines = values[rows, ranks] + prices[columns]
+    return float(values[:, 0].sum()), _Candidates(rows, columns, cosines)
 
 
 def _pair_cosines(
@@ -288,6 +295,7 @@ def _pair_cosines(
     absolute: bool,
 ) -> Float[np.ndarray, " pairs"]:
     left, right = torch.from_numpy(rows).to(a.device), torch.from_numpy(columns).to(a.device)
-    blocks = zip(left.split(BLOCK_ROWS_CPU), right.split(BLOCK_ROWS_CPU), strict=True)
+    size = _block_rows(a)
+    blocks = zip(left.split(size), right.split(size), strict=True)
     cosines = torch.cat([(a[i].double() * b[j].double()).sum(1) for i, j in blocks]).cpu().numpy()
     return np.abs(cosines) if absolute else cosines
