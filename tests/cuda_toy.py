@@ -96,10 +96,17 @@ class Places(TorchFunctionMode):
     """Within the block tensors are on one of two devices, and what mixes both fails.
 
     As on a real device a tensor of one value may meet any other, and numpy has those of the host.
+    `brought` has the length of each tensor that `cpu()` brought back from the device.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.brought = []
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        if function is torch.device:
+            return function(*args, **kwargs)
         name, given = getattr(function, "__name__", ""), []
         tree_map(lambda x: given.append(x) if isinstance(x, torch.Tensor) else None, [args, kwargs])
         there = any(isinstance(x, There) for x in given)
@@ -108,6 +115,8 @@ class Places(TorchFunctionMode):
         if function == torch.Tensor.is_cuda.__get__:
             return there
         # Where the result will be: as said, as another tensor, or where the operands are.
+        if name == "cpu" and there:
+            self.brought.append(len(args[0]))
         if name in ("to", "cpu"):
             places = [x for x in (*args[1:], *kwargs.values()) if isinstance(x, There)]
             said = [str(x) for x in (*args[1:], *kwargs.values()) if str(x) in ("cuda", "cpu")]

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cuda_toy import Numbers, Places
 
 from correct_l0.errors import InputError
 from correct_l0.metrics import assignment
 from correct_l0.metrics.assignment import assign, cosine_blocks
 from correct_l0.metrics.stability.files import read_stability, write_stability
 from correct_l0.metrics.stability.measure import compare_seeds, reproduced_share, stability_table
+from cuda_toy import Numbers, Places
 
 
 def normal(rows, d_in, seed=0):

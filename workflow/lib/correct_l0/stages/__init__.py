@@ -202,6 +202,7 @@ STAGES = (
         host_bytes=lambda study, saes: memory.probing_bytes(study),
         jobs=_points,
         writes="measurements",
+        on_device=True,
         asked=_probes,
     ),
     Stage(
