@@ -145,14 +145,10 @@ def cosine_blocks(
     a: Float[Tensor, "rows d_in"], b: Float[Tensor, "columns d_in"], absolute: bool = False
 ) -> Iterator[tuple[int, Float[Tensor, "block columns"]]]:
     """Yield the cosines of unit rows with unit columns in blocks of rows, each with its start."""
-    size = _block_rows(a)
+    size = BLOCK_ROWS_GPU if a.is_cuda else BLOCK_ROWS_CPU
     for start in range(0, len(a), size):
         cosines = a[start : start + size] @ b.T
         yield start, cosines.abs_() if absolute else cosines
-
-
-def _block_rows(directions: Tensor) -> int:
-    return BLOCK_ROWS_GPU if directions.is_cuda else BLOCK_ROWS_CPU
 
 
 def _assign(
@@ -295,7 +291,6 @@ def _pair_cosines(
     absolute: bool,
 ) -> Float[np.ndarray, " pairs"]:
     left, right = torch.from_numpy(rows).to(a.device), torch.from_numpy(columns).to(a.device)
-    size = _block_rows(a)
-    blocks = zip(left.split(size), right.split(size), strict=True)
+    blocks = zip(left.split(BLOCK_ROWS_CPU), right.split(BLOCK_ROWS_CPU), strict=True)
     cosines = torch.cat([(a[i].double() * b[j].double()).sum(1) for i, j in blocks]).cpu().numpy()
     return np.abs(cosines) if absolute else cosines
