@@ -5,7 +5,9 @@ import threading
 from contextlib import contextmanager
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 COPY_S = 4.0
 
@@ -84,3 +86,58 @@ class Numbers(TorchDispatchMode):
         )
         assert not by_truths and not re.search(self.WAITS, name), name
         return function(*args, **(kwargs or {}))
+
+
+class There(torch.Tensor):
+    """A tensor that counts as one on CUDA; its values are in the host's memory."""
+
+
+class Places(TorchFunctionMode):
+    """Within the block tensors are on one of two devices, and what mixes both fails.
+
+    As on a real device a tensor of one value may meet any other, and numpy has those of the host.
+    `brought` has the length of each tensor that `cpu()` brought back from the device.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.brought = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is torch.device:
+            return function(*args, **kwargs)
+        name, given = getattr(function, "__name__", ""), []
+        tree_map(lambda x: given.append(x) if isinstance(x, torch.Tensor) else None, [args, kwargs])
+        there = any(isinstance(x, There) for x in given)
+        if function == torch.Tensor.device.__get__:
+            return torch.device("cuda" if there else "cpu")
+        if function == torch.Tensor.is_cuda.__get__:
+            return there
+        # Where the result will be: as said, as another tensor, or where the operands are.
+        if name == "cpu" and there:
+            self.brought.append(len(args[0]))
+        if name in ("to", "cpu"):
+            places = [x for x in (*args[1:], *kwargs.values()) if isinstance(x, There)]
+            said = [str(x) for x in (*args[1:], *kwargs.values()) if str(x) in ("cuda", "cpu")]
+            there = name == "to" and (bool(places) or "cuda" in said or (there and not said))
+        elif "device" in kwargs:
+            there = str(kwargs["device"]) == "cuda"
+        elif there:
+            assert name not in ("numpy", "__array__"), "numpy was given a tensor of the device"
+            assert all(isinstance(x, There) or x.dim() == 0 for x in given), f"{name} mixes devices"
+        args, kwargs = tree_map(self._here, args), tree_map(self._here, kwargs)
+        found = function(*args, **kwargs)
+        return tree_map(self._there, found) if there else found
+
+    @staticmethod
+    def _here(x):
+        if isinstance(x, torch.device):
+            return torch.device("cpu")
+        if isinstance(x, str) and x == "cuda":
+            return "cpu"
+        return x.as_subclass(torch.Tensor) if isinstance(x, There) else x
+
+    @staticmethod
+    def _there(x):
+        return x.as_subclass(There) if isinstance(x, torch.Tensor) else x

@@ -32,6 +32,8 @@ from correct_l0.metrics.decoder.measure import (
     stream_on,
 )
 from correct_l0.metrics.decoder.streaming import ProjectionStream
+from correct_l0.metrics.probing.encoding import encode
+from correct_l0.metrics.stability.measure import compare_seeds
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
 from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.nested import Levels
@@ -56,7 +58,9 @@ __all__ = [
     "Weights",
     "activations",
     "caching_tools",
+    "compare_seeds",
     "copied",
+    "encode",
     "fused_trainer",
     "import_saelens",
     "initial_weights",

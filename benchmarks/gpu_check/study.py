@@ -24,6 +24,8 @@ CACHING, WAITING, PRODUCTS = 0.6, 0.05, 2.5
 """Aims: caching's share of the bare forward's speed; share of a group's time spent waiting for
 data; time of s_n^dec in matrix products."""
 PRECISION = "reduced"
+NOISE = 0.1
+"""Length of what is added to the rows of a decoder, of length 1, that is compared with itself."""
 
 
 def run(report: Report, shapes: Shapes, device: str) -> None:
@@ -42,6 +44,10 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
         for job in jobs[:1]:
             with report.trying("decoder metrics"):
                 project(report, shapes, store, job, device)
+            with report.trying("comparing two seeds"):
+                compare(report, job, device)
+            with report.trying("encoding for probing"):
+                encode(report, shapes, store, job, device)
 
 
 def activations(report: Report, shapes: Shapes, folder: Path, device: str) -> tuple[Any, Any]:
@@ -187,3 +193,27 @@ def project(report: Report, shapes: Shapes, store: Any, job: package.PointJob, d
     report.target("s_n^dec / its product", seconds / product, "", at_most=PRODUCTS)
     c_dec = median_seconds(lambda: package.mean_absolute_cosine(sae.W_dec), 2, device)
     report.measured("c_dec", c_dec, "s")
+
+
+@torch.no_grad()
+def compare(report: Report, job: package.PointJob, device: str) -> None:
+    """Report what two seeds cost to compare, the second being the first in another order."""
+    first = package.load_saved_sae(job.folder / "sae", device).W_dec
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(first), generator=generator)
+    noise = torch.randn(first.shape, generator=generator) * NOISE / first.shape[1] ** 0.5
+    second = first[order.to(device)] + noise.to(device)
+    package.compare_seeds({0: first[:64], 1: second[:64]})
+    found = []
+    seconds = seconds_of(lambda: found.extend(package.compare_seeds({0: first, 1: second})), device)
+    report.measured("comparing two seeds", seconds, "s", f"{len(first)} latents each")
+    wrong = int((found[0].partners != order.argsort().numpy()).sum())
+    report.must("latents of two seeds not matched with themselves", wrong, "", at_most=0)
+
+
+def encode(report: Report, shapes: Shapes, store: Any, job: package.PointJob, device: str) -> None:
+    """Report how fast rows are encoded for probes, until their latents are in the host's memory."""
+    sae = package.load_saved_sae(job.folder / "sae", device)
+    x = store.held_out(0, shapes.batch_tokens)
+    seconds = median_seconds(lambda: package.encode(sae, x), 3, device)
+    report.measured("encoding for probing", len(x) / seconds, "tokens/s")

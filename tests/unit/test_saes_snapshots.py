@@ -99,7 +99,7 @@ def compared(above, folder):
         for point in trained_points({str(above / f"seed_{seed}"): settings()}, seed, "toy")
     ]
     asked = [str(point.folder) for point in trained]
-    assert not compare_points(trained, {str(above): str(folder)}, asked, "{}")
+    assert not compare_points(trained, {str(above): str(folder)}, asked, "{}", device="cpu")
     return trained
 
 

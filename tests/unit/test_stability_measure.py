@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
+from correct_l0.metrics import assignment
+from correct_l0.metrics.assignment import assign, cosine_blocks
 from correct_l0.metrics.stability.files import read_stability, write_stability
 from correct_l0.metrics.stability.measure import compare_seeds, reproduced_share, stability_table
+from cuda_toy import Numbers, Places
 
 
 def normal(rows, d_in, seed=0):
@@ -36,6 +39,35 @@ def test_a_permuted_decoder_is_the_same():
     assert row["reproduced_share"] == pytest.approx(1, abs=1e-3)
     assert row["subspace_agreement"] == pytest.approx(1, abs=1e-6)
     assert math.isnan(row["subspace_agreement_of_others"])
+
+
+def test_decoders_on_a_device_are_compared_there():
+    first, second = normal(60, 20), normal(60, 20, seed=1)
+    second[:30] = first[:30] + 0.1 * second[:30]
+    (expected,) = compare_seeds({0: first, 1: second})
+    with Places():
+        (found,) = compare_seeds({0: first.to("cuda"), 1: second.to("cuda")})
+        with pytest.raises(AssertionError, match="mixes devices"):
+            compare_seeds({0: first.to("cuda"), 1: second})
+    assert found.partners.tolist() == expected.partners.tolist()
+    assert found.cosines.tolist() == expected.cosines.tolist()
+    assert (found.agreement, found.agreement_of_others) == (
+        expected.agreement,
+        expected.agreement_of_others,
+    )
+
+
+def test_the_host_waits_for_no_block_of_cosines(monkeypatch):
+    """The values of all blocks are asked for at once, at the end of a pass."""
+    waited = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: (waited.append(len(x)), cpu(x))[1])
+    monkeypatch.setattr(assignment, "BLOCK_ROWS_CPU", 7)
+    assign(normal(70, 9), normal(70, 9, seed=1))
+    assert set(waited) == {70}
+    with Numbers():
+        blocks = [block for _, block in cosine_blocks(normal(70, 9), normal(70, 9))]
+    assert len(blocks) == 10
 
 
 def test_known_angles():

@@ -69,8 +69,10 @@ def test_nothing_is_left_to_do(study):
     assert "Nothing to be done" in Run(study, "--dry-run", quick=False).succeed()
 
 
-def test_a_point_waits_once_for_a_gpu(study, slurm):
-    names = [job["name"] for job in slurm.history(study) if job["queue"] == "gpu"]
+def test_a_point_waits_once_for_a_gpu_and_once_more_to_be_probed(study, slurm):
+    jobs = [job["name"] for job in slurm.history(study) if job["queue"] == "gpu"]
+    names = [name for name in jobs if "probe_points" not in name]
+    assert len(jobs) - len(names) == len(TINY_L0)
     assert len(names) == len(TINY_L0)
     assert all("train_points" in name and "measure_points" in name for name in names)
 

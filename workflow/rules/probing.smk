@@ -50,6 +50,8 @@ rule probe_points:
         "../../envs/environment.yaml"
     threads: 1
     resources:
+        device=DEVICE,
+        gpu=1,
         mem_mb=memory("probe_points"),
         runtime=runtime("probe_points"),
     params:

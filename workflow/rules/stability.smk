@@ -17,6 +17,8 @@ rule compare_seeds:
         "../../envs/environment.yaml"
     threads: 1
     resources:
+        device=DEVICE,
+        gpu=1,
         mem_mb=memory("compare_seeds"),
         runtime=runtime("compare_seeds"),
     params:

@@ -1,6 +1,6 @@
 """Match the latents of every pair of seeds, at every L0."""
 
-from correct_l0.jobs.job import job
+from correct_l0.jobs.job import job, resolve_device
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from correct_l0.metrics.job import trained_points, write_record
@@ -19,5 +19,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
         snakemake.params.folders,
         asked,
         snakemake.params.settings,
+        device=resolve_device(snakemake.resources.device),
     )
     write_record(snakemake.output.compared, asked, trained, failed)

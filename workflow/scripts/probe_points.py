@@ -1,6 +1,6 @@
 """Probe the SAEs of a group on every task; write their scores and sae-probes' result files."""
 
-from correct_l0.jobs.job import job
+from correct_l0.jobs.job import job, resolve_device
 
 # One thread for the linear algebra: rounding then does not depend on the number of cores.
 with job(snakemake.log[0], threads=1):
@@ -23,5 +23,6 @@ with job(snakemake.log[0], threads=1):
         names=snakemake.params.names,
         threads=snakemake.threads,
         controls_seed=snakemake.params.controls_seed,
+        device=resolve_device(snakemake.resources.device),
     )
     write_record(snakemake.output.probed, snakemake.params.saes, trained, failed)

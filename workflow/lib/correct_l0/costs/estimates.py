@@ -217,7 +217,7 @@ def probing_s(study: Config) -> float:
     fits = float(tasks * len(p.probe_k))
     if p.controls:
         fits *= 1 + stated.CONTROLS / CONTROLLED / len(study.saes.seeds)
-    seconds = fits * stated.FIT_S + encoded / THROUGHPUT["cpu"].float32
+    seconds = fits * stated.FIT_S + encoded / THROUGHPUT[device_of(study)].float32
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 
 

@@ -9,7 +9,7 @@ the whole matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -188,10 +188,18 @@ def _nearest(
     a: Float[Tensor, "rows d_in"], b: Float[Tensor, "columns d_in"], absolute: bool
 ) -> _Candidates:
     count = min(NEIGHBOURS, len(b))
-    found = [block.topk(count, sorted=False) for _, block in cosine_blocks(a, b, absolute)]
-    columns = torch.cat([best.indices for best in found]).flatten().cpu().numpy()
-    cosines = torch.cat([best.values for best in found]).flatten().double().cpu().numpy()
-    return _Candidates(np.repeat(np.arange(len(a)), count), columns, cosines)
+    blocks = (block for _, block in cosine_blocks(a, b, absolute))
+    cosines, columns = _largest(blocks, count, in_order=False)
+    return _Candidates(np.repeat(np.arange(len(a)), count), columns.ravel(), cosines.ravel())
+
+
+def _largest(
+    blocks: Iterable[Float[Tensor, "block columns"]], count: int, in_order: bool
+) -> tuple[Float[np.ndarray, "rows count"], Int[np.ndarray, "rows count"]]:
+    """Return the largest values of each row, and their columns; waits for a device once."""
+    found = [block.topk(count, sorted=in_order) for block in blocks]
+    values = torch.cat([best.values for best in found]).double().cpu().numpy()
+    return values, torch.cat([best.indices for best in found]).cpu().numpy()
 
 
 def _joined(columns: int, *parts: _Candidates) -> _Candidates:
@@ -267,17 +275,12 @@ def _broken_bounds(
     By duality no matching has a sum of cosines above that sum and the sum of prices.
     """
     v = torch.from_numpy(prices).to(a)
-    most = 0.0
-    rows, columns, cosines = [], [], []
-    for start, block in cosine_blocks(a, b, absolute):
-        best = block.sub_(v).topk(min(ADDED, len(b)))
-        values, places = best.values.double().cpu().numpy(), best.indices.cpu().numpy()
-        most += float(values[:, 0].sum())
-        row, rank = np.nonzero(values > profits[start : start + len(values), None] + TOLERANCE)
-        rows.append(start + row)
-        columns.append(places[row, rank])
-        cosines.append(values[row, rank] + prices[columns[-1]])
-    return most, _Candidates(*(np.concatenate(part) for part in (rows, columns, cosines)))
+    blocks = (block.sub_(v) for _, block in cosine_blocks(a, b, absolute))
+    values, places = _largest(blocks, min(ADDED, len(b)), in_order=True)
+    rows, ranks = np.nonzero(values > profits[:, None] + TOLERANCE)
+    columns = places[rows, ranks]
+    cosines = values[rows, ranks] + prices[columns]
+    return float(values[:, 0].sum()), _Candidates(rows, columns, cosines)
 
 
 def _pair_cosines(

@@ -188,6 +188,7 @@ STAGES = (
         seconds=lambda study, l0: estimates.comparison_s(study),
         jobs=lambda study: len(study.saes.l0),
         writes="measurements",
+        on_device=True,
         asked=lambda plan: "stability" in plan.study_rooms,
     ),
     Stage(
@@ -201,6 +202,7 @@ STAGES = (
         host_bytes=lambda study, saes: memory.probing_bytes(study),
         jobs=_points,
         writes="measurements",
+        on_device=True,
         asked=_probes,
     ),
     Stage(

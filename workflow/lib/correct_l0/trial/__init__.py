@@ -72,7 +72,8 @@ def run_study(
     trained = [point for seed in saes.seeds for point in _measured(plan, seed, device)]
     if plan.study_rooms:
         asked = [plan.point_folder("saes", *point) for point in plan.points]
-        compare_points(trained, plan.stability_folders(), asked, plan.settings_stability())
+        folders, settings = plan.stability_folders(), plan.settings_stability()
+        compare_points(trained, folders, asked, settings, device=resolve_device(device))
     return gather(plan, allow_gaps=True).tables
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from correct_l0.jobs.job import resolve_device
 from correct_l0.metrics.job import trained_points
 from correct_l0.metrics.probing.points import probe_points
 from correct_l0.provenance.manifest import digest_of, write_json, write_manifest
@@ -51,7 +52,7 @@ def run_frozen_control(
     control = control_plan(plan)
     tables = run_study(control, device=device, threads=threads, checkpoint_s=checkpoint_s)
     if tasks:
-        _probe(control, tasks, threads)
+        _probe(control, tasks, resolve_device(device), threads)
         # Without the study's baselines, which are not the control's.
         tables = gather(control, allow_gaps=True).tables
     found = control_of(tables)
@@ -79,7 +80,7 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> Control:
     )
 
 
-def _probe(control: Plan, tasks: Sequence[Path], threads: int) -> None:
+def _probe(control: Plan, tasks: Sequence[Path], device: str, threads: int) -> None:
     cache = control.study.language_model
     for seed in control.study.saes.seeds:
         folders = {
@@ -94,4 +95,5 @@ def _probe(control: Plan, tasks: Sequence[Path], threads: int) -> None:
             folders,
             names=[cache.cache, cache.hook_name],
             threads=threads,
+            device=device,
         )

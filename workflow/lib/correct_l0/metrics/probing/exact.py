@@ -15,16 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.metrics.probing.controls import Probed, control_scores
 from correct_l0.metrics.probing.data import SPLIT_SEED, Split, Task
+from correct_l0.metrics.probing.encoding import encode
 from correct_l0.metrics.probing.probe import ProbeResult, deduplicated_f1, fit_probe, rank_latents
 from correct_l0.saes.saved import SavedSae
-
-ENCODE_ROWS = 128
-"""Rows encoded at once, as in the package: another number may round differently."""
 
 MIN_TEST_LATENTS = 64
 """Matrix products with very few columns take another path in the linear algebra library, and round
@@ -79,17 +77,6 @@ def probe_task(
         ):
             extras.update(scores)
     return results
-
-
-@torch.inference_mode()
-def encode(
-    sae: SavedSae, x: Float[Tensor, "rows d_in"], columns: Int[Tensor, " latents"] | None = None
-) -> Float[Tensor, "rows latents"]:
-    """Return latent activations on the CPU, encoded in batches of 128 rows."""
-    device = sae.W_dec.device
-    columns = None if columns is None else columns.to(device)
-    parts = [sae.encode(part.to(device), columns).cpu().float() for part in x.split(ENCODE_ROWS)]
-    return torch.cat(parts)
 
 
 def package_metrics(probe: ProbeResult) -> dict[str, float]:

@@ -28,6 +28,7 @@ def probe_points(
     *,
     names: Sequence[str],
     threads: int,
+    device: str,
     controls_seed: int | None = None,
 ) -> list[Path]:
     """Probe SAEs; scores that stand are left. Return the folders of those that failed.
@@ -46,6 +47,8 @@ def probe_points(
         Of the activation cache and of the hook.
     threads
         Tasks probed at the same time.
+    device
+        `cpu` or `cuda`: where rows are encoded. Probes are fitted on processors.
     controls_seed
         The seed whose SAEs have controls, where the settings ask for these.
     """
@@ -63,13 +66,21 @@ def probe_points(
             RECIPE,
             settings,
             {"sae": point.digest, **digests},
-            {"l0": point.record["l0"], "seed": point.seed},
+            {"l0": point.record["l0"], "seed": point.seed, "device": device},
         )
 
         def probe(point: Trained = point, folder: Path = folder) -> Measured:
             controlled = tasks_with_controls(wanted_tasks) if point.seed == controls_seed else ()
             return _probe(
-                point, activations, digests, settings, folder, threads, controlled, progress
+                point,
+                activations,
+                digests,
+                settings,
+                folder,
+                threads,
+                device,
+                controlled,
+                progress,
             )
 
         if not make(wanted, probe):
@@ -84,6 +95,7 @@ def _probe(
     settings: str,
     folder: Path,
     threads: int,
+    device: str,
     controlled: Sequence[str],
     progress: Progress,
 ) -> Measured:
@@ -98,9 +110,10 @@ def _probe(
     }
     with quiet():
         if probing.engine == "exact":
-            engine = exact_engine(load_saved_sae(point.folder / "sae"), activations, controls)
+            sae = load_saved_sae(point.folder / "sae", device)
+            engine = exact_engine(sae, activations, controls)
         else:
-            engine = reference_engine(point.folder / "sae", activations, results / "work")
+            engine = reference_engine(point.folder / "sae", activations, results / "work", device)
             threads = 1
         records = Records(results, identity)
         probes = probe_tasks(engine, digests, probing.probe_k, records, threads, controls, progress)

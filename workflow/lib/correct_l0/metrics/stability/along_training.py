@@ -14,7 +14,9 @@ from correct_l0.provenance.manifest import replacing
 from correct_l0.saes.training.snapshots import read_snapshot, snapshot_steps
 
 
-def compare_along(points: Sequence[Trained], final: pd.DataFrame) -> pd.DataFrame:
+def compare_along(
+    points: Sequence[Trained], final: pd.DataFrame, device: str = "cpu"
+) -> pd.DataFrame:
     """Return the rows of `stability_table` after every tenth that all seeds kept.
 
     Parameters
@@ -23,6 +25,8 @@ def compare_along(points: Sequence[Trained], final: pd.DataFrame) -> pd.DataFram
         The SAEs of one L0, one of each seed.
     final
         Their table, which ends the new one.
+    device
+        Where cosines are computed.
 
     Returns
     -------
@@ -35,7 +39,9 @@ def compare_along(points: Sequence[Trained], final: pd.DataFrame) -> pd.DataFram
     record = points[0].record
     frames = {
         step: stability_table(
-            compare_seeds({point.seed: read_snapshot(point.folder, step) for point in points})
+            compare_seeds(
+                {point.seed: read_snapshot(point.folder, step).to(device) for point in points}
+            )
         )
         for step in sorted(steps)
     } | {int(record["steps"]): final}

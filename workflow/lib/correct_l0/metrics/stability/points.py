@@ -20,6 +20,8 @@ def compare_points(
     folders: Mapping[str, str],
     asked: Iterable[str],
     settings: str,
+    *,
+    device: str,
 ) -> list[Path]:
     """Compare the seeds of each L0; return the folders of the comparisons that failed.
 
@@ -35,6 +37,8 @@ def compare_points(
         The folders of all SAEs that there should be; an L0 that lacks one is left out.
     settings
         Canonical settings of the comparison.
+    device
+        `cpu` or `cuda`: where cosines are computed. They are matched on a processor.
     """
     wanted = Counter(str(Path(folder).parent) for folder in asked)
     by_l0: dict[str, list[Trained]] = {folder: [] for folder in folders}
@@ -54,13 +58,13 @@ def compare_points(
             RECIPE,
             settings,
             {f"seed_{point.seed}": point.digest for point in points},
-            {"l0": points[0].record["l0"]},
+            {"l0": points[0].record["l0"], "device": device},
         )
 
         def compare(points: list[Trained] = points, folder: Path = folder) -> Measured:
-            decoders = {p.seed: load_saved_sae(p.folder / "sae").W_dec for p in points}
+            decoders = {p.seed: load_saved_sae(p.folder / "sae", device).W_dec for p in points}
             pairs = compare_seeds(decoders)
-            along = compare_along(points, stability_table(pairs))
+            along = compare_along(points, stability_table(pairs), device)
             return Measured([*write_stability(folder, pairs), *write_along(folder, along)])
 
         if not make(result, compare):
