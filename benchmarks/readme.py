@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import gpu_table
 import result_tables as tables
 import study_metrics
 
@@ -20,6 +21,7 @@ HERE = Path(__file__).parent
 
 README, DOCS = HERE.parent / "README.md", HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+BEGIN_GPU, END_GPU = "<!-- gpu -->", "<!-- /gpu -->"
 ROOMS = {
     "study": "The whole study",
     "saes": "Training",
@@ -165,7 +167,7 @@ def content(
     return "\n".join(["", *lines, ""])
 
 
-def with_content(text: str, new: str) -> str:
+def with_content(text: str, new: str, begin: str = BEGIN, end: str = END) -> str:
     """Return a document with what stands between its markers replaced.
 
     Examples
@@ -173,8 +175,8 @@ def with_content(text: str, new: str) -> str:
     >>> with_content(f"a {BEGIN} old {END} z", " new ") == f"a {BEGIN} new {END} z"
     True
     """
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}{new}{END}{rest.split(END)[1]}"
+    before, rest = text.split(begin)
+    return f"{before}{begin}{new}{end}{rest.split(end)[1]}"
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -184,10 +186,12 @@ def _line(cells: Sequence[str]) -> str:
 def documents() -> dict[Path, str]:
     """Return both documents as the results want them."""
     summary, start_up = (tables.read(tables.RESULTS / t) for t in (tables.SUMMARY, tables.START_UP))
-    return {
-        path: with_content(path.read_text(), content(summary, start_up, full))
-        for path, full in ((README, False), (DOCS, True))
-    }
+    gpu = tables.read(tables.RESULTS / "gpu_check.csv")
+    made = {}
+    for path, full in ((README, False), (DOCS, True)):
+        text = with_content(path.read_text(), content(summary, start_up, full))
+        made[path] = with_content(text, gpu_table.content(gpu, full), BEGIN_GPU, END_GPU)
+    return made
 
 
 def stale() -> dict[Path, str]:

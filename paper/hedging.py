@@ -18,7 +18,8 @@ from torch import Tensor
 
 from correct_l0.metrics.assignment import unit_rows
 from correct_l0.metrics.recovery.matching import NO_LATENT, match_features
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training_settings import Training
 

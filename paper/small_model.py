@@ -25,7 +25,8 @@ from correct_l0.metrics.recovery.matching import match_features, ordered_cosines
 from correct_l0.provenance.checks import check_manifest
 from correct_l0.provenance.manifest import replacing, write_manifest
 from correct_l0.saes import RECIPE as SAES_RECIPE
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.weights import Weights, initial_weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training_settings import Training

@@ -34,10 +34,11 @@ from correct_l0.metrics.decoder.measure import (
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 from correct_l0.metrics.probing.encoding import encode
 from correct_l0.metrics.stability.measure import compare_seeds
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer
 from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
+from correct_l0.saes.engine.weights import Weights, initial_weights
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training import points
@@ -114,7 +115,7 @@ def selected_of(result: StepResult) -> torch.Tensor:
     pattern = result.selected
     if isinstance(pattern, DensePattern):
         return (pattern.acts > 0).cpu()
-    from correct_l0.saes.engine.device_products import DevicePattern
+    from correct_l0.saes.engine.device_pattern import DevicePattern
 
     assert isinstance(pattern, DevicePattern)
     batch, d_sae = pattern.shape

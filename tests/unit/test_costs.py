@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -62,10 +63,36 @@ def test_decoders_kept_along_the_training_take_disk_memory_and_comparisons():
 def test_training_time_is_products_and_passes():
     training = Training(training_tokens=8192, batch_tokens=4096, lr=1e-3)
     speed, weights = throughputs.THROUGHPUT["cuda"], 2 * 2304 * 32_768
-    products = throughputs.FUSED_CUDA * 4096 * weights / speed.float32
-    passes = 4 * (7 * weights + 20 * 4096 * 32_768) / speed.memory
-    found = costs.training_s(2304, 32_768, 100, training, "cuda")
+    products = 5 * 4096 * weights / speed.float32
+    passes = 4 * (7 * weights + 13 * 4096 * 32_768) / speed.memory
+    found = costs.training_s(2304, 32_768, 300, training, "cuda")
     assert found == pytest.approx(2 * (throughputs.STEP_S + products + passes))
+    # Below an L0 of 205 over the selected activations: one product, and a row for each of them.
+    rows = 4 * 4096 * 100 * 2304 / speed.memory
+    found = costs.training_s(2304, 32_768, 100, training, "cuda", together=100)
+    assert found == pytest.approx(2 * (throughputs.STEP_S + products / 5 + passes + rows))
+
+
+MEASURED_ON_A_GPU = {
+    "step, ours, reduced, sparse, L0 20": {"l0": 20, "precision": "reduced"},
+    "step, ours, reduced, sparse, L0 50": {"l0": 50, "precision": "reduced"},
+    "step, ours, reduced, sparse, L0 200": {"l0": 200, "precision": "reduced"},
+    "step, ours, reduced, dense, L0 500": {"l0": 500, "precision": "reduced"},
+    "step, ours, float32, dense, L0 50": {"l0": 50, "gpu_products": "dense"},
+    "step, SAELens, L0 50": {"l0": 50, "engine": "saelens", "precision": "reduced"},
+}
+"""Rows of `make gpu-check`, and what their steps are."""
+
+
+def test_the_steps_measured_on_a_gpu_are_met():
+    path = ROOT / "benchmarks" / "results" / "gpu_check.csv"
+    with open(path, newline="") as file:
+        measured = {row["what"]: float(row["value"] or "nan") for row in csv.DictReader(file)}
+    for what, how in MEASURED_ON_A_GPU.items():
+        own = {key: value for key, value in how.items() if key != "l0"}
+        training = Training(training_tokens=4096, batch_tokens=4096, **own)
+        found = 1e3 * costs.training_s(2304, 32_768, how["l0"], training, "cuda", together=100)
+        assert measured[what] / 1.1 < found < measured[what] * 1.1, what
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from correct_l0.report.build import build_figures, build_page, build_tables, bui
 from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures.answer import answer
-from correct_l0.saes.engine.batchtopk import initial_weights
+from correct_l0.saes.engine.weights import initial_weights
 from correct_l0.standing.stale import find
 from correct_l0.study.frozen_control import Control, control_l0, control_plan
 from correct_l0.trial import run_study

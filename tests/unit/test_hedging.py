@@ -27,7 +27,8 @@ from correct_l0.report.figures.hedging import hedging as draw_hedging
 from correct_l0.report.hedging_words import hedging_columns, hedging_lines
 from correct_l0.report.names import Names
 from correct_l0.report.study import read_study
-from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.weights import initial_weights
 from correct_l0.saes.job import train_saes
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings

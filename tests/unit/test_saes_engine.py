@@ -10,8 +10,9 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import SAE
 from sae_lens.training.optim import get_lr_scheduler
 
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, build, initial_weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer, build
 from correct_l0.saes.engine.learning_rates import learning_rates
+from correct_l0.saes.engine.weights import Weights, initial_weights
 from correct_l0.saes.saved import load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training.metadata import training_metadata

@@ -8,16 +8,20 @@ import pytest
 import torch
 
 from correct_l0.errors import InputError
-from correct_l0.saes.engine import batchtopk, device_adam, device_products, on_device
-from correct_l0.saes.engine.device_products import DevicePattern
+from correct_l0.saes.engine import (
+    building,
+    device_adam,
+    device_dense,
+    device_pattern,
+    on_device,
+)
+from correct_l0.saes.engine.device_pattern import DevicePattern
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.on_device import Acts, edge_of
 from correct_l0.saes.engine.selection import keep_largest_
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.workspace import Gradients, Workspace
-from correct_l0.saes.settings import parse_settings
 from cuda_toy import Numbers
-from saes_toy import settings
 
 D_IN, D_SAE, BATCH = 20, 40, 6
 LEVELS = Levels((7, 20, D_SAE), (0.5, 2.0, 1.0), own_errors=True)
@@ -28,9 +32,10 @@ DEAD = torch.arange(0, 30, 2)
 def small_blocks(monkeypatch):
     """Two parts of each token, and several of the batch."""
     monkeypatch.setattr(on_device, "BLOCK", 32)
-    monkeypatch.setattr(device_products, "COLUMNS", 16)
-    monkeypatch.setattr(device_products, "ROWS", 4)
-    monkeypatch.setattr(device_products, "CHUNK", 2)
+    monkeypatch.setattr(device_dense, "COLUMNS", 16)
+    monkeypatch.setattr(device_pattern, "COLUMNS", 16)
+    monkeypatch.setattr(device_dense, "ROWS", 4)
+    monkeypatch.setattr(device_pattern, "CHUNK", 2)
     monkeypatch.setattr(device_adam, "BLOCK", 16)
 
 
@@ -117,7 +122,7 @@ def test_the_very_values_are_kept_that_the_cpu_keeps(whole, count, guess):
     acts = alone(acts)
     edge = edge_of(acts, count, guess and guess * smallest)
     assert torch.equal(as_matrix(DevicePattern(acts, edge, count)), expected)
-    assert torch.equal(device_products.kept(acts, edge, acts.product), expected)
+    assert torch.equal(device_dense.kept(acts, edge, acts.product), expected)
     assert int(edge.kept) == kept
     if count:
         assert float(edge.smallest) == smallest
@@ -149,7 +154,7 @@ def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
 def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token):
     """What would make the host wait is made to fail."""
     # The interpreter itself reads what a program loads.
-    for module in (on_device, device_products):
+    for module in (on_device, device_dense, device_pattern):
         for name, value in vars(module).items():
             if hasattr(value, "run") and name.startswith("_"):
                 monkeypatch.setattr(module, name, Nothing())
@@ -208,8 +213,13 @@ def test_the_check_of_a_gpu_passes_them(case, monkeypatch):
     assert correctness.wrongly_selected(acts, right, selected, 36, 1e-5 * float(acts.max())) == 0
 
 
-def test_where_triton_is_missing_one_line_says_so(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    text = settings(4)
-    with pytest.raises(InputError, match="triton is not installed"):
-        batchtopk.build(parse_settings(text), D_IN, 0, "cuda", {})
+def test_where_kernels_do_not_compile_one_line_says_so(monkeypatch):
+    building.try_kernels(torch.zeros(3))
+
+    def fails(*_):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify")
+
+    monkeypatch.setattr(device_adam, "update", fails)
+    wanted = r"do not compile \(RuntimeError: Failed to find C compiler.\); .* use engine saelens$"
+    with pytest.raises(InputError, match=wanted):
+        building.try_kernels(torch.zeros(3))

@@ -13,7 +13,7 @@ from sae_lens.saes.sae import SAE
 from correct_l0.errors import InputError
 from correct_l0.provenance.checks import check_manifest
 from correct_l0.saes import RECIPE
-from correct_l0.saes.engine.batchtopk import initial_weights
+from correct_l0.saes.engine.weights import initial_weights
 from correct_l0.saes.settings import parse_settings
 from correct_l0.saes.training import result
 from correct_l0.saes.training.evaluate import held_out_chunks

@@ -13,9 +13,10 @@ from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
 from correct_l0.saes.engine import step
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights
+from correct_l0.saes.engine.batchtopk import FusedTrainer
 from correct_l0.saes.engine.sparse import Pattern, is_faster
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
 from saes_toy import settings

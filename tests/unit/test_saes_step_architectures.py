@@ -19,13 +19,13 @@ from sae_lens.training.sae_trainer import SAETrainer
 
 from correct_l0.saes.architectures.matryoshka_batchtopk import MatryoshkaBatchTopK
 from correct_l0.saes.engine import step
-from correct_l0.saes.engine.batchtopk import Weights
 from correct_l0.saes.engine.matryoshka import MatryoshkaTrainer
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.rows import keep_largest_of_rows_, select_largest_of_rows
 from correct_l0.saes.engine.sparse import Pattern
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
 from correct_l0.saes.engine.topk import TopKTrainer
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.engine.workspace import Gradients
 from correct_l0.saes.settings import parse_settings
 

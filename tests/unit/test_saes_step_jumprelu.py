@@ -14,9 +14,9 @@ from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
 from correct_l0.saes.engine import jump_step
-from correct_l0.saes.engine.batchtopk import Weights
 from correct_l0.saes.engine.jump_step import JumpOptions, loss_and_gradients
 from correct_l0.saes.engine.jumprelu import JumpReluTrainer
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import parse_settings
 

@@ -274,7 +274,7 @@ class TestWords:
         ]
         assert max(map(len, lines)) <= 80
         assert any("WARNING: it does not fit" in line for line in lines)
-        assert "none was measured on a GPU" in " ".join(line.strip() for line in lines)
+        assert "throughputs measured on one H100" in " ".join(line.strip() for line in lines)
         plenty = words.costs_in_words(plan.study, cost, {}, free=10**14)
         assert not any("WARNING" in line for line in plenty)
 

@@ -63,9 +63,9 @@ def training_s(
     flops = _products(d_sae, l0, training, device, name) * batch * weights
     passes: float = stated.WEIGHT_PASSES * weights
     if device == "cuda":
-        passes += stated.ACT_PASSES * batch * d_sae
-        if training.by_sparsify:
-            passes += stated.SPARSIFY_PASSES * batch * (l0 or 0.0) * d_in
+        theirs = training.engine == "saelens"
+        passes += (stated.SAELENS_ACT_PASSES if theirs else stated.ACT_PASSES) * batch * d_sae
+        passes += _row_passes(d_sae, l0, training, name) * batch * (l0 or 0.0) * d_in
     step_s = floor_s + flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
 
@@ -74,17 +74,33 @@ def _is_trained_by_us(training: Training, name: str) -> bool:
     return training.engine == "fused" and architecture(name).own_cost_factor > 0
 
 
+def _row_passes(d_sae: int, l0: float | None, training: Training, name: str) -> int:
+    """Return a GPU's passes over a row of d_in for every selected activation."""
+    if training.by_sparsify:
+        return stated.SPARSIFY_PASSES
+    return int(_over_few(d_sae, l0, training, name))
+
+
+def _over_few(d_sae: int, l0: float | None, training: Training, name: str) -> bool:
+    """Return whether a GPU's products run over the selected activations alone."""
+    few = l0 is not None and training.over_selected(l0, d_sae)
+    return few and _is_trained_by_us(training, name) and not architecture(name).learns_thresholds
+
+
 def _products(d_sae: int, l0: float | None, training: Training, device: str, name: str) -> float:
     """Return a training step in products of the encoder's size."""
     if training.by_sparsify:
         sparse = stated.SPARSIFY_PER_DENSITY * (l0 or 0.0) / d_sae
-        return stated.FUSED_CUDA if device == "cuda" else stated.SPARSIFY_DENSE + sparse
+        return stated.DENSE_CUDA if device == "cuda" else stated.SPARSIFY_DENSE + sparse
     if _is_trained_by_us(training, name):
-        fused = stated.FUSED_CUDA if device == "cuda" else _fused(l0 or 0.0, d_sae)
+        fused = _fused(l0 or 0.0, d_sae)
+        if device == "cuda":
+            few = _over_few(d_sae, l0, training, name)
+            fused = stated.SPARSE_CUDA if few else stated.DENSE_CUDA
         return architecture(name).own_cost_factor * fused
     if device == "cpu":
         return architecture(name).cost_factor * _fused(*stated.FACTORS_AT)
-    return stated.SAELENS
+    return stated.DENSE_CUDA
 
 
 def _fused(l0: float, d_sae: int) -> float:

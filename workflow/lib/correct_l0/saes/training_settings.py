@@ -19,6 +19,10 @@ from correct_l0.settings.base import (
     Section,
 )
 
+SPARSE_BELOW = 1 / 160
+"""Share of active latents below which a GPU is faster with these alone: measured on an H100 at 2304
+x 32768 with 4096 tokens, where both forms take the same at L0 205."""
+
 
 class Training(Section):
     """Training parameters of one SAE; every one can be overridden for one L0."""
@@ -60,7 +64,7 @@ class Training(Section):
     gpu_products: Literal["auto", "dense", "sparse"] = "auto"
     """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
     these alone, for `batchtopk`, `topk` and `matryoshka_batchtopk`; `dense`: with all; `auto`:
-    `sparse` where L0 is below a two-hundredth of `d_sae`."""
+    `sparse` where L0 is below a hundred-and-sixtieth of `d_sae`."""
 
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
@@ -83,6 +87,12 @@ class Training(Section):
     def by_sparsify(self) -> bool:
         """Whether sparsify trains the SAE."""
         return self.engine == "sparsify"
+
+    def over_selected(self, l0: float, d_sae: int) -> bool:
+        """Return whether a GPU's products run over the selected activations alone."""
+        if self.gpu_products == "auto":
+            return l0 < SPARSE_BELOW * d_sae
+        return self.gpu_products == "sparse"
 
     def lr_at(self, d_sae: int) -> float:
         """Return the learning rate of SAEs of a width."""

@@ -155,9 +155,7 @@ def _disk(preflight: Preflight, free: int) -> list[str]:
 def _sources(study: Config, rules: Sequence[RuleCost], rates: Mapping[str, Rate]) -> list[str]:
     device = device_of(study)
     if device == "cuda":
-        source = (
-            "Estimated from throughputs that are assumed for an H100; none was measured on a GPU"
-        )
+        source = "Estimated from throughputs measured on one H100"
     else:
         source = "Estimated from throughputs measured on one CPU core"
     measured = [

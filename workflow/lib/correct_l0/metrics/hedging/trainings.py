@@ -14,7 +14,8 @@ import torch
 from correct_l0.metrics.hedging.metric import DRAWS
 from correct_l0.metrics.hedging.rate import hedging_rate
 from correct_l0.metrics.hedging.settings import Hedging
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Weights, initial_decoder
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.weights import Weights, initial_decoder
 from correct_l0.saes.saved import SavedSae
 from correct_l0.saes.settings import SaeSettings, parse_settings
 from correct_l0.saes.training.checkpoint import Checkpoints

@@ -6,18 +6,18 @@ job together: `engine: saelens` is the reference.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.errors import InputError
 from correct_l0.saes.engine import sparse
+from correct_l0.saes.engine.building import Shared, build_as
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients
+from correct_l0.saes.engine.weights import DECODER_NORM, Weights, in_memory
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
 
@@ -26,20 +26,6 @@ EPSILON = 1e-8
 """Adam's constants: SAELens' and torch's defaults."""
 MAX_NORM = 1.0
 """Longest gradient, over all weights, beyond which it is scaled down."""
-SPARSE_BELOW = 1 / 200
-"""Share of active latents below which a GPU's products run over the active ones alone; measured at
-2304 x 32768 with 4096 tokens."""
-DECODER_NORM = 0.1
-"""Norm of the decoder's rows at the start."""
-
-
-class Weights(NamedTuple):
-    """The weights of an SAE, in the order in which SAELens sums their gradients' norms."""
-
-    b_dec: Float[Tensor, " d_in"]
-    W_dec: Float[Tensor, "d_sae d_in"]
-    W_enc: Float[Tensor, "d_in d_sae"]
-    b_enc: Float[Tensor, " d_sae"]
 
 
 class Losses(NamedTuple):
@@ -49,32 +35,6 @@ class Losses(NamedTuple):
     aux_loss: Float[Tensor, ""]
     loss: Float[Tensor, ""]
     l0: float | Float[Tensor, ""]
-
-
-def initial_decoder(d_in: int, d_sae: int, seed: int) -> Float[Tensor, "d_sae d_in"]:
-    """Return a new decoder on the CPU: rows of norm 0.1, entries uniformly distributed before.
-
-    A function of the seed, not of L0, and bit by bit SAELens'.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    W_dec = torch.empty(d_sae, d_in)
-    torch.nn.init.kaiming_uniform_(W_dec, generator=generator)
-    return W_dec.div_(W_dec.norm(dim=-1, keepdim=True)).mul_(DECODER_NORM)
-
-
-def initial_weights(d_in: int, d_sae: int, seed: int) -> Weights:
-    """Return new weights on the CPU: the encoder is the decoder's transpose, the biases are zero.
-
-    The encoder lies in memory as its transpose does: the layout of its gradient in a sparse step.
-
-    Examples
-    --------
-    >>> weights = initial_weights(3, 5, seed=0)
-    >>> torch.equal(weights.W_enc, weights.W_dec.T), weights.W_dec.norm(dim=1)
-    (True, tensor([0.1000, 0.1000, 0.1000, 0.1000, 0.1000]))
-    """
-    W_dec = initial_decoder(d_in, d_sae, seed)
-    return Weights(torch.zeros(d_in), W_dec, W_dec.clone().T, torch.zeros(d_sae))
 
 
 class FusedTrainer:
@@ -202,8 +162,7 @@ class FusedTrainer:
     def _sparse(self, sae_in: Tensor, l0: float) -> bool:
         if sae_in.device.type == "cpu":
             return sparse.is_faster(l0 / self.settings.d_sae, sae_in)
-        asked = self.settings.training.gpu_products
-        return asked == "sparse" or (asked == "auto" and l0 < SPARSE_BELOW * self.settings.d_sae)
+        return self.settings.training.over_selected(l0, self.settings.d_sae)
 
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.
@@ -246,59 +205,6 @@ class FusedTrainer:
         )  # fmt: skip
 
 
-Shared = dict[int, Workspace]
-"""Memory by number of latents, for trainers that take turns on one device."""
-
-
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
-    """Return a BatchTopK trainer; see `build_as`."""
+    """Return a BatchTopK trainer; see `building.build_as`."""
     return build_as(FusedTrainer, settings, d_in, seed, device, shared)
-
-
-def build_as(
-    kind: type[FusedTrainer],
-    settings: SaeSettings,
-    d_in: int,
-    seed: int,
-    device: str,
-    shared: Shared,
-) -> Any:
-    """Return the trainer that the settings ask for, at step 0.
-
-    Parameters
-    ----------
-    kind
-        The trainer of the fused engine.
-    settings, seed
-        Of the point.
-    d_in
-        Width of the activations.
-    device
-        `cpu` or `cuda`.
-    shared
-        Memory that trainers share.
-
-    Raises
-    ------
-    InputError
-        Where the SAE is trained on a GPU and Triton is missing.
-    """
-    if settings.training.engine == "saelens":
-        from correct_l0.saes.engine.saelens import SaelensTrainer
-
-        return SaelensTrainer(settings, d_in, seed, device)
-    if device != "cpu" and importlib.util.find_spec("triton") is None:
-        raise InputError(
-            "triton is not installed, in which engine fused is written for a GPU; torch's CUDA "
-            "builds bring it along: install it, or use engine saelens or a CPU"
-        )
-    initial = initial_weights(d_in, settings.d_sae, seed)
-    weights = Weights(*(value.to(device) for value in initial))
-    if settings.d_sae not in shared:
-        shared[settings.d_sae] = Workspace(Gradients.empty_like(weights.W_enc, weights.W_dec))
-    return kind(settings, weights, shared[settings.d_sae])
-
-
-def in_memory(weights: Weights | Gradients) -> list[Tensor]:
-    """Return them as they lie in memory, W_enc as its transpose: Adam is slow on other layouts."""
-    return [weights.b_dec, weights.W_dec, weights.W_enc.T, weights.b_enc]

@@ -109,6 +109,6 @@ class DensePattern:
             torch.sum(dH, 0, out=sums)
             return dH
         # Its kernels are compiled, and so imported, where they are used alone.
-        from correct_l0.saes.engine.device_products import mask
+        from correct_l0.saes.engine.device_dense import mask
 
         return mask(dH, self.acts, sums)

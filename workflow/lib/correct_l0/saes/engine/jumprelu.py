@@ -10,17 +10,12 @@ from torch import Tensor
 
 from correct_l0.saes.architectures.jumprelu import JumpRelu
 from correct_l0.saes.engine import sparse
-from correct_l0.saes.engine.batchtopk import (
-    DECODER_NORM,
-    FusedTrainer,
-    Losses,
-    Shared,
-    Weights,
-    build_as,
-)
+from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses
+from correct_l0.saes.engine.building import Shared, build_as
 from correct_l0.saes.engine.jump_step import JumpOptions, loss_and_gradients
 from correct_l0.saes.engine.state import copy_exactly
 from correct_l0.saes.engine.step import pre_acts
+from correct_l0.saes.engine.weights import DECODER_NORM, Weights
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 
@@ -138,5 +133,5 @@ class JumpReluTrainer(FusedTrainer):
 
 
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
-    """Return a JumpReLU trainer; see `batchtopk.build_as`."""
+    """Return a JumpReLU trainer; see `building.build_as`."""
     return build_as(JumpReluTrainer, settings, d_in, seed, device, shared)

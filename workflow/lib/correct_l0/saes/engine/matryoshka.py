@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.saes.architectures.matryoshka_batchtopk import MatryoshkaBatchTopK
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Shared, build_as
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.building import Shared, build_as
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.step import StepOptions
 from correct_l0.saes.settings import SaeSettings
@@ -43,5 +44,5 @@ class MatryoshkaTrainer(FusedTrainer):
 
 
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
-    """Return a Matryoshka BatchTopK trainer; see `batchtopk.build_as`."""
+    """Return a Matryoshka BatchTopK trainer; see `building.build_as`."""
     return build_as(MatryoshkaTrainer, settings, d_in, seed, device, shared)

@@ -14,8 +14,9 @@ from sae_lens.registry import get_sae_training_class
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses
 from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.settings import SaeSettings
 
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import package_version
-from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses
 from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.settings import SaeSettings
 
 MULTI_TOPK_SHARE = 8

@@ -32,7 +32,7 @@ from correct_l0.saes.engine.selection import keep_largest_, select_largest
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 
 if TYPE_CHECKING:
-    from correct_l0.saes.engine.device_products import DevicePattern
+    from correct_l0.saes.engine.device_pattern import DevicePattern
 
     Pattern: TypeAlias = DensePattern | sparse.Pattern | DevicePattern
 
@@ -163,7 +163,7 @@ def _select(
     acts = work.empty("acts", len(centred), len(b_enc))
     if options.kernels:
         # They are compiled, and so imported, where they are used alone.
-        from correct_l0.saes.engine.device_products import select
+        from correct_l0.saes.engine.device_select import select
 
         product(operand(centred), W_enc, acts)
         if dead_acts is not None and options.dead is not None:

@@ -8,7 +8,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0.saes.engine.batchtopk import FusedTrainer, Shared, build_as
+from correct_l0.saes.engine.batchtopk import FusedTrainer
+from correct_l0.saes.engine.building import Shared, build_as
 from correct_l0.saes.engine.step import StepOptions
 from correct_l0.saes.settings import SaeSettings
 
@@ -28,7 +29,7 @@ class TopKTrainer(FusedTrainer):
 
 
 def build(settings: SaeSettings, d_in: int, seed: int, device: str, shared: Shared) -> Any:
-    """Return a TopK trainer; see `batchtopk.build_as`."""
+    """Return a TopK trainer; see `building.build_as`."""
     if settings.training.by_sparsify:
         from correct_l0.saes.engine.sparsify import SparsifyTrainer
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing, write_manifest
-from correct_l0.saes.engine.batchtopk import Weights
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.saved import SavedSae, add_metadata, load_saved_sae, write_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.saes.training import evaluate

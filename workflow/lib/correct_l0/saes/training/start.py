@@ -10,7 +10,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import sha256_of
-from correct_l0.saes.engine.batchtopk import Weights, initial_decoder
+from correct_l0.saes.engine.weights import Weights, initial_decoder
 from correct_l0.saes.saved import SavedSae, load_saved_sae
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.sweep import Start

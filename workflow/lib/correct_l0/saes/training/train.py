@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
-from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses
 from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.checkpoint import Checkpoints

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from correct_l0.saes.engine.batchtopk import Losses, Weights
+from correct_l0.saes.engine.batchtopk import Losses
 from correct_l0.saes.engine.state import copy_exactly
+from correct_l0.saes.engine.weights import Weights
 from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.settings import SaeSettings
 from correct_l0.saes.training.start import start_from

@@ -1,4 +1,4 @@
-"""Products with a batch's selected activations on a GPU: dense, or over them alone.
+"""Products over a batch's selected activations alone, on a GPU that never waits.
 
 Each size is known before anything is computed: `count` values are kept, and where fewer are
 positive the rest are zeros without a latent. As in `on_device`, every run has the same bits.
@@ -7,7 +7,6 @@ positive the rest are zeros without a latent. As in `on_device`, every run has t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import triton
@@ -15,93 +14,16 @@ import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from correct_l0.saes.engine.dense import DensePattern
-from correct_l0.saes.engine.on_device import Acts, Edge, counts_of, edge_of, stays, ties_of, tile
-from correct_l0.saes.engine.products import operand, operand_type
-from correct_l0.saes.engine.workspace import Gradients, Workspace
-
-if TYPE_CHECKING:
-    from correct_l0.saes.engine.step import StepOptions
+from correct_l0.saes.engine.on_device import Acts, Edge, counts_of, stays, ties_of, tile
+from correct_l0.saes.engine.products import operand
+from correct_l0.saes.engine.workspace import Gradients
 
 COLUMNS = 1024
-"""Columns that a program of the decoder, or of a mask, has in hand."""
-ROWS = 64
-"""Tokens whose gradients a program of a mask adds up."""
+"""Columns that a program of the decoder has in hand."""
 CHUNK = 128
 """Tokens at most whose part in a latent's gradients one program adds up."""
 GRADIENT_WARPS = 8
 """Groups of 32 threads of a program that has a latent's gradients in hand."""
-
-
-def select(
-    product: Float[Tensor, "batch d_sae"],
-    b_enc: Float[Tensor, " d_sae"],
-    norms: Float[Tensor, " d_sae"],
-    options: StepOptions,
-    work: Workspace,
-) -> tuple[DensePattern | DevicePattern, Edge]:
-    """Return the selected activations, and which they are.
-
-    Parameters
-    ----------
-    product
-        Of the centred batch and the encoder; written to.
-    b_enc, norms
-        The encoder's bias and the decoder norms.
-    options
-        Of the step.
-    work
-        Memory to write to.
-    """
-    acts, count = Acts(product, b_enc, norms), options.count
-    if options.per_token is None:
-        edge = edge_of(acts, count, options.guess)
-    else:
-        acts, edge = _largest_of_rows_(acts, options.per_token)
-        count = options.per_token * len(product)
-    if options.sparse:
-        return DevicePattern(acts, edge, count), edge
-    dtype = operand_type(product)
-    z = product if dtype == product.dtype else work.empty("z", len(product), len(norms), dtype)
-    return DensePattern(kept(acts, edge, z), None, work), edge
-
-
-def _largest_of_rows_(acts: Acts, k: int) -> tuple[Acts, Edge]:
-    """Return z of the k largest values of each token, where positive, which all stay."""
-    z = acts.product.add_(acts.b_enc)
-    latents = (z * acts.norms).topk(k, dim=1, sorted=False).indices
-    values = z.gather(1, latents).relu_()
-    z.zero_().scatter_(1, latents, values)
-    n_kept, nothing = (values > 0).sum(), z.new_zeros(())
-    none = torch.zeros_like(n_kept)
-    zeros = torch.zeros_like(acts.norms)
-    return Acts(z, zeros, zeros + 1), Edge(nothing, none, none, n_kept)
-
-
-def kept(acts: Acts, edge: Edge, out: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_sae"]:
-    """Write z, the pre-activations that stay, else 0, into `out`: the product itself, or new."""
-    _keep[acts.grid](
-        *acts, *acts.sizes, edge.smallest, ties_of(acts, edge), out, **acts.shape
-    )  # fmt: skip
-    return out
-
-
-def mask(
-    dH: Float[Tensor, "batch d_sae"],
-    z: Float[Tensor, "batch d_sae"],
-    sums: Float[Tensor, " d_sae"],
-) -> Float[Tensor, "batch d_sae"]:
-    """Return dH where z is positive, else 0, as a factor; write its column sums, in float32.
-
-    Where a factor is not rounded, it is written over dH.
-    """
-    batch, d_sae = z.shape
-    out = dH if z.dtype == dH.dtype else torch.empty_like(z)
-    parts = sums.new_empty(triton.cdiv(batch, ROWS), d_sae)
-    grid = (triton.cdiv(d_sae, COLUMNS), len(parts))
-    _mask[grid](dH, z, out, parts, batch, d_sae, ROWS=ROWS, BLOCK=COLUMNS)
-    torch.sum(parts, 0, out=sums)
-    return out
 
 
 class DevicePattern:
@@ -213,31 +135,6 @@ class DevicePattern:
         _add_parts[(d_sae,)](parts, rooms, *sums, totals, *written, d_in, **shape)
         if into is not transposed:
             transposed.copy_(into)
-
-
-@triton.jit
-def _keep(product, b_enc, norms, d_sae, tiles, edge, ties, out, BLOCK: tl.constexpr):
-    """Write a program's pre-activations that stay, else 0."""
-    row, latent, z, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
-    kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
-    z = tl.where(kept, z, 0.0).to(out.dtype.element_ty)
-    tl.store((out + row * d_sae) + latent, z, mask=latent < d_sae)
-
-
-@triton.jit
-def _mask(dH, z, out, parts, batch, d_sae, ROWS: tl.constexpr, BLOCK: tl.constexpr):
-    """Write some tokens' gradients where their latent is active; add them up by latent."""
-    column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros([BLOCK], tl.float32)
-    for i in range(ROWS):
-        row = tl.program_id(1).to(tl.int64) * ROWS + i
-        inside = column < tl.where(row < batch, d_sae, 0)
-        active = tl.load(z + row * d_sae + column, mask=inside, other=0.0) > 0
-        its = tl.load(dH + row * d_sae + column, mask=inside, other=0.0)
-        its = tl.where(active, its, 0.0)
-        tl.store(out + row * d_sae + column, its.to(out.dtype.element_ty), mask=inside)
-        total += its
-    tl.store(parts + tl.program_id(1).to(tl.int64) * d_sae + column, total, mask=column < d_sae)
 
 
 @triton.jit

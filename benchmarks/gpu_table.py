@@ -1,0 +1,98 @@
+"""The tables of `make gpu-check` for README.md and docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+Row = Mapping[str, str]
+RIVAL = "SAELens, autocast, compiled"
+"""SAELens' fastest step."""
+MISSED = "below target"
+
+
+def steps(rows: Sequence[Row], full: bool) -> list[str]:
+    """Return the lines of the table of training steps, by L0.
+
+    Examples
+    --------
+    >>> made = {"step, ours, reduced, sparse, L0 20": "5", "step, ours, reduced, dense, L0 20": "8",
+    ...         "step, SAELens, autocast, compiled, L0 20": "18",
+    ...         "SAELens, autocast, compiled / ours, L0 20": "3.6"}
+    >>> rows = [{"what": what, "value": value, "verdict": "met"} for what, value in made.items()]
+    >>> steps(rows, full=False)[-1]
+    '| 20 | 5 ms (sparse) | 18 ms | 3.6 |'
+    """
+    values = {row["what"]: row["value"] for row in rows}
+    missed = {row["what"] for row in rows if row["verdict"] == MISSED}
+    head = ["L0", "ours", "SAELens, compiled", "times as fast"]
+    if full:
+        head += ["SAELens, autocast", "share of the floor's speed", "peak GB, ours / compiled"]
+    lines = [_line(head), "|" + "---|" * len(head)]
+    found = (re.fullmatch(r"step, ours, reduced, dense, L0 (\d+)", what) for what in values)
+    for l0 in (match[1] for match in found if match):
+        forms = {
+            form: float(values[key])
+            for form in ("dense", "sparse")
+            if (key := f"step, ours, reduced, {form}, L0 {l0}") in values
+        }
+        best = min(forms, key=lambda form: forms[form])
+        ratio = f"{RIVAL} / ours, L0 {l0}"
+        cells = [l0, f"{forms[best]:.3g} ms ({best})"]
+        cells += [f"{float(values[f'step, {RIVAL}, L0 {l0}']):.3g} ms"]
+        cells += [_marked(values[ratio], ratio in missed)]
+        if full:
+            floor = f"floor / ours, L0 {l0}"
+            names = (f"step, ours, reduced, {best}", f"step, {RIVAL}")
+            memory = [float(values[f"{name}, L0 {l0}: peak memory"]) for name in names]
+            cells += [f"{float(values[f'step, SAELens, autocast, L0 {l0}']):.3g} ms"]
+            cells += [_marked(values[floor], floor in missed)]
+            cells += [" / ".join(f"{each:.3g}" for each in memory)]
+        lines.append(_line(cells))
+    return lines
+
+
+def others(rows: Sequence[Row], full: bool) -> list[str]:
+    """Return the lines of the table of all else that was timed; in short, what is missed of it."""
+    shown = [
+        row
+        for row in rows
+        if row["part"] in ("study", "utilisation")
+        and row["value"]
+        and row["verdict"] not in ("ok", "FAILED")
+        and (full or row["verdict"] == MISSED)
+    ]
+    lines = [_line(["part", "what", "value", "aim", "note"]), "|---|---|---|---|---|"]
+    for row in shown:
+        value = f"{float(row['value']):.3g} {row['unit']}".strip()
+        aim = f"**misses {row['wanted']}**" if row["verdict"] == MISSED else row["wanted"]
+        lines.append(_line([row["part"], row["what"], value, aim, row["note"]]))
+    return lines if shown else []
+
+
+def content(rows: Sequence[Row], full: bool) -> str:
+    """Return what stands between the markers."""
+    if not rows:
+        return "\nNot measured yet: `make gpu-check`.\n"
+    wanted = [row for row in rows if row["wanted"]]
+    right = [row["verdict"] for row in wanted if row["verdict"] in ("ok", "FAILED")]
+    speed = [row["verdict"] for row in wanted if row["verdict"] in ("met", MISSED)]
+    first = rows[0]
+    said = (
+        f"{right.count('ok')} of {len(right)} numbers right, {speed.count('met')} of {len(speed)} "
+        f"aims of speed and memory met: {first['device']}, {first['date']}, commit "
+        f"{first['commit']}."
+    )
+    lines = [said, "", *steps(rows, full), "", *others(rows, full)]
+    if full:
+        lines += ["", f"With {first['versions']}."]
+    return "\n".join(["", *lines, ""])
+
+
+def _marked(value: str, missed: bool) -> str:
+    shown = f"{float(value):.3g}"
+    return f"**{shown}, below its target**" if missed else shown
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
