@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 KEPT = 16
-"""Of this many projections one is kept at most: near the order statistics lie fewer."""
+"""Of this many projections one is kept at most."""
 
 FILLED = 0.5
 """Share of that room that ranges are made for: more may lie in them than was expected."""
@@ -36,8 +36,8 @@ FILLED = 0.5
 IN_BINS = 512
 """The same for the bins of the order statistics themselves, each 2^-14 of a unit wide."""
 
-FEWEST = 2**16
-"""Projections that may all be kept, however small the batch."""
+FEWEST = 2**24
+"""A batch of fewer projections has the room of one that has this many."""
 
 PILOT, LARGEST = 256, 64
 """Tokens that say where the order statistics will be, and how many of these have largest norm."""
@@ -85,7 +85,7 @@ class Found:
     """
 
     def __init__(self, total: int, share: int, device: torch.device) -> None:
-        room = min(total, max(FEWEST, total // share))
+        room = min(total, max(FEWEST, total) // share)
         self.values = torch.empty(room, device=device)
         self.count = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -134,7 +134,7 @@ class DeviceStream(ProjectionStream):
         complete &= (near.count <= len(near.values)) & (inside.count <= len(inside.values))
         position = start + total - 1 - self.n_on_device * len(x) - ranks.below(bins)
         values = ordered[position.clamp(0, len(ordered) - 1)].double()
-        facts = torch.stack((near.count, complete, finite)).double()
+        facts = torch.stack([fact.double() for fact in (near.count, complete, finite)])
         return Launched(self, x, near.values, torch.cat((values, facts)), counts)
 
     def again(
