@@ -29,6 +29,8 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(streaming, "TILE_CPU", 16)
     monkeypatch.setattr(streaming, "CHUNK_CPU", 100)
     monkeypatch.setattr(streaming, "HELD", 3 * 16**2)
+    monkeypatch.setattr(on_device, "PILOT", 16)
+    monkeypatch.setattr(on_device, "LARGEST", 4)
     monkeypatch.setattr(on_device, "BLOCK", 256)
     monkeypatch.setattr(on_device, "COPIES", 2)
 
@@ -96,6 +98,10 @@ def test_a_second_pass_where_they_do_not(beyond, monkeypatch, kind):
     # Tiles are every sixth token: those of the first three hold nothing but zeros.
     x[0::6] = x[1::6] = x[2::6] = 0
     monkeypatch.setattr(streaming, "MARGIN", 0.0)
+    # One token of middling norm stands for all, and next to nothing around it is kept.
+    monkeypatch.setattr(on_device, "PILOT", 1)
+    monkeypatch.setattr(on_device, "LARGEST", 0)
+    monkeypatch.setattr(on_device, "FILLED", 1e-6)
     stream = kind(W_dec, N)
     check(stream, x * beyond)
     assert stream.second_passes == 1
@@ -130,15 +136,54 @@ def test_a_second_pass_where_more_lies_near_than_memory_was_made_for(monkeypatch
     assert stream.second_passes == 1
 
 
-def test_a_second_pass_where_more_lies_in_the_bins_than_memory_was_made_for(monkeypatch):
+@pytest.mark.parametrize("beyond", [1.0, 1e4])
+def test_one_pass_where_more_lies_in_the_bins_than_memory_was_made_for(beyond, monkeypatch):
     """Near the order statistics there is room for all, in their bins for one of 6300."""
     monkeypatch.setattr(on_device, "FEWEST", 1)
     monkeypatch.setattr(on_device, "KEPT", 1)
     monkeypatch.setattr(on_device, "IN_BINS", BATCH * D_SAE)
     x, W_dec = whole_numbers(6)
     stream = DeviceStream(W_dec, N)
-    check(stream, x)
-    assert stream.second_passes == 1
+    check(stream, beyond * x)
+    assert stream.second_passes == 0
+
+
+def a_strong_mean(generator):
+    """A direction that all tokens share, and a quarter of the latents: none of the first tiles."""
+    x, W_dec = torch.randn(256, 32, generator=generator), torch.randn(512, 32, generator=generator)
+    x[:, 0] += 40
+    W_dec[2::4, 0] += 20
+    return x, W_dec
+
+
+def a_few_large_tokens(generator):
+    """Every 16th token, the first of a context, is thirty times as large."""
+    x, W_dec = torch.randn(256, 32, generator=generator), torch.randn(512, 32, generator=generator)
+    x[::16] *= 30
+    return x, W_dec
+
+
+@pytest.mark.parametrize("made", [a_strong_mean, a_few_large_tokens])
+def test_one_pass_where_latents_or_tokens_differ_much(made, monkeypatch):
+    """Of eight n up to 1/32 of the latents: 1/16 of the projections have room."""
+    monkeypatch.setattr(on_device, "FEWEST", 1)
+    monkeypatch.setattr(on_device, "PILOT", 64)
+    monkeypatch.setattr(on_device, "LARGEST", 16)
+    monkeypatch.setattr(on_device, "BLOCK", 2048)
+    monkeypatch.setattr(streaming, "TILE_CPU", 128)
+    monkeypatch.setattr(streaming, "HELD", 2 * 128**2)
+    x, W_dec = made(torch.Generator().manual_seed(9))
+    stream = DeviceStream(W_dec / W_dec.norm(dim=1, keepdim=True) / 4, [1, 2, 4, 8, 16])
+    check(stream, x, exact=False)
+    assert stream.second_passes == 0
+
+
+def test_the_ranges_by_hand():
+    """At 4 of 20 and 10 of 20, roots 0.4 and 0.5: 0.08 to 0.32, 0.35 to 0.65 at a width of 0.3."""
+    stream = DeviceStream(torch.zeros(20, 2), [10, 4])
+    assert 0.9 * 0.3 < stream._width(0.54) <= 0.3
+    # At most all, and what lies in both ranges once: 0.2 -+ 0.4 and 0.5 -+ 0.5.
+    assert stream._width(1.0) == 1.0
 
 
 def test_what_is_counted_and_kept_by_hand(monkeypatch):
@@ -161,7 +206,7 @@ def test_what_is_counted_and_kept_by_hand(monkeypatch):
 
 
 def test_what_has_no_room_is_counted_and_written_nowhere(monkeypatch):
-    monkeypatch.setattr(on_device, "FEWEST", 3)
+    monkeypatch.setattr(on_device, "FEWEST", 30)
     monkeypatch.setattr(on_device, "BLOCK", 4)
     values = torch.arange(10) / 16
     found = on_device.Found(len(values), 10, values.device)

@@ -1,16 +1,16 @@
 """The exact order statistics of a batch's projections on a GPU that never waits for the host.
 
-The steps are those of `streaming`, in memory whose size is known beforehand. Each tile is read once
-after its product: a kernel counts every value in the fine histogram and keeps those near the order
-statistics, in the order in which its programs happen to reach them. What is kept is sorted, and
-counts are whole numbers, so that no order shows. Whether all values of an order statistic's bin
-were kept is known when a batch's numbers reach the host, behind the next batch; only where they
-were not is the batch projected once more, and waited for.
+As in `streaming`, values near the order statistics are kept, here in memory whose size is known
+beforehand: the projections of some tokens say where that is. Then each tile is read once after its
+product: a kernel counts every value in the fine histogram and keeps those near, in the order in
+which its programs happen to reach them. What is kept is sorted, and counts are whole numbers, so
+that no order shows. Whether all values of an order statistic's bin were kept is known when a
+batch's numbers reach the host, behind the next batch; only where they were not is the batch
+projected once more, and waited for.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -22,19 +22,25 @@ from torch import Tensor
 
 from correct_l0.jobs.beside import one_behind, to_host
 from correct_l0.metrics.decoder.histogram import BINS, BINS_PER_UNIT, LOW, Ranks, fine_bins
-from correct_l0.metrics.decoder.streaming import MARGIN, ProjectionStream
+from correct_l0.metrics.decoder.streaming import ProjectionStream
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 KEPT = 16
-"""Of this many projections one is kept at most: near the order statistics lie fewer."""
+"""Of this many projections one is kept at most."""
+
+FILLED = 0.5
+"""Share of that room that ranges are made for: more may lie in them than was expected."""
 
 IN_BINS = 512
 """The same for the bins of the order statistics themselves, each 2^-14 of a unit wide."""
 
-FEWEST = 2**16
-"""Projections that may all be kept, however small the batch."""
+FEWEST = 2**24
+"""A batch of fewer projections has the room of one that has this many."""
+
+PILOT, LARGEST = 256, 64
+"""Tokens that say where the order statistics will be, and how many of these have largest norm."""
 
 COPIES = 4
 """Histograms that programs take turns to count in: fewer wait for the same counter."""
@@ -79,7 +85,7 @@ class Found:
     """
 
     def __init__(self, total: int, share: int, device: torch.device) -> None:
-        room = min(total, max(FEWEST, total // share))
+        room = min(total, max(FEWEST, total) // share)
         self.values = torch.empty(room, device=device)
         self.count = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -89,6 +95,7 @@ class DeviceStream(ProjectionStream):
 
     def __init__(self, W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> None:
         super().__init__(W_dec, n)
+        self.held = 0
         self.n_on_device = torch.tensor(list(n), device=W_dec.device)
 
     def each(
@@ -127,32 +134,65 @@ class DeviceStream(ProjectionStream):
         complete &= (near.count <= len(near.values)) & (inside.count <= len(inside.values))
         position = start + total - 1 - self.n_on_device * len(x) - ranks.below(bins)
         values = ordered[position.clamp(0, len(ordered) - 1)].double()
-        numbers = torch.cat((values, complete.double()[None], finite.double()[None]))
-        return Launched(self, x, numbers, counts)
+        facts = torch.stack([fact.double() for fact in (near.count, complete, finite)])
+        return Launched(self, x, near.values, torch.cat((values, facts)), counts)
+
+    def again(
+        self, x: Float[Tensor, "batch d_in"], near: Float[Tensor, " room"], found: int, ranks: Ranks
+    ) -> list[float]:
+        """Return s_n^dec for each n where the bins held more than was sorted on the way."""
+        values = self._values([near[:found]], ranks) if found <= len(near) else None
+        return self.second_pass(x, ranks) if values is None else values
 
     def _one_pass(self, x: Float[Tensor, "batch d_in"], near: Found) -> Int[Tensor, " bins"]:
         """Find the projections that may be order statistics; return the histogram of all."""
         total = len(x) * len(self.W_dec)
+        edges = self._guide(x, FILLED * len(near.values) / total)
         dtype = torch.int32 if total < 2**31 else torch.int64
         counts = torch.zeros(COPIES, BINS, dtype=dtype, device=x.device)
-        tiles = self._tiles(x)
-        first = list(itertools.islice(tiles, self.held))
-        for tile in first:
-            sift(tile, counts=counts)
-        edges = self._guide(counts.sum(0), sum(len(tile) for tile in first))
-        for tile in first:
-            sift(tile, edges=edges, found=near)
-        for tile in tiles:
+        for tile in self._tiles(x):
             sift(tile, counts=counts, edges=edges, found=near)
         return counts.sum(0, dtype=dtype)
 
-    def _guide(self, counts: Int[Tensor, " bins"], seen: int) -> Int[Tensor, "n 2"]:
-        """Return the first and the last bin near each n, after the counts of `seen` projections."""
+    def _guide(self, x: Float[Tensor, "batch d_in"], room: float) -> Int[Tensor, "n 2"]:
+        """Return the first and the last bin near each n, in all of which a share `room` lies.
+
+        Latents differ more than tokens do, so that all of them are looked at, and the tokens of
+        large norm, which may hold all of the highest projections. Each of the others stands for
+        as many of about its norm.
+        """
+        step = max(1, math.ceil((len(x) - LARGEST) / (PILOT - LARGEST)))
+        order = torch.linalg.vector_norm(x, dim=1).argsort(descending=True)
+        tokens = torch.cat((order[:LARGEST], order[LARGEST:][step // 2 :: step]))
+        products = x[tokens] @ self.W_dec.T
+        counts = torch.zeros(COPIES, BINS, dtype=torch.int32, device=x.device)
+        sift(products[LARGEST:].flatten(), counts=counts)
+        counts *= step
+        sift(products[:LARGEST].flatten(), counts=counts)
+        large = min(LARGEST, len(x))
+        seen = (large + (len(tokens) - large) * step) * len(self.W_dec)
+        ranks = DeviceRanks(counts.sum(0), seen)
         share = self.n_on_device.double() / len(self.W_dec)
-        reach = MARGIN / math.sqrt(seen) * share * (1 - share)
-        ranks = DeviceRanks(counts, seen)
-        edges = ((share + side * reach).mul(seen).round().long() for side in (1, -1))
-        return torch.stack([ranks.bin_of(edge.clamp(0, seen - 1)) for edge in edges], 1).int()
+        reach = self._width(room) * (share * (1 - share)).sqrt()
+        edges = (ranks.bin_of(((share + side * reach) * seen).long()) for side in (1, -1))
+        # Where the reach goes beyond the highest projection there is no bin of that rank.
+        return torch.stack(tuple(edges), 1).clamp(max=BINS - 1).int()
+
+    def _width(self, room: float) -> float:
+        """Return w, so that shares p +- w sqrt(p (1 - p)) of all n cover at most `room` of all.
+
+        A share's error goes with that root.
+        """
+        width = 1.0
+        while True:
+            covered = end = 0.0
+            for share in sorted(n / len(self.W_dec) for n in self.n):
+                reach = width * math.sqrt(share * (1 - share))
+                covered += max(0.0, min(share + reach, 1.0) - max(share - reach, end))
+                end = max(end, share + reach)
+            if covered <= room:
+                return width
+            width *= 0.9
 
 
 def sift(
@@ -230,10 +270,11 @@ class Launched:
         self,
         stream: DeviceStream,
         x: Float[Tensor, "batch d_in"],
-        numbers: Float[Tensor, " n+2"],
+        near: Float[Tensor, " room"],
+        numbers: Float[Tensor, " n+3"],
         counts: Int[Tensor, " bins"],
     ) -> None:
-        self._stream, self._x = stream, x
+        self._stream, self._x, self._near = stream, x, near
         self._numbers, _ = to_host(numbers)
         self._counts, self._there = to_host(counts)
 
@@ -247,8 +288,10 @@ class Launched:
         """
         if self._there is not None:
             self._there.synchronize()
-        *values, complete, finite = self._numbers.tolist()
+        *values, near, complete, finite = self._numbers.tolist()
         if not finite:
             raise FloatingPointError("a projection is not finite")
         ranks = Ranks(self._counts)
-        return values if complete else self._stream.second_pass(self._x, ranks), ranks
+        if complete:
+            return values, ranks
+        return self._stream.again(self._x, self._near, int(near), ranks), ranks
