@@ -78,7 +78,7 @@ def read_window(
         kept = kept[max(0, -first) : rows - first]
         at = place[max(0, first) : max(0, first) + len(kept)]
         # Numpy copies whole rows, where torch's indexing goes value by value.
-        bits[at] = values.view(torch.uint8).numpy()[kept]
+        bits[at] = values.contiguous().view(torch.uint8).numpy()[kept]
         columns[:, at] = contexts[i][kept], text.documents(numbers[i])[kept], kept
         progress.add(len(at))
     names = ("token_id", "document_id", "position")
