@@ -59,7 +59,7 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     from correct_l0.sources.language_model.seal import seal
     from correct_l0.sources.language_model.settings import Activations
     from correct_l0.sources.language_model.store import ShardWriter, ensure_store
-    from correct_l0.sources.language_model.window import row_norms, statistics
+    from correct_l0.sources.language_model.window import statistics
 
     chunk_rows, shard_rows = SIZES[d_in]
     settings = Activations.model_validate(
@@ -87,7 +87,7 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
     writer = ShardWriter(folder, layout, "benchmark")
     acts = gaussian_rows(shard_rows, d_in).to(getattr(torch, dtype))
     bits = acts.view(torch.uint16) if dtype == "bfloat16" else acts
-    ids, norms = np.zeros(shard_rows, dtype=np.int32), row_norms(acts)
+    ids, norms = np.zeros(shard_rows, dtype=np.int32), statistics(acts)[0]
     shards = []
     for split in ("training", "held_out"):
         for shard in range(layout.shards(split)):
@@ -95,7 +95,7 @@ def write_store(folder: Path, d_in: int, dtype: str) -> Path:
             columns = dict.fromkeys(("token_id", "document_id", "position"), ids[: stop - start])
             columns["acts"] = bits[: stop - start].numpy()
             few = min(1024, stop - start)
-            facts = statistics(acts[:few], norms[:few])
+            _, facts = statistics(acts[:few])
             record = writer.write(
                 split, shard, columns, norms[: stop - start].float().numpy(), **facts
             )

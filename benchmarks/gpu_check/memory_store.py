@@ -31,14 +31,19 @@ class MemoryStore:
 
 
 class MemoryBatches:
-    """Shuffled batches in float32, as a function of the step; rows repeat when they are used up."""
+    """Shuffled batches in the rows' type, as a function of the step; rows repeat when used up.
+
+    Each is in the memory of the one before: fresh pages would cost more than the rows.
+    """
 
     def __init__(self, store: MemoryStore, batch_tokens: int) -> None:
         self._rows, self._batch_tokens = store.training, batch_tokens
         generator = torch.Generator().manual_seed(0)
         self._order = torch.randperm(len(store.training), generator=generator)
+        self._batch = torch.empty(batch_tokens, store.d_in, dtype=store.training.dtype)
 
     def batch(self, step: int) -> torch.Tensor:
-        """Return the rows of one step."""
+        """Return the rows of one step, until the next are asked for."""
         places = torch.arange(step * self._batch_tokens, (step + 1) * self._batch_tokens)
-        return self._rows[self._order[places % len(self._order)]].float()
+        order = self._order[places % len(self._order)]
+        return torch.index_select(self._rows, 0, order, out=self._batch)

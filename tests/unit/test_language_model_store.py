@@ -1,6 +1,7 @@
 """The store: its format, every row of the failure table, resuming, sealing, verifying."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from correct_l0.sources.language_model.layout import COLUMNS, Layout, count_jobs
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.language_model.seal import verify
 from correct_l0.sources.language_model.store import ShardWriter
-from correct_l0.sources.language_model.window import shuffle_order
+from correct_l0.sources.language_model.window import shuffle_order, statistics
 from language_model_toy import (
     BOS,
     ToyModel,
@@ -98,6 +99,37 @@ def test_acts_belong_to_their_tokens_and_zarr_reads_the_same(manifest):
         assert np.array_equal(array["token_id"][:], token)
         assert np.array_equal(array["position"][:], position)
         assert np.array_equal(array["document_id"][:], store.column(split, "document_id", 0, rows))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_shards_are_written_to_the_byte_as_zarr_writes_them(tmp_path, dtype):
+    """Training ends in a shard of 44 rows, whose third chunk has 12 of 16 and whose fourth none."""
+    settings, cache = stage_toy(tmp_path, dtype=dtype)
+    for job in jobs_of(settings):
+        run_job(settings, cache, job)
+    expected = shard_files(cache)
+    for path in sorted(cache.glob("store/*/*/zarr.json")):
+        array = zarr.open_array(path.parent, mode="r+", config={"write_empty_chunks": True})
+        rows = array[:]
+        shutil.rmtree(path.parent / "c")
+        array[:] = rows
+    assert shard_files(cache) == expected
+    record = json.loads((cache / "records/training_000004.json").read_text())
+    for column, file in record["files"].items():
+        data = shards.shard_path(cache / "store", "training", column, 4).read_bytes()
+        assert file == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 4099, 16_384, 36_865])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_sums_have_the_bits_of_whole_blocks(rows, dtype):
+    acts = torch.randn(rows, 24, generator=torch.Generator().manual_seed(rows)).to(dtype)
+    norms, sums = statistics(acts)
+    blocks = [block.double() for block in acts.split(16_384)]
+    assert torch.equal(norms, torch.cat([block.norm(dim=1) for block in blocks]))
+    whole = torch.stack([block.sum(dim=0) for block in blocks]).sum(dim=0)
+    assert sums["vector_sum"] == whole.tolist()
+    assert sums["norm_sum"] == sum(float(part.sum()) for part in norms.split(16_384))
 
 
 @pytest.mark.parametrize("special_tokens", ["keep", "drop"])
@@ -472,11 +504,10 @@ def test_one_file_is_written_once_per_shard_and_array(tmp_path, monkeypatch):
     run_job(settings, cache, 0)
     shutil.rmtree(cache / "records")
     moved = []
-    replace = pathlib.Path.replace
-    monkeypatch.setattr(
-        pathlib.Path, "replace", lambda self, to: (moved.append(str(to)), replace(self, to))[1]
-    )
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(b), replace(a, b))[1])
     run_job(settings, cache, 0)
+    moved = [path for path in moved if cache / "store" in path.parents]
     assert len(moved) == len(set(moved)) == 2 * 4
 
 
@@ -487,7 +518,7 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_sealed(tmp_path, monkeypa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    monkeypatch.setattr("correct_l0.sources.language_model.store.write_shard", full)
     with pytest.raises(InputError, match=r"disk full or over quota, [\d,]+ bytes free; free space"):
         run_job(settings, cache, 1)
     assert not (cache / "parts/part_1.json").exists()
@@ -682,7 +713,7 @@ def test_a_job_killed_at_any_rename_goes_on_to_the_same_bytes(tmp_path):
         for name, written in kept.items():
             assert (cache / "records" / name).stat().st_mtime_ns == written
         verify(seal_toy(settings, cache), "checksums")
-        assert not [*cache.rglob("*.partial"), *cache.glob(".store.*")]
+        assert not [*cache.rglob("store/**/.*"), *cache.glob(".store.*")]
         assert shard_files(cache) == expected
     assert moment > 11
 

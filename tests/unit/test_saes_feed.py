@@ -64,6 +64,28 @@ def test_nothing_waits_where_steps_take_longer(cuda):
     assert cuda.main.free_at == COPY_S + 4 * 2 * COPY_S
 
 
+class InOneMemory:
+    """Every batch is in the memory of the one before, in a type of two bytes."""
+
+    def __init__(self, dtype):
+        self.rows = torch.empty(2, 3, dtype=dtype)
+
+    def batch(self, step):
+        return self.rows.fill_(1 + step)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("made", [DeviceFeed, lambda rows, _, scale: HostFeed(rows, scale)])
+def test_rows_are_converted_before_they_are_scaled_and_outlive_their_memory(cuda, made, dtype):
+    """3 x 1.00390625 = 3.01171875, which float32 holds and bfloat16 does not."""
+    feed = made(InOneMemory(dtype), "cpu", 1.00390625)
+    batches = [feed.batch(step) for step in range(3)]
+    feed.close()
+    for step, batch in enumerate(batches):
+        assert batch.dtype == torch.float32
+        assert torch.equal(batch, torch.full((2, 3), (1 + step) * 1.00390625))
+
+
 def test_any_step_may_follow_and_an_error_comes_with_its_own_step(cuda):
     feed = DeviceFeed(Numbered(), "cpu", 1.0)
     for step in (0, 1, 4, 2, 9, 4):

@@ -126,7 +126,7 @@ def test_the_order_is_that_of_the_activation_cache(tmp_path):
     trained = np.delete(np.arange(N), numbers(store.held_out(0, 60)))
     assert numbers(store.stream(5, 240).batch(0)) == trained[order].tolist()
     stream = store.stream(5, 100)
-    assert torch.equal(stream.batch(4), store.stream(5, 100, prefetch=True).batch(4))
+    assert torch.equal(stream.batch(4), store.stream(5, 100, prefetch=True).batch(4).float())
 
 
 def test_more_rows_than_memory_holds_are_read_in_pieces(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ class Batches(Protocol):
     """A stream of training batches that is a function of the step: it can go on anywhere."""
 
     def batch(self, step: int) -> Float[Tensor, "batch d_in"]:
-        """Return the raw rows of one step, which are not to be changed."""
+        """Return the raw rows of one step, which are not to be changed, of any floating type."""
 
 
 class Source(Protocol):

@@ -36,7 +36,6 @@ from correct_l0.sources.language_model.text import StagedText
 from correct_l0.sources.language_model.window import (
     check_finite,
     read_window,
-    row_norms,
     shuffle_order,
     statistics,
 )
@@ -228,15 +227,13 @@ class _Run:
 
     def _write(self, split: str, shard: int, columns: dict[str, Tensor]) -> dict[str, Any]:
         acts = columns["acts"]
-        check_finite(acts, split, shard, self.activations)
+        norms, sums = statistics(acts)
+        check_finite(acts, norms, split, shard, self.activations)
         arrays = {name: values.numpy() for name, values in columns.items() if name != "acts"}
         # Zarr 3.1 has no bfloat16.
         bits = acts.view(torch.uint16) if acts.dtype == torch.bfloat16 else acts
         arrays["acts"] = bits.numpy()
-        norms = row_norms(acts)
-        return self.writer.write(
-            split, shard, arrays, norms.float().numpy(), **statistics(acts, norms)
-        )
+        return self.writer.write(split, shard, arrays, norms.float().numpy(), **sums)
 
 
 def provenance(activations: Activations, model: dict[str, Any], cache: Path) -> dict[str, Any]:

@@ -1,19 +1,24 @@
-"""Shard files of a Zarr 3 array, read as bytes.
+"""Shard files of a Zarr 3 array, read and written as bytes.
 
 A shard is its inner chunks, each followed by its crc32c, then an index of (offset, length) pairs
 and the index's crc32c. Reading the byte ranges directly is two to three times as fast as zarr's
-own reader and verifies the same checksums; a test holds the two against each other.
+own reader and verifies the same checksums, and writing is three times as fast or more; tests hold
+both against zarr.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
 from correct_l0.errors import InputError
+from correct_l0.provenance.manifest import replacing
 
 CHECKSUM_BYTES = 4
 MISSING = 2**64 - 1
@@ -26,6 +31,65 @@ def shard_path(store: Path, split: str, column: str, shard: int) -> Path:
     """Return the file of one shard of one array."""
     parts = ("c", str(shard), "0") if column == "acts" else ("c", str(shard))
     return store.joinpath(split, column, *parts)
+
+
+def write_shard(
+    path: Path, rows: np.ndarray, chunks: int, chunk_rows: int, fill: float
+) -> dict[str, int | str]:
+    """Write a shard file, which is on the disk when this returns; an older one is replaced.
+
+    Parameters
+    ----------
+    path
+        The shard file.
+    rows
+        Contiguous array of shape (rows,) or (rows, d_in) in the type on disk; the last shard of an
+        array may have fewer than the others.
+    chunks
+        Number of inner chunks in a shard.
+    chunk_rows
+        Rows of a chunk.
+    fill
+        What the last chunk holds after the last row; chunks after it are left out.
+
+    Returns
+    -------
+    dict
+        `bytes` and `sha256` of the file.
+    """
+    index = np.full((chunks, 2), MISSING, dtype="<u8")
+    pieces: list[np.ndarray] = []
+    offset = 0
+    for chunk, start in enumerate(range(0, len(rows), chunk_rows)):
+        part = rows[start : start + chunk_rows]
+        if len(part) < chunk_rows:
+            beyond = np.full((chunk_rows - len(part), *part.shape[1:]), fill, dtype=part.dtype)
+            part = np.concatenate([part, beyond])
+        summed = _with_checksum(part)
+        length = sum(len(piece) for piece in summed)
+        index[chunk], offset = (offset, length), offset + length
+        pieces += summed
+    pieces += _with_checksum(index)
+    # The checksum of the file takes as long as writing it.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sha256") as beside:
+        digest = beside.submit(_sha256, pieces)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            file.writelines(piece.data for piece in pieces)
+        return {"bytes": sum(len(piece) for piece in pieces), "sha256": digest.result()}
+
+
+def _with_checksum(values: np.ndarray) -> list[np.ndarray]:
+    """Return the bytes of an array, without copying them, and those of their crc32c."""
+    data = values.reshape(-1).view(np.uint8)
+    checksum = google_crc32c.value(data).to_bytes(CHECKSUM_BYTES, "little")
+    return [data, np.frombuffer(checksum, dtype=np.uint8)]
+
+
+def _sha256(pieces: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece.data)
+    return digest.hexdigest()
 
 
 def read_index(path: Path, chunks: int) -> np.ndarray:

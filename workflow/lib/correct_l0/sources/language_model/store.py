@@ -23,11 +23,18 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from correct_l0.errors import DISK_FULL, InputError
 from correct_l0.provenance.manifest import read_manifest, replacing, sha256_of, write_json
 from correct_l0.sources.language_model.layout import COLUMNS, SPLITS, Layout
-from correct_l0.sources.language_model.shards import remedy, shard_path
+from correct_l0.sources.language_model.shards import remedy, shard_path, write_shard
 
 # bfloat16's NaN as the unsigned integer that holds its bits.
 FILL = {"float32": float("nan"), "float16": float("nan"), "bfloat16": 0x7FC0}
 ZARR_DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": "uint16"}
+
+
+def of_column(layout: Layout, column: str) -> tuple[str, float]:
+    """Return the type on disk of an array, and what stands where nothing was written."""
+    if column == "acts":
+        return ZARR_DTYPES[layout.dtype], FILL[layout.dtype]
+    return "int32", -1
 
 
 def ensure_store(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> None:
@@ -101,16 +108,17 @@ def _create(folder: Path, layout: Layout, provenance: Mapping[str, Any]) -> None
         for column in COLUMNS:
             acts = column == "acts"
             width = (layout.d_in,) if acts else ()
+            dtype, fill = of_column(layout, column)
             group.create_array(
                 column,
                 shape=(layout.rows(split), *width),
-                dtype=ZARR_DTYPES[layout.dtype] if acts else "int32",
+                dtype=dtype,
                 shards=(layout.shard_rows, *width),
                 chunks=(layout.chunk_rows, *width),
                 serializer=BytesCodec(endian="little"),
                 compressors=Crc32cCodec(),
                 filters=None,
-                fill_value=FILL[layout.dtype] if acts else -1,
+                fill_value=fill,
                 dimension_names=("row", "d_in") if acts else ("row",),
                 attributes={"logical_dtype": layout.dtype} if acts else {},
                 config={"write_empty_chunks": True},
@@ -131,13 +139,12 @@ def check_metadata(folder: Path, layout: Layout) -> None:
         for column in COLUMNS:
             path = folder / split / column
             array = _open(zarr.open_array, path)
-            acts = column == "acts"
-            width = (layout.d_in,) if acts else ()
+            width = (layout.d_in,) if column == "acts" else ()
             wanted = (
                 (layout.rows(split), *width),
                 (layout.shard_rows, *width),
                 (layout.chunk_rows, *width),
-                ZARR_DTYPES[layout.dtype] if acts else "int32",
+                of_column(layout, column)[0],
             )
             found = (array.shape, array.shards, array.chunks, str(array.dtype))
             if found != wanted:
@@ -231,18 +238,16 @@ class ShardWriter:
             files = {}
             for column in COLUMNS:
                 path = shard_path(self.store, split, column, shard)
-                for leftover in path.parent.glob(f"{path.name}.*.partial"):
+                for leftover in path.parent.glob(f".{path.name}.*"):
                     leftover.unlink()
-                # zarr would read what is there, and refuse where that is damaged.
-                path.unlink(missing_ok=True)
-                # One assignment per shard: zarr then writes the file once.
-                array = zarr.open_array(
-                    self.store / split / column, mode="r+", config={"write_empty_chunks": True}
+                dtype, fill = of_column(self.layout, column)
+                files[column] = write_shard(
+                    path,
+                    np.ascontiguousarray(columns[column], dtype),
+                    self.layout.chunks_per_shard,
+                    self.layout.chunk_rows,
+                    fill,
                 )
-                array[start:stop] = columns[column]
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-                files[column] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
             with replacing(norms_path(self.records, split, shard)) as path:
                 np.save(path, norms)
                 digest = sha256_of(path)

@@ -50,8 +50,8 @@ class TrainingStream:
     batch_tokens
         Rows per batch.
     prefetch
-        Make the next step's batch in a thread meanwhile. Pays where the training itself runs on
-        another device; on one CPU core the work is the same.
+        Make the next step's batch in a thread meanwhile, with values of two bytes as they are
+        stored. Pays where the training itself runs on another device, which converts them.
     read_threads
         Threads that read and verify the chunks of a group, where the split is not held in memory.
         The order does not depend on them.
@@ -83,18 +83,19 @@ class TrainingStream:
         self.store = store
         self.batch_tokens = batch_tokens
         in_memory = store.layout.training * store.layout.row_bytes <= memory_bytes
-        self._order: _InMemory | _Groups = (
-            _InMemory(store, seed)
-            if in_memory
-            else _Groups(store, seed, group_chunks, read_threads)
-        )
-        self._memory = _Recycled(batch_tokens, store.d_in)
+        if in_memory:
+            self._order: _InMemory | _Groups = _InMemory(store, seed)
+        else:
+            self._order = _Groups(store, seed, group_chunks, read_threads)
+        stored = store.view(store.empty(0)).dtype
+        as_stored = prefetch and stored.itemsize < torch.float32.itemsize
+        self._memory = _Recycled(batch_tokens, store.d_in, stored if as_stored else torch.float32)
         # With one worker, nothing but it touches the order.
         self._worker = ThreadPoolExecutor(max_workers=1) if prefetch else None
         self._ahead: dict[int, Future[Tensor]] = {}
 
     def batch(self, step: int) -> Float[Tensor, "batch_tokens d_in"]:
-        """Return the raw activations of a step, counted from 0, in float32."""
+        """Return the raw activations of a step, counted from 0: in float32 without `prefetch`."""
         if self._worker is None:
             return self._make(step)
         made = self._ahead.pop(step, None) or self._worker.submit(self._make, step)
@@ -112,8 +113,7 @@ class TrainingStream:
 
     def row_numbers(self, step: int) -> Int[Tensor, " batch_tokens"]:
         """Return which training rows make up the batch of a step."""
-        parts = [self._order.numbers(*piece) for piece in self._pieces(step)]
-        return torch.cat(parts)
+        return torch.cat([self._order.numbers(*piece) for piece in self._pieces(step)])
 
     def _parts(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (rows in memory, those wanted of them) for each part of a batch."""
@@ -136,7 +136,7 @@ def gather(
     order: Int[Tensor, " wanted"],
     out: Float[Tensor, "wanted d_in"],
 ) -> None:
-    """Write the rows `values[order]` to `out` as float32."""
+    """Write the rows `values[order]` to `out`, converted to its type."""
     if values.dtype == out.dtype:
         torch.index_select(values, 0, order, out=out)
         return
@@ -154,19 +154,20 @@ def gather(
 class _Recycled:
     """Memory for batches, used again once nothing refers to a batch: fresh pages cost more."""
 
-    def __init__(self, rows: int, d_in: int) -> None:
-        self.shape = (rows, d_in)
+    def __init__(self, rows: int, d_in: int, dtype: torch.dtype) -> None:
+        self.shape, self.dtype = (rows, d_in * dtype.itemsize), dtype
         self.spare: list[np.ndarray] = []
 
     def take(self) -> Float[Tensor, "rows d_in"]:
         """Return uninitialised rows."""
-        # Torch aligns its memory to 64 bytes, which numpy does not.
-        memory = self.spare.pop() if self.spare else torch.empty(self.shape).numpy()
+        # Torch aligns its memory to 64 bytes, which numpy does not; that has no bfloat16.
+        fresh = None if self.spare else torch.empty(self.shape, dtype=torch.uint8)
+        memory = self.spare.pop() if fresh is None else fresh.numpy()
         # The tensor's storage keeps this array, and all its views and what autograd saved keep the
         # storage: the array is gone when the last of them is.
         lent = memory[:]
         weakref.finalize(lent, self._back, memory).atexit = False
-        return torch.from_numpy(lent)
+        return torch.from_numpy(lent).view(self.dtype)
 
     def _back(self, memory: np.ndarray) -> None:
         if len(self.spare) < SPARE_BATCHES:

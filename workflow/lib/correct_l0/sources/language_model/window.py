@@ -67,6 +67,7 @@ def read_window(
     place = np.empty(rows, dtype=np.int64)
     place[order] = np.arange(rows)
     acts = torch.empty((rows, layout.d_in), dtype=getattr(torch, layout.dtype))
+    bits = acts.view(torch.uint8).numpy()
     columns = np.empty((3, rows), dtype=np.int32)
     numbers = text.covering(window.start, window.stop)
     contexts = [text.tokens(context) for context in numbers]
@@ -76,24 +77,65 @@ def read_window(
         # A context may begin before the window or end after it.
         kept = kept[max(0, -first) : rows - first]
         at = place[max(0, first) : max(0, first) + len(kept)]
-        acts[torch.from_numpy(at)] = values[torch.from_numpy(kept)]
+        # Numpy copies whole rows, where torch's indexing goes value by value.
+        bits[at] = values.contiguous().view(torch.uint8).numpy()[kept]
         columns[:, at] = contexts[i][kept], text.documents(numbers[i])[kept], kept
         progress.add(len(at))
     names = ("token_id", "document_id", "position")
     return {"acts": acts, **dict(zip(names, map(torch.from_numpy, columns), strict=True))}
 
 
+BLOCK = 16_384
+"""Rows of which one sum is made: another number would change the last bits of the sums."""
+PIECE = 256
+"""Rows that are converted to float64 at once: in kept memory that a core's caches hold."""
+
+
+def statistics(
+    acts: Float[Tensor, "rows d_in"],
+) -> tuple[Float[Tensor, " rows"], dict[str, Any]]:
+    """Return the norms of the rows, and the sums of both, in float64, of the values as stored.
+
+    Examples
+    --------
+    >>> norms, sums = statistics(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    >>> norms, sums
+    (tensor([5., 1.], dtype=torch.float64), {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]})
+    """
+    norms = torch.empty(len(acts), dtype=torch.float64)
+    exact = torch.empty((min(PIECE, len(acts)), acts.shape[1]), dtype=torch.float64)
+    sums = []
+    for block, of_block in zip(acts.split(BLOCK), norms.split(BLOCK), strict=True):
+        parts = []
+        for rows, out in zip(block.split(PIECE), of_block.split(PIECE), strict=True):
+            values = exact[: len(rows)].copy_(rows)
+            torch.linalg.vector_norm(values, dim=1, out=out)
+            parts.append(values.sum(dim=0))
+        # Torch, too, sums 256 rows first, in sixteens, then those: its bits of the whole block.
+        sums.append(torch.stack(parts).sum(dim=0))
+    return norms, {
+        "norm_sum": float(sum(part.sum() for part in norms.split(BLOCK))),
+        "vector_sum": torch.stack(sums).sum(dim=0).tolist(),
+    }
+
+
 def check_finite(
-    acts: Float[Tensor, "rows d_in"], split: str, shard: int, activations: Activations
+    acts: Float[Tensor, "rows d_in"],
+    norms: Float[Tensor, " rows"],
+    split: str,
+    shard: int,
+    activations: Activations,
 ) -> None:
-    """Refuse activations that are infinite or not a number.
+    """Refuse activations that are infinite or not a number, by the norms of their rows in float64.
+
+    The norm of finite float32 values is finite in float64.
 
     Raises
     ------
     InputError
         Naming the shard, the row, the hook and the remedy.
     """
-    finite = torch.isfinite(acts).all(dim=1)
+    finite = torch.isfinite(norms)
     if finite.all():
         return
     row = int((~finite).nonzero()[0])
@@ -106,28 +148,3 @@ def check_finite(
         f"non-finite activations at {activations.hook_name} in row {row} of {split} shard {shard} "
         f"({int((~finite).sum())} rows of {len(acts)}), all must be finite; {remedy}"
     )
-
-
-BLOCK = 16_384
-"""Rows that are looked at together in float64."""
-
-
-def row_norms(acts: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
-    """Return the norm of each row as stored, in float64."""
-    return torch.cat([part.double().norm(dim=1) for part in acts.split(BLOCK)])
-
-
-def statistics(acts: Float[Tensor, "rows d_in"], norms: Float[Tensor, " rows"]) -> dict[str, Any]:
-    """Return the sum of the rows and of their norms, in float64, of the values as stored.
-
-    Examples
-    --------
-    >>> rows = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
-    >>> statistics(rows, row_norms(rows))
-    {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]}
-    """
-    sums = torch.stack([part.double().sum(dim=0) for part in acts.split(BLOCK)])
-    return {
-        "norm_sum": float(sum(part.sum() for part in norms.split(BLOCK))),
-        "vector_sum": sums.sum(dim=0).tolist(),
-    }
