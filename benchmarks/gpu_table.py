@@ -9,6 +9,8 @@ Row = Mapping[str, str]
 RIVAL = "SAELens, autocast, compiled"
 """SAELens' fastest step."""
 MISSED = "below target"
+NONE = "–"
+"""Shown for what was not measured."""
 
 
 def steps(rows: Sequence[Row], full: bool) -> list[str]:
@@ -23,11 +25,16 @@ def steps(rows: Sequence[Row], full: bool) -> list[str]:
     >>> steps(rows, full=False)[-1]
     '| 20 | 5 ms (sparse) | 18 ms | 3.6 |'
     """
-    values = {row["what"]: row["value"] for row in rows}
+    values = {row["what"]: row["value"] for row in rows if row["value"]}
     missed = {row["what"] for row in rows if row["verdict"] == MISSED}
-    head = ["L0", "ours", "SAELens, compiled", "times as fast"]
+    head = ["L0", "ours, reduced", "SAELens, compiled", "times as fast"]
     if full:
-        head += ["SAELens, autocast", "share of the floor's speed", "peak GB, ours / compiled"]
+        head += [
+            "ours, float32, dense",
+            "SAELens, autocast",
+            "share of the floor's speed",
+            "peak GB, ours / compiled",
+        ]
     lines = [_line(head), "|" + "---|" * len(head)]
     found = (re.fullmatch(r"step, ours, reduced, dense, L0 (\d+)", what) for what in values)
     for l0 in (match[1] for match in found if match):
@@ -39,15 +46,16 @@ def steps(rows: Sequence[Row], full: bool) -> list[str]:
         best = min(forms, key=lambda form: forms[form])
         ratio = f"{RIVAL} / ours, L0 {l0}"
         cells = [l0, f"{forms[best]:.3g} ms ({best})"]
-        cells += [f"{float(values[f'step, {RIVAL}, L0 {l0}']):.3g} ms"]
-        cells += [_marked(values[ratio], ratio in missed)]
+        cells += [_ms(values.get(f"step, {RIVAL}, L0 {l0}"))]
+        cells += [_marked(values.get(ratio), ratio in missed)]
         if full:
             floor = f"floor / ours, L0 {l0}"
             names = (f"step, ours, reduced, {best}", f"step, {RIVAL}")
-            memory = [float(values[f"{name}, L0 {l0}: peak memory"]) for name in names]
-            cells += [f"{float(values[f'step, SAELens, autocast, L0 {l0}']):.3g} ms"]
-            cells += [_marked(values[floor], floor in missed)]
-            cells += [" / ".join(f"{each:.3g}" for each in memory)]
+            memory = [values.get(f"{name}, L0 {l0}: peak memory") for name in names]
+            cells += [_ms(values.get(f"step, ours, float32, dense, L0 {l0}"))]
+            cells += [_ms(values.get(f"step, SAELens, autocast, L0 {l0}"))]
+            cells += [_marked(values.get(floor), floor in missed)]
+            cells += [" / ".join(f"{float(each):.3g}" if each else NONE for each in memory)]
         lines.append(_line(cells))
     return lines
 
@@ -78,9 +86,11 @@ def content(rows: Sequence[Row], full: bool) -> str:
     right = [row["verdict"] for row in wanted if row["verdict"] in ("ok", "FAILED")]
     speed = [row["verdict"] for row in wanted if row["verdict"] in ("met", MISSED)]
     first = rows[0]
+    broken = [row for row in rows if row["verdict"] == "ERROR"]
+    broke = f"{len(broken)} checks broke off, " if broken else ""
     said = (
-        f"{right.count('ok')} of {len(right)} numbers right, {speed.count('met')} of {len(speed)} "
-        f"aims of speed and memory met: {first['device']}, {first['date']}, commit "
+        f"{broke}{right.count('ok')} of {len(right)} numbers right, {speed.count('met')} of "
+        f"{len(speed)} aims of speed and memory met: {first['device']}, {first['date']}, commit "
         f"{first['commit']}."
     )
     lines = [said, "", *steps(rows, full), "", *others(rows, full)]
@@ -89,7 +99,13 @@ def content(rows: Sequence[Row], full: bool) -> str:
     return "\n".join(["", *lines, ""])
 
 
-def _marked(value: str, missed: bool) -> str:
+def _ms(value: str | None) -> str:
+    return f"{float(value):.3g} ms" if value else NONE
+
+
+def _marked(value: str | None, missed: bool) -> str:
+    if not value:
+        return NONE
     shown = f"{float(value):.3g}"
     return f"**{shown}, below its target**" if missed else shown
 

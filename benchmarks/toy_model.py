@@ -45,7 +45,8 @@ def saelens_step(l0: float) -> Callable[[Tensor], Any]:
 
 def our_steps(l0s: list[float]) -> Callable[[Tensor], Any]:
     """Return a step of a group of SAEs on one batch: scaled once, as the pipeline does."""
-    from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+    from correct_l0.saes.engine.batchtopk import FusedTrainer
+    from correct_l0.saes.engine.weights import initial_weights
     from correct_l0.saes.engine.workspace import Gradients, Workspace
     from correct_l0.saes.settings import SaeSettings
     from correct_l0.saes.training_settings import Training

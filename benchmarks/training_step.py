@@ -53,7 +53,8 @@ def point(d_sae: int, batch: int, l0: float, name: str = "batchtopk", lr: float 
 
 def ours(d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Step:
     """Return the pipeline's training step."""
-    from correct_l0.saes.engine.batchtopk import FusedTrainer, initial_weights
+    from correct_l0.saes.engine.batchtopk import FusedTrainer
+    from correct_l0.saes.engine.weights import initial_weights
 
     start = initial_weights(d_in, d_sae, seed=0)
     uneven_(start.W_dec, start.b_enc, n_dead)
@@ -100,7 +101,7 @@ def another(name: str) -> tuple[Callable[..., Step], Callable[..., Step]]:
 
 def started(name: str, d_in: int, d_sae: int, batch: int, l0: float, n_dead: int) -> Any:
     """Return our trainer of an architecture where its timed steps begin."""
-    from correct_l0.saes.engine.batchtopk import Weights
+    from correct_l0.saes.engine.weights import Weights
     from correct_l0.saes.training.trainer import build_trainer
 
     settings = point(d_sae, batch, l0, name)

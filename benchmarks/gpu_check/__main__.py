@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true", help="small shapes, for a CPU")
     parser.add_argument("--wheels", type=Path, help="folder of wheels to use, not installed")
-    parser.add_argument("--out", type=Path, help=f"the table; without --small {RESULTS}")
+    parser.add_argument("--out", type=Path, help=f"the table; of a whole check on a GPU {RESULTS}")
     parser.add_argument("--commit", help="where git cannot tell it")
     options = parser.parse_args()
     if unknown := sorted(set(options.parts) - set(LIMITS_S)):
@@ -69,7 +69,9 @@ def main() -> int:
     """Run the parts; return 1 if a number is wrong or a part broke."""
     options = arguments()
     started = time.monotonic()
-    out = options.out or (None if options.small else RESULTS)
+    # The table that the documents are made from is of a whole check on a GPU.
+    whole = options.device == "cuda" and not options.small and not options.parts
+    out = options.out or (RESULTS if whole else None)
     with tempfile.TemporaryDirectory() as scratch:
         environment = environment_with(options.wheels, scratch)
         say_what_is_missing(environment)
@@ -94,27 +96,38 @@ def main() -> int:
 
 
 class Table:
-    """The table on disk, written row by row: a machine can be taken away at any time."""
+    """The table on disk, written row by row beside its place: a machine can be taken away.
+
+    It takes its place at the end, if anything was measured.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self._path = path or RESULTS
+        self._partial = self._path.with_name(f"{self._path.name}.partial")
+        self._asked, self._rows = path is not None, 0
         self._file: TextIO | None = None
 
     def __enter__(self) -> Table:
-        if self._path is not None:
+        if self._asked:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._path, "w", newline="")
+            self._file = open(self._partial, "w", newline="")
             csv.writer(self._file, lineterminator="\n").writerow(COLUMNS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        self._file.close()
+        if self._rows:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink()
 
     def write(self, row: Row, stamp: dict[str, str]) -> None:
         """Write a row, so that it is on disk at once."""
         if self._file is None:
             return
+        self._rows += row.value is not None
         values = asdict(row) | stamp
         if row.value is not None:
             values["value"] = f"{row.value:.6g}"

@@ -62,8 +62,9 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
             )
             floor = step_floor(shapes.d_in, shapes.d_sae, shapes.batch_tokens, l0, rates)
             report_floor(report, l0, ours[l0].ms, floor.ms, floor.sparse)
-    with report.trying("step, ours, float32"):
-        cost_of_ours(report, start, batches, shapes, FEW, "float32", "dense", device)
+    for products in package.products_on(device):
+        with report.trying(f"step, ours, float32, {products}"):
+            cost_of_ours(report, start, batches, shapes, FEW, "float32", products, device)
     with report.trying("step, SAELens"):
         package.import_saelens()
         time_rivals(report, start, batches, shapes, ours, device)

@@ -63,8 +63,8 @@ def training_s(
     flops = _products(d_sae, l0, training, device, name) * batch * weights
     passes: float = stated.WEIGHT_PASSES * weights
     if device == "cuda":
-        theirs = training.engine == "saelens"
-        passes += (stated.SAELENS_ACT_PASSES if theirs else stated.ACT_PASSES) * batch * d_sae
+        ours = training.by_sparsify or _is_trained_by_us(training, name)
+        passes += (stated.ACT_PASSES if ours else stated.SAELENS_ACT_PASSES) * batch * d_sae
         passes += _row_passes(d_sae, l0, training, name) * batch * (l0 or 0.0) * d_in
     step_s = floor_s + flops / getattr(speed, training.precision) + passes * FLOAT / speed.memory
     return max(steps * step_s, steps * batch * d_in * 2 / stated.DISK_READ / together)
@@ -78,7 +78,8 @@ def _row_passes(d_sae: int, l0: float | None, training: Training, name: str) -> 
     """Return a GPU's passes over a row of d_in for every selected activation."""
     if training.by_sparsify:
         return stated.SPARSIFY_PASSES
-    return int(_over_few(d_sae, l0, training, name))
+    passes = stated.ROW_PASSES[training.precision]
+    return passes if _over_few(d_sae, l0, training, name) else 0
 
 
 def _over_few(d_sae: int, l0: float | None, training: Training, name: str) -> bool:
@@ -233,7 +234,10 @@ def probing_s(study: Config) -> float:
     fits = float(tasks * len(p.probe_k))
     if p.controls:
         fits *= 1 + stated.CONTROLS / CONTROLLED / len(study.saes.seeds)
-    seconds = fits * stated.FIT_S + encoded / THROUGHPUT[device_of(study)].float32
+    device = device_of(study)
+    seconds = fits * stated.FIT_S + encoded / THROUGHPUT[device].float32
+    if device == "cuda":
+        seconds += tasks * stated.ENCODED_ROWS * study.saes.d_sae * FLOAT / stated.TO_HOST
     return seconds * (stated.REFERENCE_ENGINE if p.engine == "reference" else 1)
 
 

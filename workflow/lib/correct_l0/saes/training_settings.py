@@ -19,9 +19,11 @@ from correct_l0.settings.base import (
     Section,
 )
 
-SPARSE_BELOW = 1 / 160
-"""Share of active latents below which a GPU is faster with these alone: measured on an H100 at 2304
-x 32768 with 4096 tokens, where both forms take the same at L0 205."""
+SPARSE_BELOW = {"reduced": 1 / 160, "float32": 1 / 32}
+"""Share of active latents below which a GPU is faster with these alone, at 2304 x 32768 with 4096
+tokens on an H100. Measured for `reduced`: both forms take the same at L0 205. Products of float32
+take ten times as long, so that a form with one of them stays ahead for longer: by its parts, to L0
+1500 or so."""
 
 
 class Training(Section):
@@ -64,7 +66,7 @@ class Training(Section):
     gpu_products: Literal["auto", "dense", "sparse"] = "auto"
     """How a GPU multiplies with the selected activations; a CPU chooses itself. `sparse`: over
     these alone, for `batchtopk`, `topk` and `matryoshka_batchtopk`; `dense`: with all; `auto`:
-    `sparse` where L0 is below a hundred-and-sixtieth of `d_sae`."""
+    `sparse` where L0 is below a 160th of `d_sae`, with `precision: float32` below a 32nd."""
 
     freeze_decoder: bool = False
     """Keep the decoder's directions as they start, at random: a control, whose c_dec and stability
@@ -91,7 +93,7 @@ class Training(Section):
     def over_selected(self, l0: float, d_sae: int) -> bool:
         """Return whether a GPU's products run over the selected activations alone."""
         if self.gpu_products == "auto":
-            return l0 < SPARSE_BELOW * d_sae
+            return l0 < SPARSE_BELOW[self.precision] * d_sae
         return self.gpu_products == "sparse"
 
     def lr_at(self, d_sae: int) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from correct_l0.errors import InputError
 from correct_l0.jobs.beside import to_device
+from correct_l0.jobs.kernels import why_not_compiled
 from correct_l0.metrics.decoder.histogram import (
     BINS,
     HIGH,
@@ -66,15 +67,18 @@ def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> Projectio
     """
     if not W_dec.is_cuda:
         return ProjectionStream(W_dec, n)
-    try:
-        from correct_l0.metrics.decoder.on_device import DeviceStream, sift
+
+    def trial() -> None:
+        from correct_l0.metrics.decoder.on_device import sift
 
         nothing = torch.zeros(1, BINS, dtype=torch.int32, device=W_dec.device)
         sift(torch.zeros(1, device=W_dec.device), counts=nothing)
-    except Exception as error:  # Of Triton that is missing, or lacks a C compiler or Python.h.
-        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+    if why := why_not_compiled(trial):
         print(f"s_n^dec takes longer: the GPU's kernels do not compile ({why})", file=sys.stderr)
         return ProjectionStream(W_dec, n)
+    from correct_l0.metrics.decoder.on_device import DeviceStream
+
     return DeviceStream(W_dec, n)
 
 

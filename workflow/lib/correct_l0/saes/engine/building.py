@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.kernels import why_not_compiled
 from correct_l0.saes.engine.weights import Weights, initial_weights
 from correct_l0.saes.engine.workspace import Gradients, Workspace
 from correct_l0.saes.settings import SaeSettings
@@ -69,15 +70,16 @@ def try_kernels(zeros: Float[Tensor, " n"]) -> None:
     InputError
         If it cannot be compiled: Triton is missing, or what it needs.
     """
-    try:
+
+    def trial() -> None:
         from correct_l0.saes.engine import device_adam
 
         state = ([zeros], [zeros], [zeros.clone()], [zeros.clone()])
         device_adam.update(*state, zeros.new_ones(()), 1, 0.0, (0.9, 0.999), 1e-8)
-    except Exception as error:
-        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+    if why := why_not_compiled(trial):
         raise InputError(
             f"the GPU's kernels do not compile ({why}); engine fused needs Triton, which torch's "
             "CUDA builds bring along, and on the node a C compiler and Python's headers (gcc, "
             "python3-dev): install them, or use engine saelens"
-        ) from error
+        )

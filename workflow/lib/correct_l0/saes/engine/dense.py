@@ -21,7 +21,8 @@ class DensePattern:
     acts
         Zero where not selected.
     norms
-        The decoder norms, where the activations are multiplied by them; None: they are z.
+        The decoder norms, where the activations are multiplied by them. None: they are z, and masks
+        are a GPU's kernels.
     work
         Memory to write to.
 

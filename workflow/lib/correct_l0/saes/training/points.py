@@ -203,7 +203,10 @@ class _Group:
                 device=self.device, metadata=self.metadata, between=self.leave_if_asked,
             )  # fmt: skip
         except Exception:
-            run.save(self.feed)
+            try:
+                run.save(self.feed)
+            except OSError as error:  # What failed first is what to tell.
+                print(f"{job.folder}: nor could its state be saved ({error})")
             raise
         self.tracker.end(job, read_manifest(job.folder / "manifest.json"))
         del self.runs[job]
