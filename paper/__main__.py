@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.child import status_of
 from correct_l0.provenance.manifest import replacing
 from correct_l0.report.figures import draw_figures
 from paper import small_model
@@ -56,9 +56,8 @@ def run(variant: Variant, cores: int) -> int:
     """Run the studies and the small model; return the exit status."""
     for config in variant.configs:
         command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
-        done = subprocess.run([*command, "--configfile", str(config)], check=False)
-        if done.returncode:
-            return done.returncode
+        if status := status_of([*command, "--configfile", str(config)]):
+            return status
     small_model.run(variant.small_model, variant.results / "small_model", cores)
     return 0
 

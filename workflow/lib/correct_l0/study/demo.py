@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+
+from correct_l0.jobs.child import status_of
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run Snakemake with the given arguments, print the time it took, return the exit status."""
     start = time.monotonic()
-    status = subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode
+    status = status_of([sys.executable, "-m", "snakemake", *arguments])
     if status == 0:
         print(f"This run took {(time.monotonic() - start) / 60:.1f} min.")
     return status
