@@ -11,8 +11,8 @@ from types import FrameType
 def status_of(command: Sequence[str]) -> int:
     """Run a command and return its exit status, whatever asks this process to stop meanwhile.
 
-    What asks this process to stop asks the other one, which keeps its work and ends; this one waits
-    for it. A terminal's Ctrl-C reaches both by itself.
+    What asks this process to stop asks the other one, which ends in its own way; this one waits for
+    it. A terminal's Ctrl-C reaches both by itself.
     """
     process: subprocess.Popen[bytes] | None = None
     asked: list[int] = []
