@@ -33,6 +33,7 @@ def keep_largest_of_rows_(acts: Float[Tensor, "batch d_sae"], k: int) -> int:
 
     Examples
     --------
+    >>> import torch
     >>> acts = torch.tensor([[3.0, 1.0, 2.0, -1.0], [0.5, 0.5, -2.0, 0.5], [-1.0, -2.0, 4.0, -3.0]])
     >>> keep_largest_of_rows_(acts, 2), acts.tolist()
     (5, [[3.0, 0.0, 2.0, 0.0], [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 4.0, 0.0]])
