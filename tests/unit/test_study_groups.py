@@ -12,6 +12,7 @@ from workflow_runs import tiny_config
 
 from correct_l0.costs import estimates as costs
 from correct_l0.costs import memory
+from correct_l0.costs.training import training_s
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes import RECIPE
 from correct_l0.saes.training_settings import Training
@@ -143,9 +144,7 @@ class TestPointsPerJob:
     def test_points_of_a_group_share_the_reading(self):
         training = Training(training_tokens=2**29, batch_tokens=4096, precision="reduced")
         read = 2**29 * 2304 * 2 / 500e6
-        alone, four = (
-            costs.training_s(2304, 512, 10, training, "cuda", together) for together in (1, 4)
-        )
+        alone, four = (training_s(2304, 512, 10, training, "cuda", together) for together in (1, 4))
         assert alone == pytest.approx(read)
         assert four == pytest.approx(read / 4)
 

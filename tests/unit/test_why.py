@@ -15,6 +15,7 @@ from workflow_runs import TINY, tiny_config
 from correct_l0.command import main
 from correct_l0.costs import estimates as costs
 from correct_l0.costs.disk import disk_bytes
+from correct_l0.costs.training import training_s
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import write_manifest
 from correct_l0.saes import RECIPE
@@ -355,7 +356,7 @@ class TestPreflight:
         study = plan.study
         training = study.training(4).model_copy(update={"training_tokens": 2**24})
         parameters = canonical({"training": json.loads(canonical(training))})
-        estimated = costs.training_s(384, 128, 4, training, "cpu")
+        estimated = training_s(384, 128, 4, training, "cpu")
         assert estimated > 5
         manifest = {"device": "cpu", "parameters": parameters, "d_in": 384, "d_sae": 128}
         manifest |= {"l0": 4.0, "tokens": 2**24}

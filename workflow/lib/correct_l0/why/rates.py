@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from correct_l0.costs import estimates as costs
 from correct_l0.costs.memory import device_of
+from correct_l0.costs.training import training_s
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.architectures import DEFAULT
@@ -89,7 +89,7 @@ def _training_ratio(manifest: dict[str, Any], device: str) -> float | None:
         training = Training.model_validate(settings["training"])
         sizes = manifest["d_in"], manifest["d_sae"], manifest["l0"]
         name = settings.get("architecture", {}).get("name", DEFAULT)
-        work = costs.training_s(*sizes, training, device, name=name)
+        work = training_s(*sizes, training, device, name=name)
         took = manifest["tokens"] / manifest["tokens_per_s"]
     except (KeyError, ValueError, ZeroDivisionError):
         return None
