@@ -1,8 +1,9 @@
 """Sweep the worlds of the suite, and say how often each way of reading them is right.
 
-`python -m calibration [--quick] [--cores N] [--search] [--single] [--third-seed] [--judge-only]
-[--show NUMBER]`, in the repository's root. What is done is kept: started again, it goes on. The
-semi-synthetic worlds are made of the default study's activations: `make demo` caches them.
+`python -m calibration [--quick] [--missing] [--cores N] [--search] [--single] [--third-seed]
+[--judge-only] [--show NUMBER]`, in the repository's root. What is done is kept: started again, it
+goes on. The semi-synthetic worlds are made of the default study's activations: `make demo` caches
+them.
 """
 
 from __future__ import annotations
@@ -67,10 +68,14 @@ def each_world(
             print(f"world {future.result()}: done ({done} of {len(worlds)})", flush=True)
 
 
-def gather(worlds: Iterable[int], folder: Path, file: Path) -> pd.DataFrame:
-    """Write the tables of worlds into one file; return them."""
+def gather(
+    worlds: Iterable[int], folder: Path, file: Path, kept: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Write what is kept and the tables of worlds into one file; return them."""
     files = [folder / world(i).file for i in worlds]
-    found = pd.concat([pd.read_parquet(file) for file in files if file.exists()])
+    found = pd.concat(
+        [kept, *(pd.read_parquet(file) for file in files if file.exists())], ignore_index=True
+    )
     with replacing(file) as path:
         found.to_parquet(path, index=False, compression="zstd")
     return found
@@ -90,6 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Sweep and judge; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{len(QUICK)} worlds of {WHOLE}")
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help=f"sweep, or search, only what {MEASURED} or {SEARCHED} lacks, and add it",
+    )
     parser.add_argument("--cores", default="all", help="worlds at once, or all cores")
     parser.add_argument(
         "--search", action="store_true", help=f"search the worlds to report of {MEASURED}"
@@ -122,13 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.search:
             known = {int(i) for i in measured["world"]}
             to_report = [i for i in worlds if i in known and world(i).half == "report"]
-            each_world(search_quietly, to_report, cores, RESULTS / "search")
-            before = searched[~searched["world"].isin(to_report)]
-            found = gather(to_report, RESULTS / "search", RESULTS / SEARCHED.name)
-            searched = pd.concat([before, found], ignore_index=True)
+            kept = searched if options.missing else searched[~searched["world"].isin(to_report)]
+            asked = [i for i in to_report if i not in set(kept["world"])]
+            each_world(search_quietly, asked, cores, RESULTS / "search")
+            searched = gather(asked, RESULTS / "search", RESULTS / SEARCHED.name, kept)
         elif not options.judge_only:
-            each_world(measure_quietly, worlds, cores, RESULTS)
-            measured = gather(worlds, RESULTS, RESULTS / MEASURED.name)
+            kept = measured if options.missing else measured.iloc[:0]
+            asked = [i for i in worlds if i not in set(kept["world"])]
+            each_world(measure_quietly, asked, cores, RESULTS)
+            measured = gather(asked, RESULTS, RESULTS / MEASURED.name, kept)
             searched = searched[searched["world"].isin(measured["world"])]
         judged = judge(measured, searched)
     except InputError as error:

@@ -263,3 +263,25 @@ def test_starts_leave_out_what_an_sae_cannot_have():
 def test_show_prints_a_study(capsys):
     assert command.main(["--show", "3"]) == 0
     assert "study: world_003" in capsys.readouterr().out
+
+
+def test_only_missing_worlds_are_swept_and_added(tmp_path, monkeypatch, measured, judged):
+    kept = measured[measured["world"] != 14]
+    kept.to_parquet(tmp_path / "measured.parquet", index=False)
+    monkeypatch.setattr(command, "MEASURED", tmp_path / "measured.parquet")
+    monkeypatch.setattr(command, "SEARCHED", SEARCHED)
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command, "judge", lambda measured, searched: judged)
+    asked = []
+
+    def sweep(do, worlds, cores, folder):
+        asked.extend(worlds)
+        folder.mkdir()
+        measured[measured["world"] == 14].to_parquet(folder / world(14).file)
+
+    monkeypatch.setattr(command, "each_world", sweep)
+    assert command.main(["--missing"]) == 0
+    assert asked == sorted({*range(WHOLE)} - set(kept["world"]))
+    added = pd.read_parquet(tmp_path / "results" / "measured.parquet")
+    assert len(added) == len(measured)
+    assert set(added["world"]) == set(measured["world"])
