@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from correct_l0.costs import estimates as costs
-from correct_l0.costs import memory
+from correct_l0.costs import memory, throughputs
 from correct_l0.costs.disk import disk_bytes
 from correct_l0.costs.training import training_s
 from correct_l0.saes.architectures import architecture
 from correct_l0.saes.training_settings import Training
-from correct_l0.stages import BY_JOB, BY_RULE, limits, throughputs
+from correct_l0.stages import BY_JOB, BY_RULE, limits
 from correct_l0.study.config import Config, parse_config
 
 ROOT = Path(__file__).parents[2]

@@ -1,17 +1,18 @@
 """Each stage of a study once, as data: what it is called, what it follows, what it costs.
 
 A stage is one Snakemake rule. Costs, provenance, `make why` and the tests read this table; a new
-rule is a row here and a `.smk` file. Imported whenever Snakemake parses the workflow, so nothing
-heavy is imported here.
+rule is a row here (of a source, in `of_sources`) and a `.smk` file. Imported whenever Snakemake
+parses the workflow, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
 from correct_l0 import reading, saes
-from correct_l0.costs import estimates, memory, throughputs
+from correct_l0.costs import estimates, memory
 from correct_l0.metrics import Metric, metrics, probing, stability
 from correct_l0.saes import imported
-from correct_l0.sources import OPENERS, language_model, semi_synthetic, stored, synthetic
+from correct_l0.sources import OPENERS
+from correct_l0.stages.of_sources import OF_SOURCES, probes
 from correct_l0.stages.stage import Stage
 from correct_l0.study import frozen_control, rounds, self_check, train_on
 from correct_l0.study.config import Config
@@ -21,14 +22,6 @@ from correct_l0.study.report import report_settings, round_settings
 
 def _points(study: Config) -> int:
     return len(study.points())
-
-
-def _of_language_model(plan: Plan) -> bool:
-    return plan.study.activations is not None
-
-
-def _probes(plan: Plan) -> bool:
-    return "probing" in plan.rooms
 
 
 def _of_metric(metric: Metric) -> Stage:
@@ -64,96 +57,7 @@ READ = (
 """What tables are gathered from."""
 
 STAGES = (
-    Stage(
-        "stage_text", "source", "text", "the text", (),
-        room="activations",
-        recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_rows(),
-        result="text/manifest.json",
-        seconds=lambda study, l0: estimates.staging_s(study),
-        host_bytes=lambda study, saes: memory.staging_bytes(study),
-        writes="text",
-        grows=True,
-        asked=_of_language_model,
-    ),
-    Stage(
-        "cache_activations", "source", "activations", "the activations", ("stage_text",),
-        recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_rows(),
-        result="parts/part_{job}.json",
-        seconds=lambda study, l0: estimates.caching_s(study) / estimates.caching_jobs(study),
-        host_bytes=lambda study, saes: memory.caching_bytes(study),
-        jobs=estimates.caching_jobs,
-        writes="activations",
-        on_device=True,
-        grows=True,
-        asked=_of_language_model,
-    ),
-    Stage(
-        "seal_activations", "source", "activations sealed", "the activations",
-        ("cache_activations", "stage_text"),
-        room="activations",
-        recipe=language_model.RECIPE,
-        settings=lambda plan, l0: plan.settings_source(),
-        result="manifest.json",
-        seconds=lambda study, l0: estimates.sealing_s(study),
-        host_bytes=lambda study, saes: memory.sealing_bytes(study),
-        asked=_of_language_model,
-    ),
-    Stage(
-        stored.STAGE, "source", "index of the activations", "the index of the activations", (),
-        room="world",
-        recipe=stored.RECIPE,
-        settings=lambda plan, l0: plan.settings_source(),
-        result="manifest.json",
-        seconds=lambda study, l0: estimates.indexing_s(study),
-        host_bytes=lambda study, saes: memory.indexing_bytes(study),
-        grows=True,
-        asked=lambda plan: plan.study.stored is not None,
-    ),
-    Stage(
-        stored.MODEL_STAGE, "source", "model of the activations", "the model", (),
-        room="world",
-        recipe=stored.MODEL_RECIPE,
-        settings=lambda plan, l0: plan.settings_prompts(),
-        result="cache.json",
-        seconds=lambda study, l0: estimates.finding_model_s(study),
-        grows=True,
-        asked=lambda plan: plan.study.stored is not None and _probes(plan),
-    ),
-    Stage(
-        "cache_probing_activations", "source", "probing activations", "the probing activations",
-        ("stage_text", stored.MODEL_STAGE, stored.STAGE),
-        room="activations",
-        recipe=probing.CACHE_RECIPE,
-        settings=lambda plan, l0: plan.settings_prompts(),
-        result="probing/tasks",
-        seconds=lambda study, l0: estimates.prompts_s(study),
-        host_bytes=lambda study, saes: memory.prompts_bytes(study),
-        writes="probing activations",
-        on_device=True,
-        grows=True,
-        asked=_probes,
-    ),
-    Stage(
-        "make_world", "source", "synthetic world", "the world", (),
-        room="world",
-        recipe=synthetic.RECIPE,
-        settings=lambda plan, l0: plan.settings_source(),
-        result="manifest.json",
-        seconds=lambda study, l0: estimates.samples_s(study, throughputs.SURVEYED_SAMPLES),
-        asked=lambda plan: plan.study.synthetic is not None,
-    ),
-    Stage(
-        "make_semi_synthetic", "source", "semi-synthetic source", "the semi-synthetic source", (),
-        room="world",
-        recipe=semi_synthetic.RECIPE,
-        settings=lambda plan, l0: plan.settings_source(),
-        result="manifest.json",
-        seconds=lambda study, l0: estimates.semi_synthetic_s(study),
-        host_bytes=lambda study, saes: memory.source_bytes(study),
-        asked=lambda plan: plan.study.semi_synthetic is not None,
-    ),
+    *OF_SOURCES,
     Stage(
         imported.STAGE, "study", "weights", "the weights", (),
         room="weights",
@@ -203,7 +107,7 @@ STAGES = (
         jobs=_points,
         writes="measurements",
         on_device=True,
-        asked=_probes,
+        asked=probes,
     ),
     Stage(
         "probe_baselines", "study", "probing baselines", "the baselines",
@@ -213,7 +117,7 @@ STAGES = (
         settings=lambda plan, l0: plan.settings_probing(),
         result="probing/baselines/manifest.json",
         seconds=lambda study, l0: estimates.baselines_s(study),
-        asked=_probes,
+        asked=probes,
     ),
     Stage(
         rounds.STAGE, "round", "reading of the round", "the reading of the round", READ,

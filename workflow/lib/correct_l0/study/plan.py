@@ -15,12 +15,7 @@ from correct_l0.metrics import metrics
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
-from correct_l0.sources.language_model.places import (
-    NOWHERE,
-    Places,
-    by_content,
-    model_by_content,
-)
+from correct_l0.sources.language_model.places import NOWHERE, Places
 from correct_l0.sources.sae_probes import resolve_tasks
 from correct_l0.study.config import Config, parse_study
 from correct_l0.study.warnings import warnings_of
@@ -84,52 +79,17 @@ class Plan:
         InputError
             One line per problem: the value, the limit, the remedy.
         """
-        from correct_l0.sources.language_model.checks import (
-            check_cache_identity,
-            check_inputs,
-            check_model,
-            doubts,
-        )
-        from correct_l0.sources.sae_probes import check_tasks
-        from correct_l0.sources.semi_synthetic.checks import check_semi_synthetic
-        from correct_l0.sources.stored.checks import check_stored
         from correct_l0.study.imports import with_found
+        from correct_l0.study.named import named_by
         from correct_l0.study.rounds import follow
 
         base = Path(folder).absolute()
         studies = parse_study(raw, lambda file: with_found(file, raw, base, RESULTS))
-        check_tasks(studies[0].probing.tasks)
-        digests = CACHES / ".digests.json"
-        if (stored := studies[0].stored) is not None:
-            stored, places = stored.at(base), NOWHERE
-            check_stored(stored, max(study.batch_tokens for study in studies))
-            if (prompted := studies[0].prompted) is not None:
-                model, places = prompted.model, Places.of_model(prompted.model, base)
-                found = {"model": places.fill_model(model)}
-                check_model(prompted.model_copy(update=found))
-                model = model_by_content(model, places, digests)
-                stored = stored.model_copy(update={"model": model})
-            return [
-                follow(cls(study.model_copy(update={"stored": stored}), places))
-                for study in studies
-            ]
-        activations = studies[0].activations
-        if activations is None:
-            if (semi_synthetic := studies[0].semi_synthetic) is not None:
-                check_semi_synthetic(semi_synthetic, cls(studies[0]).study_folder)
-            return [follow(cls(study)) for study in studies]
-        if not isinstance(activations.text.reserve_tasks, str):
-            check_tasks(activations.text.reserve_tasks)
-        places = Places.of(activations, base)
-        check_inputs(places.fill(activations))
-        remarks = tuple(doubts(places.fill(activations)))
-        activations = by_content(activations, places, digests)
-        plans = [
-            cls(study.model_copy(update={"activations": activations}), places, doubts=remarks)
+        named = named_by(studies, base, RESULTS, CACHES)
+        return [
+            follow(cls(study.model_copy(update=named.sections), named.places, doubts=named.doubts))
             for study in studies
         ]
-        check_cache_identity(plans[0].source_folder, activations)
-        return [follow(plan) for plan in plans]
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> Plan:
