@@ -118,7 +118,7 @@ def curves_of(tables: Tables) -> Curves:
 
 
 def voices(tables: Tables) -> Estimate:
-    """What c_dec and s_n^dec say together, each with a veto: the reading of a single seed."""
+    """What c_dec and s_n^dec of both seeds say together, refused where the seeds differ."""
     return _said(tables, voices_of(*_decoder_readings(tables)))
 
 

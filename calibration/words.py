@@ -8,6 +8,7 @@ import pandas as pd
 
 from calibration.estimators import READING
 from calibration.judge import UNSEEN, WRONG, Judged, scores
+from calibration.one_seed import held
 from calibration.single import OFF, asked_by, scores_of_single
 from calibration.third_seed import scores_of_third_seed
 from correct_l0.reading.calibrated import DROP, NOMINAL
@@ -27,7 +28,8 @@ def page(judged: Judged) -> str:
         f"Drop of stability that holds the right L0 in {NOMINAL:.0%} of the first half's answered "
         f"worlds: {judged.drop:.4f}; the reading has {DROP:g}."
     )
-    return "\n\n".join([*parts, needed, *_searches(judged.searches), _worlds(judged.worlds)])
+    beside = [*_searches(judged.searches), _one_seed(judged.one_seed)]
+    return "\n\n".join([*parts, needed, *beside, _worlds(judged.worlds)])
 
 
 def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
@@ -73,6 +75,28 @@ def _of_half(rows: pd.DataFrame, title: str) -> str:
             row["estimator"], row["worlds_with_answer"], _share(row["answered"]),
             _share(row["covered"]), _factor(row["median_width"]), _factor(row["median_error"]),
             row["worlds_without"], _share(row["refused"]), _share(trained[row["estimator"]]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _one_seed(rows: pd.DataFrame) -> str:
+    """Return what is said of one seed alone, by half."""
+    lines = [
+        "**One seed alone**, each of the two of every world",
+        "",
+        "| half | readings of worlds with an answer | answered | interval holds the right L0 | "
+        f"median width | too low by {WRONG} | too high by {WRONG} | readings of worlds without | "
+        "refused | right of all that name an L0 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in scores(rows).to_dict("records"):
+        right, named = held(rows[rows["half"] == row["half"]])
+        cells = [
+            row["half"], row["worlds_with_answer"], _share(row["answered"]),
+            _share(row["covered"]), _factor(row["median_width"]), _share(row["too_low"]),
+            _share(row["too_high"]), row["worlds_without"], _share(row["refused"]),
+            f"{right} of {named}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

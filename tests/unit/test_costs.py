@@ -41,8 +41,8 @@ def test_the_papers_sizes():
     rows = 500_000_000 + 1_048_576
     assert disk["activations"] == rows * (2304 * 2 + 4 + 4 + 4 + 4)
     assert disk["activations"] == pytest.approx(2.3e12, rel=0.01)
-    # Weights, and 122,070 steps at 40 bytes, of 35 SAEs; three times the weights in a checkpoint.
-    assert disk["SAEs"] == 35 * (4 * memory.sae_parameters(paper) + 40 * 122_070)
+    # Weights, and 122,070 steps at 40 bytes, of 70 SAEs; three times the weights in a checkpoint.
+    assert disk["SAEs"] == 70 * (4 * memory.sae_parameters(paper) + 40 * 122_070)
     assert disk["one checkpoint"] == 2 * 3 * 4 * memory.sae_parameters(paper)
 
 

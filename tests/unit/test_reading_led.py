@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from correct_l0.reading.calibrated import DECODER_HELD, DECODER_NAMED
 from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
@@ -232,7 +233,11 @@ def test_training_health_comes_first():
 
 def test_one_seed_leaves_the_answer_to_the_decoder_metrics_and_says_so():
     result = read_study(tables(seeds=(0,)), d_sae=1536, l0=list(L0), training_tokens=1000)
-    assert result["headline"] == "L0 about 128 (between 64 and 192)."
+    assert result["headline"] == (
+        "L0 about 128 (between 64 and 192) by c_dec and s_n^dec alone: a hint, no answer. In "
+        f"worlds of known truth {DECODER_HELD} of {DECODER_NAMED} such readings held the right L0; "
+        "the agreement of two seeds at 5 L0 or more tells better."
+    )
     assert (result["stability"], result["decision"]["led_by_stability"]) == (None, False)
     assert (
         "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until then "
@@ -255,7 +260,7 @@ class TestFewPoints:
 
     def test_the_decoder_metrics_answer_and_say_why(self):
         result = self.verdict((0.1, 0.1, 0.6, 0.1))
-        assert result["headline"] == "L0 about 128 (between 64 and 192)."
+        assert result["headline"].startswith("L0 about 128 (between 64 and 192) by ")
         assert not result["decision"]["led_by_stability"]
         assert result["caveats"] == [
             "The agreement of seeds is read from 5 L0 on: until then c_dec and s_n^dec have to say "

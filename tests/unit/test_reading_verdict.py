@@ -26,7 +26,7 @@ def verdict(d_sae=1536, l0=L0, **made_up):
 def test_one_answer_with_its_interval():
     result = verdict()
     assert result["outcome"] == READ
-    assert result["headline"] == "L0 about 128 (between 64 and 192)."
+    assert result["headline"].startswith("L0 about 128 (between 64 and 192) by ")
     assert result["decision"]["f1_agrees"] == [1, 16]
     assert (
         "c_dec and s_n^dec agree; F1 with 1 latent and 16 latents peaks inside"
@@ -63,7 +63,7 @@ def test_flat():
 def test_one_flat_metric_leaves_the_answer_to_the_other_and_is_named():
     result = verdict(c_dec=LEVEL)
     assert result["outcome"] == READ
-    assert result["headline"] == "L0 about 128 (between 64 and 192)."
+    assert result["headline"].startswith("L0 about 128 (between 64 and 192) by ")
     assert "Only s_n^dec has a reading" in result["agreement"]
     assert "flat" in result["lines"][0]
 
@@ -186,7 +186,7 @@ def test_neighbouring_minima_agree_within_the_grid():
     result = verdict(c_dec=at_64)
     assert result["outcome"] == READ
     # both bests count: the geometric mean of 64 and 128, within the union of their intervals
-    assert result["headline"] == "L0 about 90 (between 32 and 192)."
+    assert result["headline"].startswith("L0 about 90 (between 32 and 192) by ")
 
 
 def test_one_metric_reads_and_the_other_falls():
@@ -253,7 +253,7 @@ def test_n_that_name_an_l0_not_below_them_do_not_vote():
 def test_n_that_name_an_l0_not_below_them_do_not_outvote_the_others():
     at_32 = tuple(x * 30 for x in AT_32)
     result = verdict(c_dec=AT_32, s_n={48: S_N, 96: S_N, 500: at_32}, f1=FLAT_F1)
-    assert result["headline"] == "L0 about 32 (between 16 and 64)."
+    assert result["headline"].startswith("L0 about 32 (between 16 and 64) by ")
     assert "at 1 of 1 n (n = 500); n = 48, 96 name" in result["lines"][1]
     # n = 160 may say 128: one against one
     result = verdict(c_dec=AT_32, s_n={96: S_N, 160: S_N, 500: at_32}, f1=FLAT_F1)
@@ -264,7 +264,7 @@ def test_n_that_name_an_l0_not_below_them_do_not_outvote_the_others():
 def test_s_n_dec_without_an_n_above_its_l0_leaves_the_answer_to_c_dec():
     result = verdict(c_dec=AT_32, s_n={48: S_N, 96: S_N, 160: FALLING}, f1=FLAT_F1)
     assert result["outcome"] == READ
-    assert result["headline"] == "L0 about 32 (between 16 and 64)."
+    assert result["headline"].startswith("L0 about 32 (between 16 and 64) by ")
     assert result["decision"]["voices"][1]["outcome"] == ABOVE_N
     assert "Only c_dec has a reading" in result["agreement"]
     assert result["lines"][1] == (
@@ -327,7 +327,7 @@ def test_an_l0_off_its_target_is_named_and_spoken_as_measured():
         if "l0_measured" in table:
             table.loc[table["l0"] == 128, "l0_measured"] = 140.0
     result = read_study(made_up, d_sae=1536, l0=list(L0), training_tokens=1)
-    assert result["headline"] == "L0 about 140 (between 64 and 192)."
+    assert result["headline"].startswith("L0 about 140 (between 64 and 192) by ")
     assert any("at target 128" in line for line in result["caveats"])
 
 

@@ -128,7 +128,8 @@ class TestPointsPerJob:
         assert memory.points_per_job(paper(gpu_memory_gb=4)) == 1
 
     def test_a_group_costs_what_its_points_cost_and_reads_once(self):
-        config = paper()
+        slow = {"training_tokens": 500_000_000, "batch_tokens": 4096, "precision": "float32"}
+        config = paper(training=slow)
         each = [costs.train_s(config, l0, 3) for l0 in (10, 200, 2500)]
         together = limits.work_s("train_points", config, "10-200-2500")
         assert together == pytest.approx(sum(each))

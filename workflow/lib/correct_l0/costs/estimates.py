@@ -148,7 +148,10 @@ def _comparison_s(study: Config) -> float:
 
 def _matching_s(study: Config) -> float:
     """Return the seconds of matching the latents of two SAEs."""
-    return float(stated.MATCHING_S * (study.saes.d_sae / 1000) ** 2.5)
+    d_sae = study.saes.d_sae
+    products = stated.MATCHING_PRODUCTS * 2 * d_sae**2 * study.source.d_in
+    speed = THROUGHPUT[device_of(study)].float32
+    return float(products / speed + stated.MATCHING_S * (d_sae / 1000) ** 2)
 
 
 def probing_s(study: Config) -> float:

@@ -84,9 +84,10 @@ FEATURE_S = 2e-8
 """Seconds per sample and feature of a synthetic world, on a core."""
 SURVEYED_SAMPLES = 100 * 1024
 """Samples on which a world's constants are measured."""
-MATCHING_S = 0.5
-"""Seconds of matching the latents of two seeds one to one, at 1,000 latents; it grows as the
-latents to the power of 2.5."""
+MATCHING_PRODUCTS, MATCHING_S = 5, 0.1
+"""Matching the latents of two seeds one to one: passes over all their cosines, and seconds of a
+core at 1,000 latents, which grow as their square. Measured with one thread of
+`benchmarks/matching.py half`: 2.8 s at 4096x512, 56 s at 16384x1024."""
 
 TASK_TOKENS, TASK_ROWS = (10_000, 205_000), (1_470, 3_380)
 """Tokens of different prompts, and rows, per probing task: of the default subset, of the others.

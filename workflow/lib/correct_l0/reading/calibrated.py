@@ -12,6 +12,10 @@ DROP = 0.02
 interval. As much as a peak has to stand out: less would hold the right grid point as often, and
 promise more than a grid can."""
 
+DECODER_HELD, DECODER_NAMED = 7, 13
+"""Of the L0 that c_dec and s_n^dec name of a single seed of the worlds to report, those whose
+interval holds the right L0, and all of them."""
+
 PULL_TOO_LOW, PULL_TOO_HIGH = -0.15, -0.45
 """Of a single SAE that is trained on: its pull (`single.pull_of`) above which its L0 is called too
 low, and that below which it is called too high."""

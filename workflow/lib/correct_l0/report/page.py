@@ -68,6 +68,12 @@ PATHS = {
 """How each outcome is coloured."""
 
 
+def tone_of(verdict: Mapping[str, Any]) -> str:
+    """Return how a verdict is coloured: as open where an L0 is a hint of the decoder alone."""
+    hint = verdict["outcome"] == READ and not verdict["decision"]["led_by_stability"]
+    return "open" if hint else PATHS[verdict["outcome"]]
+
+
 def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any]) -> str:
     """Return the report as HTML with all styles, scripts and figures inside.
 
@@ -88,7 +94,7 @@ def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any
         title=config.title or config.study,
         study=config,
         verdict=study.verdict,
-        tone=PATHS[study.verdict["outcome"]],
+        tone=tone_of(study.verdict),
         figures={name: figure_entry(figures, name, text) for name, text in texts.items()},
         facts=_facts(study),
         world=_world(study),

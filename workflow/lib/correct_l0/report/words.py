@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from correct_l0.reading.calibrated import NOMINAL
+from correct_l0.reading.calibrated import DECODER_HELD, DECODER_NAMED, NOMINAL
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
 from correct_l0.reading.outlying import LEANS
-from correct_l0.reading.peak import NO_PEAK, OVERLAP
+from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK, OVERLAP
 from correct_l0.reading.reading import (
     ABOVE_N,
     FALLS,
@@ -23,7 +23,7 @@ from correct_l0.reading.reading import (
 from correct_l0.reading.remedy import ADD_POINTS, DROP_ROWS, RAISE_N, TRAIN_OR_NARROW, WIDEN
 from correct_l0.reading.stability import NOT_REPRODUCIBLE
 from correct_l0.reading.verdict import Decision
-from correct_l0.reading.voices import DISAGREE, SPLIT, Voice
+from correct_l0.reading.voices import DISAGREE, SPLIT, Voice, those_that_read
 from correct_l0.report.names import Names, join, latents
 from correct_l0.report.stability_words import differing_words
 from correct_l0.settings.base import format_l0
@@ -57,6 +57,13 @@ def headline(
 
 def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
     span = names.span(grid) if grid else "no points"
+    if d.outcome == READ and not d.led_by_stability:
+        who = join([voice.name for voice in those_that_read(d.voices)])
+        return (
+            f"{_about(d, names)} by {who} alone: a hint, no answer. In worlds of known truth "
+            f"{DECODER_HELD} of {DECODER_NAMED} such readings held the right L0; the agreement of "
+            f"two seeds at {FEWEST_POINTS} L0 or more tells better."
+        )
     if d.outcome == READ:
         return _about(d, names) + "."
     if d.led_by_stability and d.outcome in (FLAT, FALLS, NO_PEAK):
@@ -79,7 +86,9 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
             "of the grid, so that the rise at low L0 is not seen."
         )
     if d.outcome == NOT_TRAINED:
-        as_it_stands = _finding(replace(d, outcome=d.as_it_stands or TOO_FEW), names, grid)
+        stands = replace(d, outcome=d.as_it_stands or TOO_FEW)
+        named = stands.outcome == READ
+        as_it_stands = f"{_about(d, names)}." if named else _finding(stands, names, grid)
         return (
             "Not trained enough to say: "
             + join(_untrained(d, names))

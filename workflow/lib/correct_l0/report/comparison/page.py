@@ -15,7 +15,7 @@ from correct_l0.report.data import StudyData
 from correct_l0.report.explore import explore_sweeps, packed_library
 from correct_l0.report.html import asset, figure_entry, page_environment
 from correct_l0.report.names import join
-from correct_l0.report.page import PATHS
+from correct_l0.report.page import tone_of
 from correct_l0.report.summary import StageTime, times_table
 
 LEVELS = (
@@ -70,8 +70,13 @@ def render_comparison(
     return environment.get_template("comparison.html").render(
         title=title,
         answers=[
-            {"answer": x, "tone": PATHS[x.outcome], "color": color_of(i), "told": told(x.settings)}
-            for i, x in enumerate(answers)
+            {
+                "answer": answer,
+                "tone": tone_of(sweep.verdict),
+                "color": color_of(i),
+                "told": told(answer.settings),
+            }
+            for i, (answer, sweep) in enumerate(zip(answers, sweeps, strict=True))
         ],
         columns=columns,
         figures={name: figure_entry(figures, name, captions[name](answers)) for name in names},
