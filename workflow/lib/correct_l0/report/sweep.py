@@ -95,7 +95,7 @@ def read_sweep(saes: Mapping[float, Any], architecture: str = "") -> Answer:
     Returns
     -------
     Answer
-        By c_dec; where there are two seeds of each of four L0 or more, by how well they agree.
+        By c_dec; where there are two seeds of each of five L0 or more, by how well they agree.
 
     Raises
     ------
