@@ -238,6 +238,10 @@ def test_one_seed_leaves_the_answer_to_the_decoder_metrics_and_says_so():
         f"worlds of known truth {DECODER_HELD} of {DECODER_NAMED} such readings held the right L0; "
         "the agreement of two seeds at 5 L0 or more tells better."
     )
+    assert result["next"] == {
+        "sentence": "Train a second seed: its agreement with the first gives the answer.",
+        "line": "saes.seeds: [0, 1]",
+    }
     assert (result["stability"], result["decision"]["led_by_stability"]) == (None, False)
     assert (
         "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until then "

@@ -140,6 +140,13 @@ def test_the_end_says_with_what_it_goes_on(tmp_path, monkeypatch, given, line):
     write_json(path, {**vars(end), "add_factor": end.factor, "outcome": NOT_REPRODUCIBLE})
     facts = {"stage": "read_round", "recipe": RECIPE, "parameters": round_settings(plan)}
     write_manifest(manifest_of(path), inputs={}, outputs=[path], **facts)
-    told = next_of_search(plan, {"decision": {"add_l0": []}})
+    verdict = {"decision": {"add_l0": []}, "next": {"sentence": "", "line": None}}
+    told = next_of_search(plan, verdict)
     assert told["line"] == line
-    assert told["sentence"].startswith("The search ended after 1 round: two seeds do not find")
+    ended = "The search ended after 1 round: two seeds do not find"
+    assert told["sentence"].startswith(ended)
+    seed = {"sentence": "Train a second seed.", "line": "saes.seeds: [0, 1]"}
+    told = next_of_search(plan, verdict | {"next": seed})
+    assert told["line"] == seed["line"]
+    assert told["sentence"].startswith(ended)
+    assert told["sentence"].endswith(seed["sentence"])

@@ -11,6 +11,7 @@ from correct_l0.reading import remedy
 from correct_l0.reading.reading import FALLS, READ
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, join
+from correct_l0.report.next_step import is_hint_of_one
 from correct_l0.settings.base import format_l0
 
 MOVES_C_DEC = {
@@ -116,8 +117,10 @@ def _of_overlap(told: pd.Series | None) -> str:
     )
 
 
-def next_of_imported(decision: Decision) -> Mapping[str, str | None]:
+def next_of_imported(decision: Decision, seeds: list[int]) -> Mapping[str, str | None]:
     """Return what would help, where no SAE can be trained: a sentence, and no line to add."""
+    if is_hint_of_one(decision, seeds):
+        return {"sentence": "SAEs of a second seed would tell; this sweep has none.", "line": None}
     added = join([format_l0(x) for x in decision.add_l0])
     sentence = {
         remedy.MORE_POINTS: "Name more SAEs of this layer and width: a curve is read from three L0 "

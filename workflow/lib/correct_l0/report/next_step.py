@@ -6,7 +6,7 @@ from typing import Any
 
 from correct_l0.reading import remedy
 from correct_l0.reading.peak import NO_PEAK
-from correct_l0.reading.reading import FALLS, TOO_HIGH
+from correct_l0.reading.reading import FALLS, READ, TOO_HIGH
 from correct_l0.reading.remedy import LONGER, MUCH_LONGER
 from correct_l0.reading.verdict import Decision
 from correct_l0.report import words
@@ -20,8 +20,14 @@ def next_step(
     d_sae: int,
     section: str,
     by_coefficient: bool,
+    seeds: list[int],
 ) -> dict[str, Any]:
     """Return what to do next: a sentence and the line for the configuration."""
+    if is_hint_of_one(decision, seeds):
+        return {
+            "sentence": "Train a second seed: its agreement with the first gives the answer.",
+            "line": f"saes.seeds: [{seeds[0]}, {seeds[0] + 1}]",
+        }
     sentence, line = {
         remedy.TRAIN: (
             f"Train longer, for example on {LONGER * training_tokens:,} tokens.",
@@ -47,6 +53,11 @@ def next_step(
         remedy.ADD_POINTS: _points_to_add(decision, l0, by_coefficient),
     }[decision.remedy]
     return {"sentence": sentence, "line": line}
+
+
+def is_hint_of_one(decision: Decision, seeds: list[int]) -> bool:
+    """Return whether an L0 is named for want of a second seed by the decoder metrics alone."""
+    return decision.outcome == READ and not decision.led_by_stability and len(seeds) == 1
 
 
 def _points_to_add(

@@ -180,6 +180,9 @@ def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
     if record is None:
         return {"sentence": "The search has not ended: the same command goes on.", "line": None}
     after = f"The search ended after {plan.rounds} round{'s' * (plan.rounds > 1)}: {record['why']}."
+    sentence, line = verdict["next"]["sentence"], verdict["next"]["line"]
+    if line and line.startswith("saes.seeds"):
+        return {"sentence": f"{after} {sentence}", "line": line}
     low, high = format_l0(search.lowest), format_l0(search.highest)
     advice: dict[str, tuple[str, str]] = {
         "until": ("For a narrower one lower until.", f"{(search.until or 1) ** 0.5:.2f}"),

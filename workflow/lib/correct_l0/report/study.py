@@ -96,7 +96,7 @@ def read_study(
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
-    grid = sorted(measured)
+    grid, seeds = sorted(measured), sorted(points["seed"].unique().tolist())
     c_dec, s_n = curve_readings(tables, measured)
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
@@ -160,9 +160,11 @@ def read_study(
             ],
             "next": next_of_single(single)
             if single
-            else next_of_imported(decision)
+            else next_of_imported(decision, seeds)
             if imported
-            else next_step(decision, l0, training_tokens, d_sae, section, swept == "coefficient"),
+            else next_step(
+                decision, l0, training_tokens, d_sae, section, swept == "coefficient", seeds
+            ),
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,
