@@ -167,8 +167,11 @@ def test_n_below_one_is_a_fraction_of_d_sae():
 
 def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
     """One that is not takes part whatever L0 is right; the report says which did not."""
-    assert warnings_of(parse_config(changed("decoder_metrics.n", [12, 16]))) == []
-    (remark,) = warnings_of(parse_config(changed("decoder_metrics.n", [12, 15])))
+    enough, low = (changed("decoder_metrics.n", [12, n]) for n in (16, 15))
+    for raw in (enough, low):
+        raw["saes"]["seeds"] = [0, 1]
+    assert warnings_of(parse_config(enough)) == []
+    (remark,) = warnings_of(parse_config(low))
     assert remark.startswith("every n of s_n^dec (largest 15) is below the largest L0 (16)")
 
 
@@ -176,6 +179,12 @@ def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
     ("path", "value", "remark"),
     [
         ("decoder_metrics.n", [2, 3], "every n of s_n^dec (largest 3) is at or below every L0 (sm"),
+        (
+            "saes.seeds",
+            [0],
+            "one seed: the answer is where two seeds agree, and of one there is only a hint; add "
+            "to saes.seeds",
+        ),
         ("saes.l0", [4], "a single L0 point: no curve can be read of fewer than 3; add to saes.l0"),
         ("saes.l0", [4, 8], "only 2 L0 points: no curve can be read of fewer than 3"),
         (
@@ -188,6 +197,7 @@ def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
 def test_what_is_probably_not_meant_is_remarked(path, value, remark):
     raw = changed(path, value)
     raw["saes"]["l0"] = raw["saes"]["l0"] if path == "saes.l0" else [4, 8, 10.95, 16]
+    raw["saes"].setdefault("seeds", [0, 1])
     (said,) = warnings_of(parse_config(raw))
     assert said.startswith(remark), said
 

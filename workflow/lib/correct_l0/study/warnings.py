@@ -14,7 +14,7 @@ MOST_EPOCHS = 50
 
 def warnings_of(study: Config) -> list[str]:
     """Return remarks on settings that run but are probably not meant."""
-    return [*_of_sweep(study), *_of_epochs(study)]
+    return [*_of_sweep(study), *_of_seeds(study), *_of_epochs(study)]
 
 
 def _of_sweep(study: Config) -> list[str]:
@@ -41,6 +41,15 @@ def _of_sweep(study: Config) -> list[str]:
             "curve that names an L0 not below its n is not counted; raise decoder_metrics.n"
         )
     return said
+
+
+def _of_seeds(study: Config) -> list[str]:
+    if study.saes.imported or len(study.saes.seeds) > 1:
+        return []
+    return [
+        "one seed: the answer is where two seeds agree, and of one there is only a hint; add to "
+        "saes.seeds"
+    ]
 
 
 def _of_epochs(study: Config) -> list[str]:
