@@ -69,7 +69,7 @@ class Searched:
 
 def search(each: World, measured: Measured) -> Searched:
     """Search a world, round by round, as `report.rounds.build_round` does."""
-    plan = _plan(each, searched=True)
+    plan = plan_of(each, searched=True)
     while True:
         saes = plan.study.saes
         assert saes.search is not None, "the study is a search"
@@ -90,7 +90,7 @@ def read_grid(each: World, measured: Measured) -> Searched:
 
 def read_table(each: World, table: pd.DataFrame) -> Estimate:
     """Read the points of a world as a report does, refusals for want of training included."""
-    return _named(verdict_of(_plan(each, searched=False), tables_of(table)))
+    return _named(verdict_of(plan_of(each, searched=False), tables_of(table)))
 
 
 def searched_config(each: World) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def search_quietly(number: int, folder: str) -> int:
     return number
 
 
-def _plan(each: World, searched: bool) -> Plan:
+def plan_of(each: World, searched: bool) -> Plan:
     """Return the plan of a world; the SAE of a semi-synthetic one is not looked for."""
     return Plan(parse_config(searched_config(each) if searched else each.config))
 

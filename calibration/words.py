@@ -8,10 +8,11 @@ import pandas as pd
 
 from calibration.estimators import READING
 from calibration.judge import UNSEEN, WRONG, Judged, scores
-from calibration.one_seed import held
+from calibration.one_seed import WITH_S_N_DEC, right_of_hints
 from calibration.single import OFF, asked_by, scores_of_single
 from calibration.third_seed import scores_of_third_seed
 from correct_l0.reading.calibrated import DROP, NOMINAL
+from correct_l0.reading.reading import READ
 from correct_l0.report.names import percents
 
 HALVES = {
@@ -81,22 +82,22 @@ def _of_half(rows: pd.DataFrame, title: str) -> str:
 
 
 def _one_seed(rows: pd.DataFrame) -> str:
-    """Return what is said of one seed alone, by half."""
+    """Return what is said of one seed alone."""
     lines = [
-        "**One seed alone**, each of the two of every world",
+        "**One seed alone**, each of the two of all worlds",
         "",
-        "| half | readings of worlds with an answer | answered | interval holds the right L0 | "
-        f"median width | too low by {WRONG} | too high by {WRONG} | readings of worlds without | "
-        "refused | right of all that name an L0 |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| read | readings | name an L0 | and hold it | too low by {WRONG} | too high by {WRONG} "
+        "| say it is above | right | say it is below | right | say nothing |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in scores(rows).to_dict("records"):
-        right, named = held(rows[rows["half"] == row["half"]])
+    found = right_of_hints(rows)
+    for with_s_n_dec, read in WITH_S_N_DEC.items():
+        said = rows[rows["with_s_n_dec"] == with_s_n_dec]
+        named, above, below = (found[outcome][with_s_n_dec] for outcome in found)
+        off = said.loc[said["outcome"] == READ, "off"]
         cells = [
-            row["half"], row["worlds_with_answer"], _share(row["answered"]),
-            _share(row["covered"]), _factor(row["median_width"]), _share(row["too_low"]),
-            _share(row["too_high"]), row["worlds_without"], _share(row["refused"]),
-            f"{right} of {named}",
+            read, len(said), named[1], named[0], (off * WRONG < 1).sum(), (off > WRONG).sum(),
+            above[1], above[0], below[1], below[0], (~said["outcome"].isin([*found])).sum(),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

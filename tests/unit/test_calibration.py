@@ -14,23 +14,22 @@ from calibration import measure as measuring
 from calibration.estimators import ESTIMATORS, READING
 from calibration.judge import conformal, judge, with_intervals
 from calibration.measure import tables_of
-from calibration.one_seed import held
+from calibration.one_seed import is_right, right_of_hints
 from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
 from calibration.single import SINGLE, asked_by, judge_single, starts_of
 from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
-from calibration.truth import FOUND, truth_of
+from calibration.truth import FOUND, Truth, truth_of
 from calibration.words import page, page_of_single, page_of_third_seed
 from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
 from correct_l0.reading.calibrated import (
     CONFIDENCE,
-    DECODER_HELD,
-    DECODER_NAMED,
     DROP,
     NOMINAL,
+    RIGHT_OF_HINTS,
 )
 from correct_l0.reading.peak import PROMINENCE, level_set
-from correct_l0.reading.reading import READ
+from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_HIGH
 from correct_l0.report.study import read_study
 from correct_l0.study.config import parse_config
 
@@ -194,17 +193,26 @@ def test_the_readings_drop_is_enough_for_the_first_half(judged):
 
 
 def test_what_reports_say_of_one_seed_is_what_was_counted(judged):
-    to_report = judged.one_seed[judged.one_seed["half"] == "report"]
-    assert held(to_report) == (DECODER_HELD, DECODER_NAMED)
+    assert right_of_hints(judged.one_seed) == RIGHT_OF_HINTS
 
 
-def test_an_l0_of_a_world_without_an_answer_is_not_held():
-    rows = pd.DataFrame(
-        {"has_answer": [True, True, True, False], "right": [8.0, 8.0, 8.0, 8.0],
-         "l0": [9.0, 4.0, np.nan, 9.0], "low": [8.0, 3.0, np.nan, 7.0],
-         "high": [12.0, 6.0, np.nan, 12.0]}
-    )  # fmt: skip
-    assert held(rows) == (1, 3)
+@pytest.mark.parametrize(
+    ("outcome", "right", "share", "is_so"),
+    [
+        (READ, 8.0, 0.9, True),
+        (READ, 8.0, 0.1, False),  # no answer: none of its features is found
+        (READ, 13.0, 0.9, False),
+        (FALLS, 40.0, 0.9, True),
+        (FALLS, 8.0, 0.9, False),
+        (TOO_HIGH, 2.0, 0.9, True),
+        (TOO_HIGH, 3.0, 0.9, False),
+        (FLAT, 8.0, 0.9, False),
+    ],
+)
+def test_what_is_said_of_one_seed_is_right_where_the_l0_is(outcome, right, share, is_so):
+    verdict = {"outcome": outcome, "decision": {"low": 6.0, "high": 12.0}}
+    truth = Truth(right=right, found=share, at_end=False, true_l0=9.0)
+    assert is_right(verdict, truth, (2.0, 32.0)) == is_so
 
 
 def test_the_reading_is_the_reports(measured, judged):

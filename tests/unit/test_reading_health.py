@@ -88,7 +88,7 @@ def test_c_dec_that_moves_by_a_tenth_of_its_jump_is_not_trained_enough(share, ou
         assert result["headline"] == (
             "Not trained enough to say: at L0 128 c_dec moved by more than 10% of its whole rise "
             "in the last tenth of training. As they stand, the curves would read: L0 about 128 "
-            "(between 64 and 192)."
+            "(between 64 and 192) by c_dec and s_n^dec alone."
         )
         assert result["next"]["line"] == "saes.training.training_tokens: 2000"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from correct_l0.reading.calibrated import DECODER_HELD, DECODER_NAMED
+from correct_l0.reading.calibrated import RIGHT_OF_HINTS
 from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.peak import NO_PEAK
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
@@ -233,20 +233,27 @@ def test_training_health_comes_first():
 
 def test_one_seed_leaves_the_answer_to_the_decoder_metrics_and_says_so():
     result = read_study(tables(seeds=(0,)), d_sae=1536, l0=list(L0), training_tokens=1000)
+    right, said = RIGHT_OF_HINTS[READ][True]
     assert result["headline"] == (
-        "L0 about 128 (between 64 and 192) by c_dec and s_n^dec alone: a hint, no answer. In "
-        f"worlds of known truth {DECODER_HELD} of {DECODER_NAMED} such readings held the right L0; "
-        "the agreement of two seeds at 5 L0 or more tells better."
+        "L0 about 128 (between 64 and 192) by c_dec and s_n^dec alone. A hint, no answer: "
+        f"{right} of {said} such readings of one seed were right where the truth is known. Two "
+        "seeds at 5 L0 or more tell better."
     )
+    assert result["is_hint"]
     assert result["next"] == {
-        "sentence": "Train a second seed: its agreement with the first gives the answer.",
+        "sentence": "Train a second seed: the answer is where two agree best.",
         "line": "saes.seeds: [0, 1]",
     }
     assert (result["stability"], result["decision"]["led_by_stability"]) == (None, False)
     assert (
         "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until then "
-        "c_dec and s_n^dec have to say which L0 is right."
+        "c_dec and s_n^dec give a hint."
     ) in result["caveats"]
+    few = read_study(
+        tables(seeds=(0,), l0=L0[3:7], c_dec=C_DEC[3:7], s_n={400: S_N[3:7]}, f1={1: F1_GAIN[3:7]}),
+        d_sae=1536, l0=list(L0[3:7]), training_tokens=1000,
+    )  # fmt: skip
+    assert few["next"]["sentence"].startswith("Train a second seed at 5 L0 or more: ")
     assert not any("another seed" in line for line in verdict()["caveats"])
     elsewhere = tables(seeds=(0,), f1={1: LOW_F1})
     result = read_study(elsewhere, d_sae=1536, l0=list(L0), training_tokens=1000)
@@ -267,9 +274,10 @@ class TestFewPoints:
         assert result["headline"].startswith("L0 about 128 (between 64 and 192) by ")
         assert not result["decision"]["led_by_stability"]
         assert result["caveats"] == [
-            "The agreement of seeds is read from 5 L0 on: until then c_dec and s_n^dec have to say "
-            "which L0 is right."
+            "The agreement of seeds is read from 5 L0 on: until then c_dec and s_n^dec give a hint."
         ]
+        told = {"sentence": "Add L0 points: of 5 or more the agreement is read.", "line": None}
+        assert result["next"] == told
 
     def test_not_where_seeds_disagree(self):
         assert self.verdict((0.6, 0.6, 0.2, 0.6))["outcome"] == NOT_REPRODUCIBLE

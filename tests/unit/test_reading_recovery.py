@@ -100,12 +100,12 @@ def test_the_page_and_the_summary_hold_the_answer_against_the_truth():
     result = verdict(true_l0=120.0)
     assert result["truth_line"] == (
         "The features are known: recovered best at L0 128 (mean cosine 0.951, 90% of them above "
-        "0.9); the true L0 is 120. Both lie inside the answer's interval, 64 to 192."
+        "0.9); the true L0 is 120. Both lie inside the hint's interval, 64 to 192."
     )
     assert f"  {result['truth_line']}" in render_summary(result, "report.html", "title", [])
-    assert verdict()["truth_line"].endswith("That lies inside the answer's interval, 64 to 192.")
+    assert verdict()["truth_line"].endswith("That lies inside the hint's interval, 64 to 192.")
     assert verdict(true_l0=250.0)["truth_line"].endswith(
-        "The first lies inside the answer's interval, 64 to 192, the second above it."
+        "The first lies inside the hint's interval, 64 to 192, the second above it."
     )
     assert verdict(true_l0=120.0, c_dec=AT_32)["truth_line"].endswith(
         "the true L0 is 120. No L0 is named that could be held against that."
@@ -115,9 +115,9 @@ def test_the_page_and_the_summary_hold_the_answer_against_the_truth():
 @pytest.mark.parametrize(
     ("true_l0", "words"),
     [
-        (120.0, "It lies inside the answer's interval, 64 to 192."),
-        (34.04, "It lies below the answer's interval, 64 to 192."),
-        (250.0, "It lies above the answer's interval, 64 to 192, and an SAE of fewer latents than "
+        (120.0, "It lies inside the hint's interval, 64 to 192."),
+        (34.04, "It lies below the hint's interval, 64 to 192."),
+        (250.0, "It lies above the hint's interval, 64 to 192, and an SAE of fewer latents than "
          "there are features may be right below it."),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_the_truth_has_no_say():
     assert elsewhere["decision"] == known["decision"]
     assert elsewhere["caveats"] == known["caveats"]
     assert "recovered best at L0 16" in elsewhere["truth_line"]
-    assert elsewhere["truth_line"].endswith("Both lie below the answer's interval, 64 to 192.")
+    assert elsewhere["truth_line"].endswith("Both lie below the hint's interval, 64 to 192.")
 
 
 def test_without_a_truth_nothing_is_said():

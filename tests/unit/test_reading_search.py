@@ -101,9 +101,11 @@ def test_without_until_it_goes_on_where_an_interval_is_narrow():
 
 def test_neighbours_near_enough_get_no_point_between_them():
     grid = (4, 32, 36, 41, 128)
-    end = chosen(Said(READ, 32, 41), grid, until=1.1)
-    assert end.stops
-    assert "further seeds hardly" in end.why
+    for seeds, further in ((1, False), (2, True)):
+        end = chosen(Said(READ, 32, 41), grid, seeds, until=1.1)
+        assert end.stops
+        assert end.why.startswith("points in the interval are as close as they get")
+        assert ("further seeds hardly" in end.why) == further
 
 
 def test_the_end_of_the_range_is_looked_at_closely_before_it_is_called_too_low():

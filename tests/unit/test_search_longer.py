@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,19 +135,32 @@ def test_the_report_shows_the_tokens_of_each_round(plan):
 def test_the_end_says_with_what_it_goes_on(tmp_path, monkeypatch, given, line):
     monkeypatch.chdir(tmp_path)
     plan = made_up_plan(**given)
+    write_end(plan)
+    verdict = {"decision": {"add_l0": []}, "next": {"sentence": "", "line": None}}
+    told = next_of_search(plan, verdict | {"is_hint": False})
+    assert told["line"] == line
+    assert told["sentence"].startswith("The search ended after 1 round: two seeds do not find")
+
+
+def test_a_search_of_one_seed_ends_with_a_second(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = made_up_plan(budget=20)
+    saes = plan.study.saes.model_copy(update={"seeds": (0,)})
+    plan = replace(plan, study=plan.study.model_copy(update={"saes": saes}))
+    write_end(plan)
+    seed = {"sentence": "Train a second seed.", "line": "saes.seeds: [0, 1]"}
+    told = next_of_search(plan, {"decision": {"add_l0": []}, "next": seed, "is_hint": True})
+    assert told["line"] == seed["line"]
+    assert told["sentence"].endswith(
+        "Train a second seed. Its SAEs count: raise saes.l0.budget to 40."
+    )
+
+
+def write_end(plan):
+    """Write the record of a first round after which a search has ended."""
     saes = plan.study.saes
     end = next_points(saes.search, Said(NOT_REPRODUCIBLE), saes.l0, 2)
     path = plan.round_file(1)
     write_json(path, {**vars(end), "add_factor": end.factor, "outcome": NOT_REPRODUCIBLE})
     facts = {"stage": "read_round", "recipe": RECIPE, "parameters": round_settings(plan)}
     write_manifest(manifest_of(path), inputs={}, outputs=[path], **facts)
-    verdict = {"decision": {"add_l0": []}, "next": {"sentence": "", "line": None}}
-    told = next_of_search(plan, verdict)
-    assert told["line"] == line
-    ended = "The search ended after 1 round: two seeds do not find"
-    assert told["sentence"].startswith(ended)
-    seed = {"sentence": "Train a second seed.", "line": "saes.seeds: [0, 1]"}
-    told = next_of_search(plan, verdict | {"next": seed})
-    assert told["line"] == seed["line"]
-    assert told["sentence"].startswith(ended)
-    assert told["sentence"].endswith(seed["sentence"])

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from correct_l0.errors import InputError
+from correct_l0.reading.peak import FEWEST_POINTS
 from correct_l0.settings.base import format_l0
 from correct_l0.settings.canonical import canonical
 from correct_l0.settings.errors import check_yaml
@@ -18,7 +19,7 @@ from correct_l0.study import docs as config_docs
 from correct_l0.study.config import parse_config, parse_study
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import plan_of, report_settings
-from correct_l0.study.warnings import warnings_of
+from correct_l0.study.warnings import FEWEST_COMPARED, warnings_of
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = ROOT / "config/imported"
@@ -165,11 +166,15 @@ def test_n_below_one_is_a_fraction_of_d_sae():
     assert parse_config(RAW).n_values() == [50, 500, 300]
 
 
+def test_seeds_are_compared_from_as_many_points_as_a_peak_needs():
+    assert FEWEST_COMPARED == FEWEST_POINTS
+
+
 def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
     """One that is not takes part whatever L0 is right; the report says which did not."""
     enough, low = (changed("decoder_metrics.n", [12, n]) for n in (16, 15))
     for raw in (enough, low):
-        raw["saes"]["seeds"] = [0, 1]
+        raw["saes"] |= {"seeds": [0, 1], "l0": [4, 6, 8, 10.95, 16]}
     assert warnings_of(parse_config(enough)) == []
     (remark,) = warnings_of(parse_config(low))
     assert remark.startswith("every n of s_n^dec (largest 15) is below the largest L0 (16)")
@@ -188,6 +193,12 @@ def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
         ("saes.l0", [4], "a single L0 point: no curve can be read of fewer than 3; add to saes.l0"),
         ("saes.l0", [4, 8], "only 2 L0 points: no curve can be read of fewer than 3"),
         (
+            "saes.l0",
+            [4, 8, 16],
+            f"3 L0 points: the agreement of seeds is read from {FEWEST_POINTS} on, and of fewer "
+            "there is only a hint; add to saes.l0",
+        ),
+        (
             "saes.training.training_tokens",
             200_000 * 8192,
             "training_tokens 1,638,400,000 are 200,000 epochs over the 8,192 cached tokens",
@@ -196,7 +207,7 @@ def test_ranks_that_are_all_below_the_largest_l0_are_remarked():
 )
 def test_what_is_probably_not_meant_is_remarked(path, value, remark):
     raw = changed(path, value)
-    raw["saes"]["l0"] = raw["saes"]["l0"] if path == "saes.l0" else [4, 8, 10.95, 16]
+    raw["saes"]["l0"] = raw["saes"]["l0"] if path == "saes.l0" else [4, 6, 8, 10.95, 16]
     raw["saes"].setdefault("seeds", [0, 1])
     (said,) = warnings_of(parse_config(raw))
     assert said.startswith(remark), said

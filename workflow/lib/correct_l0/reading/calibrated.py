@@ -4,6 +4,10 @@
 right L0 in the others; docs/calibration.md has the tables.
 """
 
+from __future__ import annotations
+
+from correct_l0.reading.reading import FALLS, READ, TOO_HIGH
+
 NOMINAL = 0.9
 """Share of right answers that intervals are made for."""
 
@@ -12,9 +16,14 @@ DROP = 0.02
 interval. As much as a peak has to stand out: less would hold the right grid point as often, and
 promise more than a grid can."""
 
-DECODER_HELD, DECODER_NAMED = 7, 13
-"""Of the L0 that c_dec and s_n^dec name of a single seed of the worlds to report, those whose
-interval holds the right L0, and all of them."""
+RIGHT_OF_HINTS: dict[str, dict[bool, tuple[int, int]]] = {
+    READ: {True: (9, 22), False: (19, 39)},
+    FALLS: {True: (0, 13), False: (0, 28)},
+    TOO_HIGH: {True: (0, 6), False: (0, 1)},
+}
+"""Of what the decoder metrics say of a single seed of all worlds, by outcome: how often it is right
+(the interval holds the right L0; it lies beyond the grid's last gap; at its start or below), and of
+how many. With s_n^dec, and with c_dec alone."""
 
 PULL_TOO_LOW, PULL_TOO_HIGH = -0.15, -0.45
 """Of a single SAE that is trained on: its pull (`single.pull_of`) above which its L0 is called too

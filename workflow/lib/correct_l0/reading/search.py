@@ -151,7 +151,7 @@ def next_points(
         if x is not None and gap is not None and all(apart(x, known) for known in grid)
     }
     if not wanted:
-        return _end(search, said, grid)
+        return _end(search, said, grid, seeds)
     left = math.inf if search.budget is None else (search.budget - spent) // (seeds * factor)
     if left < 1:
         words = f"the budget of {search.budget} trainings is used"
@@ -236,7 +236,7 @@ def _with_ends(grid: Sequence[float], search: L0Search) -> list[float]:
     return sorted([*grid, *(x for x in ends if all(apart(x, known) for known in grid))])
 
 
-def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
+def _end(search: L0Search, said: Said, grid: Sequence[float], seeds: int) -> Round:
     """Return the end of a search that no gap is left for."""
     if said.outcome == FALLS:
         return Round((), f"the best point is its end, L0 {format_l0(grid[-1])}", "to")
@@ -245,8 +245,8 @@ def _end(search: L0Search, said: Said, grid: Sequence[float]) -> Round:
     if said.outcome in (TOO_HIGH, NO_PEAK):
         return Round((), f"the best point is its start, L0 {format_l0(grid[0])}", "from")
     if said.outcome == READ:
-        words = "points in the interval are as close as they get"
-        return Round((), f"{words}, and further seeds hardly change an interval")
+        further = ", and further seeds hardly change an interval" if seeds > 1 else ""
+        return Round((), f"points in the interval are as close as they get{further}")
     return Round((), f"no further point would help ({said.outcome})")
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from correct_l0.reading.calibrated import RIGHT_OF_HINTS
 from correct_l0.reading.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.reading.health import NOT_TRAINED, weak_points
 from correct_l0.reading.outlying import LEANS
@@ -82,6 +83,16 @@ class Decision:
     remedy: str = NOTHING
     led_by_stability: bool = False
     overlapping: float | None = None
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether it says where the right L0 is by the decoder metrics alone."""
+        return not self.led_by_stability and self.outcome in RIGHT_OF_HINTS
+
+    @property
+    def with_s_n_dec(self) -> bool:
+        """Whether s_n^dec was measured."""
+        return len(self.voices) > 1
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ def facts_of(study: StudyData) -> Facts:
 def _band(study: StudyData) -> str:
     """Return what is shaded in every panel over L0."""
     if study.named:
-        return " Shaded: the interval of the answer, with the L0 that it names."
+        what = "a hint" if study.verdict["is_hint"] else "the answer"
+        return f" Shaded: the interval of {what}, with the L0 that it names."
     if study.refused_by:
         return " Orange bars: the points that the refusal to name an L0 rests on."
     return ""

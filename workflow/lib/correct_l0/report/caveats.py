@@ -47,7 +47,7 @@ def caveats_of(
     if points["seed"].nunique() == 1 and not imported:
         caveats.append(
             "Whether another seed finds the same latents is unknown: add one to saes.seeds. Until "
-            "then c_dec and s_n^dec have to say which L0 is right."
+            "then c_dec and s_n^dec give a hint."
         )
     if len(gaps):
         which = ", ".join(_gap(row) for row in gaps.to_dict("records"))

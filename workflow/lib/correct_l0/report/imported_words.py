@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from correct_l0.reading import remedy
+from correct_l0.reading.peak import FEWEST_POINTS
 from correct_l0.reading.reading import FALLS, READ
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, join
-from correct_l0.report.next_step import is_hint_of_one
 from correct_l0.settings.base import format_l0
 
 MOVES_C_DEC = {
@@ -48,7 +48,8 @@ def too_low_line(decision: Decision, names: Names, grid: Sequence[float]) -> str
     if not below:
         return "Of these SAEs none is clearly too low."
     ones = "SAE" if len(below) == 1 else "SAEs"
-    return f"Too low is the L0 of the {ones} at {names.list(below)}."
+    hint = "By this hint too low" if decision.is_hint else "Too low"
+    return f"{hint} is the L0 of the {ones} at {names.list(below)}."
 
 
 def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
@@ -69,8 +70,7 @@ def imported_caveats(imported: Imported, points: pd.DataFrame) -> list[str]:
     if len(points) > 1 and (seeds > 1).sum() == 0:
         said.append(
             "There is no second seed: whether another finds the same latents is unknown. "
-            + ("c_dec and s_n^dec have" if imported.has_rows else "c_dec alone has")
-            + " to say which L0 is right."
+            + f"{'c_dec and s_n^dec give' if imported.has_rows else 'c_dec alone gives'} a hint."
         )
     elif 0 < (seeds > 1).sum() < len(seeds):
         where = join([format_l0(x) for x in seeds.index[seeds > 1]])
@@ -117,10 +117,13 @@ def _of_overlap(told: pd.Series | None) -> str:
     )
 
 
-def next_of_imported(decision: Decision, seeds: list[int]) -> Mapping[str, str | None]:
+def next_of_imported(decision: Decision) -> Mapping[str, str | None]:
     """Return what would help, where no SAE can be trained: a sentence, and no line to add."""
-    if is_hint_of_one(decision, seeds):
-        return {"sentence": "SAEs of a second seed would tell; this sweep has none.", "line": None}
+    if decision.is_hint:
+        return {
+            "sentence": f"Two SAEs of each of {FEWEST_POINTS} L0 or more would tell.",
+            "line": None,
+        }
     added = join([format_l0(x) for x in decision.add_l0])
     sentence = {
         remedy.MORE_POINTS: "Name more SAEs of this layer and width: a curve is read from three L0 "

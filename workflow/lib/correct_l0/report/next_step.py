@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from correct_l0.reading import remedy
-from correct_l0.reading.peak import NO_PEAK
-from correct_l0.reading.reading import FALLS, READ, TOO_HIGH
+from correct_l0.reading.peak import FEWEST_POINTS, NO_PEAK
+from correct_l0.reading.reading import FALLS, TOO_HIGH
 from correct_l0.reading.remedy import LONGER, MUCH_LONGER
 from correct_l0.reading.verdict import Decision
 from correct_l0.report import words
@@ -20,14 +21,18 @@ def next_step(
     d_sae: int,
     section: str,
     by_coefficient: bool,
-    seeds: list[int],
+    seeds: Sequence[int],
 ) -> dict[str, Any]:
     """Return what to do next: a sentence and the line for the configuration."""
-    if is_hint_of_one(decision, seeds):
+    if decision.is_hint and len(seeds) < 2:
+        points = f" at {FEWEST_POINTS} L0 or more" if len(l0) < FEWEST_POINTS else ""
         return {
-            "sentence": "Train a second seed: its agreement with the first gives the answer.",
+            "sentence": f"Train a second seed{points}: the answer is where two agree best.",
             "line": f"saes.seeds: [{seeds[0]}, {seeds[0] + 1}]",
         }
+    if decision.is_hint and len(l0) < FEWEST_POINTS:
+        points = f"{FEWEST_POINTS} or more"
+        return {"sentence": f"Add L0 points: of {points} the agreement is read.", "line": None}
     sentence, line = {
         remedy.TRAIN: (
             f"Train longer, for example on {LONGER * training_tokens:,} tokens.",
@@ -53,11 +58,6 @@ def next_step(
         remedy.ADD_POINTS: _points_to_add(decision, l0, by_coefficient),
     }[decision.remedy]
     return {"sentence": sentence, "line": line}
-
-
-def is_hint_of_one(decision: Decision, seeds: list[int]) -> bool:
-    """Return whether an L0 is named for want of a second seed by the decoder metrics alone."""
-    return decision.outcome == READ and not decision.led_by_stability and len(seeds) == 1
 
 
 def _points_to_add(

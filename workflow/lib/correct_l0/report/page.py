@@ -70,8 +70,7 @@ PATHS = {
 
 def tone_of(verdict: Mapping[str, Any]) -> str:
     """Return how a verdict is coloured: as open where an L0 is a hint of the decoder alone."""
-    hint = verdict["outcome"] == READ and not verdict["decision"]["led_by_stability"]
-    return "open" if hint else PATHS[verdict["outcome"]]
+    return "open" if verdict["is_hint"] else PATHS[verdict["outcome"]]
 
 
 def render_page(study: StudyData, figures: Path | str, provenance: dict[str, Any]) -> str:

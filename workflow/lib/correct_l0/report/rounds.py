@@ -76,6 +76,7 @@ def verdict_of(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]
         english_words=source.get("english_words"),
         swept=saes.swept,
         source_caveats=stored_caveats(plan.study.stored, source),
+        seeds=saes.seeds,
     )
 
 
@@ -180,9 +181,10 @@ def next_of_search(plan: Plan, verdict: Mapping[str, Any]) -> dict[str, Any]:
     if record is None:
         return {"sentence": "The search has not ended: the same command goes on.", "line": None}
     after = f"The search ended after {plan.rounds} round{'s' * (plan.rounds > 1)}: {record['why']}."
-    sentence, line = verdict["next"]["sentence"], verdict["next"]["line"]
-    if line and line.startswith("saes.seeds"):
-        return {"sentence": f"{after} {sentence}", "line": line}
+    if verdict["is_hint"] and len(plan.study.saes.seeds) < 2:
+        count = f"Its SAEs count: raise saes.l0.budget to {2 * (search.budget or 0)}."
+        said = [after, verdict["next"]["sentence"], *([count] if search.budget else [])]
+        return {**verdict["next"], "sentence": " ".join(said)}
     low, high = format_l0(search.lowest), format_l0(search.highest)
     advice: dict[str, tuple[str, str]] = {
         "until": ("For a narrower one lower until.", f"{(search.until or 1) ** 0.5:.2f}"),

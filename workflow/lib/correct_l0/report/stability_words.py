@@ -30,7 +30,7 @@ def stability_caveats(reading: StabilityReading, decision: Decision, names: Name
     if reading.peak.outcome == TOO_FEW and decision.outcome != TOO_FEW:
         caveats.append(
             f"The agreement of seeds is read from {FEWEST_POINTS} L0 on: until then c_dec and "
-            "s_n^dec have to say which L0 is right."
+            "s_n^dec give a hint."
         )
     named = decision.reproducibility
     if named and named.differing and decision.outcome != NOT_REPRODUCIBLE:

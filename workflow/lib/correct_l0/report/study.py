@@ -50,6 +50,7 @@ def read_study(
     swept: str = "l0",
     imported: Imported | None = None,
     source_caveats: Sequence[str] = (),
+    seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Read a study's tables and return the verdict, ready for JSON.
 
@@ -81,6 +82,8 @@ def read_study(
         What is known of SAEs that were not trained here; `training_tokens` is then not used.
     source_caveats
         What is not known of the source.
+    seeds
+        Those of the configuration; those of the points where there is none.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def read_study(
     points = tables["points"]
     measured = points.groupby("l0")["l0_measured"].mean()
     names = words.Names(dict(zip(measured, measured.index, strict=True)))
-    grid, seeds = sorted(measured), sorted(points["seed"].unique().tolist())
+    grid = sorted(measured)
+    seeds = seeds or sorted(points["seed"].unique().tolist())
     c_dec, s_n = curve_readings(tables, measured)
     scores = _at_mean_l0(tables["probing"], measured)
     f1 = {int(k): read_f1(scores, int(k)) for k in sorted(scores["probe_k"].unique())}
@@ -160,11 +164,12 @@ def read_study(
             ],
             "next": next_of_single(single)
             if single
-            else next_of_imported(decision, seeds)
+            else next_of_imported(decision)
             if imported
             else next_step(
                 decision, l0, training_tokens, d_sae, section, swept == "coefficient", seeds
             ),
+            "is_hint": decision.is_hint and single is None,
             "decision": asdict(decision) | {"weak": dict(decision.weak)},
             "c_dec": asdict(c_dec) if c_dec else None,
             "convergence": asdict(convergence) if convergence else None,

@@ -59,7 +59,8 @@ def _told(true_l0: float, decision: Decision, names: Names) -> str:
 
 def _interval(decision: Decision, names: Names) -> str:
     assert decision.low is not None and decision.high is not None, "an answer names its interval"
-    return f"the answer's interval, {names(decision.low)} to {names(decision.high)}"
+    whose = "hint" if decision.is_hint else "answer"
+    return f"the {whose}'s interval, {names(decision.low)} to {names(decision.high)}"
 
 
 def _answer(

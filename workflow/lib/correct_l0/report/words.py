@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from correct_l0.reading.calibrated import DECODER_HELD, DECODER_NAMED, NOMINAL
+from correct_l0.reading.calibrated import NOMINAL, RIGHT_OF_HINTS
 from correct_l0.reading.f1 import FLAT_F1, NO_SCORES, F1Reading
 from correct_l0.reading.health import COSINE_LIMIT, MOVED_LIMIT, NOT_TRAINED
 from correct_l0.reading.outlying import LEANS
@@ -47,10 +47,17 @@ def headline(
 ) -> str:
     """Return the answer in a few sentences: never a bare number, and at most one order.
 
-    Of imported SAEs, which cannot be trained on, none.
+    Of imported SAEs, which cannot be trained on, none. What rests on the decoder metrics alone is
+    called a hint, with how often such ones are right.
     """
     order = _order(decision)
-    if imported:
+    if decision.is_hint:
+        right, said = RIGHT_OF_HINTS[decision.outcome][decision.with_s_n_dec]
+        order = (
+            f"A hint, no answer: {right} of {said} such readings of one seed were right where the "
+            f"truth is known. Two seeds at {FEWEST_POINTS} L0 or more tell better."
+        )
+    elif imported:
         order = "The sweep ends before its minimum." if decision.outcome == FALLS else ""
     return " ".join(filter(None, [_finding(decision, names, grid), order]))
 
@@ -59,11 +66,7 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
     span = names.span(grid) if grid else "no points"
     if d.outcome == READ and not d.led_by_stability:
         who = join([voice.name for voice in those_that_read(d.voices)])
-        return (
-            f"{_about(d, names)} by {who} alone: a hint, no answer. In worlds of known truth "
-            f"{DECODER_HELD} of {DECODER_NAMED} such readings held the right L0; the agreement of "
-            f"two seeds at {FEWEST_POINTS} L0 or more tells better."
-        )
+        return f"{_about(d, names)} by {who} alone."
     if d.outcome == READ:
         return _about(d, names) + "."
     if d.led_by_stability and d.outcome in (FLAT, FALLS, NO_PEAK):
@@ -86,9 +89,7 @@ def _finding(d: Decision, names: Names, grid: Sequence[float]) -> str:
             "of the grid, so that the rise at low L0 is not seen."
         )
     if d.outcome == NOT_TRAINED:
-        stands = replace(d, outcome=d.as_it_stands or TOO_FEW)
-        named = stands.outcome == READ
-        as_it_stands = f"{_about(d, names)}." if named else _finding(stands, names, grid)
+        as_it_stands = _finding(replace(d, outcome=d.as_it_stands or TOO_FEW), names, grid)
         return (
             "Not trained enough to say: "
             + join(_untrained(d, names))

@@ -8,6 +8,10 @@ from correct_l0.study.config import Config
 FEWEST_L0 = 3
 """L0 points that a curve needs to have a lowest or a highest one between others."""
 
+FEWEST_COMPARED = 5
+"""L0 points from which on the agreement of seeds is read, `reading.peak.FEWEST_POINTS`: that module
+imports numpy, too slow for each time that Snakemake parses the workflow."""
+
 MOST_EPOCHS = 50
 """Epochs over the cached tokens that go without a word."""
 
@@ -44,12 +48,20 @@ def _of_sweep(study: Config) -> list[str]:
 
 
 def _of_seeds(study: Config) -> list[str]:
-    if study.saes.imported or len(study.saes.seeds) > 1:
+    saes = study.saes
+    if saes.imported or saes.training.freeze_decoder:
         return []
-    return [
-        "one seed: the answer is where two seeds agree, and of one there is only a hint; add to "
-        "saes.seeds"
-    ]
+    if len(saes.seeds) < 2:
+        return [
+            "one seed: the answer is where two seeds agree, and of one there is only a hint; add "
+            "to saes.seeds"
+        ]
+    if FEWEST_L0 <= len(saes.l0) < FEWEST_COMPARED and not saes.search:
+        return [
+            f"{len(saes.l0)} L0 points: the agreement of seeds is read from {FEWEST_COMPARED} on, "
+            "and of fewer there is only a hint; add to saes.l0"
+        ]
+    return []
 
 
 def _of_epochs(study: Config) -> list[str]:

@@ -86,7 +86,8 @@ def cells_of(sweep: StudyData) -> dict[str, str]:
     )  # fmt: skip
     cells = dict.fromkeys(COLUMNS, ABSENT) | {"saes": str(len(sweep.tables["points"]))}
     if sweep.named:
-        cells["l0"] = names(decision["l0"])
+        hint = " (a hint)" if sweep.verdict["is_hint"] else ""
+        cells["l0"] = f"{names(decision['l0'])}{hint}"
         cells["interval"] = f"{names(decision['low'])} to {names(decision['high'])}"
     named = decision["reproducibility"]
     if named and named["points"] and decision["outcome"] in (READ, NOT_REPRODUCIBLE):

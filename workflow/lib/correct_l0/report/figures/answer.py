@@ -94,7 +94,8 @@ def said(study: StudyData) -> list[Artist]:
     name = study.names
     if decision := study.named:
         interval = f"{name(decision['low'])} to {name(decision['high'])}"
-        label = f"the answer: L0 about {name(decision['l0'])} ({interval})"
+        what = "a hint" if study.verdict["is_hint"] else "the answer"
+        label = f"{what}: L0 about {name(decision['l0'])} ({interval})"
         handles: list[Artist] = [Patch(facecolor=BAND, alpha=0.35, label=label)]
     else:
         label = f"no L0 is named: {study.verdict['outcome']}"
