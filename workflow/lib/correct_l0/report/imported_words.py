@@ -40,9 +40,10 @@ def too_low_line(decision: Decision, names: Names, grid: Sequence[float]) -> str
     """Return which SAEs have an L0 that is too low, where the curves say; else nothing.
 
     Those whose L0 is at or below the lower end of the answer: the last on the rise of the curves.
+    That c_dec alone still falls at the end of the grid says nothing of them.
     """
     bound = {READ: decision.low, FALLS: grid[-2] if len(grid) > 1 else None}.get(decision.outcome)
-    if bound is None:
+    if bound is None or (decision.is_hint and decision.outcome == FALLS):
         return ""
     below = [x for x in grid if x <= bound]
     if not below:
