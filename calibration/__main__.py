@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--missing",
         action="store_true",
-        help=f"sweep, or search, only what {MEASURED} or {SEARCHED} lacks, and add it",
+        help=f"sweep, or search, only what {MEASURED} or {SEARCHED} lacks; both go to {RESULTS}",
     )
     parser.add_argument("--cores", default="all", help="worlds at once, or all cores")
     parser.add_argument(
@@ -119,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a world as a study")
     options = parser.parse_args(arguments)
+    if options.missing and (options.judge_only or any(getattr(options, x) for x in BESIDE)):
+        parser.error("--missing goes with the grids, or with --search")
     if options.show is not None:
         print(yaml.safe_dump(world(options.show).config, sort_keys=False), end="")
         return 0

@@ -25,7 +25,7 @@ from correct_l0.report.figures import FIGURES as DRAWN
 from correct_l0.report.figures.style import BLUE, GREY, set_theme
 from correct_l0.report.full_table import full_table
 from correct_l0.report.names import preferred
-from correct_l0.report.page import notation, render_page
+from correct_l0.report.page import notation, render_page, tone_of
 from correct_l0.report.summary import StageTime, render_summary, stage_times
 from correct_l0.report.terms import TERMS, what_is_right
 
@@ -488,6 +488,7 @@ def test_what_an_answer_is_right_for(study, world, world_of_one_seed):
         "SynthSAEBench it does so below the true one)."
     )
     assert what_is_right(world.verdict) == what_is_right(study.verdict)
+    assert (tone_of(study.verdict), tone_of(world_of_one_seed.verdict)) == ("answer", "open")
     assert what_is_right(world_of_one_seed.verdict).startswith(
         "Right means latents that do not mix features; F1 may"
     )
