@@ -457,4 +457,4 @@ def test_a_study_that_is_being_run(tmp_path, capsys, monkeypatch):
     arguments = ["--configfile", str(tmp_path / "x.yaml"), "--directory", str(tmp_path)]
     assert main(["why", *arguments]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-1] == "Study tiny is being run by Ada in results/tiny."
+    assert "Study tiny is being run by Ada in results/tiny." in printed
