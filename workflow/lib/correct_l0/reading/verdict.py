@@ -20,9 +20,18 @@ import pandas as pd
 from correct_l0.reading.calibrated import RIGHT_OF_HINTS
 from correct_l0.reading.f1 import FLAT_F1, PEAK, F1Reading
 from correct_l0.reading.health import NOT_TRAINED, weak_points
+from correct_l0.reading.interval import (
+    Ground,
+    Interval,
+    ground_of,
+    ground_of_peak,
+    interval_of,
+    interval_of_peak,
+    marks_of_peak,
+)
 from correct_l0.reading.outlying import LEANS
-from correct_l0.reading.peak import NO_PEAK, PeakReading
-from correct_l0.reading.reading import ABOVE_N, FALLS, FLAT, READ, TOO_FEW, TOO_HIGH, CurveReading
+from correct_l0.reading.peak import NO_PEAK
+from correct_l0.reading.reading import ABOVE_N, FLAT, READ, TOO_FEW, CurveReading
 from correct_l0.reading.remedy import NOTHING, remedy_of
 from correct_l0.reading.stability import (
     NOT_REPRODUCIBLE,
@@ -96,49 +105,12 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """The L0 that is named.
-
-    Attributes
-    ----------
-    l0
-        The peak of stability, or the geometric mean of the voices' own.
-    low, high
-        The interval of the peak, or the lowest and the highest bound of any voice.
-    reach
-        Up to here an F1 peak agrees.
-    """
-
-    l0: float
-    low: float
-    high: float
-    reach: float
-
-
-@dataclass(frozen=True)
 class F1Say:
     """probe_k of the F1 curves: their peak is in the interval, is not, or there is none."""
 
     agrees: tuple[int, ...]
     disagrees: tuple[int, ...]
     silent: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Ground:
-    """The grid points an answer stands on.
-
-    Attributes
-    ----------
-    leaning
-        Those inside the interval of the peak, or from the rise to the bottom: were one of them
-        different, so might be the answer.
-    named
-        Those it calls right: the one nearest to the peak, or the bottom alone.
-    """
-
-    leaning: tuple[float, ...]
-    named: tuple[float, ...]
 
 
 def decide(
@@ -213,43 +185,6 @@ def decide(
     )
 
 
-def interval_of_peak(peak: PeakReading) -> Interval:
-    """Return the interval of a peak."""
-    return Interval(peak.l0, peak.low, peak.high, peak.high)
-
-
-def ground_of_peak(peak: PeakReading, interval: Interval | None, grid: Sequence[float]) -> Ground:
-    """Return what the reading of a peak stands on."""
-    if interval is not None:
-        inside = tuple(x for x in grid if interval.low <= x <= interval.high or x == peak.point)
-        return Ground(inside, (peak.point,))
-    if peak.outcome == FALLS:
-        return Ground(tuple(grid[-2:]), tuple(grid[-1:]))
-    return Ground(tuple(grid), tuple(grid))
-
-
-def marks_of_peak(
-    peak: PeakReading, interval: Interval | None, grid: Sequence[float]
-) -> tuple[float, ...]:
-    """Return the grid points between which a peak lies."""
-    if interval is None:
-        return ()
-    below = [x for x in grid if x < peak.point][-1:]
-    above = [x for x in grid if x > peak.point][:1]
-    return (*below, peak.point, *above)
-
-
-def interval_of(voices: Sequence[Voice]) -> Interval:
-    """Return the interval of voices that agree."""
-    said = those_that_read(voices)
-    return Interval(
-        l0=math.exp(sum(math.log(v.best) for v in said) / len(said)),
-        low=min(v.low for v in said),
-        high=max(v.high for v in said),
-        reach=max(v.reach for v in said),
-    )
-
-
 def say_of_f1(f1: Mapping[int, F1Reading], interval: Interval | None) -> F1Say:
     """Return which F1 curves peak in the interval; none agrees or disagrees where there is none."""
     silent = tuple(k for k, reading in f1.items() if reading.outcome == FLAT_F1)
@@ -260,22 +195,6 @@ def say_of_f1(f1: Mapping[int, F1Reading], interval: Interval | None) -> F1Say:
         k for k, peak in peaks.items() if any(interval.low <= x <= interval.reach for x in peak)
     )
     return F1Say(agrees, tuple(k for k in peaks if k not in agrees), silent)
-
-
-def ground_of(outcome: str, voices: Sequence[Voice], grid: Sequence[float]) -> Ground:
-    """Return what an answer stands on: the rise and the bottom, the end it is read at, or all."""
-    if said := those_that_read(voices):
-        low, best = min(v.low for v in said), min(v.best for v in said)
-        bottom = max(v.bottom for v in said)
-        return Ground(
-            tuple(x for x in grid if low <= x <= bottom),
-            tuple(x for x in grid if best <= x <= bottom),
-        )
-    if outcome == FALLS:
-        return Ground(tuple(grid[-2:]), tuple(grid[-1:]))
-    if outcome == TOO_HIGH:
-        return Ground(tuple(grid[:2]), tuple(grid[:1]))
-    return Ground(tuple(grid), tuple(grid))
 
 
 def refusal_of(
