@@ -46,7 +46,8 @@ def test_a_changed_override_names_its_points(tiny_study):
     config["device"] = json.loads(manifest.read_text())["device"]
     printed = why(tiny_study, config, "--jobs", "3")
     reasons, costs = printed.split("COST")
-    assert reasons.splitlines()[2:] == [
+    lines = reasons.splitlines()
+    assert lines[lines.index("WHY") :] == [
         "WHY",
         "  SAEs, decoder metrics, comparison of seeds, probing",
         "    l0 16 (seeds 0, 1): not made yet",
