@@ -119,6 +119,8 @@ def test_why_tells_the_source_once_and_each_sweep_under_its_name(tmp_path):
     assert printed[: printed.index("COST")] == [
         "Study tiny (why.yaml): 14 jobs would run.",
         "Warning: only 2 L0 points: no curve can be read of fewer than 3; add to saes.l0.",
+        "Warning: one seed: the answer is where two seeds agree, and of one there is only",
+        "  a hint; add to saes.seeds.",
         "",
         "WHY",
         "  synthetic world: not made yet",
