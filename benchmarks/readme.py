@@ -163,7 +163,8 @@ def content(
     lines += [f"{counted} Measured on:", ""]
     lines += [f"- {place}" for place in provenance([*summary, *start_up])]
     if same := study_metrics.written():
-        lines += ["", "The metrics of the default study's SAEs, trained by both:", "", *same]
+        what = "The metrics of the default study's SAEs, when both last trained all of them:"
+        lines += ["", what, "", *same]
     return "\n".join(["", *lines, ""])
 
 

@@ -141,14 +141,12 @@ def main() -> None:
         (tables.SUMMARY, tables.SUMMARY_COLUMNS, [row]),
     ):
         tables.replace(tables.RESULTS / name, columns, comparison.name, new, order)
-    c_dec: list[tables.Row] = []
-    s_n_dec: list[tables.Row] = []
-    # SAEs of a part of the study are trained on less: nothing to compare.
+    # A rival that did a part has not all SAEs to compare: the tables of the last whole one stay.
     if not is_reduced(rival_rows):
         rival_folder = collect.ROOT / "results" / "rival-study"
         c_dec, s_n_dec = study_metrics.metric_rows(folder / "results" / study.study, rival_folder)
-    study_metrics.write(c_dec, s_n_dec)
-    print("\n".join(study_metrics.section(c_dec, s_n_dec)))
+        study_metrics.write(c_dec, s_n_dec)
+        print("\n".join(study_metrics.section(c_dec, s_n_dec)))
     readme.write()
     print(f"ours {ours:.0f} s, theirs {theirs:.0f} s: {row['ratio']} times as fast")
 

@@ -20,7 +20,7 @@ from correct_l0.reading.reading import READ, CurveReading
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.voices import Voice, common_outcome, those_that_read, voices_of
 from correct_l0.report.names import preferred
-from correct_l0.report.study import curve_readings
+from correct_l0.report.study import curve_readings, read_study
 
 Tables = Mapping[str, pd.DataFrame]
 Made = TypeVar("Made")
@@ -173,12 +173,18 @@ def stability_and_c_dec(tables: Tables) -> Estimate:
     return _peak(curves, read_peak(curves.l0, curves.reproduced, curves.c_dec / curves.random))
 
 
-def stability_told(tables: Tables) -> Estimate:
-    """The same in the preferred numbers that a report prints between points."""
-    read = stability_and_c_dec(tables)
-    if math.isnan(read.l0):
+def report_says(tables: Tables) -> Estimate:
+    """What a report prints: it refuses for want of training too, and tells preferred numbers."""
+    points = tables["points"]
+    verdict = read_study(
+        tables,
+        d_sae=int(points["d_sae"].iloc[0]),
+        l0=sorted(points["l0"].unique()),
+        training_tokens=1,  # only what to do next is told in tokens
+    )
+    if verdict["outcome"] != READ:
         return REFUSED
-    return Estimate(preferred(read.l0), preferred(read.low), preferred(read.high))
+    return Estimate(*(preferred(verdict["decision"][name]) for name in ("l0", "low", "high")))
 
 
 def stability_steps(tables: Tables) -> Estimate:
@@ -212,6 +218,7 @@ def stability_above(tables: Tables) -> Estimate:
 
 READING = "stability's peak, where c_dec is low"
 """The one that the package reads by (`correct_l0.reading.peak`)."""
+PRINTED = "the report, as printed"
 
 ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "c_dec and s_n^dec together": voices,
@@ -221,7 +228,7 @@ ESTIMATORS: dict[str, Callable[[Tables], Estimate]] = {
     "share above .9, peak": stability_above,
     "stability, peak": stability_peak,
     READING: stability_and_c_dec,
-    f"{READING}; as printed": stability_told,
+    PRINTED: report_says,
     f"{READING}; fixed interval": stability_steps,
     f"{READING}; bootstrap": stability_bootstrap,
 }

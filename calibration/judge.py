@@ -11,7 +11,7 @@ import pandas as pd
 
 from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
-from calibration.one_seed import judge_one_seed
+from calibration.reports import judge_reports
 from calibration.search import judge_searches
 from calibration.truth import truth_of
 from calibration.worlds import SEEN, world
@@ -38,22 +38,22 @@ class Judged:
         The drop of stability that the intervals of the reading have to allow, by the first half.
     searches
         One row per world that was searched, and one for its fixed grid (`judge_searches`).
-    one_seed
-        One row per world and seed: what is said of that seed alone.
+    reports
+        What whole reports say (`judge_reports`).
     """
 
     worlds: pd.DataFrame
     scores: pd.DataFrame
     drop: float
     searches: pd.DataFrame
-    one_seed: pd.DataFrame
+    reports: pd.DataFrame
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables by name."""
         return {
             "worlds": self.worlds, "scores": self.scores, "searches": self.searches,
-            "one_seed": self.one_seed,
+            "reports": self.reports,
         }  # fmt: skip
 
 
@@ -72,8 +72,8 @@ def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
     drops = reading.loc[reading["has_answer"], "drop"].dropna()
     unseen = rows[(rows["half"] == "report") & ~rows["world"].isin(SEEN)].assign(half=UNSEEN)
     by_half = scores(pd.concat([rows, unseen]))
-    searches, one_seed = judge_searches(measured, searched), judge_one_seed(measured)
-    return Judged(rows, by_half, conformal(drops), searches, one_seed)
+    searches, reports = judge_searches(measured, searched), judge_reports(measured)
+    return Judged(rows, by_half, conformal(drops), searches, reports)
 
 
 def estimates(measured: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from calibration.estimators import READING
 from calibration.judge import UNSEEN, WRONG, Judged, scores
-from calibration.one_seed import WITH_S_N_DEC, right_of_hints
+from calibration.reports import READ_BY, SAYING, counted, of_kind
 from calibration.single import OFF, asked_by, scores_of_single
 from calibration.third_seed import scores_of_third_seed
 from correct_l0.reading.calibrated import DROP, NOMINAL
@@ -16,7 +16,7 @@ from correct_l0.reading.reading import READ
 from correct_l0.report.names import percents
 
 HALVES = {
-    "report": "The half that is touched only to report",
+    "report": "The half to report",
     UNSEEN: "Of it, the worlds that were swept after the reading was last changed",
     "choose": "The half to choose on",
 }
@@ -29,7 +29,7 @@ def page(judged: Judged) -> str:
         f"Drop of stability that holds the right L0 in {NOMINAL:.0%} of the first half's answered "
         f"worlds: {judged.drop:.4f}; the reading has {DROP:g}."
     )
-    beside = [*_searches(judged.searches), _one_seed(judged.one_seed)]
+    beside = [*_searches(judged.searches), _reports(judged.reports)]
     return "\n\n".join([*parts, needed, *beside, _worlds(judged.worlds)])
 
 
@@ -81,23 +81,22 @@ def _of_half(rows: pd.DataFrame, title: str) -> str:
     return "\n".join(lines)
 
 
-def _one_seed(rows: pd.DataFrame) -> str:
-    """Return what is said of one seed alone."""
+def _reports(rows: pd.DataFrame) -> str:
+    """Return what whole reports say, and how often it is so."""
     lines = [
-        "**One seed alone**, each of the two of all worlds",
+        "**What a report says**, of all worlds, those without an answer too",
         "",
-        f"| read | readings | name an L0 | and hold it | too low by {WRONG} | too high by {WRONG} "
+        f"| read | reports | name an L0 | and hold it | too low by {WRONG} | too high by {WRONG} "
         "| say it is above | right | say it is below | right | say nothing |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    found = right_of_hints(rows)
-    for with_s_n_dec, read in WITH_S_N_DEC.items():
-        said = rows[rows["with_s_n_dec"] == with_s_n_dec]
-        named, above, below = (found[outcome][with_s_n_dec] for outcome in found)
+    for (seeds, with_s_n_dec), read in READ_BY.items():
+        said = of_kind(rows, seeds, with_s_n_dec)
+        named, above, below = counted(said).values()
         off = said.loc[said["outcome"] == READ, "off"]
         cells = [
             read, len(said), named[1], named[0], (off * WRONG < 1).sum(), (off > WRONG).sum(),
-            above[1], above[0], below[1], below[0], (~said["outcome"].isin([*found])).sum(),
+            above[1], above[0], below[1], below[0], (~said["outcome"].isin(SAYING)).sum(),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

@@ -37,7 +37,7 @@ SEEN = frozenset(
 )  # fmt: skip
 """Worlds to report that had been looked at when the reading was last changed."""
 QUICK = (2, 7, 10, 11, 14, 19, 26, 29)
-"""Worlds of the quick suite: short ones of six kinds."""
+"""Worlds of the quick suite: short ones of five kinds."""
 SEMI = "semi_synthetic"
 GENERATORS = "calibration-generators"
 """The study of the SAEs of the default study's activations that generate semi-synthetic worlds."""
@@ -57,7 +57,7 @@ class World:
     kind
         One of `KINDS`.
     half
-        `choose`: estimators may be chosen and tuned on it; `report`: touched only to report.
+        `choose`: estimators may be chosen and tuned on it; `report`: it says how right they are.
     config
         The study.
     """

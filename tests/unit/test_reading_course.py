@@ -9,7 +9,7 @@ import pytest
 from correct_l0.reading.course import FEW_POINTS, NO_TRAINING, NOT_KEPT, ONE_SEED, at_tenth_of_seeds
 from correct_l0.reading.health import NOT_TRAINED
 from correct_l0.reading.peak import NO_PEAK
-from correct_l0.reading.reading import READ
+from correct_l0.reading.reading import FALLS, READ
 from correct_l0.report.study import read_study
 from made_up import C_DEC, F1_GAIN, L0, PEAKED, S_N, interval, tables
 
@@ -72,7 +72,8 @@ def test_decoders_near_their_start_refuse_then_as_they_would_at_the_end():
 def test_a_move_of_c_dec_counts_by_the_part_of_the_last_tenth_of_a_shorter_training():
     """Up to half of the training c_dec falls by 1% of its end per tenth of it, then stands."""
     fall = tuple(1.5 * x for x in C_DEC)
-    found = made_up([PEAKED] * 10, half=fall, nine_tenths=fall, spread=0)
+    rising = tuple(0.1 * (i + 1) for i in range(8))
+    found = made_up([rising] * 10, half=fall, nine_tenths=fall, spread=0)
     training = found["c_dec_training"]
     found["c_dec"] = found["c_dec"].assign(random=1.0)
     ends = dict(zip(L0, C_DEC, strict=True))
@@ -85,7 +86,7 @@ def test_a_move_of_c_dec_counts_by_the_part_of_the_last_tenth_of_a_shorter_train
     course, _ = course_of(found)
     outcomes = {stop["tenth"]: stop["outcome"] for stop in course["stops"]}
     assert outcomes == {
-        **dict.fromkeys(range(1, 11), READ),
+        **dict.fromkeys(range(1, 11), FALLS),
         # Before the first tenth it is that of random directions, here 1: far away.
         1: NOT_TRAINED,
         9: NOT_TRAINED,

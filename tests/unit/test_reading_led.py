@@ -64,8 +64,8 @@ def test_the_peak_is_named_with_its_interval_and_what_stands_beside_it():
     )
     height = result["stability"]["peak"]["height"]
     assert result["stability_lines"] == [
-        f"Two seeds agree best at L0 {float(f'{l0:.2g}'):g}: there they reproduce "
-        f"{100 * height:.2g}% of the latents (1 - angle over chance, mean).",
+        f"Two seeds agree best at L0 {float(f'{l0:.2g}'):g}: there they agree "
+        f"by {100 * height:.2g}% (1 - angle over chance, mean over latents).",
         "At the L0 named (128) 80% of the latents come back (matched above 0.9; mean cosine 0.83, "
         "by chance 0.15).",
     ]
@@ -135,7 +135,8 @@ def test_a_branch_at_low_l0_alone_is_no_peak():
     assert result["outcome"] == NO_PEAK
     assert result["headline"] == (
         "No peak: two seeds agree best at the lowest L0 of the grid, 4, and ever less above it. At "
-        "an L0 of a few they do so for reasons of their own: no L0 is named. Start lower."
+        "an L0 of a few they can agree on latents that are no features: no L0 is named. Start "
+        "lower."
     )
     decision = result["decision"]
     assert (decision["l0"], decision["low"], decision["high"]) == (None, None, None)
@@ -144,9 +145,7 @@ def test_a_branch_at_low_l0_alone_is_no_peak():
         "trained.",
         "line": "saes.l0: [1, 2, 4, 8, 16, 32, 64, 128, 192, 300]",
     }
-    assert result["stability_lines"] == [
-        "Two seeds agree best at L0 4 (they reproduce 80% of the latents), least at L0 300."
-    ]
+    assert result["stability_lines"] == ["Two seeds agree best at L0 4 (by 80%), least at L0 300."]
 
 
 def test_no_peak_on_a_grid_that_starts_at_1_cannot_start_lower():
@@ -166,8 +165,8 @@ def test_no_number_is_named_where_seeds_disagree_at_the_peak():
     result = verdict(shared=at_128(0.2))
     assert result["outcome"] == NOT_REPRODUCIBLE
     assert result["headline"] == (
-        "Not reproducible: at L0 128 two seeds do not find the same latents (20% matched above "
-        "0.9; mean cosine 0.32, by chance 0.15). No L0 is named. Train longer or narrower."
+        "Not reproducible: at L0 128 two seeds do not find the same latents (fewer than 25% "
+        "matched above 0.9). No L0 is named. Train longer or narrower."
     )
     decision = result["decision"]
     assert (decision["l0"], decision["low"], decision["high"]) == (None, None, None)
@@ -175,7 +174,7 @@ def test_no_number_is_named_where_seeds_disagree_at_the_peak():
     assert result["agreement"].startswith("There is no interval")
     assert result["next"] == {
         "sentence": "Train longer (for example on 4,000 tokens) or use fewer latents (for example "
-        "768).",
+        "768); neither is sure to help.",
         "line": "saes.training.training_tokens: 4000",
     }
     assert decision["add_l0"] == []
@@ -220,6 +219,13 @@ def test_the_points_inside_the_interval_must_be_trained(where, outcome):
         assert result["decision"]["as_it_stands"] == READ
         assert result["headline"].endswith(f" would read: {answer_in_words(PEAKED)}.")
         assert result["next"]["line"] == "saes.training.training_tokens: 2000"
+
+
+def test_moves_of_c_dec_refuse_nothing_that_seeds_agree_on_without_it():
+    moving = {"nine_tenths": tuple(1.5 * x for x in C_DEC)}
+    assert verdict(**moving)["outcome"] == READ
+    rising = tuple(0.1 * (i + 1) for i in range(8))
+    assert verdict(shared=rising, **moving)["outcome"] == NOT_TRAINED
 
 
 def test_training_health_comes_first():

@@ -153,8 +153,9 @@ class TestFigure:
         assert curve.get_ydata() == pytest.approx(made_up.PEAKED)
         curves = [line.get_ydata() for line in f1.get_lines() if len(line.get_xdata()) == 8]
         assert curves == [pytest.approx(x.verdict["f1"]["16"]["means"]) for x in sweeps]
-        (star,) = [line for line in recovery.get_lines() if line.get_marker() == "*"]
-        assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((128 * 1.003, 0.8))
+        for ax, y in ((recovery, 0.8), (top, 0)):
+            (star,) = [line for line in ax.get_lines() if line.get_marker() == "*"]
+            assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((128 * 1.003, y))
         assert recovery.get_xlim() == c_dec.get_xlim()
         labels = [label.get_text() for label in recovery.get_xticklabels()]
         assert labels == ["4", "8", "16", "32", "64", "128", "192", "300"]
@@ -242,7 +243,7 @@ class TestWidth:
             study = read(plan, mcc=made_up.MCC, shared=made_up.PEAKED)
             points = study.tables["points"][["l0", "l0_measured", "seed", "x"]]
             study.tables["hedging"] = points.assign(rate=rate)
-            sweeps.append(study)
+            sweeps.append(replace(study, verdict=study.verdict | {"true_l0": 100.0}))
         figure = width(sweeps, False)
         figure.draw_without_rendering()
         named, _, _, hedging = figure.axes
@@ -251,8 +252,9 @@ class TestWidth:
         ]  # fmt: skip
         bars = [line for line in named.get_lines() if line.get_linewidth() == 7]
         assert [bar.get_xdata()[0] for bar in bars] == list(self.WIDTHS)
-        stars = [line for line in named.get_lines() if line.get_marker() == "*"]
-        assert [star.get_ydata()[0] for star in stars] == [pytest.approx(128 * 1.003)] * 3
+        for marker, l0 in (("*", 128 * 1.003), ("_", 100)):
+            marks = [line for line in named.get_lines() if line.get_marker() == marker]
+            assert [mark.get_ydata()[0] for mark in marks] == [pytest.approx(l0)] * 3
         assert hedging.get_lines()[0].get_ydata() == pytest.approx([0.3, 0.2, 0.1])
         assert [text.get_text() for text in named.get_xticklabels()] == ["768", "1,536", "3,072"]
         assert legend_of(sweeps) == {l0: f"{l0:g}" for l0 in made_up.L0}
@@ -294,7 +296,7 @@ class TestWidth:
 def test_caption_tells_of_what_is_drawn_only(sweeps):
     answers = answers_of(sweeps)
     assert "Dashed: the true L0" in caption_of(answers).text
-    assert "star: best" in caption_of(answers).text
+    assert "star, on top too: best" in caption_of(answers).text
     plain = caption_of(answers[1:])
     assert not re.search("Stability|Recovery|true L0", plain.text)
     assert "within one architecture and loss only" in plain.text

@@ -64,6 +64,17 @@ def test_the_answer_is_shaded_where_one_is_named(study):
     assert [(shape["x0"], shape["x1"]) for shape in shapes] == wanted
 
 
+def test_the_truth_is_drawn_where_it_is_known(study):
+    verdict = study.verdict | {"true_l0": 11.0, "recovery": {"best": 12.0}}
+    known = replace(study, verdict=verdict)
+    wanted = [("L0 of best recovery", 12.0), ("true L0", 11.0)]
+    sweeps = [("narrow", known, "#111111"), ("wide", known, "#222222"), ("real", study, "#333333")]
+    for picture in (explore_seeds(known), explore_sweeps(sweeps)):
+        shapes = json.loads(picture)["layout"]["shapes"]
+        lines = [(x["label"]["text"], x["x0"]) for x in shapes if "label" in x]
+        assert lines == wanted
+
+
 def test_sweeps_are_switched_by_name(study):
     data = json.loads(explore_sweeps([("narrow", study, "#111111"), ("wide", study, "#222222")]))
     entries = [trace["name"] for trace in data["data"] if trace["showlegend"]]

@@ -483,17 +483,17 @@ def test_the_page_of_one_seed_has_no_stability(world_of_one_seed, tmp_path):
 
 def test_what_an_answer_is_right_for(study, world, world_of_one_seed):
     assert what_is_right(study.verdict) == (
-        "Right means latents that do not mix features, and that another seed finds too: where the "
+        "Right means latents that mix features least, and that another seed finds too: where the "
         "features are known, the L0 that recovers them best; F1 may peak at another L0 (in "
         "SynthSAEBench it does so below the true one)."
     )
     assert what_is_right(world.verdict) == what_is_right(study.verdict)
     assert (tone_of(study.verdict), tone_of(world_of_one_seed.verdict)) == ("answer", "open")
     assert what_is_right(world_of_one_seed.verdict).startswith(
-        "Right means latents that do not mix features; F1 may"
+        "Right means latents that mix features least; F1 may"
     )
     unscored = world_of_one_seed.verdict | {"f1": {}, "recovery": None}
-    assert what_is_right(unscored) == "Right means latents that do not mix features."
+    assert what_is_right(unscored) == "Right means latents that mix features least."
     assert what_is_right(study.verdict | {"outcome": "flat"}) == ""
     assert all(text.endswith(".") for text in TERMS.values())
 

@@ -92,7 +92,8 @@ def test_its_words():
     other = checked(64.0, HIGH, flat | {"true_l0": 61.0})
     assert self_check_line([one, other]) == (
         "Checked on data that SAEs of this study generate, so that the truth is known: the "
-        "procedure finds L0 14 back and names none where it is 61."
+        "interval holds the right L0 where the true one is 14 and none is named where the true one "
+        "is 61."
     )
     assert self_check_rows([one, other]) == [
         {

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -158,7 +158,10 @@ def decide(
     ground = ground_of_peak(peak, interval, grid) if peak else ground_of(curves_say, voices, grid)
     weak = weak_points(health, ground.leaning)
     alike = reproducibility_at(stability, ground.named) if stability else None
-    refusal = LEANS if leans else refusal_of(curves_say, ground, weak, alike)
+    # Where seeds agree on an L0 without c_dec, its moves as a share of its own rise tell nothing.
+    c_dec_counts = not (peak and peak.outcome == READ and math.isnan(peak.seeds_agree))
+    untrained = {*weak["init_cosine"], *(weak["c_dec_moved"] if c_dec_counts else ())}
+    refusal = LEANS if leans else refusal_of(curves_say, ground, untrained, alike)
 
     outcome = refusal or curves_say
     named = None if outcome in (NOT_REPRODUCIBLE, LEANS) else interval
@@ -200,16 +203,15 @@ def say_of_f1(f1: Mapping[int, F1Reading], interval: Interval | None) -> F1Say:
 def refusal_of(
     outcome: str,
     ground: Ground,
-    weak: Mapping[str, tuple[float, ...]],
+    untrained: Collection[float],
     alike: Reproducibility | None,
 ) -> str | None:
     """Return why there is no answer whatever the curves say, or nothing.
 
-    Not trained enough: at a point the answer leans on. Not reproducible: at a point it names. More
-    than half of the points where no L0 is named: where nothing stands out for both, where metrics
-    disagree for the second.
+    Not trained enough: at a point the answer leans on, of which some are `untrained`. Not
+    reproducible: at a point it names. More than half of the points where no L0 is named: where
+    nothing stands out for both, where metrics disagree for the second.
     """
-    untrained = {*weak["init_cosine"], *weak["c_dec_moved"]}
     if len(untrained) > (len(ground.leaning) / 2 if outcome in (FLAT, NO_PEAK) else 0):
         return NOT_TRAINED
     if alike is None or outcome in (TOO_FEW, ABOVE_N):

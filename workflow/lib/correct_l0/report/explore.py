@@ -18,6 +18,7 @@ import pandas as pd
 
 from correct_l0.report import words
 from correct_l0.report.data import StudyData
+from correct_l0.report.figures.style import TRUTH_LINES
 from correct_l0.settings.base import format_l0
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6B4FA0", "#8A6A12", "#3B8EA5")
@@ -26,6 +27,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6B4FA0", "#8A6A12", "#3B
 PANEL_PIXELS, REST_PIXELS = 190, 110
 DIGITS = 5
 TICKS = [digit * 10**power for power in range(-1, 6) for digit in (1, 2, 5)]
+THROUGH = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+"""Of a shape that goes through all panels."""
 
 
 class Curves(NamedTuple):
@@ -79,7 +82,7 @@ def explore_seeds(study: StudyData) -> str:
     panels = list(curves_of(study))
     names = sorted({who for panel in panels for who in panel.table["who"]}, key=_order)
     styles = {name: (name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)}
-    return _picture([(panel, styles) for panel in panels], study.named)
+    return _picture([(panel, styles) for panel in panels], [*_answer(study), *_truths([study])])
 
 
 def explore_sweeps(sweeps: Sequence[tuple[str, StudyData, str]]) -> str:
@@ -92,7 +95,8 @@ def explore_sweeps(sweeps: Sequence[tuple[str, StudyData, str]]) -> str:
             panels.setdefault(title, []).append(table.assign(who=who))
             styles |= {each: (name, color) for each in who}
     return _picture(
-        [(Curves(title, pd.concat(tables)), styles) for title, tables in panels.items()], None
+        [(Curves(title, pd.concat(tables)), styles) for title, tables in panels.items()],
+        _truths([study for _, study, _ in sweeps]),
     )
 
 
@@ -103,7 +107,7 @@ def _order(name: str) -> tuple[str, int]:
 
 
 def _picture(
-    panels: Sequence[tuple[Curves, dict[str, tuple[str, str]]]], named: dict[str, Any] | None
+    panels: Sequence[tuple[Curves, dict[str, tuple[str, str]]]], shapes: list[dict[str, Any]]
 ) -> str:
     """Return data and layout for Plotly; curves with one legend entry are switched together."""
     shown = [(curves, styles) for curves, styles in panels if len(curves.table)]
@@ -124,7 +128,7 @@ def _picture(
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "margin": {"l": 70, "r": 12, "t": 10, "b": 50},
         "hovermode": "closest",
-        "shapes": _shapes(named),
+        "shapes": shapes,
     }
     for i, (curves, styles) in enumerate(shown):
         axis = "y" if i == 0 else f"y{i + 1}"
@@ -157,17 +161,30 @@ def _picture(
     return json.dumps({"data": traces, "layout": layout}).replace("<", "\\u003c")
 
 
-def _shapes(named: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _answer(study: StudyData) -> list[dict[str, Any]]:
     """Return the answer's interval as it is shaded."""
-    if named is None:
+    if (named := study.named) is None:
         return []
-    shared = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     shaded = {"type": "rect", "x0": named["low"], "x1": named["high"], "opacity": 0.2}
-    line = {"type": "line", "x0": named["l0"], "x1": named["l0"], "line": {"color": "#888888"}}
     return [
-        {**shared, **shaded, "fillcolor": "#E69F00", "line": {"width": 0}},
-        {**shared, **line},
+        {**THROUGH, **shaded, "fillcolor": "#E69F00", "line": {"width": 0}},
+        {**THROUGH, **_line(named["l0"]), "line": {"color": "#888888"}},
     ]
+
+
+def _truths(studies: Sequence[StudyData]) -> list[dict[str, Any]]:
+    """Return what is known of the truth as lines, as in the figures."""
+    shapes = []
+    for (what, (key, look)), dash in zip(TRUTH_LINES.items(), ("dash", "dot"), strict=True):
+        for value in sorted({study.truth[key] for study in studies if key in study.truth}):
+            line = {"color": look["color"], "width": look["linewidth"], "dash": dash}
+            label = {"text": what, "textposition": "end", "font": {"size": 10}}
+            shapes.append({**THROUGH, **_line(value), "line": line, "label": label})
+    return shapes
+
+
+def _line(l0: float) -> dict[str, Any]:
+    return {"type": "line", "x0": l0, "x1": l0}
 
 
 def _rounded(values: pd.Series) -> list[float]:

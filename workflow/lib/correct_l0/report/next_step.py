@@ -40,7 +40,7 @@ def next_step(
         ),
         remedy.TRAIN_OR_NARROW: (
             f"Train longer (for example on {MUCH_LONGER * training_tokens:,} tokens) or use fewer "
-            f"latents (for example {d_sae // 2:,}).",
+            f"latents (for example {d_sae // 2:,}); neither is sure to help.",
             f"saes.training.training_tokens: {MUCH_LONGER * training_tokens}",
         ),
         remedy.WIDEN: (

@@ -16,8 +16,8 @@ def self_check_line(checks: Sequence[Check]) -> str:
     --------
     >>> found = Check(16, "the L0 named", 15.8, 16, False, 0.8, "read", 17, 12, 24, FOUND)
     >>> print(self_check_line([found]))
-    Checked on data that an SAE of this study generates, so that the truth is known: the procedure
-    finds L0 15.8 back.
+    Checked on data that an SAE of this study generates, so that the truth is known: the interval
+    holds the right L0 where the true one is 15.8.
     """
     many = len(checks) > 1
     of = {
@@ -26,13 +26,13 @@ def self_check_line(checks: Sequence[Check]) -> str:
         if any(c.result == result for c in checks)
     }
     said = {
-        FOUND: "finds L0 {} back",
-        MISSED: "names another L0 where it is {}",
-        SILENT: "names none where it is {}",
+        FOUND: "the interval holds the right L0 where the true one is {}",
+        MISSED: "another is named where the true one is {}",
+        SILENT: "none is named where the true one is {}",
     }
     verbs = join([said[result].format(l0) for result, l0 in of.items()])
     who = "SAEs of this study generate" if many else "an SAE of this study generates"
-    return f"Checked on data that {who}, so that the truth is known: the procedure {verbs}."
+    return f"Checked on data that {who}, so that the truth is known: {verbs}."
 
 
 def self_check_rows(checks: Sequence[Check]) -> list[dict[str, str]]:

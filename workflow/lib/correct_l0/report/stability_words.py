@@ -6,7 +6,12 @@ import math
 
 from correct_l0.reading.peak import FEWEST_POINTS
 from correct_l0.reading.reading import READ, TOO_FEW
-from correct_l0.reading.stability import NOT_REPRODUCIBLE, Reproducibility, StabilityReading
+from correct_l0.reading.stability import (
+    NOT_REPRODUCIBLE,
+    SHARE_LIMIT,
+    Reproducibility,
+    StabilityReading,
+)
 from correct_l0.reading.verdict import Decision
 from correct_l0.report.names import Names, cosines, percents
 
@@ -45,16 +50,13 @@ def stability_caveats(reading: StabilityReading, decision: Decision, names: Name
 
 
 def differing_words(named: Reproducibility, names: Names) -> str:
-    """Return that seeds disagree, where, and by how much; without a full stop."""
-    rows = [
-        row
-        for row in zip(named.points, named.share, named.pw_mcc, named.chance, strict=True)
-        if row[0] in named.differing
-    ]
-    points, shares, means, chance = zip(*rows, strict=True)
+    """Return that seeds disagree, and where; without a full stop.
+
+    Of how much, the limit alone: shares differ by a percent from processor to processor.
+    """
     return (
-        f"at L0 {names.span(points)} two seeds do not find the same latents ({percents(shares)} "
-        f"matched above 0.9; mean cosine {cosines(means)}, by chance {cosines(chance)})"
+        f"at L0 {names.span(named.differing)} two seeds do not find the same latents (fewer than "
+        f"{SHARE_LIMIT:.0%} matched above 0.9)"
     )
 
 
@@ -68,8 +70,8 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
         witnesses = math.isfinite(peak.seeds_agree)
         line = (
             f"Two seeds agree best at L0 {names(peak.seeds_agree if witnesses else peak.l0)}: "
-            "there they reproduce "
-            f"{percents([peak.height])} of the latents (1 - angle over chance, mean)"
+            f"there they agree by {percents([peak.height])} (1 - angle over chance, mean over "
+            "latents)"
         )
         if math.isfinite(peak.overlapping):
             line += f"; another at L0 {names(peak.overlapping)} does not count, as latents overlap"
@@ -83,6 +85,6 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
         return line + "."
     best = max(share, key=lambda x: share[x])
     return (
-        f"Two seeds agree best at L0 {names(best)} (they reproduce {percents([share[best]])} of "
-        f"the latents), least at L0 {names(min(share, key=lambda x: share[x]))}."
+        f"Two seeds agree best at L0 {names(best)} (by {percents([share[best]])}), least "
+        f"at L0 {names(min(share, key=lambda x: share[x]))}."
     )

@@ -33,10 +33,10 @@ TERMS: dict[str, str] = {
     "mostly the first of a text. They would take over training and metrics.",
     "matched above 0.9": "Latents of two seeds are matched one to one; a pair with a cosine above "
     "0.9 counts as the same latent.",
-    "reproduce": "By how much a latent's match in another seed is nearer than chance, by the angle "
-    "between them: 100% is the same latent, 0% no better than chance.",
-    f"{NOMINAL:.0%} interval": "Made to hold the right L0 in that share of the answers where the "
-    "truth is known; docs/calibration.md of the project counts how often it did.",
+    "agree by": "How much nearer than chance a latent's match in another seed is, by the angle "
+    "between them, mean over latents: 100% are the same latents, 0% are no nearer than chance.",
+    f"{NOMINAL:.0%} interval": "Where the truth is known it held the right L0 in about that share "
+    "of the answers; docs/calibration.md of the project counts them.",
     "by chance": "What two decoders of random directions, of the same size and matched the same "
     "way, would have.",
     "seed": "The random numbers that a training starts from. What depends on them is not a "
@@ -55,7 +55,7 @@ TERMS: dict[str, str] = {
 _OF_ROOM = {
     "F1": "probing",
     "matched above 0.9": "stability",
-    "reproduce": "stability",
+    "agree by": "stability",
     f"{NOMINAL:.0%} interval": "stability",
     "by chance": "stability",
     "true L0": "recovery",
@@ -83,4 +83,4 @@ def what_is_right(verdict: Mapping[str, Any]) -> str:
         found += ": where the features are known, the L0 that recovers them best"
     other = "; F1 may peak at another L0 (in SynthSAEBench it does so below the true one)"
     scored = other if verdict["f1"] or verdict["recovery"] else ""
-    return f"Right means latents that do not mix features{found}{scored}."
+    return f"Right means latents that mix features least{found}{scored}."

@@ -123,13 +123,14 @@ def _no_peak(d: Decision, names: Names, grid: Sequence[float]) -> str:
         return f"Flat: two seeds agree as much at every L0, {names.span(grid)}. No L0 is named."
     if d.overlapping is not None:
         return (
-            f"No peak: two seeds agree best at L0 {names(d.overlapping)}, which is too low, as "
+            f"No peak: two seeds agree best at L0 {names(d.overlapping)}, which does not count, as "
             f"latents overlap there more than {OVERLAP:g} times as much as random directions, and "
             "ever less above it. No L0 is named."
         )
     return (
         f"No peak: two seeds agree best at the lowest L0 of the grid, {names(grid[0])}, and ever "
-        "less above it. At an L0 of a few they do so for reasons of their own: no L0 is named."
+        "less above it. At an L0 of a few they can agree on latents that are no features: no L0 is "
+        "named."
     )
 
 

@@ -123,7 +123,7 @@ def _rooms(sweep: StudyData) -> tuple[str, ...]:
 def _draw_named(ax: Axes, axis: Along, sweeps: Sweeps) -> None:
     """Draw the interval that each sweep names, or the outcome of its refusal, upright.
 
-    Where the truth is known, also the L0 of best recovery.
+    Where the truth is known, also the L0 of best recovery and the true L0.
     """
     ax.set_yscale("log")
     grid = sorted({float(x) for sweep in sweeps for x in sweep.tables["points"]["x"]})
@@ -139,6 +139,8 @@ def _draw_named(ax: Axes, axis: Along, sweeps: Sweeps) -> None:
                         color=INK)  # fmt: skip
         if recovery := sweep.verdict["recovery"]:
             ax.plot(x, recovery["best"], "*", color=PINK, markersize=11, markeredgecolor="white")
+        if (true_l0 := sweep.truth.get("true_l0")) is not None:
+            ax.plot(x, true_l0, "_", color=INK, markersize=18, markeredgewidth=1.6)
     ax.set_ylim(grid[0] / 1.15, grid[-1] * 1.15)
     places = {sweep.names(x): float(x) for sweep in sweeps for x in sweep.tables["points"]["x"]}
     spoken = sorted(places, key=places.__getitem__)

@@ -87,6 +87,8 @@ def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
             ax.annotate(f"no L0 named: {sweep.verdict['outcome']}", (0.5, i),
                         xycoords=ax.get_yaxis_transform(), ha="center", va="center",
                         color=GREY, fontsize=8.5)  # fmt: skip
+        if (best := sweep.truth.get("best")) is not None:
+            _star(ax, i, best, i)
     for value in sorted({x for sweep in sweeps if (x := sweep.truth.get("true_l0")) is not None}):
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1.2)
         ax.annotate(
@@ -175,18 +177,14 @@ def _draw_recovery(ax: Axes, sweeps: Sweeps) -> None:
     for i, sweep in enumerate(sweeps):
         if reading := sweep.verdict["recovery"]:
             _plain_curve(ax, i, reading["points"], reading["mcc"])
-            ax.plot(
-                reading["best"],
-                max(reading["mcc"]),
-                marker="*",
-                markersize=14,
-                color=color_of(i),
-                markeredgecolor="white",
-                linestyle="none",
-                zorder=5,
-            )
+            _star(ax, i, reading["best"], max(reading["mcc"]))
     ax.set_title("Recovery of the true features")
     ax.set_ylabel("mean cosine, matched")
+
+
+def _star(ax: Axes, i: int, l0: float, y: float) -> None:
+    """Mark the L0 of best recovery of a sweep."""
+    ax.plot(l0, y, "*", markersize=14, color=color_of(i), markeredgecolor="white", zorder=5)
 
 
 def _plain_curve(ax: Axes, i: int, x: Sequence[float], y: Sequence[float]) -> None:

@@ -26,15 +26,16 @@ LINES = (
     "a line for each L0 (of a target that is not met, or a coefficient, the measured L0 stand "
     "beside it)"
 )
+TRUTHS = "where features are known, star: the L0 of best recovery, dash: the true L0"
 GROWTH_TEXT = (
-    "Left: the L0 that an SAE trained so long names, its bar the interval; or why none is named. "
-    "Beside it c_dec and stability (the share of latents that another seed reproduces) over the "
-    f"tokens of the training, {LINES}: means over seeds and their pairs. Dashed: chance. Were the "
-    "training long enough, all would be level."
+    "Left: the L0 that an SAE trained so long names, its bar the interval; or why none is named; "
+    f"{TRUTHS}. Beside it c_dec and stability (the share of latents that another seed reproduces) "
+    f"over the tokens of the training, {LINES}: means over seeds and their pairs. Dashed: chance. "
+    "Were the training long enough, all would be level."
 )
 WIDTH_TEXT = (
     "Left: the L0 that SAEs of so many latents name, its bar the interval; or why none is named; "
-    "star: the L0 of best recovery, where features are known. Beside it, over the number of "
+    f"{TRUTHS}. Beside it, over the number of "
     f"latents, {LINES}: c_dec; stability (the share of latents that another seed reproduces); the "
     "hedging rate, where it was measured. Means over seeds and their pairs. Dashed: chance."
 )
@@ -134,7 +135,10 @@ def caption_of(answers: Sequence[Answer]) -> Caption:
     if "f1" in drawn:
         text += " Sparse probing: mean F1 over tasks and seeds."
     if "recovery" in drawn:
-        text += " Recovery: mean cosine of features and the latents matched to them; star: best."
+        text += (
+            " Recovery: mean cosine of features and the latents matched to them; star, on top too: "
+            "best."
+        )
     if "true_l0" in columns_of(answers):
         text += " Dashed: the true L0, the mean number of features that fire."
     text += f" Across: measured L0 (mean active latents per held-out token), logarithmic. {LEVELS}"
