@@ -143,14 +143,16 @@ def world_numbers() -> dict[str, Any]:
 
 def semi_synthetic_numbers() -> dict[str, Any]:
     """Samples, constants and truth of a small cache that a random SAE decodes."""
+    from correct_l0.saes.saved import load_saved_sae
     from correct_l0.sources.semi_synthetic.store import make, open_semi_synthetic
 
     found = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         section = write_random(".") | {"held_out_tokens": 1500}
         for residual in ("none", "shuffled"):
-            manifest = make(residual, json.dumps(section | {"residual": residual}))
-            store = open_semi_synthetic(f"{residual}/manifest.json")
+            text = json.dumps(section | {"residual": residual})
+            manifest = make(residual, text, load_saved_sae)
+            store = open_semi_synthetic(f"{residual}/manifest.json", load_saved_sae)
             found[residual] = {
                 "constants": [manifest["true_l0"], manifest["mean_norm"], manifest["features"]],
                 "rates": summary(torch.from_numpy(store.truth.rates)),

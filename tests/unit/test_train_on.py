@@ -22,6 +22,7 @@ from correct_l0.saes.sweep import Start
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
 from correct_l0.saes.training.trainer import build_trainer
+from correct_l0.study.opened import open_plan
 from correct_l0.study.plan import Plan
 from correct_l0.study.train_on import targets, train_on_plan
 
@@ -107,7 +108,7 @@ def config_of(folder: Path, train_on=ASKED, write=None, **changes):
 
 def plan_of(folder: Path, *args, **changes) -> Plan:
     with chdir(folder):
-        return Plan.from_config(config_of(folder, *args, **changes), folder)
+        return open_plan(config_of(folder, *args, **changes), folder)
 
 
 def test_targets_are_those_an_sae_can_have(tmp_path):

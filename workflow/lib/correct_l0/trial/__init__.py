@@ -18,6 +18,7 @@ from correct_l0.metrics.points import Asked, measure_points
 from correct_l0.metrics.stability.points import compare_points
 from correct_l0.report.gather import gather
 from correct_l0.saes.job import train_saes
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.sources import open_source
 from correct_l0.stages import metrics_of
@@ -84,7 +85,7 @@ def _folders(plan: Plan, seed: int) -> Iterable[tuple[str, Path]]:
 
 def _measured(plan: Plan, seed: int, device: str) -> Sequence[Trained]:
     """Measure the SAEs of a seed that are there; return them."""
-    source = open_source(plan.source)
+    source = open_source(plan.source, load_saved_sae)
     saes = {str(folder): plan.settings_sae(label) for label, folder in _folders(plan, seed)}
     trained = trained_points(saes, seed, source.digest)
     asked: dict[str, Asked] = {
