@@ -146,7 +146,7 @@ def test_architectures_without_an_engine_of_ours_and_sweeps_are_refused(tmp_path
     def gated(folder):
         toy.write_gemma_2(folder / "mine/gated_l0_3", toy.parts())
 
-    with pytest.raises(InputError, match="is gated, and only batchtopk, topk, jumprelu SAEs"):
+    with pytest.raises(InputError, match="is gated, and only batchtopk, jumprelu, topk SAEs"):
         plan_of(tmp_path, ASKED, gated)
 
     def two(folder):

@@ -6,7 +6,7 @@ Imported whenever Snakemake parses the workflow, so nothing heavy is imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,6 +167,12 @@ class Plan:
     def point_folder(self, room: str, l0: str, seed: int | str) -> str:
         """Return the folder of one point in a room: `saes` or one of `rooms`."""
         return f"{self.l0_folder(room, l0)}/seed_{seed}"
+
+    def beside(self, room: str, labels: Iterable[str], seed: int | str) -> dict[str, str]:
+        """Return the folders of SAEs of a seed in a room, by the folder of each SAE."""
+        return {
+            self.point_folder("saes", l0, seed): self.point_folder(room, l0, seed) for l0 in labels
+        }
 
     def manifests(self, room: str) -> list[str]:
         """Return the manifest of every point in a room."""

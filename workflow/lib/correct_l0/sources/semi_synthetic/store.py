@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from correct_l0.provenance.manifest import (
     read_manifest,
     replacing,
     sha256_of,
+    sha256_of_json,
     write_manifest,
 )
 from correct_l0.sources.language_model.reader import open_store
@@ -43,8 +43,7 @@ times for each SAE."""
 
 def sae_digest(folder: Path | str) -> str:
     """Return what identifies the SAE in a folder: the sha256 over the checksums of its files."""
-    sums = [sha256_of(Path(folder) / name) for name in SAE_FILES]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+    return sha256_of_json([sha256_of(Path(folder) / name) for name in SAE_FILES])
 
 
 def _generator(settings: SemiSynthetic, load_sae: LoadSae) -> Generator:

@@ -148,7 +148,6 @@ def open_documents(given: str, rows: Rows, path: str) -> Int[np.ndarray, " rows"
     InputError
         If there is not one whole number for each row, or for each sequence.
     """
-
     arrays, _ = open_arrays(given, None) if is_path(given) else open_arrays(path, given)
     numbers = np.concatenate([np.asarray(each[:]) for each in arrays])
     if numbers.ndim == 1 and rows.sequence and len(numbers) * rows.sequence == len(rows):
