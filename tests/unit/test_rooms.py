@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "workflow" / "lib" / "correct_l0"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "workflow" / "lib" / "correct_l0"
 
 ORDER = (
     "settings", "provenance", "jobs", "sources", "saes", "metrics", "reading", "study", "costs",
@@ -16,6 +17,12 @@ ORDER = (
 
 NAMED = re.compile(r"correct_l0\.[\w.]+")
 """What loaders are told, as in `import_module("correct_l0.saes.saved")` or `module:function`."""
+
+OF_NO_ROOM = {
+    "benchmark", "benchmarks", "calibration", "docs", "engine", "environment", "gpu", "notebook",
+    "paper", "public", "recipes", "rooms",
+}  # fmt: skip
+"""What else tests are of: what stands beside the package, and the house as a whole."""
 
 CHOSEN_LATE = {"batchtopk", "building", "saelens"}
 """Of the engines: what builds the trainers of ours builds SAELens', too, where it is asked for."""

@@ -377,8 +377,8 @@ def test_longer_steps_are_measured_again_and_nothing_else():
         *(
             (
                 {"architecture": {"name": name}},
-                f"hedging: {name} SAEs are not widened, those of batchtopk, topk, "
-                "matryoshka_batchtopk, jumprelu are; remove it",
+                f"hedging: {name} SAEs are not widened, those of batchtopk, jumprelu, "
+                "matryoshka_batchtopk, topk are; remove it",
             )
             for name in ("standard", "gated", "abstopk")
         ),
