@@ -100,6 +100,24 @@ def test_no_modules_import_each_other():
     assert {name.rpartition(".")[2] for name in in_circles(PACKAGE)} == CHOSEN_LATE
 
 
+def test_no_loose_module_lies_at_the_root():
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "errors.py"}
+
+
+def test_the_pages_name_the_rooms_in_order():
+    table = re.findall(r"^\| `(\w+)` \| ", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert tuple(table) == ORDER
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    (picture,) = re.findall(r"^```text\n(settings .*?)^```", page, re.M | re.S)
+    lines = [line.partition("  ")[0] for line in picture.splitlines() if "──" in line]
+    assert tuple(re.findall(r"\w+", " ".join(lines))) == ORDER
+
+
+def test_tests_are_named_after_the_room_that_they_are_of():
+    names = {path.stem.split("_")[1] for path in Path(__file__).parent.glob("test_*.py")}
+    assert names - {*ORDER} == OF_NO_ROOM
+
+
 @pytest.mark.parametrize(
     "line",
     [
