@@ -68,8 +68,8 @@ class StudyFile(Section):
     `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
-    """The source: a synthetic world, whose true features are known. Or `activations`,
-    `stored` or `semi_synthetic`."""
+    """The source: a synthetic world, whose true features are known. Or `activations`, `stored`
+    or `semi_synthetic`."""
 
     semi_synthetic: SemiSynthetic | None = None
     """The source: a language model's activations as an SAE decodes them, whose features are then
