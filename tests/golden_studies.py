@@ -209,6 +209,7 @@ def train_on_numbers() -> dict[str, Any]:
                 "synthetic": world,
                 "saes": {"import": {"folders": ["mine"], "d_in": toy.D_IN, "d_sae": toy.D_SAE}},
                 "decoder_metrics": {"n": [0.5], "batch_tokens": 1000},
+                "probing": {"probe_k": [1]},
                 "train_on": {"training_tokens": 4000, "batch_tokens": 100},
             },
             Path.cwd(),

@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_recipe(stage):
          "set RECIPE = 2 in workflow/lib/correct_l0/reading/__init__.py"),
         ("recovery", "correct_l0.metrics.recovery.measure.RECOVERED", 0.8,
          "set RECIPE = 2 in workflow/lib/correct_l0/metrics/recovery/__init__.py"),
-        ("stability", "correct_l0.metrics.stability.chance.SIMULATED", 32,
+        ("stability", "correct_l0.metrics.stability.measure.REPRODUCED", 0.8,
          "set RECIPE = 2 in workflow/lib/correct_l0/metrics/stability/__init__.py"),
         ("stored", "correct_l0.sources.stored.rows.PIECE_BYTES", 4096,
          "set RECIPE = 2 in workflow/lib/correct_l0/sources/stored/__init__.py"),

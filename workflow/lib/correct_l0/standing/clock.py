@@ -20,11 +20,13 @@ from correct_l0.study.plan import Plan
 TOLERATED_S = 60.0
 """Machines that share a disk may differ by so much."""
 
-FOLDERS = {
-    Path(stage.result).parts[0]
-    for stage in STAGES
-    if stage.of in ("round", "report") and "/" in stage.result
-}
+FOLDERS = sorted(
+    {
+        Path(stage.result).parts[0]
+        for stage in STAGES
+        if stage.of in ("round", "report") and "/" in stage.result
+    }
+)
 """Folders of a study whose files its jobs read."""
 
 
