@@ -291,7 +291,7 @@ STAGES = {
     ),
     "small_model": Golden(
         of_studies.small_model_numbers, "paper/small_model.py", "RECIPE", small_model.RECIPE,
-        1e-3, 1e-5,
+        1e-3, 1e-3,
     ),
     "report": Golden(of_studies.report_numbers, "reading", "RECIPE", reading.RECIPE),
 }  # fmt: skip
