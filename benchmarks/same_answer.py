@@ -47,10 +47,10 @@ def say(number: int, apart: bool) -> list[str]:
     """Train and read a world in the working directory; return all that is printed of its answer."""
     from calibration.measure import make_source
     from correct_l0.report.rounds import verdict_of
-    from correct_l0.study.plan import Plan
+    from correct_l0.study.opened import open_plan
     from correct_l0.trial import run_study
 
-    plan = Plan.from_config(world(number).config)
+    plan = open_plan(world(number).config)
     make_source(plan)
     threads, saes = int(os.environ["OMP_NUM_THREADS"]), plan.study.saes
     for l0 in sorted(saes.l0, reverse=True) if apart else ():

@@ -17,8 +17,10 @@ from calibration.worlds import SEMI, World, generators, world
 from correct_l0.errors import InputError
 from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.provenance.manifest import replacing
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources.semi_synthetic.store import make as make_semi_synthetic
 from correct_l0.sources.synthetic.make import make as make_world
+from correct_l0.study.opened import open_plan
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 
@@ -50,7 +52,7 @@ def make_generators(worlds: Iterable[int]) -> None:
     """
     if all(world(number).kind != SEMI for number in worlds):
         return
-    plan = Plan.from_config(generators(yaml.safe_load(Path("config/config.yaml").read_text())))
+    plan = open_plan(generators(yaml.safe_load(Path("config/config.yaml").read_text())))
     if not Path(plan.source).exists():
         raise InputError(
             f"{plan.source} is missing, of which semi-synthetic worlds are made; "
@@ -78,7 +80,7 @@ def sweep_in(work: Path, config: dict[str, Any]) -> pd.DataFrame:
     """Make the source of a study in a folder, unless it is there, and sweep it."""
     work.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(work), open("log.txt", "a") as log, contextlib.redirect_stdout(log):
-        plan = Plan.from_config(config)
+        plan = open_plan(config)
         make_source(plan)
         return one_table(run_study(plan))
 
@@ -86,8 +88,11 @@ def sweep_in(work: Path, config: dict[str, Any]) -> pd.DataFrame:
 def make_source(plan: Plan) -> None:
     """Make the source of a world, unless it is there."""
     if not Path(plan.source).exists():
-        make = make_semi_synthetic if plan.study.semi_synthetic else make_world
-        make(Path(plan.source).parent, plan.settings_source())
+        folder, settings = Path(plan.source).parent, plan.settings_source()
+        if plan.study.semi_synthetic:
+            make_semi_synthetic(folder, settings, load_saved_sae)
+        else:
+            make_world(folder, settings)
 
 
 def one_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

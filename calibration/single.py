@@ -22,6 +22,7 @@ from calibration.worlds import SEMI, World, world
 from correct_l0.provenance.manifest import replacing
 from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_HIGH, TOO_LOW, read_single
 from correct_l0.saes.imported.train_on import FEWEST_STEPS, TrainOn
+from correct_l0.study.opened import open_plan
 from correct_l0.study.plan import Plan
 from correct_l0.trial import run_study
 from correct_l0.trial.train_on import train_on
@@ -68,7 +69,7 @@ def single_plan(each: World, right: float) -> Plan:
     config["saes"] |= {"l0": starts_of(each, right), "seeds": [0]}
     config["synthetic"]["held_out_tokens"] = HELD_OUT_TOKENS
     config["decoder_metrics"] = {"n": [0.4], "batch_tokens": HELD_OUT_TOKENS // 2, "batches": 1}
-    return Plan.from_config(config)
+    return open_plan(config)
 
 
 def train_on_of(training: dict[str, Any]) -> TrainOn:

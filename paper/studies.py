@@ -33,6 +33,7 @@ from correct_l0.settings.canonical import canonical
 from correct_l0.sources.synthetic.settings import Synthetic
 from correct_l0.sources.synthetic.store import SyntheticStore, open_world
 from correct_l0.standing.chain import result_key
+from correct_l0.study.opened import open_plans
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings
 
@@ -230,4 +231,4 @@ def open_sweeps(configs: Sequence[Path]) -> tuple[list[Sweep], dict[str, str]]:
 
 def _plans(configs: Sequence[Path]) -> Iterator[Plan]:
     for config in configs:
-        yield from Plan.all_from_config(yaml.safe_load(config.read_text()))
+        yield from open_plans(yaml.safe_load(config.read_text()))

@@ -21,15 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 
-import made_up
+import golden_saes as of_saes
+import golden_studies as of_studies
 from correct_l0 import reading, saes
 from correct_l0.metrics import decoder as decoder_metrics
-from correct_l0.metrics import hedging, probing
-from correct_l0.saes import by_sparsify
+from correct_l0.metrics import hedging, probing, recovery, stability
+from correct_l0.saes import by_sparsify, imported
 from correct_l0.saes.architectures import architecture
 from correct_l0.sources import language_model as activations
-from correct_l0.sources import semi_synthetic, synthetic
+from correct_l0.sources import semi_synthetic, stored, synthetic
+from correct_l0.study import frozen_control, self_check, train_on
+from golden_studies import summary
 from language_model_toy import jobs_of, run_job, seal_toy, stage_toy
+from paper import small_model
 from semi_synthetic_toy import write_random
 
 PACKAGE = Path("workflow/lib/correct_l0")
@@ -44,7 +48,8 @@ class Golden:
     compute
         Returns numbers and words, nested.
     room
-        File of the package that holds the constant, or the folder whose `__init__.py` does.
+        File of the package, or of `paper/`, that holds the constant, or the folder whose
+        `__init__.py` does.
     constant, recipe
         Its name and value.
     relative
@@ -69,7 +74,7 @@ class Golden:
     @property
     def file(self) -> Path:
         """Where the constant is."""
-        path = PACKAGE / self.room
+        path = Path(self.room) if self.room.startswith("paper/") else PACKAGE / self.room
         return path if path.suffix else path / "__init__.py"
 
 
@@ -143,14 +148,16 @@ def world_numbers() -> dict[str, Any]:
 
 def semi_synthetic_numbers() -> dict[str, Any]:
     """Samples, constants and truth of a small cache that a random SAE decodes."""
+    from correct_l0.saes.saved import load_saved_sae
     from correct_l0.sources.semi_synthetic.store import make, open_semi_synthetic
 
     found = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         section = write_random(".") | {"held_out_tokens": 1500}
         for residual in ("none", "shuffled"):
-            manifest = make(residual, json.dumps(section | {"residual": residual}))
-            store = open_semi_synthetic(f"{residual}/manifest.json")
+            text = json.dumps(section | {"residual": residual})
+            manifest = make(residual, text, load_saved_sae)
+            store = open_semi_synthetic(f"{residual}/manifest.json", load_saved_sae)
             found[residual] = {
                 "constants": [manifest["true_l0"], manifest["mean_norm"], manifest["features"]],
                 "rates": summary(torch.from_numpy(store.truth.rates)),
@@ -158,89 +165,6 @@ def semi_synthetic_numbers() -> dict[str, Any]:
                 "held_out": summary(store.held_out(1000, 1100)),
                 "magnitudes": summary(store.truth.magnitudes(1000, 1100)),
             }
-    return found
-
-
-def sae_numbers() -> dict[str, Any]:
-    """Two toy SAEs, one with dead latents: losses, threshold, measures.
-
-    Trained so briefly that rounding does not yet change which activations are kept.
-    """
-    return {
-        "30 steps": toy_sae(30, 4.5, lr_warm_up_steps=5, lr_decay_fraction=0.2),
-        "with dead latents": toy_sae(20, 0.25, dead_feature_window=1),
-    }
-
-
-def sae_numbers_of(name: str, l0: float, **options: dict[str, Any]) -> dict[str, Any]:
-    """Two toy SAEs of another architecture, one with dead latents, and one of each option.
-
-    `at` among them is its L0 or coefficient, where that is another.
-    """
-    briefly = {"lr_warm_up_steps": 5, "lr_decay_fraction": 0.2}
-    found = {
-        "30 steps": toy_sae(30, l0, {"name": name}, **briefly),
-        "with dead latents": toy_sae(20, 1, {"name": name}, dead_feature_window=1),
-    }
-    for option, given in options.items():
-        own = {key: value for key, value in given.items() if key != "at"}
-        found[option] = toy_sae(30, given.get("at", l0), {"name": name, **own}, **briefly)
-    return found
-
-
-def sparsify_numbers() -> dict[str, Any]:
-    """Two toy SAEs that sparsify trains, one with every part of its loss."""
-    how: dict[str, Any] = {"engine": "sparsify", "lr": 3e-4}
-    dead = {"dead_feature_window": 1, "sparsify": {"multi_topk": True}}
-    return {
-        "30 steps": toy_sae(30, 4, {"name": "topk"}, lr_warm_up_steps=5, **how),
-        "with dead latents": toy_sae(20, 1, {"name": "topk"}, **dead, **how),
-    }
-
-
-def toy_sae(
-    steps: int, l0: float, architecture: dict[str, Any] | None = None, **training: Any
-) -> dict[str, Any]:
-    """Return the facts of a toy SAE and four steps of its losses."""
-    import pandas as pd
-
-    import saes_toy
-    from correct_l0.saes.architectures import declared_with, read_architecture
-
-    values = json.loads(saes_toy.settings(l0, training_tokens=saes_toy.BATCH * steps, **training))
-    if architecture:
-        swept = declared_with(*read_architecture(architecture)).swept
-        values |= {"architecture": architecture, swept: values.pop("l0")}
-    text = json.dumps(values)
-    with tempfile.TemporaryDirectory() as folder:
-        facts = saes_toy.train_toy(folder, text)
-        loss = pd.read_csv(f"{folder}/loss.csv")
-    names = (
-        "activation_scale", "l0_measured", "threshold", "fvu", "mse", "dead_fraction",
-        "init_cosine_quantiles", "loss_slope", "calibration_tokens", "evaluated_tokens",
-    )  # fmt: skip
-    curve = loss.iloc[[0, 4, steps // 2, steps - 1]]
-    return {
-        **{name: facts[name] for name in names},
-        "c_dec": loss["c_dec"].dropna().tolist(),
-        "loss": curve[["mse_loss", "aux_loss", "loss", "l0_batch"]].to_dict("list"),
-    }
-
-
-def hedging_numbers() -> dict[str, Any]:
-    """The hedging rate of a toy SAE that is trained on for twenty steps."""
-    import saes_toy
-    from correct_l0.metrics.hedging import point
-    from correct_l0.saes.saved import load_saved_sae
-
-    store = saes_toy.ToyStore()
-    store.stream = lambda seed, batch, prefetch: saes_toy.ToyBatches(store)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        facts = saes_toy.train_toy(folder, saes_toy.settings(training_tokens=saes_toy.BATCH * 30))
-        sae, wanted = load_saved_sae(folder / "sae"), json.dumps({"new_latents": 3, "steps": 20})
-        point.measure(sae, {**facts, "folder": folder}, store, wanted, folder)
-        found: dict[str, Any] = point.read(folder, {})["hedging"].iloc[0].to_dict()
     return found
 
 
@@ -288,38 +212,6 @@ def probing_numbers() -> dict[str, Any]:
     }
 
 
-def report_numbers() -> dict[str, Any]:
-    """Means of every gathered table of a small made-up study, and verdicts without words."""
-    from correct_l0.report.gather import gather
-    from correct_l0.report.study import read_study
-
-    plan = made_up.plan(l0=[4.0, 32.0, 128.0], seeds=[0, 1])
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        made_up.write_study(plan)
-        tables = gather(plan).tables
-    left_out = ("code_version", "tokens_per_s", "wall_s", "resumed_from_step", "threads")
-    found: dict[str, Any] = {
-        name: {
-            "rows": len(table),
-            **table.drop(columns=[c for c in left_out if c in table])
-            .mean(numeric_only=True).round(9).to_dict(),
-        }
-        for name, table in tables.items()
-    }  # fmt: skip
-    for name, options in (
-        ("clear", {"seeds": (0, 1, 2)}),
-        ("one_seed", {"seeds": (0,)}),
-        ("led_by_stability", {"shared": made_up.SHARED}),
-        ("moving", {"nine_tenths": [x * 1.04 for x in made_up.C_DEC]}),
-    ):
-        verdict = read_study(
-            made_up.tables(**options), d_sae=768, l0=list(made_up.L0), training_tokens=1000
-        )
-        kept = ("outcome", "decision", "c_dec", "convergence", "s_n_dec", "f1", "stability")
-        found[name] = {key: verdict[key] for key in kept}
-    return found
-
-
 @cache
 def minilm() -> Any:
     """Return the small language model that a package carries."""
@@ -328,13 +220,6 @@ def minilm() -> Any:
     from correct_l0.sources.language_model.language_model import LanguageModel
 
     return LanguageModel(get_model_path(), "blocks.3.hook_resid_post", 384, "float32")
-
-
-def summary(values: torch.Tensor) -> list[float]:
-    """Return a few numbers of a tensor that any change of it moves."""
-    flat = values.double().flatten()
-    weights = torch.linspace(-1, 1, len(flat), dtype=torch.float64)
-    return [float(flat.norm()), float((flat * weights).sum()), float(flat[0]), float(flat[-1])]
 
 
 OTHERS: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {
@@ -360,23 +245,53 @@ STAGES = {
         semi_synthetic_numbers, "sources/semi_synthetic", "RECIPE", semi_synthetic.RECIPE,
         1e-3, 1e-5,
     ),
-    "saes": Golden(sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
+    "saes": Golden(of_saes.sae_numbers, "saes", "RECIPE", saes.RECIPE, 1e-3, 1e-5),
     **{
         f"saes_{name}": Golden(
-            partial(sae_numbers_of, name, l0, **options), f"saes/architectures/{name}.py",
+            partial(of_saes.sae_numbers_of, name, l0, **options), f"saes/architectures/{name}.py",
             "RECIPE", architecture(name).recipe, 1e-3, 1e-5,
             () if architecture(name).own_cost_factor else ("sae-lens",),
         )
         for name, (l0, options) in OTHERS.items()
     },
     "saes_sparsify": Golden(
-        sparsify_numbers, "saes/by_sparsify.py", "RECIPE", by_sparsify.RECIPE, 1e-3, 1e-5,
+        of_saes.sparsify_numbers, "saes/by_sparsify.py", "RECIPE", by_sparsify.RECIPE, 1e-3, 1e-5,
         ("eai-sparsify",),
     ),
-    "hedging": Golden(hedging_numbers, "metrics/hedging", "RECIPE", hedging.RECIPE, 1e-3, 1e-5),
+    "hedging": Golden(
+        of_saes.hedging_numbers, "metrics/hedging", "RECIPE", hedging.RECIPE, 1e-3, 1e-5
+    ),
     "decoder_metrics": Golden(
         decoder_numbers, "metrics/decoder", "RECIPE", decoder_metrics.RECIPE, 1e-3
     ),
     "probing": Golden(probing_numbers, "metrics/probing", "RECIPE", probing.RECIPE, 1e-2, 1e-3),
-    "report": Golden(report_numbers, "reading", "RECIPE", reading.RECIPE),
+    "recovery": Golden(
+        of_studies.recovery_numbers, "metrics/recovery", "RECIPE", recovery.RECIPE
+    ),
+    "stability": Golden(
+        of_studies.stability_numbers, "metrics/stability", "RECIPE", stability.RECIPE, 1e-3
+    ),
+    "stored": Golden(of_studies.stored_numbers, "sources/stored", "RECIPE", stored.RECIPE),
+    "stored_model": Golden(
+        of_studies.stored_model_numbers, "sources/stored", "MODEL_RECIPE", stored.MODEL_RECIPE
+    ),
+    "imported": Golden(
+        of_studies.imported_numbers, "saes/imported", "RECIPE", imported.RECIPE,
+        made_with=("sae-lens",),
+    ),
+    "frozen_control": Golden(
+        of_studies.control_numbers, "study/frozen_control.py", "RECIPE", frozen_control.RECIPE,
+        1e-3, 1e-5,
+    ),
+    "self_check": Golden(
+        of_studies.self_check_numbers, "study/self_check.py", "RECIPE", self_check.RECIPE
+    ),
+    "train_on": Golden(
+        of_studies.train_on_numbers, "study/train_on.py", "RECIPE", train_on.RECIPE, 1e-3, 1e-5
+    ),
+    "small_model": Golden(
+        of_studies.small_model_numbers, "paper/small_model.py", "RECIPE", small_model.RECIPE,
+        1e-3, 1e-3,
+    ),
+    "report": Golden(of_studies.report_numbers, "reading", "RECIPE", reading.RECIPE),
 }  # fmt: skip

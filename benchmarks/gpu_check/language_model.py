@@ -141,7 +141,7 @@ def cache(shapes: Shapes, model: Model, tokens: int, folder: Path) -> tuple[Any,
     cached = time.perf_counter()
     tools.seal(settings, place, [place / "parts" / f"part_{job}.json" for job in range(jobs)])
     sealed = time.perf_counter()
-    store = tools.open_source(place / "manifest.json")
+    store = tools.open_source(place / "manifest.json", package.load_saved_sae)
     # Beside a GPU a training job reads ahead, in as many threads as it has.
     ahead = model.device != "cpu"
     threads = torch.get_num_threads() if ahead else 1

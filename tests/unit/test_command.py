@@ -18,7 +18,7 @@ from correct_l0.command.pages import find_report, serve_report
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.saes.search import L0Search
 from correct_l0.study.docs import schema_text
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plans
 
 # The function that is the command hides the module.
 sharing = importlib.import_module("correct_l0.command.share")
@@ -62,7 +62,7 @@ def test_a_causal_model_of_a_folder(folder, capsys):
     assert (a["held_out_tokens"], a["training_tokens"]) == (80_000, 640_000)
     # 10,000 for each of 64 latents.
     assert (saes["d_sae"], saes["training"]["training_tokens"]) == (64, 640_000)
-    (plan,) = Plan.all_from_config(settings, folder / "config")
+    (plan,) = open_plans(settings, folder / "config")
     assert plan.warnings() == []
 
 

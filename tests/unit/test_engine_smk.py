@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from dataclasses import fields
+from inspect import signature
 
 from snakemake import api
 from snakemake.dag import DAG
-from snakemake.jobs import Job
+from snakemake.jobs import GroupJob, Job
+from snakemake.rules import Rule
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import DAGSettings, OutputSettings
 from snakemake.target_jobs import TargetSpec
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from workflow_runs import ROOT
 
 ENGINE = ROOT / "workflow" / "rules" / "engine.smk"
@@ -53,3 +56,18 @@ def test_they_are_there():
     assert of_dag <= {*DAG.__init__.__code__.co_names}
     assert "failed" in JobScheduler.__init__.__code__.co_names
     assert callable(Job.is_group)
+    of_job = {*re.findall(r"\bjob\.(\w+)", code_of(ENGINE))}
+    assert of_job == {"rule", "wildcards_dict", "log", "output"}
+    assert of_job <= {*dir(Job)}
+    assert "jobs" in dir(GroupJob)
+    assert [*signature(Rule.set_input).parameters][:2] == ["self", "input"]
+
+
+def test_what_a_cluster_s_executor_is_told_and_does_is_there():
+    reports = {*re.findall(r"\breport_job_\w+", ENGINE.read_text())}
+    assert reports == {"report_job_submission", "report_job_success", "report_job_error"}
+    for name in reports:
+        assert [*signature(getattr(RemoteExecutor, name)).parameters][:2] == ["self", "job_info"]
+    assert [*signature(RemoteExecutor.cancel_jobs).parameters] == ["self", "active_jobs"]
+    for ending in (RemoteExecutor.cancel, RemoteExecutor.shutdown):
+        assert [*signature(ending).parameters] == ["self"]

@@ -1,5 +1,6 @@
 """Every stage computes the numbers of its RECIPE; whoever changes them is told what to bump."""
 
+import ast
 import json
 import re
 from importlib.metadata import version
@@ -40,6 +41,20 @@ def test_the_numbers_are_those_of_the_recipe(stage):
          "set RECIPE = 2 in workflow/lib/correct_l0/metrics/probing/__init__.py"),
         ("report", "correct_l0.reading.curve.PRIOR_WEIGHT", 20.0,
          "set RECIPE = 2 in workflow/lib/correct_l0/reading/__init__.py"),
+        ("recovery", "correct_l0.metrics.recovery.measure.RECOVERED", 0.8,
+         "set RECIPE = 2 in workflow/lib/correct_l0/metrics/recovery/__init__.py"),
+        ("stability", "correct_l0.metrics.stability.measure.REPRODUCED", 0.8,
+         "set RECIPE = 2 in workflow/lib/correct_l0/metrics/stability/__init__.py"),
+        ("stored", "correct_l0.sources.stored.rows.PIECE_BYTES", 4096,
+         "set RECIPE = 2 in workflow/lib/correct_l0/sources/stored/__init__.py"),
+        ("frozen_control", "correct_l0.study.frozen_control.SEEDS", 1,
+         "set RECIPE = 2 in workflow/lib/correct_l0/study/frozen_control.py"),
+        ("self_check", "correct_l0.study.self_check.SHARE", 0.5,
+         "set RECIPE = 2 in workflow/lib/correct_l0/study/self_check.py"),
+        ("train_on", "correct_l0.study.train_on.WARM_UP", 0.2,
+         "set RECIPE = 2 in workflow/lib/correct_l0/study/train_on.py"),
+        ("small_model", "paper.small_model.PROBABILITY", 0.3,
+         "set RECIPE = 2 in paper/small_model.py"),
     ],
 )  # fmt: skip
 def test_a_changed_constant_is_found(stage, constant, value, message, monkeypatch):
@@ -48,6 +63,27 @@ def test_a_changed_constant_is_found(stage, constant, value, message, monkeypatc
     expected = rf"{stage} computes other numbers .* -> .*{re.escape(message)}.*renew\.py {stage}`"
     with pytest.raises(AssertionError, match=expected):
         check(stage)
+
+
+def recipes_in(*folders):
+    """Return every recipe of the code: the file, from the root on, and the constant's name."""
+    return {
+        (path.relative_to(ROOT), target.id)
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and re.fullmatch(r"(\w+_)?RECIPE", target.id)
+    }
+
+
+def test_every_recipe_has_numbers():
+    recipes = recipes_in("workflow", "paper", "calibration")
+    assert (Path("paper/small_model.py"), "RECIPE") in recipes
+    held = {(each.file, each.constant) for each in STAGES.values()}
+    assert recipes - held == set(), "without numbers in tests/unit/golden"
+    assert {path.stem for path in golden.FOLDER.glob("*.json")} == {*STAGES}
 
 
 def test_every_architecture_has_numbers_and_a_recipe_of_its_own():

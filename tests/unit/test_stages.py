@@ -11,9 +11,11 @@ import pytest
 import yaml
 from workflow_runs import ROOT, run_snakemake, tiny_config
 
-from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES
+from correct_l0.metrics import metrics
+from correct_l0.stages import BY_JOB, BY_RULE, OF_REPORT, STAGES, asked_of
 from correct_l0.standing import stale
 from correct_l0.study.config import parse_config
+from correct_l0.study.file import TAKEN
 from correct_l0.study.plan import Plan
 from correct_l0.why.preflight import phases
 from semi_synthetic_toy import write_random
@@ -28,13 +30,30 @@ def test_the_rules_are_those_of_the_workflow():
     for name in BY_JOB:
         for named in (f'mem_mb=memory("{name}")', f'runtime=runtime("{name}"'):
             assert text.count(named) == 1, named
-    # Of the metrics that one job measures each brings its own recipe.
     for stage in STAGES:
         if stage.made_by == "measure_points":
             assert "metrics=metrics_asked" in blocks()["measure_points"]
-            assert text.count('"recipe": stage.recipe') == 1
         else:
             assert f'recipe=recipe("{stage.rule}")' in blocks()[stage.made_by], stage.rule
+
+
+def test_no_sweep_can_have_the_name_of_a_folder_of_results():
+    of_study = [stage for stage in STAGES if stage.of in ("study", "round", "report", "sweeps")]
+    of_points = {stage.room for stage in STAGES if stage.of in ("point", "l0")}
+    taken = of_points | {stage.result.split("/")[0] for stage in of_study}
+    assert {"saes", "decoder_metrics", "stability", "weights", "rounds", "train_on"} < taken
+    assert taken - {*TAKEN, *metrics()} == set()
+
+
+def test_each_of_the_metrics_that_one_job_measures_brings_its_own_recipe():
+    plan = Plan(parse_config(synthetic_config()))
+    (l0, *_) = plan.labels
+    asked = asked_of(plan, [l0], 0)
+    assert {*asked} == {*metrics()} - {"hedging"}
+    for room, each in asked.items():
+        stage, folder = BY_RULE[each["stage"]], plan.point_folder(room, l0, 0)
+        assert (each["recipe"], each["settings"]) == (stage.recipe, stage.settings(plan, ""))
+        assert each["folders"] == {plan.point_folder("saes", l0, 0): folder}
 
 
 def test_what_runs_on_the_device_asks_for_a_gpu():

@@ -23,7 +23,7 @@ from correct_l0.study.warnings import FEWEST_COMPARED, warnings_of
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = ROOT / "config/imported"
-"""Have SAEs to be found first: test_imported_studies.py."""
+"""Have SAEs to be found first: test_saes_imported_studies.py."""
 STUDIES = sorted({*(ROOT / "config").rglob("*.yaml")} - {*IMPORTED.glob("*.yaml")})
 RAW: dict[str, Any] = {
     "study": "s",

@@ -13,6 +13,7 @@ import yaml
 from sae_lens.saes.sae import SAE
 from workflow_runs import run_snakemake
 
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources import open_source
 
 CONFIG = yaml.safe_load(Path(__file__).with_name("tiny-architectures.yaml").read_text())
@@ -41,7 +42,7 @@ def test_saelens_loads_what_was_trained_and_counts_the_l0_of_the_tables(finished
     points = points_of(finished, sweep)
     assert [*points.index] == CONFIG["sweeps"][sweep]["l0"]
     # Of the 4096 held-out rows the second half is measured on.
-    rows = open_source(finished / "world/manifest.json").held_out(2048, 4096)
+    rows = open_source(finished / "world/manifest.json", load_saved_sae).held_out(2048, 4096)
     for swept, row in points.iterrows():
         sae = SAE.load_from_disk(finished / sweep / f"saes/l0_{swept:g}/seed_0/sae")
         assert sae.cfg.architecture() == SWEEPS[sweep]

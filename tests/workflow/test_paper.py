@@ -15,7 +15,7 @@ from workflow_runs import ROOT, run_snakemake, trained
 from correct_l0.errors import InputError
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.training_settings import Training
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plan, open_plans
 from paper import small_model
 from paper.__main__ import FULL, QUICK, Variant, judge
 from paper.claims.judgement import NOT_RUN
@@ -165,7 +165,7 @@ def test_another_world_or_training_is_held_against_no_claim(change, why):
     sweep = changed["sweeps"]["main"] | {"training": training}
     if "architecture" in change:
         sweep["architecture"] = change.pop("architecture")
-    plan = Plan.from_config({**changed, "sweeps": {"main": sweep}, **change, "study": "toy-model"})
+    plan = open_plan({**changed, "sweeps": {"main": sweep}, **change, "study": "toy-model"})
     with pytest.raises(InputError) as refused:
         role_of(plan)
     assert str(refused.value).startswith(why)
@@ -191,7 +191,7 @@ def test_the_shipped_studies_cover_every_role(tmp_path, variant):
     roles: list[str] = []
     for path in variant.configs:
         raw = yaml.safe_load((ROOT / path).read_text())
-        plans = Plan.all_from_config(raw)
+        plans = open_plans(raw)
         roles += [role_of(plan) for plan in plans]
         found = trained(run_snakemake(tmp_path, "--dry-run", config=raw))
         assert len(found) == sum(len(plan.points) for plan in plans)

@@ -33,6 +33,7 @@ from correct_l0.report import figures_of
 from correct_l0.standing.chain import check_activations, task_digests
 from correct_l0.standing.gaps import check_point
 from correct_l0.study.config import parse_config
+from correct_l0.study.opened import open_plan
 from correct_l0.study.plan import Plan
 
 RESULTS = "results/long"
@@ -215,7 +216,7 @@ def test_snakemake_killed_and_started_again_beside_its_orphan(cluster, folder, u
     assert_same_sae(folder, undisturbed)
     # Whoever wrote last: what was measured is held against the SAE as gathering does it.
     with chdir(folder):
-        plan = Plan.from_config(long_config())
+        plan = open_plan(long_config())
         point, gaps = check_point(plan, L0, SEED, check_activations(plan), task_digests(plan))
     assert sorted(point.manifests) == ["decoder_metrics", "saes"]
     assert [(gap.room, gap.reason) for gap in gaps] == [("probing", "not run")]

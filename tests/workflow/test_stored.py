@@ -13,6 +13,7 @@ import pytest
 import torch
 from workflow_runs import planned_jobs, run_snakemake, stale_lines, tiny_config
 
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources import open_source
 from saes_toy import ToyStore
 
@@ -100,7 +101,7 @@ def test_what_cannot_be_used_is_refused_before_anything_runs(tmp_path):
 def test_probing_with_the_model_that_is_named_is_that_of_its_activation_cache(tiny_study, tmp_path):
     """The tiny study's rows in a file, and its own SAEs: the scores of its own probing."""
     study = Path(shutil.copytree(tiny_study, tmp_path / "study"))
-    cache = open_source(study / "results/activations/tiny/manifest.json")
+    cache = open_source(study / "results/activations/tiny/manifest.json", load_saved_sae)
     trained = cache.stream(0, cache.n_training).batch(0)
     np.save(study / "acts.npy", torch.cat([trained, cache.held_out(0, cache.n_held_out)]).numpy())
     config = {**tiny_config(), "study": "mine"}

@@ -9,7 +9,7 @@ from correct_l0.stages import limits
 from correct_l0.settings.errors import check_yaml
 from correct_l0.errors import InputError
 from correct_l0.jobs.job import prepare_environment, print_what_can_be_printed
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plans
 from correct_l0.study.rounds import follow, has_ended, open_rounds, recorded_rounds
 from correct_l0.provenance.source_digest import report_source_digest
 from correct_l0.standing.clock import check_dates
@@ -30,7 +30,7 @@ try:
         check_yaml(path)
     # After the loop, the last of several files that are merged: relative paths start from it.
     CONFIG_FOLDER = Path(path).parent
-    PLANS = {plan.results: plan for plan in Plan.all_from_config(config, CONFIG_FOLDER)}
+    PLANS = {plan.results: plan for plan in open_plans(config, CONFIG_FOLDER)}
     PLAN = next(iter(PLANS.values()))
     if is_main_process():
         check_records()

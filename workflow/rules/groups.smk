@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from correct_l0.costs.memory import points_per_job
-from correct_l0.stages import metrics_of
+from correct_l0.stages import asked_of
 from correct_l0.study.groups import (
     divide,
     divide_measured,
@@ -115,27 +115,12 @@ def saes_of(wildcards):
 
 def folders_of(wildcards, room):
     """Return the folders of a group's results in a room, by the folder of the SAE."""
-    plan = plan_of(wildcards)
-    return {
-        plan.point_folder("saes", l0, wildcards.seed): plan.point_folder(
-            room, l0, wildcards.seed
-        )
-        for l0 in split_labels(wildcards.l0s)
-    }
+    return plan_of(wildcards).beside(room, split_labels(wildcards.l0s), wildcards.seed)
 
 
 def metrics_asked(wildcards):
     """Return what is measured of the SAEs of a group, by the room: all that is asked but probing."""
-    plan = plan_of(wildcards)
-    return {
-        stage.room: {
-            "stage": stage.rule,
-            "recipe": stage.recipe,
-            "settings": stage.settings(plan, ""),
-            "folders": folders_of(wildcards, stage.room),
-        }
-        for stage in metrics_of(plan)
-    }
+    return asked_of(plan_of(wildcards), split_labels(wildcards.l0s), wildcards.seed)
 
 
 def remove_records():
@@ -159,22 +144,14 @@ def settings_of_report(wildcards):
     return report_settings(plan_of(wildcards))
 
 
-def checks_of(wildcards):
-    """Return the manifest of a sweep's self-check, where it has one."""
-    manifest = f"{wildcards.results}/self_check/manifest.json"
-    return [manifest] * plan_of(wildcards).study.self_check
+def if_asked(rule):
+    """Return a function that returns the manifest of a stage of the report, where a sweep has it."""
 
+    def manifest(wildcards):
+        plan = plan_of(wildcards)
+        return [str(STAGES[rule].result_of(plan))] * STAGES[rule].asked(plan)
 
-def control_of(wildcards):
-    """Return the manifest of a sweep's control, where it has one."""
-    manifest = f"{wildcards.results}/frozen_control/manifest.json"
-    return [manifest] * plan_of(wildcards).study.frozen_control
-
-
-def trained_on_of(wildcards):
-    """Return the manifest of the trainings that start from a sweep's one SAE, where it asks for them."""
-    manifest = f"{wildcards.results}/train_on/manifest.json"
-    return [manifest] * (plan_of(wildcards).study.train_on is not None)
+    return manifest
 
 
 def results_of(wildcards):

@@ -46,7 +46,7 @@ rule read_curves:
     """The verdict: where seeds agree best, what every curve says, whether an L0 can be named."""
     input:
         tables=rules.gather_tables.output.parquet,
-        trained_on=trained_on_of,
+        trained_on=if_asked("train_on"),
     output:
         verdict=f"{RESULTS}/tables/verdict.json",
         manifest=f"{RESULTS}/tables/verdict.manifest.json",
@@ -73,7 +73,7 @@ rule plot_figures:
     input:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
-        control=control_of,
+        control=if_asked("frozen_control"),
     output:
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES, allow_missing=True),
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES, allow_missing=True),
@@ -105,8 +105,8 @@ rule write_report:
         tables=rules.gather_tables.output.parquet,
         verdict=rules.read_curves.output.verdict,
         figures=rules.plot_figures.output,
-        control=control_of,
-        self_check=checks_of,
+        control=if_asked("frozen_control"),
+        self_check=if_asked("self_check"),
     output:
         report=report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"

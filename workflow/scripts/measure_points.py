@@ -5,9 +5,10 @@ from correct_l0.jobs.job import job, resolve_device
 with job(snakemake.log[0], threads=snakemake.threads):
     from correct_l0.metrics.job import trained_points, write_record
     from correct_l0.metrics.points import measure_points
+    from correct_l0.saes.saved import load_saved_sae
     from correct_l0.sources import open_source
 
-    source = open_source(snakemake.input.source)
+    source = open_source(snakemake.input.source, load_saved_sae)
     trained = trained_points(snakemake.params.saes, int(snakemake.wildcards.seed), source.digest)
     failed = measure_points(
         trained,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 if __name__ == "__main__":
     tests = Path(__file__).parents[2]
-    sys.path[:0] = [str(tests), str(tests.parent / "workflow" / "lib")]
+    root = tests.parent
+    sys.path[:0] = [str(tests), str(root), str(root / "workflow" / "lib")]
     from golden import renew
 
     sys.exit(renew(sys.argv[1:]))

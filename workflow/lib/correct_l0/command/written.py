@@ -9,7 +9,7 @@ import yaml
 
 from correct_l0.command.proposal import Proposal
 from correct_l0.errors import InputError
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plans
 
 
 def write_new(config: Path, proposal: Proposal) -> str:
@@ -22,7 +22,7 @@ def write_new(config: Path, proposal: Proposal) -> str:
     """
     if config.exists():
         raise InputError(f"{config}: is there already; name another file, or delete it")
-    Plan.all_from_config(proposal.settings, config.parent.absolute())
+    open_plans(proposal.settings, config.parent.absolute())
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(_with_comments(proposal, config), encoding="utf-8")

@@ -183,8 +183,12 @@ def digest_of(path: Path | str) -> str:
 def digest_of_content(manifest: Mapping[str, Any]) -> str:
     """Return `digest_of` of a manifest that is already read."""
     keys = ("stage", "recipe", "parameters", "inputs", "outputs")
-    identity = {key: manifest.get(key) for key in keys}
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return sha256_of_json({key: manifest.get(key) for key in keys})
+
+
+def sha256_of_json(content: Any) -> str:
+    """Return the sha256 of a value as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def is_whole(manifest: Mapping[str, Any]) -> bool:

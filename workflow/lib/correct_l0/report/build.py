@@ -16,17 +16,23 @@ from correct_l0.provenance.manifest import (
     write_manifest,
 )
 from correct_l0.provenance.source_digest import report_source_digest
-from correct_l0.reading import RECIPE
 from correct_l0.report.data import manifest_beside, open_study
 from correct_l0.report.gather import gather, load_tables, save_tables
 from correct_l0.report.rounds import gathered_rounds, next_of_search, verdict_of
 from correct_l0.report.self_check_words import self_check_line
 from correct_l0.report.summary import render_summary, stage_times
+from correct_l0.stages import BY_RULE
 from correct_l0.study.frozen_control import STAGE as STAGE_OF_CONTROL
 from correct_l0.study.plan import Plan
-from correct_l0.study.report import report_settings
+from correct_l0.study.self_check import STAGE as STAGE_OF_CHECK
 from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
 from correct_l0.study.train_on import TABLE as TRAINED_ON
+
+
+def _made_by(rule: str, plan: Plan) -> dict[str, Any]:
+    """Return what a manifest says of how a stage of the report was made."""
+    stage = BY_RULE[rule]
+    return {"stage": rule, "recipe": stage.recipe, "parameters": stage.settings(plan, "")}
 
 
 def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
@@ -36,9 +42,7 @@ def build_tables(plan: Plan, folder: Path, allow_gaps: bool = False) -> None:
     files = save_tables(gathered.tables | ({"rounds": rounds} if len(rounds) else {}), folder)
     write_manifest(
         folder / "manifest.json",
-        stage="gather_tables",
-        recipe=RECIPE,
-        parameters=report_settings(plan),
+        **_made_by("gather_tables", plan),
         inputs=gathered.inputs | read,
         outputs=files,
         provenance=gathered.provenance,
@@ -61,9 +65,7 @@ def build_verdict(plan: Plan, tables: Path, path: Path, trained_on: Path | None 
     write_json(path, verdict)
     write_manifest(
         manifest_beside(path),
-        stage="read_curves",
-        recipe=RECIPE,
-        parameters=report_settings(plan),
+        **_made_by("read_curves", plan),
         inputs=inputs,
         outputs=[path],
         code=report_source_digest("reading", "report"),
@@ -91,12 +93,8 @@ def _drawn_from(plan: Plan, tables: Path, verdict: Path, control: Path | None) -
     digests = {"tables": tables / "manifest.json", "verdict": manifest_beside(verdict)}
     if control is not None:
         digests[STAGE_OF_CONTROL] = control
-    return {
-        "stage": "plot_figures",
-        "recipe": RECIPE,
-        "parameters": report_settings(plan),
-        "inputs": {name: digest_of(path) for name, path in digests.items()},
-    }
+    inputs = {name: digest_of(path) for name, path in digests.items()}
+    return {**_made_by("plot_figures", plan), "inputs": inputs}
 
 
 def build_page(
@@ -142,10 +140,11 @@ def build_page(
         temporary.write_text(render_summary(study.verdict, report, title, times, checked))
     drawn = {"figures": digest_of(figures / "manifest.json")}
     if self_check is not None:
-        drawn["self_check"] = digest_of(self_check)
+        drawn[STAGE_OF_CHECK] = digest_of(self_check)
     write_manifest(
         manifest_beside(report),
-        **drawn_from | {"stage": "write_report", "inputs": drawn_from["inputs"] | drawn},
+        **_made_by("write_report", plan),
+        inputs=drawn_from["inputs"] | drawn,
         outputs=[report, summary],
         code=report_source_digest("reading", "report"),
     )

@@ -15,6 +15,7 @@ from correct_l0.reading.reading import (
 )
 from correct_l0.reading.stability import EXCESS_LIMIT, SHARE_LIMIT
 from correct_l0.saes.imported import MOST_OFF, NEAR
+from correct_l0.stages import STAGES
 from correct_l0.study.plan import Plan
 from correct_l0.study.self_check import POINTS, SEEDS, SHARE
 from correct_l0.study.train_on import DECAY, WARM_UP
@@ -29,9 +30,8 @@ _OF_ROOM = {
 
 def methods_of(plan: Plan) -> list[tuple[str, str]]:
     """Return title and text of each method that a study uses."""
-    there = {*plan.rooms, *plan.study_rooms, "saes", *(["self_check"] * plan.study.self_check)}
-    there |= {"train_on"} if plan.study.train_on else set()
-    there.add("weights" if plan.study.saes.imported else "training")
+    there = {stage.room for stage in STAGES if stage.asked(plan)}
+    there |= set() if plan.study.saes.imported else {"training"}
     return [(name, text) for name, text in METHODS if _OF_ROOM.get(name, "saes") in there]
 
 

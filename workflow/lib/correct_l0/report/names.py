@@ -102,3 +102,14 @@ def cosines(values: Sequence[float]) -> str:
     ('0.25 to 0.43', '0.18')
     """
     return " to ".join(dict.fromkeys(f"{x:.2f}" for x in (min(values), max(values))))
+
+
+def shortened(name: str, longest: int) -> str:
+    """Return a name of at most so many characters, for an axis.
+
+    Examples
+    --------
+    >>> shortened("135_context_type_Event_duration", 26)
+    '135_context_type_Event_du…'
+    """
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

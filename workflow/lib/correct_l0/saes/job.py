@@ -71,13 +71,14 @@ def train_saes(
 
     import torch
 
+    from correct_l0.saes.saved import load_saved_sae
     from correct_l0.saes.training.points import train_points
     from correct_l0.saes.training.tracking import build_tracker
     from correct_l0.sources import open_source
 
     torch.set_num_threads(threads)
     device = resolve_device(device)
-    source = open_source(activations)
+    source = open_source(activations, load_saved_sae)
     if weights is not None:
         from correct_l0.saes.imported.fetch import Fetched
         from correct_l0.saes.imported.job import import_points

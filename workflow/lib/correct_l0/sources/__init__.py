@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from correct_l0.sources.semi_synthetic.generator import LoadSae
+
 OPENERS = {
     "seal_activations": ("correct_l0.sources.language_model.reader", "open_store"),
     "make_world": ("correct_l0.sources.synthetic.store", "open_world"),
@@ -80,8 +82,15 @@ class Source(Protocol):
         """Return the training batches of a seed; `prefetch` makes the next ones in `threads`."""
 
 
-def open_source(manifest_path: Path | str) -> Source:
+def open_source(manifest_path: Path | str, load_sae: LoadSae) -> Source:
     """Open a source by its manifest.
+
+    Parameters
+    ----------
+    manifest_path
+        The manifest.
+    load_sae
+        Loads an SAE (`saes.saved.load_saved_sae`), where one generates the rows.
 
     Raises
     ------
@@ -95,5 +104,6 @@ def open_source(manifest_path: Path | str) -> Source:
             f"({', '.join(map(repr, OPENERS))}); name the manifest.json in the source's own folder"
         )
     module, name = OPENERS[stage]
-    opener: Callable[[Path | str], Source] = getattr(import_module(module), name)
-    return opener(manifest_path)
+    opener: Callable[..., Source] = getattr(import_module(module), name)
+    wanted = (load_sae,) if stage == "make_semi_synthetic" else ()
+    return opener(manifest_path, *wanted)

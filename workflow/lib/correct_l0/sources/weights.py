@@ -25,26 +25,34 @@ class WeightsOnly(SourceSection):
     """None are there."""
 
 
-@dataclass(frozen=True)
+NO_ROWS = "the study has no activations, only weights; name a source of activations"
+
+
+@dataclass
 class WeightsSource:
     """A source without activations; see `Source`."""
 
     d_in: int
     digest: str
     mean_norm: float = float("nan")
+    norms: dict[str, Any] | None = None
     n_held_out: int = 0
     metadata: dict[str, str | int | None] = field(default_factory=dict)
     truth: Any = None
 
     def held_out(self, start: int, stop: int) -> NoReturn:
         """Refuse: there are no rows."""
-        raise InputError("the study has no activations, only weights; name a source of activations")
+        raise InputError(NO_ROWS)
+
+    def set_aside(self, most: int) -> NoReturn:
+        """Refuse: there are no rows."""
+        raise InputError(NO_ROWS)
 
     def stream(
         self, seed: int, batch_tokens: int, *, prefetch: bool = False, threads: int = 1
     ) -> NoReturn:
         """Refuse: there are no rows."""
-        raise InputError("the study has no activations, only weights; name a source of activations")
+        raise InputError(NO_ROWS)
 
 
 def open_weights(manifest_path: Path | str) -> WeightsSource:

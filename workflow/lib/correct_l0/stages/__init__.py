@@ -7,6 +7,9 @@ parses the workflow, so nothing heavy is imported here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from correct_l0 import reading, saes
 from correct_l0.costs import estimates, memory
 from correct_l0.metrics import Metric, metrics, probing, stability
@@ -18,6 +21,9 @@ from correct_l0.study import frozen_control, rounds, self_check, train_on
 from correct_l0.study.config import Config
 from correct_l0.study.plan import Plan
 from correct_l0.study.report import report_settings, round_settings
+
+if TYPE_CHECKING:
+    from correct_l0.metrics.points import Asked
 
 
 def _points(study: Config) -> int:
@@ -156,6 +162,7 @@ STAGES = (
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="tables/verdict.manifest.json",
+        of_code=True,
         seconds=lambda study, l0: 2.0,
     ),
     Stage(
@@ -193,6 +200,7 @@ STAGES = (
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="figures/manifest.json",
+        of_code=True,
         seconds=lambda study, l0: 12.0,
     ),
     Stage(
@@ -202,6 +210,7 @@ STAGES = (
         recipe=reading.RECIPE,
         settings=lambda plan, l0: report_settings(plan),
         result="report.manifest.json",
+        of_code=True,
         seconds=lambda study, l0: 2.0,
         writes="report",
     ),
@@ -230,3 +239,16 @@ OF_REPORT = tuple(stage for stage in STAGES if stage.of == "report")
 def metrics_of(plan: Plan) -> list[Stage]:
     """Return what is measured of each point in one job: all that is asked but probing."""
     return [stage for stage in BY_JOB["measure_points"] if stage.asked(plan)]
+
+
+def asked_of(plan: Plan, labels: Sequence[str], seed: int | str) -> dict[str, Asked]:
+    """Return how `metrics_of` SAEs of a seed are asked for, by the room (`metrics.points`)."""
+    return {
+        stage.room: {
+            "stage": stage.rule,
+            "recipe": stage.recipe,
+            "settings": stage.settings(plan, ""),
+            "folders": plan.beside(stage.room, labels, seed),
+        }
+        for stage in metrics_of(plan)
+    }

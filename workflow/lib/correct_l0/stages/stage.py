@@ -54,6 +54,8 @@ class Stage:
         Whether its jobs train SAEs.
     grows
         Whether its time grows with the study.
+    of_code
+        Whether it is made again where the code of the report changed: it has sentences or colours.
     asked
         Whether a study has it. Of the sources a study has one, and the stages that make it.
     """
@@ -74,6 +76,7 @@ class Stage:
     on_device: bool = False
     trains: bool = False
     grows: bool = False
+    of_code: bool = False
     asked: Callable[[Plan], bool] = lambda plan: True
     job: str = ""
 

@@ -14,13 +14,19 @@ from datetime import datetime
 from pathlib import Path
 
 from correct_l0.errors import InputError
+from correct_l0.stages import STAGES
 from correct_l0.study.plan import Plan
 
 TOLERATED_S = 60.0
 """Machines that share a disk may differ by so much."""
 
-
-FOLDERS = ("rounds", "tables", "train_on", "self_check", "frozen_control", "figures")
+FOLDERS = sorted(
+    {
+        Path(stage.result).parts[0]
+        for stage in STAGES
+        if stage.of in ("round", "report") and "/" in stage.result
+    }
+)
 """Folders of a study whose files its jobs read."""
 
 

@@ -36,8 +36,6 @@ from correct_l0.study.plan import Plan
 from correct_l0.study.train_on import STAGE as STAGE_OF_TRAINED_ON
 
 CODE_CHANGED = "the report's code or text changed"
-OF_NO_CODE = ("tables", "train_on", "self_check", "frozen_control")
-"""Rooms of the report in which a sentence or a colour changes nothing."""
 READERS = 8
 """Points looked at together: on a network disk each look waits."""
 
@@ -137,7 +135,7 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         How `examine` looks at each that is asked for; where it has no inputs, what it follows is
         the input.
     code
-        Digest of the code that made all but those `OF_NO_CODE`.
+        Digest of the code that made all that is `of_code`.
     """
     folder = page.parent
     stages = [stage for stage in OF_REPORT if stage.room in chain]
@@ -148,7 +146,7 @@ def stale_chain(page: Path, chain: Mapping[str, Mapping[str, Any]], code: str) -
         inputs = {name: digest for name, digest in digests.items() if name in before}
         finding = examine(room, path, **{"inputs": inputs, **chain[room]})
         reason = reason_of(finding, page.exists())
-        if finding.wrong is None and room not in OF_NO_CODE:
+        if finding.wrong is None and stage.of_code:
             reason = "" if is_of_code(finding, code) else CODE_CHANGED
         if reason:
             yield Stale(room, None, None, str(path), reason)

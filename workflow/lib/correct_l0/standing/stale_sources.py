@@ -55,7 +55,7 @@ def _unsealed(plan: Plan, sealed: Mapping[str, Any]) -> str:
     settings = str(sealed.get("parameters")), plan.settings_source()
     if settings[0] != settings[1]:
         return changes(*settings)
-    return "" if "norms" in sealed else "sealed before the norms of rows were looked at"
+    return "" if "norms" in sealed else "tells nothing of the norms of rows"
 
 
 def _stale_world(plan: Plan) -> list[Stale]:

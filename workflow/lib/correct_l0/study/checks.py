@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from correct_l0.metrics.hedging.settings import Hedging
+from correct_l0.saes.architectures import architecture, names_of
 from correct_l0.saes.imported.settings import ImportedSweep
-from correct_l0.saes.imported.train_on import ARCHITECTURES, TrainOn
+from correct_l0.saes.imported.train_on import TrainOn
 from correct_l0.sources.semi_synthetic.settings import FEWEST_HELD_OUT
 
 if TYPE_CHECKING:
     from correct_l0.study.config import Config
-
-WIDENED = ("batchtopk", "topk", "matryoshka_batchtopk", "jumprelu")
-"""Architectures whose finished SAEs are trained on with more latents."""
 
 
 def check_import(study: Config, saes: ImportedSweep) -> None:
@@ -51,10 +49,11 @@ def check_train_on(study: Config, asked: TrainOn) -> None:
             "SAEs that are trained here"
         )  # fmt: skip
         raise ValueError(f"train_on: only of a single imported SAE, not of {found}; remove it")
-    if saes.architecture_name not in ARCHITECTURES:
+    able = names_of("trained_on")
+    if saes.architecture_name not in able:
         raise ValueError(
             f"train_on: {saes.saes[0].name} is {saes.architecture_name}, and only "
-            f"{', '.join(ARCHITECTURES)} SAEs are trained on; remove it"
+            f"{', '.join(able)} SAEs are trained on; remove it"
         )
     if asked.batch_tokens > study.source.held_out_tokens:
         raise ValueError(
@@ -66,9 +65,10 @@ def check_train_on(study: Config, asked: TrainOn) -> None:
 def check_hedging(study: Config, wanted: Hedging) -> None:
     """Refuse a hedging rate of SAEs that cannot be trained on with more latents."""
     name = "imported" if study.saes.imported else study.saes.architecture_name
-    if name not in WIDENED:
+    able = names_of("widened")
+    if name not in able:
         raise ValueError(
-            f"hedging: {name} SAEs are not widened, those of {', '.join(WIDENED)} are; remove it"
+            f"hedging: {name} SAEs are not widened, those of {', '.join(able)} are; remove it"
         )
     if wanted.new_latents >= study.source.d_in:
         raise ValueError(
@@ -93,10 +93,10 @@ def check_self_check(study: Config) -> None:
             "self_check: only where the source is `activations`, a cache that the study's own "
             "SAEs can decode; remove it"
         )
-    if study.saes.architecture_name == "abstopk":
+    if architecture(study.saes.architecture_name).form == "abstopk":
         raise ValueError(
-            "self_check: latents of an abstopk SAE fire with either sign, which is no feature; "
-            "remove it"
+            f"self_check: latents of an {study.saes.architecture_name} SAE fire with either sign, "
+            "which is no feature; remove it"
         )
     if study.activations.held_out_tokens < FEWEST_HELD_OUT:
         raise ValueError(

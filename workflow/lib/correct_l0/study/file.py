@@ -68,12 +68,12 @@ class StudyFile(Section):
     `semi_synthetic`."""
 
     synthetic: Synthetic | None = None
-    """The source: a synthetic world, whose true features are known. Or `activations` or
-    `semi_synthetic`."""
+    """The source: a synthetic world, whose true features are known. Or `activations`, `stored`
+    or `semi_synthetic`."""
 
     semi_synthetic: SemiSynthetic | None = None
     """The source: a language model's activations as an SAE decodes them, whose features are then
-    known. Or `activations` or `synthetic`."""
+    known. Or `activations`, `stored` or `synthetic`."""
 
     saes: FileSaes | None = None
     """The SAEs: one sweep over L0, trained here or imported. Or `sweeps`."""

@@ -6,10 +6,9 @@ Imported whenever Snakemake parses the workflow, so nothing heavy is imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from correct_l0.metrics import metrics
 from correct_l0.settings.base import format_l0
@@ -17,7 +16,7 @@ from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.layout import identity_settings, sealed_settings
 from correct_l0.sources.language_model.places import NOWHERE, Places
 from correct_l0.sources.sae_probes import resolve_tasks
-from correct_l0.study.config import Config, parse_study
+from correct_l0.study.config import Config
 from correct_l0.study.warnings import warnings_of
 
 RESULTS = Path("results")
@@ -57,45 +56,6 @@ class Plan:
     places: Places = NOWHERE
     root: Path = RESULTS
     doubts: tuple[str, ...] = ()
-
-    @classmethod
-    def all_from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> list[Plan]:
-        """Check a configuration, and all that can be checked in a moment about what it names.
-
-        Parameters
-        ----------
-        raw
-            The configuration.
-        folder
-            Its own folder, which relative paths start from.
-
-        Returns
-        -------
-        list of Plan
-            One for each sweep of the study.
-
-        Raises
-        ------
-        InputError
-            One line per problem: the value, the limit, the remedy.
-        """
-        from correct_l0.study.imports import with_found
-        from correct_l0.study.named import named_by
-        from correct_l0.study.rounds import follow
-
-        base = Path(folder).absolute()
-        studies = parse_study(raw, lambda file: with_found(file, raw, base, RESULTS))
-        named = named_by(studies, base, RESULTS, CACHES)
-        return [
-            follow(cls(study.model_copy(update=named.sections), named.places, doubts=named.doubts))
-            for study in studies
-        ]
-
-    @classmethod
-    def from_config(cls, raw: Mapping[str, Any], folder: Path | str = "") -> Plan:
-        """Return the plan of a study of one sweep; see `all_from_config`."""
-        (plan,) = cls.all_from_config(raw, folder)
-        return plan
 
     def warnings(self) -> list[str]:
         """Return remarks on what runs but is probably not meant."""
@@ -207,6 +167,12 @@ class Plan:
     def point_folder(self, room: str, l0: str, seed: int | str) -> str:
         """Return the folder of one point in a room: `saes` or one of `rooms`."""
         return f"{self.l0_folder(room, l0)}/seed_{seed}"
+
+    def beside(self, room: str, labels: Iterable[str], seed: int | str) -> dict[str, str]:
+        """Return the folders of SAEs of a seed in a room, by the folder of each SAE."""
+        return {
+            self.point_folder("saes", l0, seed): self.point_folder(room, l0, seed) for l0 in labels
+        }
 
     def manifests(self, room: str) -> list[str]:
         """Return the manifest of every point in a room."""

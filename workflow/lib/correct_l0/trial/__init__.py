@@ -14,13 +14,14 @@ import pandas as pd
 from correct_l0.jobs.job import resolve_device
 from correct_l0.metrics.decoder.along_training import measures
 from correct_l0.metrics.job import Trained, trained_points
-from correct_l0.metrics.points import Asked, measure_points
+from correct_l0.metrics.points import measure_points
 from correct_l0.metrics.stability.points import compare_points
 from correct_l0.report.gather import gather
 from correct_l0.saes.job import train_saes
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.sources import open_source
-from correct_l0.stages import metrics_of
+from correct_l0.stages import asked_of
 from correct_l0.study.plan import Plan
 
 
@@ -84,20 +85,9 @@ def _folders(plan: Plan, seed: int) -> Iterable[tuple[str, Path]]:
 
 def _measured(plan: Plan, seed: int, device: str) -> Sequence[Trained]:
     """Measure the SAEs of a seed that are there; return them."""
-    source = open_source(plan.source)
+    source = open_source(plan.source, load_saved_sae)
     saes = {str(folder): plan.settings_sae(label) for label, folder in _folders(plan, seed)}
     trained = trained_points(saes, seed, source.digest)
-    asked: dict[str, Asked] = {
-        stage.room: {
-            "stage": stage.rule,
-            "recipe": stage.recipe,
-            "settings": stage.settings(plan, ""),
-            "folders": {
-                str(folder): plan.point_folder(stage.room, label, seed)
-                for label, folder in _folders(plan, seed)
-            },
-        }
-        for stage in metrics_of(plan)
-    }
+    asked = asked_of(plan, plan.labels, seed)
     measure_points(trained, source, asked, device=resolve_device(device))
     return trained

@@ -83,10 +83,7 @@ def control_of(tables: Mapping[str, pd.DataFrame]) -> Control:
 def _probe(control: Plan, tasks: Sequence[Path], device: str, threads: int) -> None:
     cache = control.study.language_model
     for seed in control.study.saes.seeds:
-        folders = {
-            control.point_folder("saes", l0, seed): control.point_folder("probing", l0, seed)
-            for l0 in control.labels
-        }
+        folders = control.beside("probing", control.labels, seed)
         saes = dict(zip(folders, map(control.settings_sae, control.labels), strict=True))
         probe_points(
             trained_points(saes, seed, digest_of(control.source)),

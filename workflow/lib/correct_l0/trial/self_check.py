@@ -15,6 +15,7 @@ from correct_l0.report.gather import load_tables
 from correct_l0.report.rounds import verdict_of
 from correct_l0.report.silent import drop_silent
 from correct_l0.report.study import plain
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources.semi_synthetic import RECIPE as SOURCE_RECIPE
 from correct_l0.sources.semi_synthetic import STAGE as SOURCE_STAGE
 from correct_l0.sources.semi_synthetic.store import make, sae_digest
@@ -103,4 +104,4 @@ def _make_source(plan: Plan) -> None:
             },
         )
     except InputError:
-        make(plan.source_folder, settings)
+        make(plan.source_folder, settings, load_saved_sae)

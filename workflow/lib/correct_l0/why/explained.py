@@ -7,7 +7,7 @@ from pathlib import Path
 
 from correct_l0.jobs.running import describe_run
 from correct_l0.settings.errors import read_yaml
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plans
 from correct_l0.why.dry_run import read_jobs, run_dry
 from correct_l0.why.preflight import free_bytes
 from correct_l0.why.rates import measured_rates
@@ -38,7 +38,7 @@ def describe(
     raw, other_raw = read_yaml(configfile), read_yaml(beside) if beside else None
     shown, configfile = configfile, configfile.absolute()
     with chdir(directory):
-        plans = Plan.all_from_config(raw, configfile.parent)
+        plans = open_plans(raw, configfile.parent)
         plan = plans[0]
         events, text = run_dry(configfile, Path.cwd(), more)
         jobs = read_jobs(events)
@@ -58,9 +58,7 @@ def describe(
         heading = f"{heading}: {len(jobs)} job{'s' * (len(jobs) > 1)} would run."
         searching = search_in_words(plans, rates)
         if beside and other_raw:
-            searching += beside_in_words(
-                beside, Plan.all_from_config(other_raw, beside.parent), rates
-            )
+            searching += beside_in_words(beside, open_plans(other_raw, beside.parent), rates)
         lines = [*wrap(heading, ""), *at_work, "", *explained_in_words(explained), ""]
         lines += [*searching, *words]
         return "\n".join(lines)

@@ -6,12 +6,9 @@ whose file is there and unchanged is not computed again: a job that is stopped g
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +21,12 @@ from correct_l0.metrics.probing import CACHE_RECIPE
 from correct_l0.metrics.probing.data import Task, activations_file, load_activations, read_task
 from correct_l0.metrics.probing.likeness import Likeness
 from correct_l0.provenance.checks import check_manifest
-from correct_l0.provenance.manifest import read_manifest, replacing, write_manifest
+from correct_l0.provenance.manifest import (
+    read_manifest,
+    replacing,
+    sha256_of_json,
+    write_manifest,
+)
 from correct_l0.sources.language_model.language_model import LanguageModel
 from correct_l0.sources.language_model.model_files import count_positions, read_model_config
 from correct_l0.sources.language_model.settings import Prompted
@@ -68,8 +70,8 @@ def cache_probing(
     folder = cache / "probing"
     expected = {
         task.name: {
-            "model": _digest(model_files),
-            "prompts": _digest(task.prompts),
+            "model": sha256_of_json(model_files),
+            "prompts": sha256_of_json(task.prompts),
         }
         for task in tasks
     }
@@ -103,10 +105,6 @@ def cache_probing(
             rows=len(task.prompts),
             different_prompts=len(set(task.prompts)),
         )
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _record(file: Path) -> Path:

@@ -31,7 +31,7 @@ class Answer:
     ----------
     sweep
         Its name.
-    outcome, headline
+    headline
         Of its verdict.
     settings
         Those in which it differs from another sweep, in words, by name; only what it has.
@@ -42,7 +42,6 @@ class Answer:
     """
 
     sweep: str
-    outcome: str
     headline: str
     settings: dict[str, str] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
@@ -55,7 +54,6 @@ def answers_of(sweeps: Sequence[StudyData]) -> list[Answer]:
     return [
         Answer(
             sweep=name_of(sweep),
-            outcome=sweep.verdict["outcome"],
             headline=sweep.verdict["headline"],
             settings={name: values[i] for name, values in differing.items() if values[i] != ABSENT},
             cells=cells_of(sweep),

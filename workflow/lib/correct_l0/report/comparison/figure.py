@@ -26,7 +26,7 @@ from correct_l0.report.figures.style import (
     WIDE_INCHES,
     labelled,
 )
-from correct_l0.report.names import latents
+from correct_l0.report.names import latents, shortened
 
 Sweeps = Sequence[StudyData]
 
@@ -103,7 +103,7 @@ def _draw_answers(ax: Axes, sweeps: Sweeps, longest: int) -> None:
             fontsize=8,
         )
     ax.set_ylim(len(sweeps) - 0.4, -1.1)
-    ax.set_yticks(range(len(sweeps)), [_short(name_of(sweep), longest) for sweep in sweeps])
+    ax.set_yticks(range(len(sweeps)), [shortened(name_of(sweep), longest) for sweep in sweeps])
     for i, label in enumerate(ax.get_yticklabels()):
         label.set_color(color_of(i))
         label.set_fontweight("bold")
@@ -204,7 +204,3 @@ def _shared_axis(ax: Axes, sweeps: Sweeps, narrow: bool) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("measured L0 (log)")
-
-
-def _short(name: str, longest: int) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"

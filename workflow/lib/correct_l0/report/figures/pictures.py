@@ -14,9 +14,11 @@ from correct_l0.report import words
 from correct_l0.report.data import StudyData
 from correct_l0.report.figures.marks import empty
 from correct_l0.report.figures.style import BLUE, GREEN, ORANGE, PINK, outer_labels, panels
+from correct_l0.report.names import shortened
 
 COLORS = (BLUE, ORANGE, GREEN, PINK)
 INCHES_PER_TASK = 0.17
+LONGEST_TASK = 26
 COSINE_TOP = 0.5
 COSINE_PIXELS = 256
 
@@ -47,7 +49,7 @@ def probing_tasks(study: StudyData, narrow: bool) -> Figure:
         )  # fmt: skip
         ax.set_xticks(np.arange(len(rows.columns)) + 0.5, [study.name_of(x) for x in rows.columns],
                       rotation=90 if narrow or len(rows.columns) > 12 else 0)  # fmt: skip
-        names = [_short(task) if position == 0 or narrow else "" for task in order]
+        names = [shortened(task, LONGEST_TASK) if position == 0 or narrow else "" for task in order]
         labels = [f"{name}  {mean:.2f}" for name, mean in zip(names, means, strict=True)]
         ax.set_yticks(np.arange(len(order)) + 0.5, labels, rotation=0, fontsize=7)
         ax.grid(False)
@@ -152,14 +154,3 @@ def similar_first(
 
 def _colors(count: int) -> list:
     return list(COLORS[:count]) if count <= len(COLORS) else sns.color_palette("viridis_r", count)
-
-
-def _short(task: str, length: int = 26) -> str:
-    """Shorten a task's name for the axis.
-
-    Examples
-    --------
-    >>> _short("135_context_type_Event_duration")
-    '135_context_type_Event_du…'
-    """
-    return task if len(task) <= length else task[: length - 1] + "…"

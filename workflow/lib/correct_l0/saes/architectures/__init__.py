@@ -86,6 +86,12 @@ class Architecture:
         Changes when the same settings, seed and activations give other numbers.
     by_sparsify
         Whether sparsify trains it, too.
+    widened
+        Whether a finished SAE goes on with more latents, as the hedging rate needs
+        (`Options.gone_on`).
+    trained_on
+        Whether a single imported SAE goes on at several L0 (`train_on`): it has a target L0, and no
+        settings that its files would have to tell.
     """
 
     settings: type[Options]
@@ -101,6 +107,8 @@ class Architecture:
     trainer: str = SAELENS
     recipe: int = RECIPE
     by_sparsify: bool = False
+    widened: bool = False
+    trained_on: bool = False
 
     @property
     def learns_thresholds(self) -> bool:
@@ -140,6 +148,17 @@ def architecture(name: str) -> Architecture:
         raise InputError(f"architecture {name!r} is not known; choose one of {', '.join(NAMES)}")
     found: Architecture = import_module(f"{__name__}.{name}").ARCHITECTURE
     return found
+
+
+def names_of(declared: Literal["widened", "trained_on"]) -> list[str]:
+    """Return the names of the architectures that declare something.
+
+    Examples
+    --------
+    >>> names_of("trained_on")
+    ['batchtopk', 'jumprelu', 'topk']
+    """
+    return [name for name in NAMES if getattr(architecture(name), declared)]
 
 
 def declared_with(name: str, options: Options) -> Architecture:

@@ -23,4 +23,6 @@ ARCHITECTURE = Architecture(
     trainer="correct_l0.saes.engine.batchtopk:build",
     cost_factor=8.2,
     own_cost_factor=1.0,
+    widened=True,
+    trained_on=True,
 )

@@ -119,4 +119,6 @@ ARCHITECTURE = Architecture(
     cost_factor=5.0,
     own_cost_factor=2.0,
     recipe=RECIPE,
+    widened=True,
+    trained_on=True,
 )

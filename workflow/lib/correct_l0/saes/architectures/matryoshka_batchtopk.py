@@ -104,4 +104,5 @@ ARCHITECTURE = Architecture(
     cost_factor=6.8,
     own_cost_factor=1.1,
     recipe=RECIPE,
+    widened=True,
 )

@@ -28,4 +28,6 @@ ARCHITECTURE = Architecture(
     own_cost_factor=1.0,
     recipe=RECIPE,
     by_sparsify=True,
+    widened=True,
+    trained_on=True,
 )

@@ -1,8 +1,8 @@
 """An imported SAE through SAELens' own loader, as an inference SAE on raw activations.
 
 All that is asked of SAELens beyond what it documents is here: its loaders take files of a hub, and
-are given those that are on this machine. `tests/unit/test_imported_load.py` names the version it
-was checked with.
+are given those that are on this machine. `tests/unit/test_saes_imported_load.py` names the version
+it was checked with.
 """
 
 from __future__ import annotations

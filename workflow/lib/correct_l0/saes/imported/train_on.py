@@ -8,10 +8,6 @@ from pydantic import Field, model_validator
 
 from correct_l0.settings.base import Count, PositiveFloat, Section, Seed, check_unique
 
-ARCHITECTURES = ("batchtopk", "topk", "jumprelu")
-"""Those of imported SAEs that are trained on: with an engine of ours and a target L0, and no
-settings of their own that files would have to tell."""
-
 FEWEST_STEPS = 10
 """Steps below which nothing moves far enough to be seen."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +18,7 @@ from correct_l0.provenance.manifest import (
     digest_of,
     package_version,
     read_manifest,
+    sha256_of_json,
     write_manifest,
 )
 from correct_l0.sources.language_model import RECIPE
@@ -116,7 +115,7 @@ def store_writer(activations: Activations, cache: Path) -> ShardWriter:
     layout = Layout.of(activations)
     model = read_manifest(cache / "cache.json")["model"]
     text_digest = digest_of(cache / "text" / "manifest.json")
-    identity = _digest([RECIPE, identity_settings(activations), text_digest, model])
+    identity = sha256_of_json([RECIPE, identity_settings(activations), text_digest, model])
     facts = provenance(activations, model, cache)
     ensure_store(cache / "store", layout, {"identity": identity, **facts})
     return ShardWriter(cache, layout, identity)
@@ -126,10 +125,6 @@ def windows_of_jobs(activations: Activations, cache: Path) -> list[list[Window]]
     """Return the windows of each job, as they were settled when the cache was staged."""
     record = read_manifest(cache / "cache.json")
     return job_windows(Layout.of(activations), int(record["shards_per_job"]))
-
-
-def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class _Shard(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -17,14 +19,23 @@ if TYPE_CHECKING:
 class Codec(Protocol):
     """An inference SAE on raw activations (`saes.saved.SavedSae`)."""
 
-    W_dec: Float[Tensor, "d_sae d_in"]
-    b_dec: Float[Tensor, " d_in"]
+    @property
+    def W_dec(self) -> Float[Tensor, "d_sae d_in"]:
+        """Decoder."""
+
+    @property
+    def b_dec(self) -> Float[Tensor, " d_in"]:
+        """Bias of the decoder."""
 
     def encode(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_sae"]:
         """Return latent activations."""
 
     def decode(self, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, "batch d_in"]:
         """Return the reconstruction of raw activations."""
+
+
+LoadSae = Callable[[Path | str], Codec]
+"""Loads the SAE in a folder."""
 
 
 class Generator:

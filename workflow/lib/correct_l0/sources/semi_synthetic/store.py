@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,15 @@ from correct_l0.provenance.manifest import (
     read_manifest,
     replacing,
     sha256_of,
+    sha256_of_json,
     write_manifest,
 )
 from correct_l0.sources.language_model.reader import open_store
 from correct_l0.sources.outlying import limit_of, norm_facts
 from correct_l0.sources.semi_synthetic import RECIPE, STAGE
-from correct_l0.sources.semi_synthetic.generator import Generator, Stream
+from correct_l0.sources.semi_synthetic.generator import Generator, LoadSae, Stream
 from correct_l0.sources.semi_synthetic.settings import SAE_FILES, SemiSynthetic
 from correct_l0.sources.synthetic.store import Truth
-
-LOADER = ("correct_l0.saes.saved", "load_saved_sae")
-"""What loads the SAE: module and function, by name, as the room of SAEs rests on this one."""
 
 # The size of a block is part of the recipe: how a row is rounded depends on those beside it.
 BLOCK_TOKENS = 1024
@@ -47,22 +43,20 @@ times for each SAE."""
 
 def sae_digest(folder: Path | str) -> str:
     """Return what identifies the SAE in a folder: the sha256 over the checksums of its files."""
-    sums = [sha256_of(Path(folder) / name) for name in SAE_FILES]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+    return sha256_of_json([sha256_of(Path(folder) / name) for name in SAE_FILES])
 
 
-def _generator(settings: SemiSynthetic) -> Generator:
-    module, name = LOADER
+def _generator(settings: SemiSynthetic, load_sae: LoadSae) -> Generator:
     cache = open_store(settings.activations)
     return Generator(
-        getattr(import_module(module), name)(settings.sae),
+        load_sae(settings.sae),
         cache,
         shuffled=settings.residual == "shuffled",
         n_held_out=min(settings.held_out_tokens, cache.n_held_out),
     )
 
 
-def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
+def make(folder: Path | str, settings_json: str, load_sae: LoadSae) -> dict[str, Any]:
     """Measure what is true of a semi-synthetic source: `truth.npz`, and `manifest.json` last.
 
     Parameters
@@ -71,6 +65,8 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
         Where to.
     settings_json
         Canonical JSON of the `SemiSynthetic` section.
+    load_sae
+        Loads the SAE (`saes.saved.load_saved_sae`); that room rests on this one.
 
     Returns
     -------
@@ -86,7 +82,7 @@ def make(folder: Path | str, settings_json: str) -> dict[str, Any]:
     start = time.perf_counter()
     folder = Path(folder)
     settings = SemiSynthetic.model_validate(json.loads(settings_json))
-    generator = _generator(settings)
+    generator = _generator(settings, load_sae)
     rows = generator.n_held_out
     counts = torch.zeros(len(generator.sae.W_dec), dtype=torch.int64)
     for first in range(0, rows, BLOCK_TOKENS):
@@ -139,13 +135,15 @@ def _mean_norm(norms: Float[Tensor, "batches rows"], limit: float) -> float:
     return float(total) / sum(map(len, ordinary))
 
 
-def open_semi_synthetic(manifest_path: Path | str) -> SemiSyntheticStore:
+def open_semi_synthetic(manifest_path: Path | str, load_sae: LoadSae) -> SemiSyntheticStore:
     """Open a semi-synthetic source.
 
     Parameters
     ----------
     manifest_path
         `manifest.json` in its folder, written by `make`.
+    load_sae
+        Loads the SAE; see `make`.
 
     Raises
     ------
@@ -157,7 +155,7 @@ def open_semi_synthetic(manifest_path: Path | str) -> SemiSyntheticStore:
     manifest = read_manifest(path, STAGE)
     check_outputs(path, f"delete {path} and run again")
     settings = SemiSynthetic.model_validate(json.loads(manifest["parameters"]))
-    generator = _generator(settings)
+    generator = _generator(settings, load_sae)
     for name, file, found in (
         ("activations", settings.activations, generator.cache.digest),
         ("sae", settings.sae, sae_digest(settings.sae)),

@@ -14,3 +14,8 @@ STAGE = "index_stored"
 MODEL_RECIPE = 1
 MODEL_STAGE = "stage_model"
 """The model that rows are of, where probing asks for one."""
+
+
+def is_path(documents: str) -> bool:
+    """Tell whether `documents` is a file or a folder, and no name."""
+    return "/" in documents or documents.endswith((".npy", ".zarr"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from correct_l0.errors import InputError
-from correct_l0.sources.stored.settings import Stored, is_path
+from correct_l0.sources.stored import is_path
+from correct_l0.sources.stored.settings import Stored
 
 
 def check_stored(settings: Stored, batch_tokens: int = 1) -> None:

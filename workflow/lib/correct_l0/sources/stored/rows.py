@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from correct_l0.errors import InputError
+from correct_l0.sources.stored import is_path
 from correct_l0.sources.stored.layouts import open_arrays
 
 PIECE_BYTES = 256 * 1024
@@ -147,8 +148,6 @@ def open_documents(given: str, rows: Rows, path: str) -> Int[np.ndarray, " rows"
     InputError
         If there is not one whole number for each row, or for each sequence.
     """
-    from correct_l0.sources.stored.settings import is_path
-
     arrays, _ = open_arrays(given, None) if is_path(given) else open_arrays(path, given)
     numbers = np.concatenate([np.asarray(each[:]) for each in arrays])
     if numbers.ndim == 1 and rows.sequence and len(numbers) * rows.sequence == len(rows):

@@ -12,7 +12,7 @@ from correct_l0.settings.base import Count, Seed
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources.language_model.settings import Model, Prompted
 from correct_l0.sources.settings import Outlying, SourceSection
-from correct_l0.sources.stored import STAGE
+from correct_l0.sources.stored import STAGE, is_path
 
 if TYPE_CHECKING:
     from correct_l0.sources.stored.rows import Rows
@@ -136,8 +136,3 @@ class Stored(SourceSection):
         from correct_l0.sources.stored.rows import open_rows
 
         return open_rows(self.path, self.array, self.dtype)
-
-
-def is_path(documents: str) -> bool:
-    """Tell whether `documents` is a file or a folder, and no name."""
-    return "/" in documents or documents.endswith((".npy", ".zarr"))

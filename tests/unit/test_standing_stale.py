@@ -115,7 +115,7 @@ def test_a_cache_of_unknown_norms_is_sealed_anew(study):
     path = Path("results/activations/made-up/manifest.json")
     write_json(path, {k: v for k, v in read_manifest(path).items() if k != "norms"})
     assert describe(find(study)) == [
-        "activations: manifest.json sealed before the norms of rows were looked at"
+        "activations: manifest.json tells nothing of the norms of rows"
     ]
 
 

@@ -22,6 +22,7 @@ from correct_l0.saes.sweep import Start
 from correct_l0.saes.training.result import fold
 from correct_l0.saes.training.start import weights_of
 from correct_l0.saes.training.trainer import build_trainer
+from correct_l0.study.opened import open_plan
 from correct_l0.study.plan import Plan
 from correct_l0.study.train_on import targets, train_on_plan
 
@@ -107,7 +108,7 @@ def config_of(folder: Path, train_on=ASKED, write=None, **changes):
 
 def plan_of(folder: Path, *args, **changes) -> Plan:
     with chdir(folder):
-        return Plan.from_config(config_of(folder, *args, **changes), folder)
+        return open_plan(config_of(folder, *args, **changes), folder)
 
 
 def test_targets_are_those_an_sae_can_have(tmp_path):
@@ -145,7 +146,7 @@ def test_architectures_without_an_engine_of_ours_and_sweeps_are_refused(tmp_path
     def gated(folder):
         toy.write_gemma_2(folder / "mine/gated_l0_3", toy.parts())
 
-    with pytest.raises(InputError, match="is gated, and only batchtopk, topk, jumprelu SAEs"):
+    with pytest.raises(InputError, match="is gated, and only batchtopk, jumprelu, topk SAEs"):
         plan_of(tmp_path, ASKED, gated)
 
     def two(folder):

@@ -9,7 +9,7 @@ import pytest
 import imported_toy as toy
 from correct_l0.errors import InputError
 from correct_l0.saes.imported.published import SCORES, published_scores, results_in
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plan
 from correct_l0.study.report import report_settings
 
 REPOSITORY = "adamkarvonen/saebench_pythia-160m-deduped_width-2pow12_date-0108"
@@ -66,7 +66,7 @@ def test_scores_change_the_report_and_nothing_before_it(tmp_path):
     section = {"folders": ["mine"], "d_in": toy.D_IN, "d_sae": toy.D_SAE}
     with chdir(tmp_path):
         without, with_scores = (
-            Plan.from_config({"study": "one", "saes": {"import": {**section, **more}}}, tmp_path)
+            open_plan({"study": "one", "saes": {"import": {**section, **more}}}, tmp_path)
             for more in ({}, {"scores": "scores"})
         )
     assert without.settings_weights() == with_scores.settings_weights()

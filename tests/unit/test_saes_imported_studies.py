@@ -8,7 +8,7 @@ import yaml
 
 from correct_l0.costs.estimates import fetching_s
 from correct_l0.costs.throughputs import DISK_READ, DOWNLOAD
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plans
 
 CONFIG = Path(__file__).parents[2] / "config" / "imported"
 L0 = {"layer-5-16k": ["18", "34", "68", "143", "309"],
@@ -20,7 +20,7 @@ L0 = {"layer-5-16k": ["18", "34", "68", "143", "309"],
 def plans(name, folder):
     with chdir(folder):
         raw = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
-        return {plan.study.sweep: plan for plan in Plan.all_from_config(raw, CONFIG)}
+        return {plan.study.sweep: plan for plan in open_plans(raw, CONFIG)}
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_it_trains_on_a_language_models_cache_and_is_left_where_it_stands(tmp_pa
     failed = train_saes(manifest, [PointJob(folder, text, 0)], measures=measures, device="cpu",
                         checkpoint_s=600, threads=1)  # fmt: skip
     assert not failed
-    source, asked = open_source(manifest), []
+    source, asked = open_source(manifest, load_saved_sae), []
     stream = source.stream
 
     def watched(*options, **named):
@@ -291,7 +291,8 @@ def test_narrow_jumprelu_saes_have_higher_rates(tmp_path, monkeypatch):
                               threads=1)  # fmt: skip
         facts = json.loads((folder / "manifest.json").read_text()) | {"folder": folder}
         sae, wanted = load_saved_sae(folder / "sae"), Hedging(new_latents=2, steps=100)
-        row = train_both(sae, facts, open_source(manifest), wanted, tmp_path / "none")
+        source = open_source(manifest, load_saved_sae)
+        row = train_both(sae, facts, source, wanted, tmp_path / "none")
         rates[d_sae] = row["rate"]
         if d_sae == 3:  # The new latents add to L0, as nothing holds it.
             assert row["l0_widened"] > 1.5 * row["l0_control"] > 1.5
@@ -376,8 +377,8 @@ def test_longer_steps_are_measured_again_and_nothing_else():
         *(
             (
                 {"architecture": {"name": name}},
-                f"hedging: {name} SAEs are not widened, those of batchtopk, topk, "
-                "matryoshka_batchtopk, jumprelu are; remove it",
+                f"hedging: {name} SAEs are not widened, those of batchtopk, jumprelu, "
+                "matryoshka_batchtopk, topk are; remove it",
             )
             for name in ("standard", "gated", "abstopk")
         ),

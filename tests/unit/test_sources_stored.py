@@ -19,6 +19,7 @@ from correct_l0.costs.disk import disk_bytes
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of, read_manifest
 from correct_l0.report.stored_words import stored_caveats
+from correct_l0.saes.saved import load_saved_sae
 from correct_l0.sources import open_source
 from correct_l0.sources.language_model.stream import TrainingStream
 from correct_l0.sources.stored import rows as rows_of
@@ -27,7 +28,7 @@ from correct_l0.sources.stored.model import stage_model
 from correct_l0.sources.stored.rows import open_rows
 from correct_l0.sources.stored.settings import Stored
 from correct_l0.standing import stale
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plan
 
 N, D = 300, 8
 
@@ -45,7 +46,7 @@ def opened(folder, path, **changes):
     )
     world = Path(folder) / "world"
     make(world, settings.identity, settings.path, settings.documents)
-    return open_source(world / "manifest.json")
+    return open_source(world / "manifest.json", load_saved_sae)
 
 
 def numbers(rows):
@@ -163,7 +164,7 @@ def test_what_it_costs_is_the_reading_of_the_files(tmp_path):
     raw = {"study": "s", "device": "cpu", "stored": stored,
            "saes": {"d_sae": 16, "l0": [2, 4, 6], "training": training},
            "decoder_metrics": {"n": [8], "batch_tokens": 100}}  # fmt: skip
-    plan = Plan.from_config(raw)
+    plan = open_plan(raw)
     assert costs.indexing_s(plan.study) == 1 + N * D * 4 / throughputs.DISK_READ
     assert memory.source_bytes(plan.study) == (N + 120) * D * 4
     # 30,000 rows of 180: 167 epochs.
@@ -231,12 +232,12 @@ def test_files_may_move_but_not_change(tmp_path):
     assert opened(tmp_path, tmp_path / "b.npy").digest == first
     values[123, 4] = 2
     np.save(tmp_path / "b.npy", values)
-    store = open_source(tmp_path / "world" / "manifest.json")
+    store = open_source(tmp_path / "world" / "manifest.json", load_saved_sae)
     with pytest.raises(InputError, match=r"b\.npy: rows 0 to 299 are not as they were"):
         store.stream(0, 10).batch(0)
     np.save(tmp_path / "b.npy", values[:-1])
     with pytest.raises(InputError, match="299 rows of 8 in float32, not the 300 of 8 in float32"):
-        open_source(tmp_path / "world" / "manifest.json")
+        open_source(tmp_path / "world" / "manifest.json", load_saved_sae)
     assert digest_of(tmp_path / "world" / "manifest.json") == first
 
 
@@ -303,7 +304,7 @@ def study(folder, d_in=384, **stored):
 def test_a_model_is_named_for_the_prompts_and_changes_nothing_else(tmp_path):
     raw = study(tmp_path, special_tokens="drop", forward_batch_tokens=512)
     with chdir(tmp_path):
-        plan = Plan.from_config(raw, tmp_path)
+        plan = open_plan(raw, tmp_path)
     assert "probing" in plan.rooms
     read = plan.study.prompted
     assert (read.cache, read.hook_name, read.forward_batch_tokens) == ("s", HOOK, 512)
@@ -316,7 +317,7 @@ def test_a_model_is_named_for_the_prompts_and_changes_nothing_else(tmp_path):
     flops = throughputs.TASK_TOKENS[0] * 2 * throughputs.BLOCK_PARAMETERS * 384**2 * 4
     assert costs.prompts_s(plan.study) == flops / throughputs.THROUGHPUT["cpu"].model
     del raw["probing"]
-    assert "probing" not in Plan.from_config(raw, tmp_path).rooms
+    assert "probing" not in open_plan(raw, tmp_path).rooms
 
 
 @pytest.mark.parametrize(
@@ -333,14 +334,14 @@ def test_a_model_is_named_for_the_prompts_and_changes_nothing_else(tmp_path):
 )
 def test_what_cannot_read_the_prompts_is_one_line(tmp_path, changes, words):
     with pytest.raises(InputError, match=words) as refused:
-        Plan.from_config(study(tmp_path, **changes), tmp_path)
+        open_plan(study(tmp_path, **changes), tmp_path)
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_another_model_or_hook_makes_the_prompts_anew_and_nothing_before(tmp_path):
     with chdir(tmp_path):
         plan, moved = (
-            Plan.from_config(study(tmp_path, hook_name=f"blocks.{block}.hook_resid_post"), tmp_path)
+            open_plan(study(tmp_path, hook_name=f"blocks.{block}.hook_resid_post"), tmp_path)
             for block in (3, 4)
         )
         folder = Path(plan.source_folder)

@@ -23,7 +23,7 @@ from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob
 from correct_l0.sources import open_source
 from correct_l0.stages import metrics_of
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plan
 
 
 @dataclass
@@ -48,7 +48,7 @@ def plan_of(folder, write=None, **wanted):
     for seed, l0 in enumerate(L0):
         (write or toy.write_gemma_2)(folder / f"layer_12/average_l0_{l0}", toy.parts(seed))
     section = {"folders": ["layer_12"], "d_in": toy.D_IN, "d_sae": toy.D_SAE, **wanted}
-    return Plan.from_config({"study": "mine", "saes": {"import": section}}, folder)
+    return open_plan({"study": "mine", "saes": {"import": section}}, folder)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_point_has_the_folder_of_a_trained_one(fetched):
     for seed, job in enumerate(jobs(plan)):
         found = read_manifest(job.folder / "manifest.json")
         assert (found["l0"], found["l0_measured"], found["l0_announced"]) == (L0[seed],) * 3
-        assert found["inputs"] == {"activations": open_source(plan.source).digest}
+        assert found["inputs"] == {"activations": open_source(plan.source, load_saved_sae).digest}
         assert found["imported_from"] == f"layer_12/average_l0_{L0[seed]}"
         W_dec = toy.unit(toy.parts(seed))["W_dec"]
         sae = load_saved_sae(job.folder / "sae")
@@ -103,7 +103,7 @@ def test_one_sae_is_in_memory_at_a_time(fetched, monkeypatch, tmp_path):
 
     for module, name in ((importing, "load_imported"), (points, "load_saved_sae")):
         monkeypatch.setattr(module, name, alone(getattr(module, name)))
-    its, source = jobs(fetched), open_source(fetched.source)
+    its, source = jobs(fetched), open_source(fetched.source, load_saved_sae)
     assert import_points(its, Fetched(fetched.source), source, "cpu") == {}
     assert len(alive) == len(L0)
     (stage,) = (stage for stage in metrics_of(fetched) if stage.room == "decoder_metrics")
@@ -121,7 +121,7 @@ def announced(l0):
         toy.write_gemma_2(Path("announced", name), toy.parts(seed))
     names = {} if l0 is None else {l0: "announced/sae", 1.5 * l0: "announced/sae_2"}
     section = {"folders": ["announced/*"], "d_in": toy.D_IN, "d_sae": toy.D_SAE, "l0": names}
-    plan = Plan.from_config({"study": "one", "saes": {"import": section}}, Path.cwd())
+    plan = open_plan({"study": "one", "saes": {"import": section}}, Path.cwd())
     fetch_weights(Path(plan.source_folder), plan.settings_weights())
     return plan, jobs(plan)[0], Fetched(plan.source)
 
@@ -159,7 +159,9 @@ def test_l0_that_nothing_tells_is_measured_or_asked_for(tmp_path):
     with chdir(tmp_path):
         plan, job, its = announced(None)
         assert plan.study.saes.swept == "number"
-        (error,) = import_points([job], its, open_source(plan.source), "cpu").values()
+        (error,) = import_points(
+            [job], its, open_source(plan.source, load_saved_sae), "cpu"
+        ).values()
         assert "add it to saes.import.l0, or name a cache" in str(error)
         assert import_points([job], its, Rows(), "cpu") == {}
         found = read_manifest(job.folder / "manifest.json")
@@ -172,10 +174,10 @@ def test_of_matching_pursuit_weights_are_read_and_codes_refused(tmp_path):
         p = toy.unit(toy.parts(l0))
         toy.write_sae_lens(tmp_path / f"mp/l0-{l0}", "matching_pursuit", p, max_iterations=l0)
     with chdir(tmp_path):
-        plan = Plan.from_config({"study": "mine", "saes": {"import": {"folders": ["mp"]}}})
+        plan = open_plan({"study": "mine", "saes": {"import": {"folders": ["mp"]}}})
         fetch_weights(Path(plan.source_folder), plan.settings_weights())
         its, first = Fetched(plan.source), jobs(plan)[0]
-        assert import_points(jobs(plan), its, open_source(plan.source), "cpu") == {}
+        assert import_points(jobs(plan), its, open_source(plan.source, load_saved_sae), "cpu") == {}
         found = read_manifest(first.folder / "manifest.json")
         decoder = load_saved_sae(first.folder / "sae").W_dec
         (error,) = import_points([first], its, Rows(), "cpu").values()
@@ -217,7 +219,7 @@ def test_a_true_l0_that_cannot_be_is_one_line(tmp_path, true_l0, changes, words)
         plan_of(tmp_path)
         section = {"folders": ["layer_12"], "d_in": 8, "d_sae": 12, "true_l0": true_l0}
         with pytest.raises(InputError) as refused:
-            Plan.from_config({"study": "mine", "saes": {"import": section}, **changes}, tmp_path)
+            open_plan({"study": "mine", "saes": {"import": section}, **changes}, tmp_path)
     assert words in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -225,7 +227,7 @@ def test_weights_that_change_are_seen(tmp_path):
     with chdir(tmp_path):
         before = plan_of(tmp_path)
         toy.write_gemma_2(tmp_path / "layer_12/average_l0_4", toy.parts(9))
-        after = Plan.from_config(
+        after = open_plan(
             {
                 "study": "mine",
                 "saes": {"import": {"folders": ["layer_12"], "d_in": 8, "d_sae": 12}},
@@ -257,7 +259,7 @@ def test_what_imported_saes_cannot_have_is_one_line(tmp_path, changes, words):
         plan_of(tmp_path)
         section = {"folders": ["layer_12"], "d_in": toy.D_IN, "d_sae": toy.D_SAE}
         with pytest.raises(InputError) as refused:
-            Plan.from_config({"study": "mine", "saes": {"import": section}, **changes}, tmp_path)
+            open_plan({"study": "mine", "saes": {"import": section}, **changes}, tmp_path)
     assert words in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -265,9 +267,9 @@ def test_a_release_is_listed_once_and_known_without_a_hub(tmp_path, monkeypatch)
     wanted = {"release": "gemma-scope-2b-pt-res", "select": "layer_12/width_16k/*"}
     config = {"study": "scope", "saes": {"import": wanted}}
     with chdir(tmp_path):
-        first = Plan.from_config(config)
+        first = open_plan(config)
         monkeypatch.setattr("correct_l0.study.imports.release_listing", None)
-        assert Plan.from_config(config).study == first.study
+        assert open_plan(config).study == first.study
         record = json.loads(Path("results/scope/listings/saes.json").read_text())
     assert record["sweep"]["origin"] == "google/gemma-scope-2b-pt-res"
     assert first.labels == ["22", "41", "82", "176", "445"]

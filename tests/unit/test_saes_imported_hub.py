@@ -91,7 +91,7 @@ print("SAID" + json.dumps(said))
 SCORES = """
 import json, sys
 from correct_l0.errors import InputError
-from correct_l0.study.plan import Plan
+from correct_l0.study.opened import open_plan
 
 said = {}
 for repository in sys.argv[2:]:
@@ -100,7 +100,7 @@ for repository in sys.argv[2:]:
     wanted = {"folders": ["mine"], "d_in": 8, "d_sae": 12, "scores": scores}
     study = f"study{len(said)}"
     try:
-        saes = Plan.from_config({"study": study, "saes": {"import": wanted}}).study.saes
+        saes = open_plan({"study": study, "saes": {"import": wanted}}).study.saes
         said[repository] = {"scores": saes.published, "commit": saes.published_commit}
     except InputError as error:
         said[repository] = str(error)

@@ -11,7 +11,7 @@ import torch
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import digest_of
-from correct_l0.saes.saved import SavedSae, write_saved_sae
+from correct_l0.saes.saved import SavedSae, load_saved_sae, write_saved_sae
 from correct_l0.settings.canonical import canonical
 from correct_l0.sources import open_source
 from correct_l0.sources.language_model.reader import open_store
@@ -25,8 +25,8 @@ ROWS = 1001
 
 
 def opened(folder, wanted):
-    make(folder / "world", canonical(SemiSynthetic.model_validate(wanted)))
-    return open_source(folder / "world" / "manifest.json")
+    make(folder / "world", canonical(SemiSynthetic.model_validate(wanted)), load_saved_sae)
+    return open_source(folder / "world" / "manifest.json", load_saved_sae)
 
 
 @pytest.fixture(scope="module", params=["none", "shuffled"])
@@ -123,7 +123,7 @@ def test_rows_are_those_of_saelens(tmp_path, topk):
 def test_the_same_settings_make_the_same_source(tmp_path):
     wanted = hand_made(tmp_path)
     first = opened(tmp_path, wanted).digest
-    make(tmp_path / "again", canonical(SemiSynthetic.model_validate(wanted)))
+    make(tmp_path / "again", canonical(SemiSynthetic.model_validate(wanted)), load_saved_sae)
     assert digest_of(tmp_path / "again" / "manifest.json") == first
 
 
@@ -166,14 +166,14 @@ def test_another_sae_or_cache_than_it_was_made_from_is_refused(tmp_path):
     opened(tmp_path, wanted)
     write_saved_sae(wanted["sae"], random_sae(4), {})
     with pytest.raises(InputError, match=r"sae: another than .* was made from; delete .* and run"):
-        open_source(path)
+        open_source(path, load_saved_sae)
     opened(tmp_path, wanted)
     cache = Path(wanted["activations"])
     manifest = json.loads(cache.read_text())
     cache.write_text(json.dumps(manifest | {"recipe": manifest["recipe"] + 1}))
     with pytest.raises(InputError, match=r"manifest\.json: another than .* was made from; delete"):
-        open_source(path)
+        open_source(path, load_saved_sae)
     truth = tmp_path / "world" / "truth.npz"
     truth.write_bytes(truth.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"truth\.npz: bytes differ .*; delete .* and run again"):
-        open_source(path)
+        open_source(path, load_saved_sae)
