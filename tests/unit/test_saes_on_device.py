@@ -150,8 +150,9 @@ def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
 
 
 @pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("dead", [None, DEAD])
 @pytest.mark.parametrize(("levels", "per_token"), [(None, None), (LEVELS, None), (None, 5)])
-def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token):
+def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token, dead):
     """What would make the host wait is made to fail."""
     # The interpreter itself reads what a program loads.
     for module in (on_device, device_dense, device_pattern):
@@ -159,6 +160,7 @@ def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token):
             if hasattr(value, "run") and name.startswith("_"):
                 monkeypatch.setattr(module, name, Nothing())
     asked = options(5, guess=torch.tensor(1.0), levels=levels, sparse=few, per_token=per_token)
+    asked = replace(asked, dead=dead)
     with Numbers():
         loss_and_gradients(batch(), *weights(), asked)
 
