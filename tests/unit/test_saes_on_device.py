@@ -138,6 +138,17 @@ def test_the_smallest_value_kept_by_hand():
     assert tuple(edge_of(uneven, 3)) == (4, 1, 1, 3)
 
 
+@pytest.mark.parametrize("levels", [None, LEVELS])
+def test_the_bits_in_which_latents_are_numbered_change_none_of_a_step_s(monkeypatch, levels):
+    asked, found = options(5, levels=levels, dead=DEAD), []
+    for largest, number in ((D_SAE, torch.int32), (D_SAE - 1, torch.int64)):
+        monkeypatch.setattr(device_pattern, "LARGEST_SHORT", largest)
+        loss, result, gradients = loss_and_gradients(batch(), *weights(), asked)
+        assert result.selected.latents.dtype == number
+        found.append([loss, result.fired, as_matrix(result.selected), *gradients])
+    assert all(torch.equal(short, long) for short, long in zip(*found, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
