@@ -138,11 +138,10 @@ def compare_step(
     x, weights, dead = case
     on_device = [package.copied(weights[key], device) for key in ORDER]
     batch = x.to(device)
-    dead_on_device = None if dead is None else dead.to(device)
 
     def step(guess: float | None) -> Any:
         few, kernels = products == "sparse", package.has_kernels(device)
-        options = package.StepOptions(count, guess, dead_on_device, 1.0, few, kernels)
+        options = package.StepOptions(count, guess, dead, 1.0, few, kernels)
         with products_in(precision):
             return package.loss_and_gradients(batch, *on_device, options)
 

@@ -46,7 +46,7 @@ def check_others(
             label = f"step of {name}, {precision}, {products}, L0 {L0}"
             options = package.StepOptions(
                 **asked,
-                dead=dead.to(device),
+                dead=dead,
                 sparse=products == "sparse",
                 kernels=package.has_kernels(device),
             )

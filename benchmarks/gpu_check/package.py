@@ -120,7 +120,7 @@ def selected_of(result: StepResult) -> torch.Tensor:
     assert isinstance(pattern, DevicePattern)
     batch, d_sae = pattern.shape
     found = torch.zeros(batch, d_sae + 1, dtype=torch.bool, device=pattern.latents.device)
-    found[pattern.tokens, pattern.latents] = True
+    found[pattern.tokens, pattern.latents.long()] = True
     return found[:, :d_sae].cpu()
 
 

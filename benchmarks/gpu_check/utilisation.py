@@ -36,6 +36,9 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
         name = f"one SAE, L0 {l0s[0]}" if len(l0s) == 1 else f"group of {len(l0s)}"
         with report.trying(f"waiting, {name}"):
             watch(report, name, shapes, store, l0s, device)
+    with report.trying("waiting, dead latents"):
+        name = f"group of {len(shapes.step_l0)}, dead latents"
+        watch(report, name, shapes, store, shapes.step_l0, device, dead_feature_window=1)
 
 
 def watch(
@@ -45,6 +48,7 @@ def watch(
     store: MemoryStore,
     l0s: tuple[int, ...],
     device: str,
+    **training: Any,
 ) -> None:
     """Report the device's idle time in the plain steps of a long training, which is not ended.
 
@@ -56,7 +60,7 @@ def watch(
         jobs = []
         for l0 in l0s:
             text = package.settings_json(
-                shapes.d_sae, l0, shapes.batch_tokens, package.LONG, "reduced"
+                shapes.d_sae, l0, shapes.batch_tokens, package.LONG, "reduced", **training
             )
             jobs.append(package.PointJob(Path(folder) / str(l0), text, seed=0))
         watched = Watched(jobs[-1], device)

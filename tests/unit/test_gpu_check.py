@@ -100,6 +100,7 @@ def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
     names = {row["what"] for row in rows}
     assert {"SAEs with other bits in a group, float32", "c_dec, relative"} <= names
     assert {"group, all its SAEs", "forward, kept in memory", "group of 4: device waits"} <= names
+    assert "group of 4, dead latents: device waits" in names
 
 
 def test_with_the_wheels_alone_the_rival_and_the_cache_on_disk_are_measured(tmp_path):

@@ -136,6 +136,27 @@ def test_a_second_pass_where_more_lies_near_than_memory_was_made_for(monkeypatch
     assert stream.second_passes == 1
 
 
+def test_a_second_pass_on_a_gpu_takes_nothing_from_it_between_tiles(monkeypatch):
+    """One kernel a tile finds the values; a number of them goes to the host once."""
+    monkeypatch.setattr(on_device, "FEWEST", 1)
+    x, W_dec = whole_numbers(6)
+    stream = DeviceStream(W_dec, N)
+    sizes, sift, sifted = [len(tile) for tile in stream._tiles(x)], on_device.sift, []
+
+    def counted(values, *arguments, **options):
+        sifted.append(len(values))
+        sift(values, *arguments, **options)
+
+    launched = stream.launch(x)
+    monkeypatch.setattr(on_device, "sift", counted)
+    monkeypatch.setattr(DeviceStream, "_sift", None)
+    values, _ = launched.settle()
+    assert stream.second_passes == 1
+    assert sifted == sizes
+    ordered = (x @ W_dec.T).flatten().sort(descending=True).values
+    assert values == [float(ordered[n * len(x)]) for n in N]
+
+
 @pytest.mark.parametrize("beyond", [1.0, 1e4])
 def test_one_pass_where_more_lies_in_the_bins_than_memory_was_made_for(beyond, monkeypatch):
     """Near the order statistics there is room for all, in their bins for one of 6300."""

@@ -1,8 +1,10 @@
 """What the fused engine does itself is what SAELens and torch do."""
 
+import copy
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingS
 from sae_lens.saes.sae import SAE
 from sae_lens.training.optim import get_lr_scheduler
 
+from correct_l0.saes.engine import batchtopk
 from correct_l0.saes.engine.batchtopk import FusedTrainer, build
 from correct_l0.saes.engine.learning_rates import learning_rates
 from correct_l0.saes.engine.weights import Weights, initial_weights
@@ -114,6 +117,40 @@ def test_dead_latents_are_looked_up_only_where_one_can_be_dead():
         assert torch.equal(silent, trainer.since_fired)
     assert not all(looks)
     assert any(looks[5:])
+
+
+def test_a_look_at_the_dead_waits_for_the_last_step_alone(monkeypatch):
+    """What a step has sent is looked at by the next one, not what the device has by then."""
+    parsed = parse_settings(settings(1.5, dead_feature_window=3, training_tokens=60 * BATCH))
+    trainer = FusedTrainer(parsed, initial_weights(D_IN, D_SAE, 0))
+    start, found = copy.deepcopy(trainer.state_dict()), trainer._dead
+    sent, waited, seen = [], [], []
+
+    def to_host(values):
+        sent.append(trainer.n_steps)
+        return values.clone(), SimpleNamespace(synchronize=lambda: waited.append(trainer.n_steps))
+
+    def dead():
+        since_fired = trainer.since_fired.clone()
+        if trainer.n_steps:
+            trainer.since_fired.fill_(torch.nan)
+        result = found()
+        trainer.since_fired.copy_(since_fired)
+        expected = (since_fired > 3).nonzero().view(-1)
+        assert torch.equal(expected[:0] if result is None else result, expected)
+        seen.append(result is not None)
+        return result
+
+    monkeypatch.setattr(batchtopk, "to_host", to_host)
+    trainer._dead = dead
+    for step in range(60):
+        trainer.step(ToyBatches(ToyStore()).batch(step))
+    assert any(seen)
+    assert not all(seen)
+    assert sent[:2] == [0, 4]
+    assert waited == [step for step in sent if step < 60]
+    trainer.load_state_dict(start)
+    assert found() is None
 
 
 def test_the_files_are_those_saelens_writes(tmp_path):

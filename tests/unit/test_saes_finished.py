@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import read_manifest
 from correct_l0.saes.finished import check_trained
 from correct_l0.saes.settings import PointJob
+from correct_l0.saes.training.result import card_of
 from saes_toy import settings, train_toy
 
 WEIGHTS = "sae/sae_weights.safetensors"
@@ -36,6 +38,12 @@ def trained(toy, tmp_path):
     """A trained point, and its bytes."""
     folder = Path(shutil.copytree(toy, tmp_path / "point"))
     return folder, content_of(folder)
+
+
+def test_the_manifest_names_the_card(trained, monkeypatch):
+    assert read_manifest(trained[0] / MANIFEST)["card"] is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A Card 80GB")
+    assert card_of("cuda") == "A Card 80GB"
 
 
 def test_one_that_stands_is_left(trained, capsys):

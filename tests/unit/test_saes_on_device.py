@@ -138,6 +138,17 @@ def test_the_smallest_value_kept_by_hand():
     assert tuple(edge_of(uneven, 3)) == (4, 1, 1, 3)
 
 
+@pytest.mark.parametrize("levels", [None, LEVELS])
+def test_the_bits_in_which_latents_are_numbered_change_none_of_a_step_s(monkeypatch, levels):
+    asked, found = options(5, levels=levels, dead=DEAD), []
+    for largest, number in ((D_SAE, torch.int32), (D_SAE - 1, torch.int64)):
+        monkeypatch.setattr(device_pattern, "LARGEST_SHORT", largest)
+        loss, result, gradients = loss_and_gradients(batch(), *weights(), asked)
+        assert result.selected.latents.dtype == number
+        found.append([loss, result.fired, as_matrix(result.selected), *gradients])
+    assert all(torch.equal(short, long) for short, long in zip(*found, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
@@ -150,8 +161,9 @@ def test_a_bad_input_gives_a_loss_that_is_not_finite(bad):
 
 
 @pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("dead", [None, DEAD])
 @pytest.mark.parametrize(("levels", "per_token"), [(None, None), (LEVELS, None), (None, 5)])
-def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token):
+def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token, dead):
     """What would make the host wait is made to fail."""
     # The interpreter itself reads what a program loads.
     for module in (on_device, device_dense, device_pattern):
@@ -159,6 +171,7 @@ def test_no_step_waits_for_the_device(monkeypatch, few, levels, per_token):
             if hasattr(value, "run") and name.startswith("_"):
                 monkeypatch.setattr(module, name, Nothing())
     asked = options(5, guess=torch.tensor(1.0), levels=levels, sparse=few, per_token=per_token)
+    asked = replace(asked, dead=dead)
     with Numbers():
         loss_and_gradients(batch(), *weights(), asked)
 

@@ -23,12 +23,13 @@ import zarr
 
 from correct_l0.command import main
 from correct_l0.errors import InputError
+from correct_l0.sources.language_model import cache as cache_module
 from correct_l0.sources.language_model import layout, shards
 from correct_l0.sources.language_model.layout import COLUMNS, Layout, count_jobs, job_windows
 from correct_l0.sources.language_model.reader import TrainingStream, open_store
 from correct_l0.sources.language_model.seal import verify
 from correct_l0.sources.language_model.store import ShardWriter
-from correct_l0.sources.language_model.window import shuffle_order, statistics
+from correct_l0.sources.language_model.window import row_norms, shuffle_order, statistics
 from language_model_toy import (
     BOS,
     ToyModel,
@@ -47,6 +48,13 @@ from language_model_toy import (
 def small_chunks(monkeypatch):
     """16 rows of 4 float16 values per chunk: four chunks per shard."""
     monkeypatch.setattr(layout, "CHUNK_BYTES", 16 * 4 * 2)
+
+
+@pytest.fixture(params=[2, 3], ids=["one writer", "two writers"])
+def writers(request, monkeypatch):
+    """As many as a machine of so many processors has."""
+    monkeypatch.setattr(cache_module, "processors", lambda: request.param)
+    return request.param - 1
 
 
 @pytest.fixture
@@ -127,6 +135,7 @@ def test_sums_have_the_bits_of_whole_blocks(rows, dtype):
     norms, sums = statistics(acts)
     blocks = [block.double() for block in acts.split(16_384)]
     assert torch.equal(norms, torch.cat([block.norm(dim=1) for block in blocks]))
+    assert torch.equal(row_norms(acts), norms)
     whole = torch.stack([block.sum(dim=0) for block in blocks]).sum(dim=0)
     assert sums["vector_sum"] == whole.tolist()
     assert sums["norm_sum"] == sum(float(part.sum()) for part in norms.split(16_384))
@@ -577,7 +586,7 @@ class Halted(ToyModel):
         yield from super().read_all(contexts, batch_tokens, dtype)
 
 
-def test_a_window_is_written_while_the_next_one_is_computed(tmp_path):
+def test_a_window_is_written_while_the_next_one_is_computed(tmp_path, writers):
     """Three windows of training and one held out: the first is on disk while the second is read."""
     settings, cache = stage_toy(tmp_path, shards_per_job=20)
     run_job(settings, cache, 0)
@@ -588,13 +597,10 @@ def test_a_window_is_written_while_the_next_one_is_computed(tmp_path):
     job = threading.Thread(target=run_job, args=(settings, cache, 0, model, True))
     job.start()
     assert model.reads.wait(60)
-    record = cache / "records" / "training_000001.json"
-    while not record.exists():
+    its_records = [cache / "records" / f"training_00000{shard}.json" for shard in (0, 1)]
+    while not all(record.exists() for record in its_records):
         time.sleep(0.01)
-    assert sorted(p.name for p in (cache / "records").glob("*.json")) == [
-        "training_000000.json",
-        "training_000001.json",
-    ]
+    assert sorted((cache / "records").glob("*.json")) == its_records
     model.goes_on.set()
     job.join()
     assert model.windows == 4
@@ -602,7 +608,31 @@ def test_a_window_is_written_while_the_next_one_is_computed(tmp_path):
     verify(seal_toy(settings, cache), "checksums")
 
 
-def test_no_third_window_is_begun_before_the_first_is_written(tmp_path, monkeypatch):
+def test_two_shards_are_written_at_once_where_there_are_processors(tmp_path, monkeypatch):
+    """One waits for the other to begin; bytes and records are those of one after the other."""
+    settings, cache = stage_toy(tmp_path, shards_per_job=20)
+    monkeypatch.setattr(cache_module, "processors", lambda: 1)
+    run_job(settings, cache, 0)
+    records = sorted((cache / "records").iterdir())
+    expected = shard_files(cache), [path.read_bytes() for path in records]
+    listed = json.loads((cache / "parts/part_0.json").read_text())["shards"]
+    for folder in ("store", "records", "parts"):
+        shutil.rmtree(cache / folder)
+    write, both = ShardWriter.write, threading.Barrier(2)
+
+    def waits(self, split, shard, *arguments, **facts):
+        if (split, shard) in (("training", 0), ("training", 1)):
+            both.wait(60)
+        return write(self, split, shard, *arguments, **facts)
+
+    monkeypatch.setattr(ShardWriter, "write", waits)
+    monkeypatch.setattr(cache_module, "processors", lambda: 3)
+    run_job(settings, cache, 0, beside=True)
+    assert (shard_files(cache), [path.read_bytes() for path in records]) == expected
+    assert json.loads((cache / "parts/part_0.json").read_text())["shards"] == listed
+
+
+def test_no_third_window_is_begun_before_the_first_is_written(tmp_path, monkeypatch, writers):
     settings, cache = stage_toy(tmp_path, shards_per_job=20)
     model, free = Halted(at=3), threading.Event()
     write = ShardWriter.write
@@ -619,28 +649,32 @@ def test_no_third_window_is_begun_before_the_first_is_written(tmp_path, monkeypa
     assert not model.reads.wait(0.3)
     free.set()
     assert model.reads.wait(60)
-    assert (cache / "records" / "training_000001.json").exists()
+    for shard in (0, 1):
+        assert (cache / "records" / f"training_00000{shard}.json").exists()
     model.goes_on.set()
     job.join()
 
 
-def test_what_goes_wrong_in_writing_ends_the_job_that_computes(tmp_path, monkeypatch):
-    """And what was written before it stands."""
+def test_what_goes_wrong_in_writing_ends_the_job_that_computes(tmp_path, monkeypatch, writers):
+    """And what was written before it stands, and beside it; no later window is written."""
     settings, cache = stage_toy(tmp_path, shards_per_job=20)
     write, written = ShardWriter.write, []
 
     def fails(self, split, shard, *arguments, **facts):
-        if len(written) == 2:
+        if (split, shard) == ("training", 2):
             raise InputError("disk full")
+        record = write(self, split, shard, *arguments, **facts)
         written.append((split, shard))
-        return write(self, split, shard, *arguments, **facts)
+        return record
 
     monkeypatch.setattr(ShardWriter, "write", fails)
     model = ToyModel()
     with pytest.raises(InputError, match="disk full"):
         run_job(settings, cache, 0, model, beside=True)
-    assert written == [("training", 0), ("training", 1)]
-    assert len(list((cache / "records").glob("*.json"))) == 2
+    # The other shard of that window may be begun by then, and is finished.
+    assert {0, 1} <= {shard for _, shard in written} <= {0, 1, 3}
+    names = {f"{split}_{shard:06d}.json" for split, shard in written}
+    assert {path.name for path in (cache / "records").glob("*.json")} == names
     assert not (cache / "parts").exists()
 
 
@@ -689,7 +723,7 @@ def killed_at(moment, settings, cache, job):
     return worker.exitcode
 
 
-def test_a_job_killed_at_any_rename_goes_on_to_the_same_bytes(tmp_path):
+def test_a_job_killed_at_any_rename_goes_on_to_the_same_bytes(tmp_path, writers):
     """Renames of a job: metadata and store, 4 files and a record per shard, then the part."""
     settings, staged = stage_toy(tmp_path, training_tokens=128, held_out_tokens=30)
     complete = tmp_path / "complete" / "toy"

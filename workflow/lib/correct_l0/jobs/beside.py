@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -25,6 +26,13 @@ def to_host(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         return values, None
     # Such a copy goes to pinned memory, which torch keeps until it is done.
     return values.to("cpu", non_blocking=True), torch.cuda.current_stream().record_event()
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def one_behind(items: Iterable[T]) -> Iterator[T]:

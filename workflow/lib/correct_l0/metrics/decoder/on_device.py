@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from correct_l0.jobs.beside import one_behind, to_host
+from correct_l0.jobs.beside import one_behind, to_device, to_host
 from correct_l0.metrics.decoder.histogram import BINS, BINS_PER_UNIT, LOW, Ranks, fine_bins
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 
@@ -76,6 +76,13 @@ class DeviceRanks:
 class Found:
     """Room for the values that kernels find, in no order.
 
+    Parameters
+    ----------
+    room
+        For how many values.
+    device
+        Where.
+
     Attributes
     ----------
     values : Float[Tensor, " room"]
@@ -84,8 +91,7 @@ class Found:
         How many were found, also where there was no room left.
     """
 
-    def __init__(self, total: int, share: int, device: torch.device) -> None:
-        room = min(total, max(FEWEST, total) // share)
+    def __init__(self, room: int, device: torch.device) -> None:
         self.values = torch.empty(room, device=device)
         self.count = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -119,11 +125,12 @@ class DeviceStream(ProjectionStream):
         """
         finite = torch.isfinite(torch.linalg.vector_norm(x))
         total = len(x) * len(self.W_dec)
-        near = Found(total, KEPT, x.device)
+        near, inside = (
+            Found(min(total, max(FEWEST, total) // share), x.device) for share in (KEPT, IN_BINS)
+        )
         counts = self._one_pass(torch.where(finite, x, 0.0), near)
         ranks = DeviceRanks(counts, total)
         bins = ranks.bin_of(self.n_on_device * len(x))
-        inside = Found(total, IN_BINS, x.device)
         sift(near.values, near.count, edges=torch.stack((bins, bins), 1).int(), found=inside)
         there = torch.arange(len(inside.values), device=x.device) < inside.count
         ordered = torch.where(there, inside.values, torch.inf).sort()[0]
@@ -143,6 +150,18 @@ class DeviceStream(ProjectionStream):
         """Return s_n^dec for each n where the bins held more than was sorted on the way."""
         values = self._values([near[:found]], ranks) if found <= len(near) else None
         return self.second_pass(x, ranks) if values is None else values
+
+    def _in_bins(
+        self, x: Float[Tensor, "batch d_in"], ranks: Ranks
+    ) -> list[Float[Tensor, " found"]]:
+        """Return the same as `ProjectionStream._in_bins`; waits once, for the last tile."""
+        bins = sorted({ranks.bin_of(n * len(x)) for n in self.n})
+        found = Found(sum(int(ranks.counts[index]) for index in bins), x.device)
+        edges = torch.tensor([[index, index] for index in bins], dtype=torch.int32)
+        edges = to_device(edges, x.device)
+        for tile in self._tiles(x):
+            sift(tile, edges=edges, found=found)
+        return [found.values[: int(found.count)]]
 
     def _one_pass(self, x: Float[Tensor, "batch d_in"], near: Found) -> Int[Tensor, " bins"]:
         """Find the projections that may be order statistics; return the histogram of all."""

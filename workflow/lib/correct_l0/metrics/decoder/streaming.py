@@ -93,11 +93,17 @@ class ProjectionStream:
     def second_pass(self, x: Float[Tensor, "batch d_in"], ranks: Ranks) -> list[float]:
         """Return s_n^dec for each n of a batch whose histogram is known, from its tiles anew."""
         self.second_passes += 1
-        chunks = (chunk for tile in self._tiles(x) for chunk in tile.split(self.chunk))
-        values = self._values(self._sift(chunks, self._near(ranks, 0.0)), ranks)
+        values = self._values(self._in_bins(x, ranks), ranks)
         if values is None:
             raise RuntimeError("the same projections came out differently when made again")
         return values
+
+    def _in_bins(
+        self, x: Float[Tensor, "batch d_in"], ranks: Ranks
+    ) -> list[Float[Tensor, " found"]]:
+        """Return a batch's projections in the bins of its order statistics, made anew."""
+        chunks = (chunk for tile in self._tiles(x) for chunk in tile.split(self.chunk))
+        return self._sift(chunks, self._near(ranks, 0.0))
 
     def _first_pass(
         self, x: Float[Tensor, "batch d_in"]

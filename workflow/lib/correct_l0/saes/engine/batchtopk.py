@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from correct_l0.jobs.beside import to_host
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.building import Shared, build_as
 from correct_l0.saes.engine.learning_rates import learning_rates
@@ -56,7 +57,7 @@ class FusedTrainer:
     n_steps : int
         Steps done.
     since_fired : Float[Tensor, "d_sae"]
-        Steps since each latent fired.
+        Steps since each latent fired. Others may write to it before the first step.
     guess : float or Float[Tensor, ""] or None
         Smallest activation selected in the last step: where the next one is looked for. No effect
         on the result.
@@ -76,6 +77,7 @@ class FusedTrainer:
         self._squares = [torch.zeros_like(value) for value in self._trained()]
         self._counts = [torch.zeros((), device=value.device) for value in self._trained()]
         self._none_dead_before = 0
+        self._sent: tuple[Tensor, torch.cuda.Event | None] | None = None
 
     def start_at(self, threshold: Float[Tensor, " trained"], offset: float | None = None) -> None:
         """Take up the thresholds of a saved SAE: none, as it selects over the batch or token."""
@@ -88,6 +90,9 @@ class FusedTrainer:
         self.since_fired.masked_fill_(fired, 0)
         self._update()
         self.n_steps += 1
+        # Looked at by the next step, which so waits for this one, not for what came after it.
+        looks = self.n_steps >= self._none_dead_before
+        self._sent = to_host(self.since_fired) if looks else None
         return losses
 
     def details(self, l0: float | None) -> dict[str, Any]:
@@ -149,7 +154,7 @@ class FusedTrainer:
         for value, saved in pairs:
             copy_exactly(value, saved)
         self.n_steps = state["n_steps"]
-        self._none_dead_before = 0
+        self._none_dead_before, self._sent = 0, None
 
     def _trained(self) -> list[Tensor]:
         """Return what Adam changes, in the order in which SAELens sums the gradients' norms."""
@@ -167,16 +172,19 @@ class FusedTrainer:
     def _dead(self) -> Int[Tensor, " n_dead"] | None:
         """Return the latents that have not fired for longer than the window; None: there is none.
 
-        Looked up only from the step on at which one can be dead: on CUDA each look waits for the
-        device.
+        They are in the host's memory. Looked up only from the step on at which one can be dead: on
+        CUDA each look waits for the SAE's last step.
         """
         window = self.settings.training.dead_feature_window
         if self.n_steps < self._none_dead_before:
             return None
-        dead = (self.since_fired > window).nonzero().view(-1)
+        since_fired, there = self._sent or to_host(self.since_fired)
+        if there is not None:
+            there.synchronize()
+        dead = (since_fired > window).nonzero().view(-1)
         if len(dead):
             return dead
-        self._none_dead_before = self.n_steps + window + 1 - int(self.since_fired.max())
+        self._none_dead_before = self.n_steps + window + 1 - int(since_fired.max())
         return None
 
     def _update(self) -> None:

@@ -22,6 +22,9 @@ COLUMNS = 1024
 """Columns that a program of the decoder has in hand."""
 CHUNK = 128
 """Tokens at most whose part in a latent's gradients one program adds up."""
+LARGEST_SHORT = 2**31 - 1
+"""Largest number of a latent, the missing one's included, that is kept in 32 bits: a sort then has
+half as many to look at."""
 GRADIENT_WARPS = 8
 """Groups of 32 threads of a program that has a latent's gradients in hand."""
 
@@ -47,15 +50,16 @@ class DevicePattern:
         places = torch.zeros(len(stops) + 1, dtype=torch.int64, device=device)
         places[1:] = stops
         self.starts = places[:: acts.tiles].contiguous()
-        self.latents = torch.full((count,), d_sae, dtype=torch.int64, device=device)
-        self.tokens = torch.zeros_like(self.latents)
+        number = torch.int32 if d_sae <= LARGEST_SHORT else torch.int64
+        self.latents = torch.full((count,), d_sae, dtype=number, device=device)
+        self.tokens = torch.zeros(count, dtype=torch.int64, device=device)
         self.z = acts.product.new_zeros(count)
         _compress[acts.grid](
             *acts, *acts.sizes, edge.smallest, ties, places, self.latents, self.tokens, self.z,
             **acts.shape,
         )  # fmt: skip
         by_latent, order = self.latents.sort(stable=True)
-        edges = torch.arange(d_sae + 1, device=device)
+        edges = torch.arange(d_sae + 1, dtype=number, device=device)
         self._latent_starts = torch.searchsorted(by_latent, edges)
         self._tokens_by_latent, self._z_by_latent = self.tokens[order], self.z[order]
 
@@ -146,7 +150,7 @@ def _compress(
     row, latent, z, value = tile(product, b_enc, norms, d_sae, tiles, BLOCK)
     kept = stays(value, tl.load(edge), tl.load(ties + tl.program_id(0)), BLOCK)
     to = tl.load(places + tl.program_id(0)) + tl.cumsum(kept.to(tl.int32), 0) - 1
-    tl.store(latents + to, latent.to(tl.int64), mask=kept)
+    tl.store(latents + to, latent.to(latents.dtype.element_ty), mask=kept)
     tl.store(tokens + to, row + tl.zeros([BLOCK], tl.int64), mask=kept)
     tl.store(z_kept + to, z, mask=kept)
 
@@ -165,7 +169,7 @@ def _decode(
     for level in tl.static_range(LEVELS):
         end = tl.load(ends + row * LEVELS + level)
         for i in range(start, end):
-            its = W_dec + tl.load(latents + i) * d_in
+            its = W_dec + tl.load(latents + i).to(tl.int64) * d_in
             error += tl.load(z + i) * tl.load(its + column, mask=inside, other=0.0).to(tl.float32)
         start = end
         tl.store(out + (level * batch + row) * d_in + column, error, mask=inside)

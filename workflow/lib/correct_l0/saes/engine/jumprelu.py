@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from correct_l0.jobs.beside import to_device
 from correct_l0.saes.architectures.jumprelu import JumpRelu
 from correct_l0.saes.engine import sparse
 from correct_l0.saes.engine.batchtopk import FusedTrainer, Losses
@@ -100,7 +101,7 @@ class JumpReluTrainer(FusedTrainer):
             self.threshold += self._move_to(sae_in, l0)
         self.threshold.clamp_(min=0)
         own, warm_up = self._own, self._warm_up_steps
-        on_cpu = sae_in.device.type == "cpu"
+        on_cpu, dead = sae_in.device.type == "cpu", self._dead()
         options = JumpOptions(
             mode=own.jumprelu_sparsity_loss_mode,
             coefficient=self._coefficient * (min(self.n_steps / warm_up, 1) if warm_up else 1),
@@ -110,7 +111,7 @@ class JumpReluTrainer(FusedTrainer):
             bandwidth=own.jumprelu_bandwidth,
             to_input=own.jumprelu_ste_to_input,
             pre_act_coefficient=own.pre_act_loss_coefficient,
-            dead=self._dead(),
+            dead=None if dead is None else to_device(dead, sae_in.device),
             sparse=on_cpu and sparse.is_faster(self.share, sae_in),
         )
         b_dec, W_dec, W_enc, b_enc = self.weights

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -102,12 +103,17 @@ def parts(
     error: Float[Tensor, "batch d_in"],
     levels: Levels | None,
     errors: Float[Tensor, "levels batch d_in"] | None,
+    dead_at_hand: Int[Tensor, " n_dead"],
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield dead latents, ascending, with their activations and the error that they reconstruct."""
+    """Yield dead latents, ascending, with their activations and the error that they reconstruct.
+
+    `dead_at_hand` are the same in the host's memory: how many are of a level is not asked of a
+    device, which would be waited for.
+    """
     if levels is None or errors is None:
         yield dead, dead_acts, error
         return
-    edges = [0, *(int((dead < width).sum()) for width in levels.widths)]
+    edges = [0, *np.searchsorted(dead_at_hand.numpy(), levels.widths).tolist()]
     for level, (start, stop) in enumerate(pairwise(edges)):
         if stop > start:
             yield dead[start:stop], dead_acts[:, start:stop], errors[level]

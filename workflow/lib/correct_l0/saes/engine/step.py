@@ -17,13 +17,14 @@ The auxiliary loss touches the dead columns only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from correct_l0.jobs.beside import to_device
 from correct_l0.saes.engine import nested, sparse
 from correct_l0.saes.engine.dense import DensePattern
 from correct_l0.saes.engine.products import operand, product
@@ -71,7 +72,7 @@ class StepOptions:
     guess: float | Float[Tensor, ""] | None
     """Where the smallest of them may lie; no effect on the result."""
     dead: Int[Tensor, " n_dead"] | None
-    """Columns of the dead latents; None: no auxiliary loss."""
+    """Columns of the dead latents, ascending, in the host's memory; None: no auxiliary loss."""
     aux_coefficient: float
     """Weight of the auxiliary loss."""
     sparse: bool
@@ -120,7 +121,10 @@ def loss_and_gradients(
     out, (batch, d_in) = work.gradients, sae_in.shape
     norms = W_dec.norm(dim=-1)
     centred = torch.sub(sae_in, b_dec, out=work.empty("centred", batch, d_in))
-    dead, levels = options.dead, options.levels
+    dead_at_hand, levels = options.dead, options.levels
+    if dead_at_hand is not None:
+        options = replace(options, dead=to_device(dead_at_hand, sae_in.device))
+    dead = options.dead
     dead_acts = None if dead is None else centred.new_empty(len(centred), len(dead))
     selected, smallest, kept = _select(centred, W_enc, b_enc, norms, dead_acts, options, work)
     inner_loss, own = centred.new_zeros(()), None
@@ -134,8 +138,9 @@ def loss_and_gradients(
         selected.write_gradients(centred, error, W_dec, 2 / batch, out)
     mse_loss = torch.dot(error.view(-1), error.view(-1)) / len(error)
     aux_loss = torch.zeros_like(mse_loss)
-    if dead is not None and dead_acts is not None:
-        for its_dead, its_acts, its_error in nested.parts(dead, dead_acts, error, levels, own):
+    if dead is not None and dead_acts is not None and dead_at_hand is not None:
+        parts = nested.parts(dead, dead_acts, error, levels, own, dead_at_hand)
+        for its_dead, its_acts, its_error in parts:
             aux_loss += _add_auxiliary(
                 its_dead, its_acts, centred, its_error, W_dec, norms, options, out
             )

@@ -69,6 +69,11 @@ def scale_of(store: Store) -> float:
     return store.d_in**0.5 / store.mean_norm
 
 
+def card_of(device: str) -> str | None:
+    """Return the name of the card, None of a processor: bits are those of one kind of card."""
+    return torch.cuda.get_device_name() if device == "cuda" else None
+
+
 def write_point(
     run: Run,
     job: PointJob,
@@ -152,6 +157,7 @@ def write_point(
         wall_s=run.wall_s,
         resumed_from_step=run.resumed_from_step,
         device=device,
+        card=card_of(device),
         threads=torch.get_num_threads(),
     )
     run.checkpoints.clear()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from correct_l0.errors import InputError
+from correct_l0.jobs.beside import processors
 from correct_l0.jobs.progress import Progress
 from correct_l0.provenance.manifest import (
     PACKAGES,
@@ -39,6 +40,10 @@ from correct_l0.sources.language_model.window import (
     statistics,
 )
 
+WRITERS = 2
+"""Shards written at once where the thread that computes windows leaves processors: to sum up,
+checksum and write a shard takes one longer than a large GPU takes to compute its rows."""
+
 
 def cache_job(
     activations: Activations,
@@ -52,7 +57,7 @@ def cache_job(
     """Cache the windows of one job and write `parts/part_{job}.json`.
 
     Shards that an earlier run finished are verified and kept; the model is loaded only where
-    something is left to do. Where the job fails, the shard in writing is still finished.
+    something is left to do. Where the job fails, the shards in writing are still finished.
 
     Parameters
     ----------
@@ -171,18 +176,19 @@ class _Run:
     def windows(self, windows: Sequence[Window], beside: bool) -> list[dict[str, Any]]:
         """Return the records of the windows' shards, computing those that are not there."""
         shards: list[_Shard] = []
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shards")
+        writers = max(1, min(WRITERS, processors() - 1))
+        threads = ThreadPoolExecutor(max_workers=writers, thread_name_prefix="shards")
         try:
             for window in windows:
-                shards += self._window(window, thread, shards)
+                shards += self._window(window, threads, shards)
                 if not beside:
                     _wait_for(shards)
             return [{"split": s.split, "shard": s.number, **s.record.result()} for s in shards]
         finally:
-            thread.shutdown(cancel_futures=True)
+            threads.shutdown(cancel_futures=True)
 
     def _window(
-        self, window: Window, thread: ThreadPoolExecutor, before: Sequence[_Shard]
+        self, window: Window, threads: ThreadPoolExecutor, before: Sequence[_Shard]
     ) -> list[_Shard]:
         """Return a window's shards; have those that are not there written, after those before."""
         split, numbers = window.split, self.layout.window_shard_range(window)
@@ -201,7 +207,7 @@ class _Run:
                 start, stop = self.layout.shard_range(split, number)
                 part = slice(start - window.start, stop - window.start)
                 of_shard = {name: values[part] for name, values in columns.items()}
-                written = thread.submit(self._write, split, number, of_shard)
+                written = threads.submit(self._write, split, number, of_shard)
             else:
                 written.set_result(record)
             shards.append(_Shard(split, number, written))

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from correct_l0.sources.language_model.layout import Layout
 from correct_l0.sources.language_model.store import norms_path
-from correct_l0.sources.language_model.window import BLOCK, statistics
+from correct_l0.sources.language_model.window import BLOCK, row_norms
 
 MOST_POSITIONS = 3
 """Positions in the context that a manifest names, those with the most outlying rows."""
@@ -48,7 +48,7 @@ def _read_norms(cache: Path, layout: Layout, split: str, shard: int) -> Float[np
     for first in range(start, stop, BLOCK):
         rows = torch.from_numpy(array[first : min(first + BLOCK, stop)])
         acts = rows.view(torch.bfloat16) if layout.dtype == "bfloat16" else rows
-        norms.append(statistics(acts)[0].float().numpy())
+        norms.append(row_norms(acts).float().numpy())
     return np.concatenate(norms)
 
 

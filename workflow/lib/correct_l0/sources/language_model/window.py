@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -102,21 +103,32 @@ def statistics(
     >>> norms, sums
     (tensor([5., 1.], dtype=torch.float64), {'norm_sum': 6.0, 'vector_sum': [3.0, 5.0]})
     """
-    norms = torch.empty(len(acts), dtype=torch.float64)
-    exact = torch.empty((min(PIECE, len(acts)), acts.shape[1]), dtype=torch.float64)
-    sums = []
-    for block, of_block in zip(acts.split(BLOCK), norms.split(BLOCK), strict=True):
-        parts = []
-        for rows, out in zip(block.split(PIECE), of_block.split(PIECE), strict=True):
-            values = exact[: len(rows)].copy_(rows)
-            torch.linalg.vector_norm(values, dim=1, out=out)
-            parts.append(values.sum(dim=0))
-        # Torch, too, sums 256 rows first, in sixteens, then those: its bits of the whole block.
-        sums.append(torch.stack(parts).sum(dim=0))
+    found, sums = [], []
+    for values in _exact(acts):
+        found.append(torch.linalg.vector_norm(values, dim=1))
+        sums.append(values.sum(dim=0))
+    norms, per_block = torch.cat(found), BLOCK // PIECE
+    # Torch, too, sums 256 rows first, in sixteens, then those: its bits of the whole block.
+    of_blocks = [
+        torch.stack(sums[first : first + per_block]).sum(dim=0)
+        for first in range(0, len(sums), per_block)
+    ]
     return norms, {
         "norm_sum": float(sum(part.sum() for part in norms.split(BLOCK))),
-        "vector_sum": torch.stack(sums).sum(dim=0).tolist(),
+        "vector_sum": torch.stack(of_blocks).sum(dim=0).tolist(),
     }
+
+
+def row_norms(acts: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
+    """Return the norms of the rows alone, as `statistics` does."""
+    return torch.cat([torch.linalg.vector_norm(values, dim=1) for values in _exact(acts)])
+
+
+def _exact(acts: Float[Tensor, "rows d_in"]) -> Iterator[Float[Tensor, "piece d_in"]]:
+    """Yield the rows in float64, some at a time, in memory that the next ones take over."""
+    exact = torch.empty((min(PIECE, len(acts)), acts.shape[1]), dtype=torch.float64)
+    for rows in acts.split(PIECE):
+        yield exact[: len(rows)].copy_(rows)
 
 
 def check_finite(
