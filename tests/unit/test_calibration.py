@@ -20,7 +20,7 @@ from calibration.single import SINGLE, asked_by, judge_single, starts_of
 from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
 from calibration.truth import FOUND, Truth, truth_of
 from calibration.words import page, page_of_single, page_of_third_seed
-from calibration.worlds import KINDS, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
+from calibration.worlds import KINDS, SEEN, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
 from correct_l0.errors import InputError
 from correct_l0.reading.calibrated import (
     CONFIDENCE,
@@ -257,6 +257,34 @@ def test_every_estimator_is_told(measured, judged):
     text = page(judged)
     assert all(f"| {name} |" in text for name in ESTIMATORS)
     assert len(judged.worlds) == measured["world"].nunique() * len(ESTIMATORS)
+
+
+def test_the_tables_and_counts_are_those_of_the_docs(judged):
+    assert page(judged) in Path("docs/calibration.md").read_text()
+    readme = " ".join(Path("README.md").read_text().split())
+    printed = judged.worlds[judged.worlds["estimator"] == PRINTED]
+    kept = printed[printed["half"] == "report"]
+    unseen, whole = counts_of(kept[~kept["world"].isin(SEEN)]), counts_of(kept)
+    assert unseen["refused"] == unseen["without"]
+    assert whole["refused"] == whole["without"]
+    assert (
+        "it answers {answered} of {have} that have an answer, its 90% interval holds the right L0 "
+        "in {hold} of these {answered}, and it refuses all {without} without one"
+    ).format(**unseen) in readme
+    assert (
+        "it answers {answered} of {have}, {hold} of the {answered} intervals hold, and it refuses "
+        "all {without} without an answer"
+    ).format(**whole) in readme
+
+
+def counts_of(rows):
+    have, without = rows[rows["has_answer"]], rows[~rows["has_answer"]]
+    answers = have[have["l0"].notna()]
+    return {
+        "have": len(have), "answered": len(answers), "without": len(without),
+        "hold": int(answers["right"].between(answers["low"], answers["high"]).sum()),
+        "refused": int(without["l0"].isna().sum()),
+    }  # fmt: skip
 
 
 def test_the_table_of_single_saes_is_that_of_the_docs(measured):
