@@ -19,7 +19,8 @@ NAMED = re.compile(r"correct_l0\.[\w.]+")
 """What loaders are told, as in `import_module("correct_l0.saes.saved")` or `module:function`."""
 
 OF_NO_ROOM = {
-    "benchmark", "benchmarks", "calibration", "docs", "engine", "environment", "gpu", "notebook",
+    "benchmark", "benchmarks", "calibration", "docs", "engine", "environment", "gpu", "kernels",
+    "notebook",
     "paper", "public", "recipes", "rooms",
 }  # fmt: skip
 """What else tests are of: what stands beside the package, and the house as a whole."""
