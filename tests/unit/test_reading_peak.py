@@ -88,6 +88,18 @@ def test_the_point_is_the_nearest_one_not_the_highest():
     assert reading.point == l0[away.argmin()]
 
 
+@pytest.mark.parametrize("far", [0.2, 1e-9, 400.0])
+def test_a_point_far_from_all_others_hides_no_peak(far):
+    """JumpReLU SAEs of the toy model: their coefficients end near L0 10 to 17, and one at 0.2."""
+    l0 = np.array([10.0, 11.4, 12.8, 15, 16.6])
+    shares = np.array([0.65, 0.84, 0.73, 0.50, 0.34])
+    place = int(np.searchsorted(l0, far))
+    reading = read_peak(np.insert(l0, place, far), np.insert(shares, place, 0.3))
+    assert reading.outcome == READ
+    assert reading.point == 11.4
+    assert 10 < reading.low < reading.l0 < reading.high < 12.8
+
+
 def test_the_start_of_the_grid_is_no_peak_however_high():
     y = np.array([0.9, 0.5, 0.3, 0.4, 0.6, 0.4, 0.3, 0.2, 0.1])
     reading = read_peak(DOUBLING, y)

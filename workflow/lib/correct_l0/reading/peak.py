@@ -50,6 +50,9 @@ low to be named."""
 ORTHOGONAL = 1 / 3
 """The same, up to which the L0 of lowest c_dec is a witness of its own (docs/calibration.md)."""
 
+ALONE = 1e-200
+"""Spread of the weighted points below which a line through them is lost in rounding."""
+
 
 @dataclass(frozen=True)
 class PeakReading:
@@ -90,7 +93,7 @@ class PeakReading:
 def smooth(
     x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], width: float
 ) -> Float[np.ndarray, " points"]:
-    """Return y at each x of a line fitted with Gaussian weights around it.
+    """Return y at each x of a line fitted with Gaussian weights around it; alone, y itself.
 
     Examples
     --------
@@ -100,12 +103,20 @@ def smooth(
     [0.0, 2.0, 4.0, 6.0]
     >>> bool(smooth(np.arange(5.0), np.array([0.0, 0, 1, 0, 0]), 1.0)[2] < 0.5)
     True
+
+    Of a point far from all others there is no line:
+
+    >>> smooth(np.array([0.0, 90, 91, 92]), np.array([5.0, 2, 4, 6]), 1.0).round(9).tolist()
+    [5.0, 2.0, 4.0, 6.0]
     """
     weights = np.exp(-0.5 * np.square((x[:, None] - x) / width))
     away = x - x[:, None]
     total, first, second = ((weights * power).sum(axis=1) for power in (1.0, away, np.square(away)))
     of_y, of_xy = (weights * y).sum(axis=1), (weights * away * y).sum(axis=1)
-    return (second * of_y - first * of_xy) / (total * second - np.square(first))
+    spread = total * second - np.square(first)
+    alone = spread < ALONE
+    line = (second * of_y - first * of_xy) / np.where(alone, 1.0, spread)
+    return np.where(alone, of_y / total, line)
 
 
 def read_peak(
