@@ -23,6 +23,7 @@ from correct_l0.report.captions import captions
 from correct_l0.report.data import open_study
 from correct_l0.report.figures import FIGURES as DRAWN
 from correct_l0.report.figures.style import BLUE, GREY, set_theme
+from correct_l0.report.figures.training import _l0_of_coefficients
 from correct_l0.report.full_table import full_table
 from correct_l0.report.names import preferred
 from correct_l0.report.page import notation, render_page, tone_of
@@ -203,6 +204,13 @@ def test_the_truth_is_drawn_into_every_figure_over_l0(world, name):
     over_l0 = [ax for ax in drawn(world, name).axes if "L0 (log)" in ax.get_xlabel()]
     assert over_l0
     assert all(lines_at(ax, 120.0) for ax in over_l0)
+
+
+def test_the_truth_is_drawn_level_where_l0_goes_up(world):
+    (ax,) = _l0_of_coefficients(world, False).axes
+    levels = {line.get_label(): line.get_ydata()[0] for line in ax.get_lines()}
+    assert levels["true L0"] == 120.0
+    assert levels["L0 of best recovery"] == world.verdict["recovery"]["best"]
 
 
 def test_no_truth_is_drawn_where_it_is_not_known(study):

@@ -189,7 +189,8 @@ def _measured_l0(f: Facts) -> Caption:
             "Measured L0 of each coefficient",
             f"L0 on held-out tokens (up, logarithmic; dots: each of {f.seeds}), over which "
             "everything else is read; coefficients that end at one L0, as where the penalty "
-            "saturates, are one point there. Across: coefficient of the penalty, logarithmic.",
+            f"saturates, are one point there.{f.truth.replace('Vertical', 'Level')} Across: "
+            "coefficient of the penalty, logarithmic.",
             "Measured L0 against the coefficient of the penalty.",
         )
     return Caption(

@@ -28,6 +28,7 @@ from correct_l0.report.figures.style import (
     GREY,
     INK,
     ORANGE,
+    TRUTH_LINES,
     l0_axis,
     l0_colors,
     panels,
@@ -104,6 +105,10 @@ def _l0_of_coefficients(study: StudyData, narrow: bool) -> Figure:
     ax.set_xlabel("coefficient of the penalty (log)")
     ax.set_ylabel("measured L0 on held-out tokens (log)")
     ax.set_title("L0 that each coefficient leads to")
+    for what, (key, line) in TRUTH_LINES.items():
+        if (value := study.truth.get(key)) is not None:
+            ax.axhline(value, label=what, zorder=1, **line)
+    ax.legend(loc="lower left")
     return figure
 
 
