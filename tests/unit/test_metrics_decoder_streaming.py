@@ -216,7 +216,7 @@ def test_what_is_counted_and_kept_by_hand(monkeypatch):
     step = 2.0**-14
     values = torch.tensor([-99.0, -20.0, step - 20, -step, 0.0, 2.5 * step, 3 * step, 99.0, 0.5, 0])
     edges = torch.tensor([[327680, 327681], [0, 0], [327681, 327682]], dtype=torch.int32)
-    found = on_device.Found(len(values), 1, values.device)
+    found = on_device.Found(len(values), values.device)
     counts = torch.zeros(3, BINS, dtype=torch.int64)
     on_device.sift(values, torch.tensor(9), counts=counts, edges=edges, found=found)
     assert found.count == 4
@@ -227,10 +227,9 @@ def test_what_is_counted_and_kept_by_hand(monkeypatch):
 
 
 def test_what_has_no_room_is_counted_and_written_nowhere(monkeypatch):
-    monkeypatch.setattr(on_device, "FEWEST", 30)
     monkeypatch.setattr(on_device, "BLOCK", 4)
     values = torch.arange(10) / 16
-    found = on_device.Found(len(values), 10, values.device)
+    found = on_device.Found(3, values.device)
     beside = torch.full((10,), -1.0)
     found.values = beside[:3]
     on_device.sift(values, edges=torch.tensor([[0, BINS - 1]], dtype=torch.int32), found=found)
