@@ -111,7 +111,7 @@ class TestSettings:
 class TestAnswers:
     def test_rows(self, sweeps):
         narrow, wide = answers_of(sweeps)
-        assert (narrow.sweep, narrow.outcome) == ("narrow", "read")
+        assert narrow.sweep == "narrow"
         assert narrow.settings == {"d_sae": "768", "lr": "0.001"}
         assert wide.settings == {"d_sae": "1,536", "lr": "0.0005"}
         # Of 0.85 x share + 0.15 at L0 128, where the share is 0.8: a mean cosine of 0.83.
