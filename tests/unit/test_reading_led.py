@@ -145,7 +145,9 @@ def test_a_branch_at_low_l0_alone_is_no_peak():
         "trained.",
         "line": "saes.l0: [1, 2, 4, 8, 16, 32, 64, 128, 192, 300]",
     }
-    assert result["stability_lines"] == ["Two seeds agree best at L0 4 (by 80%), least at L0 300."]
+    assert result["stability_lines"] == [
+        "Two seeds agree best at L0 4 (they agree by 80%), least at L0 300."
+    ]
 
 
 def test_no_peak_on_a_grid_that_starts_at_1_cannot_start_lower():

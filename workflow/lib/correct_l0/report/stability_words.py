@@ -85,6 +85,6 @@ def _peak_line(reading: StabilityReading, names: Names) -> str:
         return line + "."
     best = max(share, key=lambda x: share[x])
     return (
-        f"Two seeds agree best at L0 {names(best)} (by {percents([share[best]])}), least "
-        f"at L0 {names(min(share, key=lambda x: share[x]))}."
+        f"Two seeds agree best at L0 {names(best)} (they agree by {percents([share[best]])}), "
+        f"least at L0 {names(min(share, key=lambda x: share[x]))}."
     )
