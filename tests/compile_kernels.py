@@ -22,7 +22,8 @@ from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
 import correct_l0
-from correct_l0.metrics.decoder.on_device import DeviceStream, Found, sift
+from correct_l0.metrics.decoder.on_device import DeviceStream
+from correct_l0.metrics.decoder.sifting import Found, sift
 from correct_l0.saes.engine import device_adam, products
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.step import StepOptions, loss_and_gradients

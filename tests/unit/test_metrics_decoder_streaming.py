@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from correct_l0.errors import InputError
-from correct_l0.metrics.decoder import measure, on_device, streaming
+from correct_l0.metrics.decoder import measure, on_device, sifting, streaming
 from correct_l0.metrics.decoder.histogram import BINS, fine_bins
 from correct_l0.metrics.decoder.on_device import DeviceStream
 from correct_l0.metrics.decoder.streaming import ProjectionStream
@@ -31,7 +31,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(streaming, "HELD", 3 * 16**2)
     monkeypatch.setattr(on_device, "PILOT", 16)
     monkeypatch.setattr(on_device, "LARGEST", 4)
-    monkeypatch.setattr(on_device, "BLOCK", 256)
+    monkeypatch.setattr(sifting, "BLOCK", 256)
     monkeypatch.setattr(on_device, "COPIES", 2)
 
 
@@ -190,7 +190,7 @@ def test_one_pass_where_latents_or_tokens_differ_much(made, monkeypatch):
     monkeypatch.setattr(on_device, "FEWEST", 1)
     monkeypatch.setattr(on_device, "PILOT", 64)
     monkeypatch.setattr(on_device, "LARGEST", 16)
-    monkeypatch.setattr(on_device, "BLOCK", 2048)
+    monkeypatch.setattr(sifting, "BLOCK", 2048)
     monkeypatch.setattr(streaming, "TILE_CPU", 128)
     monkeypatch.setattr(streaming, "HELD", 2 * 128**2)
     x, W_dec = made(torch.Generator().manual_seed(9))
@@ -212,13 +212,13 @@ def test_what_is_counted_and_kept_by_hand(monkeypatch):
 
     The last of the values is not to be looked at.
     """
-    monkeypatch.setattr(on_device, "BLOCK", 4)
+    monkeypatch.setattr(sifting, "BLOCK", 4)
     step = 2.0**-14
     values = torch.tensor([-99.0, -20.0, step - 20, -step, 0.0, 2.5 * step, 3 * step, 99.0, 0.5, 0])
     edges = torch.tensor([[327680, 327681], [0, 0], [327681, 327682]], dtype=torch.int32)
-    found = on_device.Found(len(values), values.device)
+    found = sifting.Found(len(values), values.device)
     counts = torch.zeros(3, BINS, dtype=torch.int64)
-    on_device.sift(values, torch.tensor(9), counts=counts, edges=edges, found=found)
+    sifting.sift(values, torch.tensor(9), counts=counts, edges=edges, found=found)
     assert found.count == 4
     assert found.values[:4].sort().values.tolist() == [-99.0, -20.0, 0.0, 2.5 * step]
     assert {int(place): int(counts[:, place].sum()) for place in counts.sum(0).nonzero()} == {
@@ -227,12 +227,12 @@ def test_what_is_counted_and_kept_by_hand(monkeypatch):
 
 
 def test_what_has_no_room_is_counted_and_written_nowhere(monkeypatch):
-    monkeypatch.setattr(on_device, "BLOCK", 4)
+    monkeypatch.setattr(sifting, "BLOCK", 4)
     values = torch.arange(10) / 16
-    found = on_device.Found(3, values.device)
+    found = sifting.Found(3, values.device)
     beside = torch.full((10,), -1.0)
     found.values = beside[:3]
-    on_device.sift(values, edges=torch.tensor([[0, BINS - 1]], dtype=torch.int32), found=found)
+    sifting.sift(values, edges=torch.tensor([[0, BINS - 1]], dtype=torch.int32), found=found)
     assert found.count == 10
     assert set(beside[:3].tolist()) <= set(values.tolist())
     assert (beside[3:] == -1).all()
@@ -247,7 +247,7 @@ def test_the_kernel_s_bins_are_those_of_the_cpu():
     below = torch.nextafter(edges, torch.tensor(-torch.inf))
     values = torch.cat((edges, below, odd, 9 * torch.randn(400, generator=generator)))
     counts = torch.zeros(2, BINS, dtype=torch.int32)
-    on_device.sift(values, counts=counts)
+    sifting.sift(values, counts=counts)
     expected = torch.bincount(fine_bins(values), minlength=BINS)
     assert torch.equal(counts.sum(0), expected)
 
@@ -263,9 +263,9 @@ def test_a_gpu_whose_kernels_do_not_compile_goes_the_cpu_s_way(lacks, monkeypatc
         raise RuntimeError("Failed to find C compiler.\nDetails")
 
     if lacks == "Triton":
-        monkeypatch.setitem(sys.modules, on_device.__name__, None)
+        monkeypatch.setitem(sys.modules, sifting.__name__, None)
     else:
-        monkeypatch.setattr(on_device, "sift", fails)
+        monkeypatch.setattr(sifting, "sift", fails)
     assert type(measure.stream_on(on_gpu(), N)) is ProjectionStream
     said = capsys.readouterr().err
     assert said.startswith("s_n^dec takes longer: the GPU's kernels do not compile (")
@@ -303,7 +303,7 @@ def test_the_device_is_asked_for_the_next_batch_before_the_last_one_s_numbers_ar
         with Numbers():
             return launch(self, x)
 
-    monkeypatch.setattr(on_device, "_sift", Outside(on_device._sift))
+    monkeypatch.setattr(sifting, "_sift", Outside(sifting._sift))
     monkeypatch.setattr(DeviceStream, "launch", launched)
     monkeypatch.setattr(
         on_device.Launched, "settle", lambda self: (order.append("settle"), settle(self))[1]

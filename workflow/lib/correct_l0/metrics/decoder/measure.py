@@ -69,7 +69,7 @@ def stream_on(W_dec: Float[Tensor, "d_sae d_in"], n: Sequence[int]) -> Projectio
         return ProjectionStream(W_dec, n)
 
     def trial() -> None:
-        from correct_l0.metrics.decoder.on_device import sift
+        from correct_l0.metrics.decoder.sifting import sift
 
         nothing = torch.zeros(1, BINS, dtype=torch.int32, device=W_dec.device)
         sift(torch.zeros(1, device=W_dec.device), counts=nothing)

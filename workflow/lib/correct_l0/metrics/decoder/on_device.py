@@ -16,12 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
 from correct_l0.jobs.beside import one_behind, to_device, to_host
-from correct_l0.metrics.decoder.histogram import BINS, BINS_PER_UNIT, LOW, Ranks, fine_bins
+from correct_l0.metrics.decoder.histogram import BINS, Ranks, fine_bins
+from correct_l0.metrics.decoder.sifting import Found, sift
 from correct_l0.metrics.decoder.streaming import ProjectionStream
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ PILOT, LARGEST = 256, 64
 
 COPIES = 4
 """Histograms that programs take turns to count in: fewer wait for the same counter."""
-
-BLOCK = 2048
-"""Values that a program has in hand."""
 
 
 class DeviceRanks:
@@ -71,29 +67,6 @@ class DeviceRanks:
     def below(self, bins: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """Return the number of values in the bins before each of these."""
         return self._up_to[bins] - self.counts[bins]
-
-
-class Found:
-    """Room for the values that kernels find, in no order.
-
-    Parameters
-    ----------
-    room
-        For how many values.
-    device
-        Where.
-
-    Attributes
-    ----------
-    values : Float[Tensor, " room"]
-        As many of them as there is room for.
-    count : Int[Tensor, ""]
-        How many were found, also where there was no room left.
-    """
-
-    def __init__(self, room: int, device: torch.device) -> None:
-        self.values = torch.empty(room, device=device)
-        self.count = torch.zeros((), dtype=torch.int64, device=device)
 
 
 class DeviceStream(ProjectionStream):
@@ -212,74 +185,6 @@ class DeviceStream(ProjectionStream):
             if covered <= room:
                 return width
             width *= 0.9
-
-
-def sift(
-    values: Float[Tensor, " values"],
-    there: Int[Tensor, ""] | None = None,
-    *,
-    counts: Int[Tensor, "copies bins"] | None = None,
-    edges: Int[Tensor, "n 2"] | None = None,
-    found: Found | None = None,
-) -> None:
-    """Count finite values, and keep those that lie near; one pass over them.
-
-    Parameters
-    ----------
-    values
-        In training units, float32, contiguous.
-    there
-        How many of them to take, the first ones; None, or where there are fewer, all.
-    counts
-        Fine histograms, which together count each value once more; None not to count.
-    edges
-        First and last bins of what to keep, int32; may overlap. None to keep nothing.
-    found
-        Where it is kept.
-    """
-    grid = (triton.cdiv(len(values), BLOCK),)
-    _sift[grid](
-        values, there, counts, edges,
-        None if found is None else found.values, None if found is None else found.count,
-        len(values), 0 if edges is None else len(edges), 0 if found is None else len(found.values),
-        COPIES=0 if counts is None else len(counts), BINS=BINS, PER_UNIT=BINS_PER_UNIT,
-        LOWEST=LOW * BINS_PER_UNIT, KEEP=edges is not None, BLOCK=BLOCK,
-    )  # fmt: skip
-
-
-@triton.jit
-def _sift(
-    values, there, counts, edges, found, n_found, n, n_edges, room,
-    COPIES: tl.constexpr, BINS: tl.constexpr, PER_UNIT: tl.constexpr, LOWEST: tl.constexpr,
-    KEEP: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Count the values, and write out those in any of the ranges of bins.
-
-    No program waits for what another has written: the additions need no order ("relaxed").
-    """
-    program = tl.program_id(0).to(tl.int64)
-    at = program * BLOCK + tl.arange(0, BLOCK)
-    inside = at < n
-    if there is not None:
-        inside = inside & (at < tl.load(there))
-    value = tl.load(values + at, mask=inside, other=0.0)
-    # The steps of `histogram.fine_bins`, all of them exact.
-    scaled = tl.floor(value * PER_UNIT)
-    scaled = tl.minimum(tl.maximum(scaled, LOWEST), LOWEST + BINS - 1)
-    place = scaled.to(tl.int32) - LOWEST
-    if COPIES > 0:
-        its = counts + (program % COPIES) * BINS
-        tl.atomic_add(its + place, 1, mask=inside, sem="relaxed")
-    if KEEP:
-        near = place < 0
-        for i in range(n_edges):
-            low, high = tl.load(edges + 2 * i), tl.load(edges + 2 * i + 1)
-            near = near | ((place >= low) & (place <= high))
-        chosen = (near & inside).to(tl.int32)
-        number = tl.sum(chosen)
-        if number > 0:
-            to = tl.atomic_add(n_found, number, sem="relaxed") + tl.cumsum(chosen, 0) - 1
-            tl.store(found + to, value, mask=(chosen > 0) & (to < room))
 
 
 class Launched:
