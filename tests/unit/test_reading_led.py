@@ -263,6 +263,9 @@ def test_one_seed_leaves_the_answer_to_the_decoder_metrics_and_says_so():
     )  # fmt: skip
     assert few["next"]["sentence"].startswith("Train a second seed at 5 L0 or more: ")
     assert not any("another seed" in line for line in verdict()["caveats"])
+    flat = tables(seeds=(0,), c_dec=LEVEL, s_n={n: LEVEL for n in (400, 500, 600)}, spread=0.02)
+    result = read_study(flat, d_sae=1536, l0=list(L0), training_tokens=1000)
+    assert (result["outcome"], result["next"]["line"]) == (FLAT, "saes.seeds: [0, 1]")
     elsewhere = tables(seeds=(0,), f1={1: LOW_F1})
     result = read_study(elsewhere, d_sae=1536, l0=list(L0), training_tokens=1000)
     assert result["outcome"] == DISAGREE

@@ -73,6 +73,7 @@ def test_the_truth_is_drawn_where_it_is_known(study):
         shapes = json.loads(picture)["layout"]["shapes"]
         lines = [(x["label"]["text"], x["x0"]) for x in shapes if "label" in x]
         assert lines == wanted
+        assert len({x["label"]["textposition"] for x in shapes if "label" in x}) == 2
 
 
 def test_sweeps_are_switched_by_name(study):

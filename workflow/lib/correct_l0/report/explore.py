@@ -173,12 +173,16 @@ def _answer(study: StudyData) -> list[dict[str, Any]]:
 
 
 def _truths(studies: Sequence[StudyData]) -> list[dict[str, Any]]:
-    """Return what is known of the truth as lines, as in the figures."""
+    """Return what is known of the truth as lines, as in the figures.
+
+    One is named at its top, the other at its foot: often they are the same L0.
+    """
     shapes = []
-    for (what, (key, look)), dash in zip(TRUTH_LINES.items(), ("dash", "dot"), strict=True):
+    drawn = zip(TRUTH_LINES.items(), ("dash", "dot"), ("end", "start"), strict=True)
+    for (what, (key, look)), dash, at in drawn:
         for value in sorted({study.truth[key] for study in studies if key in study.truth}):
             line = {"color": look["color"], "width": look["linewidth"], "dash": dash}
-            label = {"text": what, "textposition": "end", "font": {"size": 10}}
+            label = {"text": what, "textposition": at, "font": {"size": 10}}
             shapes.append({**THROUGH, **_line(value), "line": line, "label": label})
     return shapes
 

@@ -24,7 +24,7 @@ def next_step(
     seeds: Sequence[int],
 ) -> dict[str, Any]:
     """Return what to do next: a sentence and the line for the configuration."""
-    if decision.is_hint and len(seeds) < 2:
+    if len(seeds) < 2 and (decision.is_hint or decision.remedy == remedy.NOTHING):
         points = f" at {FEWEST_POINTS} L0 or more" if len(l0) < FEWEST_POINTS else ""
         return {
             "sentence": f"Train a second seed{points}: the answer is where two agree best.",
