@@ -21,7 +21,7 @@ from correct_l0.reading.peak import SMOOTHING, drop_to, smooth
 WRONG = 1.5
 """Factor from which a named L0 is far off."""
 UNSEEN = "unseen"
-"""The worlds to report that had not been looked at when the reading was last changed."""
+"""The worlds to report whose reading has not changed since they were first looked at."""
 
 
 @dataclass(frozen=True)

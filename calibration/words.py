@@ -17,7 +17,7 @@ from correct_l0.report.names import percents
 
 HALVES = {
     "report": "The half to report",
-    UNSEEN: "Of it, the worlds that were swept after the reading was last changed",
+    UNSEEN: "Of it, the worlds whose reading has not changed since they were first looked at",
     "choose": "The half to choose on",
 }
 

@@ -134,6 +134,10 @@ def test_a_ripple_on_the_way_down_from_the_start_is_no_peak(height, outcome):
     y = np.array([0.9, 0.7, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
     y[6] += height * PROMINENCE
     assert read_peak(DOUBLING, y).outcome == outcome
+    # Nor on the way down from a peak at too low an L0, however low the start itself is.
+    y[0] = 0.1
+    overlap = np.where(np.arange(9) < 3, 2.0, 1.0)
+    assert read_peak(DOUBLING, y, overlap).outcome == outcome
 
 
 def test_highest_at_the_end_the_right_l0_is_above():

@@ -3,4 +3,4 @@
 `RECIPE` changes when the same results give other tables or another verdict.
 """
 
-RECIPE = 12
+RECIPE = 13

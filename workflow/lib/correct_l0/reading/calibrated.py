@@ -17,9 +17,9 @@ interval. As much as a peak has to stand out: less would hold the right grid poi
 promise more than a grid can."""
 
 RIGHT_OF_HINTS: dict[str, dict[bool, tuple[int, int]]] = {
-    READ: {True: (9, 22), False: (19, 39)},
-    FALLS: {True: (0, 13), False: (0, 28)},
-    TOO_HIGH: {True: (0, 6), False: (0, 1)},
+    READ: {True: (9, 27), False: (24, 61)},
+    FALLS: {True: (0, 16), False: (0, 45)},
+    TOO_HIGH: {True: (0, 12), False: (0, 5)},
 }
 """Of what the decoder metrics say of a single seed of all worlds, by outcome: how often it is right
 (the interval holds the right L0; it lies beyond the grid's last gap; at its start or below), and of

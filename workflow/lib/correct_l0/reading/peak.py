@@ -12,11 +12,12 @@ L0 of best recovery is inside is counted on worlds of known truth (docs/calibrat
 
 *The second branch.* At an L0 of a few an SAE is nearly a clustering, and seeds agree for reasons of
 their own. So the start of the grid is no peak however high it is; a peak inside counts where the
-curve rises towards it from lower L0 by `PROMINENCE` at least, and where latents overlap little:
-there c_dec is at most `OVERLAP` times that of random directions. This is what c_dec is good for: it
-tells an L0 that is clearly too low, and hardly one that is right. At the L0 of best recovery it was
-at most 1.44 times chance in the worlds to choose on; at L0 4 of a world of all-MiniLM-L6-v2's own
-codes, of L0 64, where seeds agreed on half of the latents and recovered 2% of them, 1.77 times.
+curve rises towards it from lower L0 by `PROMINENCE` at least, since it was last higher than there,
+and where latents overlap little: there c_dec is at most `OVERLAP` times that of random directions.
+This is what c_dec is good for: it tells an L0 that is clearly too low, and hardly one that is
+right. At the L0 of best recovery it was at most 1.44 times chance in the worlds to choose on; at L0
+4 of a world of all-MiniLM-L6-v2's own codes, of L0 64, where seeds agreed on half of the latents
+and recovered 2% of them, 1.77 times.
 
 *Two witnesses.* An SAE much narrower than its data lets each seed choose other features, and where
 they are orthogonal, seeds then agree best at an L0 that is too low. There c_dec, lowest inside the
@@ -68,7 +69,8 @@ class PeakReading:
     point
         The grid point nearest to it.
     height, prominence
-        Of the smoothed curve at the peak: its value, and how far it rises towards it from lower L0.
+        Of the smoothed curve at the peak: its value, and how far it rises towards it from lower L0
+        since it was last higher.
     start_is_higher
         Whether seeds agree more at the grid's start than at the peak.
     overlapping
@@ -164,7 +166,7 @@ def read_peak(
     x, last = np.log(l0), len(l0) - 1
     curve = smooth(x, values, SMOOTHING * float(np.median(np.diff(x))))
     inner = [i for i in range(1, last) if curve[i] >= max(curve[i - 1], curve[i + 1])]
-    rises = {i: float(curve[i] - curve[: i + 1].min()) for i in (*inner, last)}
+    rises = {i: _rise(curve, i) for i in (*inner, last)}
     peaks = [i for i in inner if rises[i] >= PROMINENCE]
     standing = [i for i in peaks if overlap is None or not overlap[i] > OVERLAP]
     top = max(standing, key=lambda i: curve[i], default=None)
@@ -201,6 +203,20 @@ def read_peak(
         overlapping=overlapping,
         seeds_agree=seeds_agree,
     )
+
+
+def _rise(curve: Float[np.ndarray, " points"], at: int) -> float:
+    """Return how far a curve lies above its lowest point since it was last higher than there.
+
+    Examples
+    --------
+    >>> curve = np.array([0.0, 0.7, 0.5, 0.6, 0.8])
+    >>> round(_rise(curve, 3), 9), round(_rise(curve, 4), 9)
+    (0.1, 0.8)
+    """
+    higher = np.flatnonzero(curve[:at] > curve[at])
+    first = int(higher[-1]) + 1 if len(higher) else 0
+    return float(curve[at] - curve[first : at + 1].min())
 
 
 def _most_orthogonal(
