@@ -29,6 +29,8 @@ from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
 
 RESULTS = Path("results/calibration")
+SEARCHES = Path("results/calibration-search")
+"""Beside the grids': a semi-synthetic world finds its generator two folders up."""
 Told = Callable[[pd.DataFrame, pd.DataFrame], str]
 """From what is measured of the grids, and beside them, to Markdown."""
 
@@ -136,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             to_report = [i for i in worlds if i in known and world(i).half == "report"]
             kept = searched if options.missing else searched[~searched["world"].isin(to_report)]
             asked = [i for i in to_report if i not in set(kept["world"])]
-            each_world(search_quietly, asked, cores, RESULTS / "search")
-            searched = gather(asked, RESULTS / "search", RESULTS / SEARCHED.name, kept)
+            each_world(search_quietly, asked, cores, SEARCHES)
+            searched = gather(asked, SEARCHES, RESULTS / SEARCHED.name, kept)
         elif not options.judge_only:
             kept = measured if options.missing else measured.iloc[:0]
             asked = [i for i in worlds if i not in set(kept["world"])]

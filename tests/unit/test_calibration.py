@@ -1,6 +1,7 @@
 """The suite of worlds of known truth, and how it is judged."""
 
 import json
+import os
 from bisect import bisect_left
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,17 @@ from calibration.single import SINGLE, asked_by, judge_single, starts_of
 from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
 from calibration.truth import FOUND, Truth, truth_of
 from calibration.words import page, page_of_single, page_of_third_seed
-from calibration.worlds import KINDS, SEEN, SEMI, SEMI_SYNTHETIC, SYNTHETIC, WHOLE, grid, world
+from calibration.worlds import (
+    GENERATORS,
+    KINDS,
+    SEEN,
+    SEMI,
+    SEMI_SYNTHETIC,
+    SYNTHETIC,
+    WHOLE,
+    grid,
+    world,
+)
 from correct_l0.errors import InputError
 from correct_l0.reading.calibrated import (
     CONFIDENCE,
@@ -137,6 +148,13 @@ def test_a_short_world_is_swept_once_and_kept(tmp_path, capsys):
     assert sorted(tables["points"]["l0"].unique()) == sorted(config["saes"]["l0"])
     assert len(tables["stability"]) == len(config["saes"]["l0"])
     assert np.isfinite(tables["c_dec"]["value"]).all()
+
+
+@pytest.mark.parametrize("folder", [command.RESULTS, command.SEARCHES])
+def test_a_semi_synthetic_world_finds_its_generator_from_either_folder(folder):
+    sae = Path(world(SYNTHETIC).config[SEMI]["sae"])
+    found = Path(os.path.normpath(folder / "world" / sae))
+    assert found.parts[:2] == ("results", GENERATORS)
 
 
 def test_a_search_trains_what_the_grid_lacks_once(tmp_path):
@@ -272,9 +290,9 @@ def test_the_tables_and_counts_are_those_of_the_docs(judged):
         "in {hold} of these {answered}, and it refuses all {without} without one"
     ).format(**unseen) in readme
     assert (
-        "it answers {answered} of {have}, {hold} of the {answered} intervals hold, and it refuses "
-        "all {without} without an answer"
-    ).format(**whole) in readme
+        "{worlds} are kept to report on: it answers {answered} of {have}, {hold} of the {answered} "
+        "intervals hold, and it refuses all {without} without an answer"
+    ).format(worlds=len(kept), **whole) in readme
 
 
 def counts_of(rows):

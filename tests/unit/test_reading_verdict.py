@@ -89,7 +89,7 @@ def test_the_sae_has_to_be_wider_where_the_grid_reaches_half_of_it():
     assert result["outcome"] == FALLS
     assert result["headline"].startswith(
         "L0 above 48, by how much this grid cannot say: the decoder metrics still fall at its "
-        "highest point, 64. A hint, no answer: 0 of 13 "
+        "highest point, 64. A hint, no answer: 0 of 16 "
     )
     assert result["next"] == {
         "sentence": "Use more latents: the grid reaches half of d_sae, 64, and no L0 above that is "

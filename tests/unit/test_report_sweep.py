@@ -43,7 +43,7 @@ def test_a_sweep_that_ends_before_its_minimum_says_so():
     falling = {l0: rows((c / (1 - c)) ** 0.5) for l0, c in cosines.items()}
     answer = read_sweep(falling)
     assert answer.verdict["decision"]["l0"] is None
-    assert "still fall at its highest point, 445. A hint, no answer: 0 of 28" in answer.headline
+    assert "still fall at its highest point, 445. A hint, no answer: 0 of 45" in answer.headline
     assert not any("oo low is" in line for line in answer.lines)
 
 
