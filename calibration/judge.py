@@ -37,7 +37,8 @@ class Judged:
     drop
         The drop of stability that the intervals of the reading have to allow, by the first half.
     searches
-        One row per world that was searched, and one for its fixed grid (`judge_searches`).
+        One row per world that was searched, and one for its fixed grid (`judge_searches`); those
+        of what is `UNSEEN` once more.
     reports
         What whole reports say (`judge_reports`).
     """
@@ -70,10 +71,15 @@ def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
     rows = with_intervals(estimates(measured))
     reading = rows[(rows["estimator"] == READING) & (rows["half"] == "choose")]
     drops = reading.loc[reading["has_answer"], "drop"].dropna()
-    unseen = rows[(rows["half"] == "report") & ~rows["world"].isin(SEEN)].assign(half=UNSEEN)
-    by_half = scores(pd.concat([rows, unseen]))
     searches, reports = judge_searches(measured, searched), judge_reports(measured)
-    return Judged(rows, by_half, conformal(drops), searches, reports)
+    by_half = scores(_and_unseen(rows))
+    return Judged(rows, by_half, conformal(drops), _and_unseen(searches), reports)
+
+
+def _and_unseen(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of worlds, and those of the unseen ones once more as a half of their own."""
+    unseen = rows[(rows["half"] == "report") & ~rows["world"].isin(SEEN)]
+    return pd.concat([rows, unseen.assign(half=UNSEEN)], ignore_index=True)
 
 
 def estimates(measured: pd.DataFrame) -> pd.DataFrame:

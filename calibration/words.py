@@ -54,7 +54,7 @@ def _scores(scores: pd.DataFrame, half: str, title: str) -> str:
 
 
 def _searches(rows: pd.DataFrame) -> list[str]:
-    """Return what searches came to beside the fixed grid, by half, on the worlds searched."""
+    """Return what searches came to beside the fixed grid, as `HALVES` has it, on those searched."""
     return [
         _of_half(rows[rows["half"] == half], title.lower())
         for half, title in HALVES.items()
@@ -64,7 +64,7 @@ def _searches(rows: pd.DataFrame) -> list[str]:
 
 def _of_half(rows: pd.DataFrame, title: str) -> str:
     lines = [
-        f"**The search beside the fixed grid**, {rows['world'].nunique()} worlds of {title}",
+        f"**The search beside the fixed grid**: {title}, {rows['world'].nunique()} searched",
         "",
         "| points | worlds with an answer | answered | interval holds the right L0 | median "
         "width | median error | worlds without | refused | trainings |",
