@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+def pins(lock: str = "requirements.lock") -> dict[str, str]:
+    lines = (ROOT / "envs" / lock).read_text().splitlines()
     found = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", "\n".join(lines), re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text()
     (torch,) = re.findall(r"^TORCH_VERSION := (\S+)$", makefile, re.MULTILINE)
@@ -38,3 +40,11 @@ def test_the_lock_meets_the_declared_requirements():
 
 def test_no_cuda_package_is_locked():
     assert not [name for name in pins() if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_every_package_runs_on_the_oldest_python_that_is_promised():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    packages = {**pins(), **pins("requirements-dev.lock")}
+    asked = {name: distribution(name).metadata["Requires-Python"] for name in packages}
+    assert not {name: of for name, of in asked.items() if of and oldest not in SpecifierSet(of)}
