@@ -15,8 +15,9 @@ from jaxtyping import Float
 from correct_l0.metrics.decoder.cosine import random_baseline
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.interval import interval_of
-from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak, smooth, vertex
+from correct_l0.reading.peak import SMOOTHING, PeakReading, read_peak
 from correct_l0.reading.reading import READ, CurveReading
+from correct_l0.reading.shape import smooth, vertex
 from correct_l0.reading.stability import excess_over, is_reproducible
 from correct_l0.reading.voices import Voice, common_outcome, those_that_read, voices_of
 from correct_l0.report.names import preferred

@@ -16,7 +16,8 @@ from calibration.search import judge_searches
 from calibration.truth import truth_of
 from calibration.worlds import SEEN, world
 from correct_l0.reading.calibrated import NOMINAL
-from correct_l0.reading.peak import SMOOTHING, drop_to, smooth
+from correct_l0.reading.peak import SMOOTHING
+from correct_l0.reading.shape import drop_to, smooth
 
 WRONG = 1.5
 """Factor from which a named L0 is far off."""

@@ -39,8 +39,9 @@ from correct_l0.reading.calibrated import (
     NOMINAL,
     RIGHT_OF_HINTS,
 )
-from correct_l0.reading.peak import PROMINENCE, level_set
+from correct_l0.reading.peak import PROMINENCE
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_HIGH
+from correct_l0.reading.shape import level_set
 from correct_l0.report.study import read_study
 from correct_l0.study.config import parse_config
 

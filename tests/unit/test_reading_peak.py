@@ -12,12 +12,10 @@ from correct_l0.reading.peak import (
     ORTHOGONAL,
     PROMINENCE,
     SMOOTHING,
-    level_set,
     read_peak,
-    smooth,
-    vertex,
 )
 from correct_l0.reading.reading import FALLS, FLAT, READ, TOO_FEW
+from correct_l0.reading.shape import level_set, smooth, vertex
 
 DOUBLING = 4.0 * 2.0 ** np.arange(9)
 """4 to 1024, 64 in the middle."""
