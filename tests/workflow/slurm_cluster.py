@@ -158,7 +158,7 @@ class Cluster:
         return [pid for pid in pids() if wanted <= set(strings_of(pid, "environ"))]
 
     def clear(self) -> None:
-        """Bring the node back, cancel all jobs and wait until none is left."""
+        """Bring the node back, cancel all jobs and wait until none of them is left, no process."""
         if self._daemon(SLURMD) is None:
             self.start_node()
         _ask("scontrol", "update", f"nodename={NODE}", "state=resume")
@@ -184,7 +184,7 @@ class Cluster:
     def leftovers(self) -> list[str]:
         """Return what a stopped cluster must not leave: processes, and links in /etc/slurm."""
         left = [name for name in (SLURMD, SLURMCTLD, MUNGED) if self._daemon(name)]
-        left += [f"{pid} of a job" for pid in [*self._steps(), *self.job_processes()]]
+        left += [f"{pid} of a job" for pid in self._of_jobs()]
         return left + [str(link) for link in ETC.glob("*.conf") if self._is_ours(link)]
 
     @property
@@ -244,14 +244,19 @@ class Cluster:
             if f"SLURM_CONF={self._conf}" in strings_of(pid, "environ")
         ]
 
+    def _of_jobs(self) -> list[int]:
+        return [*self._steps(), *self.job_processes()]
+
     def _kill_jobs(self) -> None:
-        for pid in [*self._steps(), *self.job_processes()]:
+        for pid in self._of_jobs():
             kill(pid, signal.SIGKILL)
+        wait(lambda: not self._of_jobs(), 20)
 
     def _cancel_all(self) -> None:
         if jobs := self.jobs():
             _ask("scancel", *jobs)
-            wait(lambda: not self.jobs(), 30)
+        # A job leaves the queue before the process that watched over it ends.
+        wait(lambda: not self.jobs() and not self._of_jobs(), 30)
 
 
 def _which(program: str) -> str | None:

@@ -119,6 +119,7 @@ def test_imported_saes_are_read_there_and_fetched_here(slurm, tmp_path):
 
 
 def test_a_cluster_stops_and_starts_again(slurm):
+    slurm.clear()
     with pytest.raises(RuntimeError, match=rf"{slurm.folder}.*stop it: .* stop {slurm.folder}"):
         Cluster(slurm.folder.parent / "another").start()
     assert slurm.node_state() == "idle"
