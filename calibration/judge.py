@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from calibration.estimators import ESTIMATORS, READING, Curves, curves_of
 from calibration.measure import tables_of
 from calibration.reports import judge_reports
 from calibration.search import judge_searches
-from calibration.truth import truth_of
+from calibration.truth import Truth, truths
 from calibration.worlds import SEEN, world
 from correct_l0.reading.calibrated import NOMINAL
 from correct_l0.reading.peak import SMOOTHING
@@ -59,7 +59,7 @@ class Judged:
         }  # fmt: skip
 
 
-def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
+def judge(measured: pd.DataFrame, searched: pd.DataFrame, between: pd.DataFrame) -> Judged:
     """Hold every estimator against the truth of every world.
 
     Parameters
@@ -68,11 +68,15 @@ def judge(measured: pd.DataFrame, searched: pd.DataFrame) -> Judged:
         The worlds' tables (`measure.one_table`), one under another.
     searched
         The points that searches trained beside them.
+    between
+        Further points, for what is right.
     """
-    rows = with_intervals(estimates(measured))
+    right = truths(measured, searched, between)
+    rows = with_intervals(estimates(measured, right))
     reading = rows[(rows["estimator"] == READING) & (rows["half"] == "choose")]
     drops = reading.loc[reading["has_answer"], "drop"].dropna()
-    searches, reports = judge_searches(measured, searched), judge_reports(measured)
+    searches = judge_searches(measured, searched, right)
+    reports = judge_reports(measured, right)
     by_half = scores(_and_unseen(rows))
     return Judged(rows, by_half, conformal(drops), _and_unseen(searches), reports)
 
@@ -83,13 +87,12 @@ def _and_unseen(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, unseen.assign(half=UNSEEN)], ignore_index=True)
 
 
-def estimates(measured: pd.DataFrame) -> pd.DataFrame:
+def estimates(measured: pd.DataFrame, right: Mapping[int, Truth]) -> pd.DataFrame:
     """Return one row per world and estimator: the truth, and what it says."""
     rows = []
-    for number in sorted(measured["world"].unique().tolist()):
+    for number, truth in right.items():
         tables, each = tables_of(measured[measured["world"] == number]), world(number)
         curves = curves_of(tables)
-        truth = truth_of(tables, each.features, each.config["saes"]["d_sae"])
         for name, estimate in ESTIMATORS.items():
             said = estimate(tables)
             rows.append(

@@ -13,7 +13,7 @@ import pandas as pd
 from calibration.measure import tables_of
 from calibration.search import plan_of
 from calibration.third_seed import of_seeds
-from calibration.truth import Truth, truth_of
+from calibration.truth import Truth
 from calibration.worlds import world
 from correct_l0.reading.reading import FALLS, READ, TOO_HIGH
 from correct_l0.report.rounds import verdict_of
@@ -30,13 +30,15 @@ SAYING = (READ, FALLS, TOO_HIGH)
 """The outcomes that say where the right L0 is."""
 
 
-def judge_reports(measured: pd.DataFrame) -> pd.DataFrame:
+def judge_reports(measured: pd.DataFrame, right: Mapping[int, Truth]) -> pd.DataFrame:
     """Return what reports of both seeds of each world, and of each alone, would say.
 
     Parameters
     ----------
     measured
         The worlds' tables (`measure.one_table`), one under another.
+    right
+        What is right in each.
 
     Returns
     -------
@@ -46,9 +48,8 @@ def judge_reports(measured: pd.DataFrame) -> pd.DataFrame:
         the L0 named over the right one.
     """
     rows = []
-    for number in sorted(measured["world"].unique().tolist()):
+    for number, truth in right.items():
         table, each = measured[measured["world"] == number], world(number)
-        truth = truth_of(tables_of(table), each.features, each.config["saes"]["d_sae"])
         plan = plan_of(each, searched=False)
         both = each.config["saes"]["seeds"]
         for seeds in (both, *([seed] for seed in both)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pandas as pd
 
 from calibration.estimators import Estimate
 from calibration.measure import sweep_in, tables_of
-from calibration.truth import truth_of
+from calibration.truth import Truth
 from calibration.worlds import World, world
 from correct_l0.errors import InputError
 from correct_l0.provenance.manifest import replacing
@@ -132,35 +132,35 @@ def known_points(*tables: pd.DataFrame) -> Measured:
     return look_up
 
 
-def train_search(each: World, grid: pd.DataFrame, folder: Path) -> Searched:
-    """Search a world, training what it asks for; keep those points in a file of `folder`.
+def train_beside(each: World, known: pd.DataFrame, folder: Path) -> Measured:
+    """Return a lookup that trains the points of a world that are asked for and not known.
 
-    Started again, it trains only what is not there.
+    They are kept in a file of `folder`, so that, started again, it trains only what is not there.
 
     Parameters
     ----------
     each
         The world.
-    grid
-        The tables of its grid (`measure.one_table`).
+    known
+        Its tables so far (`measure.one_table`).
     folder
-        Where the files of searched worlds are.
+        Where the files are.
     """
     done = folder.resolve() / each.file
-    own = pd.read_parquet(done) if done.exists() else grid.iloc[:0]
+    own = pd.read_parquet(done) if done.exists() else known.iloc[:0]
 
     def trained(l0: Sequence[float]) -> pd.DataFrame:
         nonlocal own
-        if missing := sorted({*l0} - {*grid["l0"]} - {*own["l0"]}):
+        if missing := sorted({*l0} - {*known["l0"]} - {*own["l0"]}):
             config = copy.deepcopy(each.config)
             config["saes"]["l0"] = missing
             table = sweep_in(folder.resolve() / each.name, config).assign(world=each.number)
             own = pd.concat([own, table], ignore_index=True)
             with replacing(done) as path:
                 own.to_parquet(path, index=False)
-        return known_points(grid, own)(l0)
+        return known_points(known, own)(l0)
 
-    return search(each, trained)
+    return trained
 
 
 def search_quietly(number: int, folder: str) -> int:
@@ -168,7 +168,7 @@ def search_quietly(number: int, folder: str) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     measured = pd.read_parquet(MEASURED)
     grid = measured[measured["world"] == number].drop(columns="wall_s")
-    train_search(world(number), grid, Path(folder))
+    search(world(number), train_beside(world(number), grid, Path(folder)))
     return number
 
 
@@ -184,13 +184,17 @@ def _named(verdict: dict[str, Any]) -> Estimate:
     return Estimate(decision["l0"], decision["low"], decision["high"])
 
 
-def judge_searches(measured: pd.DataFrame, searched: pd.DataFrame) -> pd.DataFrame:
+def judge_searches(
+    measured: pd.DataFrame, searched: pd.DataFrame, right: Mapping[int, Truth]
+) -> pd.DataFrame:
     """Return what search and fixed grid say of every world that was searched, a row for each.
 
     Parameters
     ----------
     measured, searched
         The worlds' grids, and the points that searches trained beside them.
+    right
+        What is right in each world.
 
     Returns
     -------
@@ -201,15 +205,14 @@ def judge_searches(measured: pd.DataFrame, searched: pd.DataFrame) -> pd.DataFra
     for number in sorted(searched["world"].astype(int).unique()):
         each, grid = world(number), measured[measured["world"] == number]
         points = known_points(grid, searched[searched["world"] == number])
-        saes = each.config["saes"]
-        truth = truth_of(tables_of(grid), each.features, saes["d_sae"])
+        truth = right[number]
         for way, found in ((GRID, read_grid(each, points)), (SEARCH, search(each, points))):
             rows.append(
                 {
                     "world": number, "kind": each.kind, "half": each.half, "estimator": way,
                     "has_answer": truth.has_answer, "right": truth.right, "l0": found.estimate.l0,
                     "low": found.estimate.low, "high": found.estimate.high,
-                    "trained": len(found.points) / len(saes["l0"]), "why": found.why,
+                    "trained": len(found.points) / len(each.config["saes"]["l0"]), "why": found.why,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)

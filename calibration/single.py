@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from calibration.measure import make_source, tables_of
-from calibration.truth import Truth, truth_of
+from calibration.measure import make_source
+from calibration.truth import Truth, truths
 from calibration.worlds import SEMI, World, world
 from correct_l0.provenance.manifest import replacing
 from correct_l0.reading.single import ABOUT_RIGHT, CANNOT_TELL, TOO_HIGH, TOO_LOW, read_single
@@ -44,17 +44,13 @@ OFF = 1.4
 """Factor off the right L0 from which on an SAE's is too low or too high."""
 
 
-def truths(measured: pd.DataFrame) -> dict[int, Truth]:
-    """Return what is right in the synthetic worlds that are swept and have an answer."""
-    found = {}
-    for number in sorted(measured["world"].unique().tolist()):
-        tables, each = tables_of(measured[measured["world"] == number]), world(number)
-        if SEMI in each.config:
-            continue
-        truth = truth_of(tables, each.features, each.config["saes"]["d_sae"])
-        if truth.has_answer:
-            found[number] = truth
-    return found
+def answered(*tables: pd.DataFrame) -> dict[int, Truth]:
+    """Return what is right in the synthetic worlds that have an answer, of tables as `truths`."""
+    return {
+        number: truth
+        for number, truth in truths(*tables).items()
+        if truth.has_answer and SEMI not in world(number).config
+    }
 
 
 def starts_of(each: World, right: float) -> list[float]:
@@ -111,24 +107,28 @@ def single_quietly(number: int, folder: str) -> int:
     from calibration.search import MEASURED
 
     os.environ["OMP_NUM_THREADS"] = "1"
-    truth = truths(pd.read_parquet(MEASURED).query("world == @number"))[number]
+    truth = answered(pd.read_parquet(MEASURED).query("world == @number"))[number]
     measure_single(world(number), truth.right, Path(folder))
     return number
 
 
-def judge_single(trained_on: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+def judge_single(
+    trained_on: pd.DataFrame, measured: pd.DataFrame, *beside: pd.DataFrame
+) -> pd.DataFrame:
     """Return one row for each SAE: what is said of its L0, and whether that is so.
+
+    Worlds that have no answer by the points beside their grid are left out.
 
     Parameters
     ----------
     trained_on
         What `measure_single` found, one world under another.
-    measured
-        The sweeps of the suite (`measure.one_table`).
+    measured, *beside
+        The sweeps of the suite (`measure.one_table`), and further points of its worlds.
     """
     rows = []
-    right = {number: truth.right for number, truth in truths(measured).items()}
-    for _, table in trained_on.groupby(["world", "start"]):
+    right = {number: truth.right for number, truth in answered(measured, *beside).items()}
+    for _, table in trained_on[trained_on["world"].isin(right)].groupby(["world", "start"]):
         number, start = int(table["world"].iloc[0]), float(table["start"].iloc[0])
         each, reading = world(number), read_single(table)
         times = reading.own_l0 / right[number]

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from calibration.measure import sweep_in, tables_of
+from calibration.measure import sweep_in
 from calibration.search import read_table
-from calibration.truth import truth_of
+from calibration.truth import truths
 from calibration.worlds import SEMI, world
 from correct_l0.provenance.manifest import replacing
 
@@ -61,20 +61,22 @@ def of_seeds(table: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
     return table[of_one | (table["seed_a"].isin(seeds) & table["seed_b"].isin(seeds))]
 
 
-def judge_third_seed(third: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+def judge_third_seed(
+    third: pd.DataFrame, measured: pd.DataFrame, *beside: pd.DataFrame
+) -> pd.DataFrame:
     """Return what two and three seeds say of every world that has a third, a row for each choice.
 
     Returns
     -------
     DataFrame
-        `world`, `kind`, `has_answer` and `right` (by all three), `seeds`, `l0`, `low`, `high`: NaN
+        `world`, `kind`, `has_answer` and `right` (by all SAEs), `seeds`, `l0`, `low`, `high`: NaN
         where no L0 is named.
     """
     rows = []
     for number in sorted(third["world"].astype(int).unique()):
         each = world(number)
         table = pd.concat([measured[measured["world"] == number], third[third["world"] == number]])
-        truth = truth_of(tables_of(table), each.features, each.config["saes"]["d_sae"])
+        truth = truths(table, *beside)[number]
         for seeds in CHOICES:
             said = read_table(each, of_seeds(table, seeds))
             rows.append(

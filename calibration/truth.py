@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from calibration.measure import tables_of
+from calibration.worlds import World, world
+
 FOUND = 0.25
 """Share of the features that could be recovered which the best SAE has to recover (cosine above 0.9
 with a latent of their own): below it, a world has no answer."""
@@ -20,11 +23,11 @@ class Truth:
     ----------
     right
         Measured L0 of the best recovery (mean cosine of features and latents matched one to one,
-        mean over seeds): of a grid point, an SAE that was trained.
+        mean over seeds), of the SAEs that were trained.
     found
         Share of min(features, d_sae) features recovered there.
     at_end
-        Whether it is an end of the grid, so that a better one may lie beyond.
+        Whether it is the lowest or the highest of them, so that a better one may lie beyond.
     true_l0
         Mean number of features that fire.
     """
@@ -59,3 +62,21 @@ def truth_of(tables: Mapping[str, pd.DataFrame], features: int, d_sae: int) -> T
         at_end=best in (0, len(means) - 1),
         true_l0=float(row["true_l0"]),
     )
+
+
+def truth_in(each: World, table: pd.DataFrame) -> Truth:
+    """Return what is right in a world by its tables (`measure.one_table`)."""
+    return truth_of(tables_of(table), each.features, each.config["saes"]["d_sae"])
+
+
+def truths(*tables: pd.DataFrame) -> dict[int, Truth]:
+    """Return what is right in every world of the first table, by all SAEs that were trained in it.
+
+    Parameters
+    ----------
+    *tables
+        The worlds' tables (`measure.one_table`), one under another.
+    """
+    known = pd.concat(tables, ignore_index=True)
+    numbers = sorted(tables[0]["world"].astype(int).unique().tolist())
+    return {number: truth_in(world(number), known[known["world"] == number]) for number in numbers}

@@ -1,5 +1,6 @@
 """The suite of worlds of known truth, and how it is judged."""
 
+import itertools
 import json
 import os
 from bisect import bisect_left
@@ -12,14 +13,15 @@ import pytest
 
 from calibration import __main__ as command
 from calibration import measure as measuring
+from calibration.between import BETWEEN, NEAR, train_between
 from calibration.estimators import ESTIMATORS, PRINTED, READING
 from calibration.judge import conformal, judge, with_intervals
 from calibration.measure import tables_of
 from calibration.reports import is_right, right_of_hints
-from calibration.search import GRID, SEARCH, known_points, searched_config, train_search
+from calibration.search import GRID, SEARCH, known_points, search, searched_config, train_beside
 from calibration.single import SINGLE, asked_by, judge_single, starts_of
 from calibration.third_seed import THIRD_SEED, judge_third_seed, new_of, of_seeds
-from calibration.truth import FOUND, Truth, truth_of
+from calibration.truth import FOUND, Truth, truth_of, truths
 from calibration.words import page, page_of_single, page_of_third_seed
 from calibration.worlds import (
     GENERATORS,
@@ -55,8 +57,18 @@ def measured():
 
 
 @pytest.fixture(scope="module")
-def judged(measured):
-    return judge(measured, pd.read_parquet(SEARCHED))
+def searched():
+    return pd.read_parquet(SEARCHED)
+
+
+@pytest.fixture(scope="module")
+def between():
+    return pd.read_parquet(BETWEEN)
+
+
+@pytest.fixture(scope="module")
+def judged(measured, searched, between):
+    return judge(measured, searched, between)
 
 
 def test_a_world_is_a_function_of_its_number():
@@ -107,6 +119,44 @@ def test_a_world_has_an_answer_where_its_features_are_found_inside_the_grid(mcc,
     assert truth_of(recovery(mcc, share), features=50, d_sae=80).has_answer == answer
 
 
+def test_what_is_right_is_the_best_of_all_saes_that_were_trained(measured, searched, between):
+    """Taken from the tables by hand: world 48's search trained L0 5.6, between 4.8 and 6.8."""
+    of_grid = truths(measured[measured["world"] == 48])[48].right
+    assert of_grid == pytest.approx(6.68, abs=0.01)
+    every = pd.concat([measured, searched, between])
+    rows = every[(every["table"] == "recovery") & (every["world"] == 48)]
+    assert rows.groupby("l0")["mcc"].mean().idxmax() == 5.6
+    at_it = rows.loc[rows["l0"] == 5.6, "l0_measured"].mean()
+    assert truths(measured, searched, between)[48].right == pytest.approx(at_it)
+
+
+def test_what_is_right_has_near_neighbours_in_every_world(measured, searched, between):
+    every = pd.concat([measured, searched, between])
+    l0 = every[every["table"] == "points"].groupby(["world", "l0"])["l0_measured"].mean()
+    for number, truth in truths(measured, searched, between).items():
+        if truth.has_answer:
+            trained = l0.loc[number].sort_values().tolist()
+            at = bisect_left(trained, truth.right * (1 - 1e-9))
+            assert trained[at + 1] / trained[at] < NEAR * 1.05
+            assert trained[at] / trained[at - 1] < NEAR * 1.05
+
+
+def test_saes_are_trained_between_the_best_and_its_neighbours():
+    """Recovery is highest at 6: of four points at 8, whose gaps are halved; then at 5.7, again."""
+    each = world(48)
+
+    def table(l0):
+        made_up = dict.fromkeys(itertools.chain(*measuring.KEPT.values()), 0.0)
+        made_up |= {
+            "mcc": [1 - abs(np.log(x / 6)) / 10 for x in l0], "share_recovered": 1.0, "d_in": 64
+        }  # fmt: skip
+        rows = pd.DataFrame({"l0": l0, "l0_measured": l0, "seed": 0, **made_up})
+        return pd.concat([rows.assign(table=name) for name in measuring.KEPT])
+
+    known = table([2.0, 4.0, 8.0, 16.0])
+    assert train_between(each, known, table) == (2.0, 4.0, 4.8, 5.7, 6.8, 8.0, 11.0, 16.0)
+
+
 def test_conformal_intervals_cover_as_often_as_they_say():
     """Noisy parabolas: the drop is set on 200 of them and holds on 2,000 others."""
     draw, x = np.random.default_rng(0), np.linspace(0, 3, 10)
@@ -151,8 +201,8 @@ def test_a_short_world_is_swept_once_and_kept(tmp_path, capsys):
     assert np.isfinite(tables["c_dec"]["value"]).all()
 
 
-@pytest.mark.parametrize("folder", [command.RESULTS, command.SEARCHES])
-def test_a_semi_synthetic_world_finds_its_generator_from_either_folder(folder):
+@pytest.mark.parametrize("folder", [command.RESULTS, *(x for _, _, x in command.POINTS.values())])
+def test_a_semi_synthetic_world_finds_its_generator_from_every_folder(folder):
     sae = Path(world(SYNTHETIC).config[SEMI]["sae"])
     found = Path(os.path.normpath(folder / "world" / sae))
     assert found.parts[:2] == ("results", GENERATORS)
@@ -169,13 +219,13 @@ def test_a_search_trains_what_the_grid_lacks_once(tmp_path):
     grid = measuring.sweep_in(
         tmp_path / "grid", {**config, "saes": {**config["saes"], "l0": [1.4, 9.4]}}
     )
-    found = train_search(short, grid, tmp_path)
+    found = search(short, train_beside(short, grid, tmp_path))
     own = pd.read_parquet(tmp_path / short.file)
     assert sorted({*own["l0"], 1.4, 9.4}) == list(found.points)
     assert {2.6, 5.0} < {*own["l0"]}
     assert len(found.points) <= 6
     written = (tmp_path / short.file).stat().st_mtime_ns
-    assert train_search(short, grid, tmp_path) == found
+    assert search(short, train_beside(short, grid, tmp_path)) == found
     assert (tmp_path / short.file).stat().st_mtime_ns == written
     with pytest.raises(InputError, match=r"L0 2.6 of a search is not in .*; run python -m calib"):
         known_points(grid)([1.4, 2.6])
@@ -306,15 +356,15 @@ def counts_of(rows):
     }  # fmt: skip
 
 
-def test_the_table_of_single_saes_is_that_of_the_docs(measured):
-    judged = judge_single(pd.read_parquet(SINGLE), measured)
+def test_the_table_of_single_saes_is_that_of_the_docs(measured, searched, between):
+    judged = judge_single(pd.read_parquet(SINGLE), measured, searched, between)
     assert page_of_single(judged) in Path("docs/calibration.md").read_text()
     counted = {said: round(share, 2) for said, share in asked_by(judged).items()}
     assert counted == CONFIDENCE
 
 
-def test_the_table_of_a_third_seed_is_that_of_the_docs(measured):
-    judged = judge_third_seed(pd.read_parquet(THIRD_SEED), measured)
+def test_the_table_of_a_third_seed_is_that_of_the_docs(measured, searched, between):
+    judged = judge_third_seed(pd.read_parquet(THIRD_SEED), measured, searched, between)
     assert page_of_third_seed(judged) in Path("docs/calibration.md").read_text()
 
 
@@ -344,9 +394,9 @@ def test_only_missing_worlds_are_swept_and_added(tmp_path, monkeypatch, measured
     kept = measured[measured["world"] != 14]
     kept.to_parquet(tmp_path / "measured.parquet", index=False)
     monkeypatch.setattr(command, "MEASURED", tmp_path / "measured.parquet")
-    monkeypatch.setattr(command, "SEARCHED", SEARCHED)
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(command, "judge", lambda measured, searched: judged)
+    monkeypatch.setattr(command, "judge", lambda measured, *points: judged)
     asked = []
 
     def sweep(do, worlds, cores, folder):

@@ -17,7 +17,7 @@ interval. As much as a peak has to stand out: less would hold the right grid poi
 promise more than a grid can."""
 
 RIGHT_OF_HINTS: dict[str, dict[bool, tuple[int, int]]] = {
-    READ: {True: (9, 27), False: (24, 61)},
+    READ: {True: (9, 27), False: (23, 61)},
     FALLS: {True: (0, 16), False: (0, 45)},
     TOO_HIGH: {True: (0, 12), False: (0, 5)},
 }
