@@ -254,6 +254,9 @@ def test_memory_holds_what_a_job_holds():
     paper, default = study(), study("config")
     weights_mb = 4 * memory.sae_parameters(paper) / 2**20
     window_mb = 1_048_576 * 2304 * 2 / 2**20
+    # Two seeds' decoders, two of unit rows, a whole SAE: 6 of 2304 x 32768, and their candidates.
+    compared_mb = (6 * 4 * 2304 + 24_000) * 32_768 / 2**20
+    assert limits.mem_mb("compare_seeds", paper) > compared_mb + 3000
     assert limits.mem_mb("cache_activations", paper) > 2 * window_mb + 3000
     # Beside a GPU one window is written while the next is computed.
     beside, alone = (memory.caching_bytes(study(device=device)) for device in ("cuda", "cpu"))

@@ -47,6 +47,29 @@ def test_a_log_gets_a_line_a_minute_or_a_percent_whichever_is_rarer(capsys, seco
     assert all(parse(line) for line in printed)
 
 
+def test_the_first_units_say_nothing_of_the_time_left(tmp_path):
+    """The first of 10,000 took 3 s, as a model warms up; 0.7 s later 1% is done."""
+    log = tmp_path / "rule.log"
+    say_beside(log)
+    try:
+        clock = Clock()
+        progress = Progress(12_000, "prompts", clock=clock)
+        progress.keep(2000)
+        clock.now = 3.0
+        progress.add(1)
+        assert read_beside(log) is None
+        clock.now = 3.7
+        progress.add(99)
+        assert read_beside(log).left_s == 366  # 9,900 at 100 in 3.7 s
+        clock.now = 0.0
+        slow = Progress(10_000, "steps", clock=clock)
+        clock.now = 61.0
+        slow.add(1)
+        assert read_beside(log).left_s == 9_999 * 61
+    finally:
+        say_beside(None)
+
+
 def test_time_left_leaves_out_what_an_earlier_run_did(capsys):
     clock = Clock()
     progress = Progress(1000, "steps", clock=clock)

@@ -217,6 +217,16 @@ def trained_on_bytes(study: Config, trainings: Sequence[tuple[int, int]]) -> flo
     return source_bytes(study) + weights + 6 * FLOAT * study.batch_tokens * max(latents)
 
 
+def comparison_bytes(study: Config) -> float:
+    """Return what comparing the seeds of an L0 holds: decoders, two of unit rows, a whole SAE.
+
+    And the candidates of their matching, on whatever device its cosines are computed: 2304 x 32768
+    of two seeds took 2.3 GB with the program (`benchmarks/matching.py half 32768x2304`).
+    """
+    decoder = FLOAT * study.source.d_in * study.saes.d_sae
+    return (len(study.saes.seeds) + 4) * decoder + stated.MATCHING_BYTES * study.saes.d_sae
+
+
 def probing_bytes(study: Config) -> float:
     """Return what probing holds: the SAE twice, and the latents of a task's prompts."""
     latents = stated.ENCODED_ROWS * study.saes.d_sae

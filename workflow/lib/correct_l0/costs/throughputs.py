@@ -88,6 +88,10 @@ MATCHING_PRODUCTS, MATCHING_S = 5, 0.1
 """Matching the latents of two seeds one to one: passes over all their cosines, and seconds of a
 core at 1,000 latents, which grow as their square. Measured with one thread of
 `benchmarks/matching.py half`: 2.8 s at 4096x512, 56 s at 16384x1024."""
+MATCHING_BYTES = 24_000
+"""Of each latent that is matched: its candidates, several times over, and its column of a block of
+cosines. Measured 2.3 GB at 32768x2304, of which 1.2 GB are decoders and unit rows and 0.3 GB the
+program."""
 
 TASK_TOKENS, TASK_ROWS = (10_000, 205_000), (1_470, 3_380)
 """Tokens of different prompts, and rows, per probing task: of the default subset, of the others.

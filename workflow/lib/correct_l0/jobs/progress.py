@@ -130,6 +130,10 @@ class Progress:
         self._now = now = self._clock()
         if now - self._filed < FILE_S:
             return
+        # The first unit takes longer than others: by it alone half an hour looked like 14 hours.
+        own = self.done - self._kept
+        if now - self._started < LINE_S and 100 * own < self.total - self._kept:
+            return
         percent = 100 * self.done // max(self.total, 1)
         line_due = now - self._lined >= LINE_S and percent > self._percent
         if not line_due and _file is None:

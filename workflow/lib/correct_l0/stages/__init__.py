@@ -96,6 +96,7 @@ STAGES = (
         recipe=stability.RECIPE,
         settings=lambda plan, l0: plan.settings_stability(),
         seconds=lambda study, l0: estimates.comparison_s(study),
+        host_bytes=lambda study, saes: memory.comparison_bytes(study),
         jobs=lambda study: len(study.saes.l0),
         writes="measurements",
         on_device=True,
