@@ -8,6 +8,7 @@ of searches count as well, and where they lie must not decide what is right.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -21,21 +22,12 @@ from correct_l0.reading.gaps import gaps_beside, point_in, ratio
 BETWEEN = Path(__file__).with_name("between.parquet")
 
 NEAR = 1.3
+"""Ratio of neighbours: nearer ones cost more than they tell."""
 
 
-def train_between(each: World, known: pd.DataFrame, trained: Measured) -> tuple[float, ...]:
-    """Train SAEs of a world around that of best recovery; return all target L0, lowest first.
-
-    Parameters
-    ----------
-    each
-        The world.
-    known
-        Its tables so far (`measure.one_table`).
-    trained
-        Where points are looked up, and trained.
-    """
-    l0 = sorted(known["l0"].unique().tolist())
+def train_between(each: World, known: Iterable[float], trained: Measured) -> tuple[float, ...]:
+    """Train SAEs around that of best recovery; return all target L0, those known too, in order."""
+    l0 = sorted(known)
     while True:
         table = trained(l0)
         means = tables_of(table)["recovery"].groupby("l0")["mcc"].mean()
@@ -50,5 +42,6 @@ def between_quietly(number: int, folder: str) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     both = pd.concat([pd.read_parquet(MEASURED), pd.read_parquet(SEARCHED)], ignore_index=True)
     known = both[both["world"] == number].drop(columns="wall_s")
-    train_between(world(number), known, train_beside(world(number), known, Path(folder)))
+    trained = train_beside(world(number), known, Path(folder))
+    train_between(world(number), known["l0"].unique().tolist(), trained)
     return number

@@ -30,7 +30,7 @@ from correct_l0.trial.train_on import train_on
 SINGLE = Path(__file__).with_name("single.parquet")
 
 STARTS = (0.3, 0.55, 1.0, 1.8, 3.0)
-"""L0 of the SAEs, in units of the right one."""
+"""L0 of the SAEs, in units of the right one as the grid tells it."""
 
 SHARE = 0.01
 """Length of a training that starts from an SAE, as a share of its own: ten of them are a tenth."""

@@ -153,7 +153,7 @@ def test_saes_are_trained_between_the_best_and_its_neighbours():
         rows = pd.DataFrame({"l0": l0, "l0_measured": l0, "seed": 0, **made_up})
         return pd.concat([rows.assign(table=name) for name in measuring.KEPT])
 
-    known = table([2.0, 4.0, 8.0, 16.0])
+    known = [2.0, 4.0, 8.0, 16.0]
     assert train_between(each, known, table) == (2.0, 4.0, 4.8, 5.7, 6.8, 8.0, 11.0, 16.0)
 
 

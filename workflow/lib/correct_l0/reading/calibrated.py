@@ -13,7 +13,7 @@ NOMINAL = 0.9
 
 DROP = 0.02
 """By how much the share of latents that two seeds reproduce may lie below its peak within the
-interval. As much as a peak has to stand out: less would hold the right grid point as often, and
+interval. As much as a peak has to stand out: the worlds to choose on ask for less, but less would
 promise more than a grid can."""
 
 RIGHT_OF_HINTS: dict[str, dict[bool, tuple[int, int]]] = {
