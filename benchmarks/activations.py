@@ -15,7 +15,11 @@ buffer of 65,536 rows mixed. It reads 512 prompts at a time, its fastest: 32 (it
 256 took 3.2, 1.6 and 1.3 times as long at d_in 384. It verifies no checksum. Arrow has no bfloat16;
 its cache then holds float16, which is as many bytes.
 
-Files are in the page cache. With `threads` of 1 the process is held on one core, the thread that
+The writer: a shard of Gaussian rows, on the disk at the end. Ours checksums its chunks as zarr does,
+and takes the sha256 of the file besides; zarr writes the same bytes through its own codec for
+shards, and the file is synchronised afterwards.
+
+What is read is in the page cache. With `threads` of 1 the process is held on one core, the thread that
 reads ahead with it.
 """
 
@@ -41,6 +45,7 @@ HOOK = "blocks.0.hook_resid_post"
 PROMPTS_PER_READ, PROMPTS_IN_BUFFER = 512, 512
 # Rows per chunk and shard.
 SIZES = {384: (4096, 65_536), 2304: (1024, 16_384)}
+WRITTEN_ROWS = 131_072
 
 
 def scratch() -> Path:
@@ -251,6 +256,42 @@ def against_saelens(d_in: int, dtype: str) -> Sides:
     return {"ours": ours, "rival": rival}
 
 
+def against_zarr(d_in: int) -> Sides:
+    """Return the sides of writing a shard, whose files are the same to the byte."""
+    import zarr
+    from zarr.codecs import Crc32cCodec
+
+    from correct_l0.sources.language_model.layout import chunk_rows
+    from correct_l0.sources.language_model.shards import write_shard
+
+    folder, row_bytes = scratch(), 2 * d_in
+    chunk = chunk_rows(WRITTEN_ROWS, row_bytes)
+    rows = gaussian_rows(WRITTEN_ROWS, d_in).half().numpy()
+    array = zarr.create_array(
+        store=folder / "zarr",
+        shape=rows.shape,
+        dtype="float16",
+        chunks=(chunk, d_in),
+        shards=rows.shape,
+        compressors=Crc32cCodec(),
+    )
+    ours, theirs = folder / "ours", folder / "zarr" / "c" / "0" / "0"
+
+    def rival() -> None:
+        array[:] = rows
+        with open(theirs, "rb") as file:
+            os.fsync(file.fileno())
+
+    def write() -> None:
+        write_shard(ours, rows, WRITTEN_ROWS // chunk, chunk, 0.0)
+
+    write()
+    rival()
+    if ours.read_bytes() != theirs.read_bytes():
+        raise RuntimeError("the two have written other bytes")
+    return {"ours": write, "rival": rival}
+
+
 def batches(d_in: int) -> int:
     """Return the batches of an epoch."""
     return CHUNKS * SIZES[d_in][0] // BATCH
@@ -299,5 +340,15 @@ COMPARISONS = [
         )
         for threads in (1, 2, 4)
         if threads <= cores()
+    ),
+    Comparison(
+        name="writer-zarr-2304",
+        room="activations",
+        workload=f"a shard of {WRITTEN_ROWS:,} x 2304, float16, checksummed and on the disk",
+        rival=f"zarr {version('zarr')}, its own writer of shards",
+        prepare=partial(against_zarr, 2304),
+        target=3,
+        unit="s",
+        rounds=5,
     ),
 ]

@@ -110,8 +110,12 @@ def test_acts_belong_to_their_tokens_and_zarr_reads_the_same(manifest):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_shards_are_written_to_the_byte_as_zarr_writes_them(tmp_path, dtype):
-    """Training ends in a shard of 44 rows, whose third chunk has 12 of 16 and whose fourth none."""
+def test_shards_are_written_to_the_byte_as_zarr_writes_them(tmp_path, dtype, monkeypatch):
+    """Training ends in a shard of 44 rows, whose third chunk has 12 of 16 and whose fourth none.
+
+    What is more than 100 bytes is written in parts, each on the disk before the next.
+    """
+    monkeypatch.setattr(shards, "SYNC_BYTES", 100)
     settings, cache = stage_toy(tmp_path, dtype=dtype)
     for job in jobs_of(settings):
         run_job(settings, cache, job)

@@ -34,6 +34,7 @@ from correct_l0.sources.language_model.settings import Activations
 from correct_l0.sources.language_model.store import ShardWriter, ensure_store
 from correct_l0.sources.language_model.text import StagedText
 from correct_l0.sources.language_model.window import (
+    WindowMemory,
     check_finite,
     read_window,
     shuffle_order,
@@ -91,8 +92,8 @@ def cache_job(
     windows = jobs[job]
     writer = store_writer(activations, cache)
     progress = Progress(sum(window.stop - window.start for window in windows), "tokens")
-    run = _Run(activations, cache, writer, load_model, forward_batch_tokens, progress)
-    shards = run.windows(windows, beside)
+    run = _Run(activations, cache, writer, load_model, forward_batch_tokens, progress, beside)
+    shards = run.windows(windows)
     write_manifest(
         cache / "parts" / f"part_{job}.json",
         stage="cache_activations",
@@ -157,14 +158,18 @@ class _Run:
         load_model: Callable[[], LanguageModel],
         forward_batch_tokens: int,
         progress: Progress,
+        beside: bool,
     ) -> None:
         self.activations = activations
         self.cache = cache
         self.layout = writer.layout
+        # One window is written while the next one is computed.
+        self.memory = WindowMemory(writer.layout, windows=2 if beside else 1)
         self.writer = writer
         self.load_model = load_model
         self.forward_batch_tokens = forward_batch_tokens
         self.progress = progress
+        self.beside = beside
         self.model: LanguageModel | None = None
         self.rows_computed = 0
         self.forward_s = 0.0
@@ -173,7 +178,7 @@ class _Run:
     def tokens_per_s(self) -> float | None:
         return self.rows_computed / self.forward_s if self.forward_s else None
 
-    def windows(self, windows: Sequence[Window], beside: bool) -> list[dict[str, Any]]:
+    def windows(self, windows: Sequence[Window]) -> list[dict[str, Any]]:
         """Return the records of the windows' shards, computing those that are not there."""
         shards: list[_Shard] = []
         writers = max(1, min(WRITERS, processors() - 1))
@@ -181,7 +186,7 @@ class _Run:
         try:
             for window in windows:
                 shards += self._window(window, threads, shards)
-                if not beside:
+                if not self.beside:
                     _wait_for(shards)
             return [{"split": s.split, "shard": s.number, **s.record.result()} for s in shards]
         finally:
@@ -219,11 +224,11 @@ class _Run:
         started = time.perf_counter()
         text = StagedText(self.cache / "text", window.split)
         order = shuffle_order(self.activations.seed, window)
-        columns = read_window(
-            self.model, text, window, order, self.layout, self.forward_batch_tokens, self.progress
-        )
+        rows = window.stop - window.start
+        acts, batch_tokens = self.memory.take(rows), self.forward_batch_tokens
+        columns = read_window(self.model, text, window, order, acts, batch_tokens, self.progress)
         self.forward_s += time.perf_counter() - started
-        self.rows_computed += window.stop - window.start
+        self.rows_computed += rows
         return columns
 
     def _write(self, split: str, shard: int, columns: dict[str, Tensor]) -> dict[str, Any]:

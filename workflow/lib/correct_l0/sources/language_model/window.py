@@ -30,12 +30,47 @@ def shuffle_order(seed: int, window: Window) -> Int[np.ndarray, " rows"]:
     return generator.permutation(window.stop - window.start)
 
 
+class WindowMemory:
+    """Memory for the activations of window after window, used again once a window is written.
+
+    A page that was never used costs more than the row that is put on it.
+
+    Parameters
+    ----------
+    layout
+        Width and type of the activations.
+    windows
+        How many are held: what is taken must be written when so many more have been taken.
+
+    Examples
+    --------
+    >>> layout = Layout(d_in=2, dtype="float32", training=9, held_out=1,
+    ...                 shard_rows=4, chunk_rows=2, window_shards=1)
+    >>> memory = WindowMemory(layout, windows=2)
+    >>> taken = [memory.take(rows) for rows in (4, 4, 1)]
+    >>> [values.data_ptr() == taken[0].data_ptr() for values in taken], taken[2].shape
+    ([True, False, True], torch.Size([1, 2]))
+    """
+
+    def __init__(self, layout: Layout, windows: int) -> None:
+        self.d_in, self.dtype = layout.d_in, getattr(torch, layout.dtype)
+        self._held = [torch.empty((0, self.d_in), dtype=self.dtype)] * windows
+
+    def take(self, rows: int) -> Float[Tensor, "rows d_in"]:
+        """Return rows that hold anything."""
+        memory = self._held.pop(0)
+        if len(memory) < rows:
+            memory = torch.empty((rows, self.d_in), dtype=self.dtype)
+        self._held.append(memory)
+        return memory[:rows]
+
+
 def read_window(
     model: LanguageModel,
     text: StagedText,
     window: Window,
     order: Int[np.ndarray, " rows"],
-    layout: Layout,
+    acts: Float[Tensor, "rows d_in"],
     batch_tokens: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
@@ -51,8 +86,8 @@ def read_window(
         Rows of the split.
     order
         Row of the stream at each place, counted from the window's first.
-    layout
-        Width and type of the activations.
+    acts
+        Memory for the activations, in the logical type on disk.
     batch_tokens
         Tokens per forward pass.
     progress
@@ -61,13 +96,11 @@ def read_window(
     Returns
     -------
     dict
-        `acts` of shape (rows, d_in) in the logical type on disk; `token_id`, `document_id` and
-        `position` of shape (rows,), int32.
+        `acts`, filled; `token_id`, `document_id` and `position` of shape (rows,), int32.
     """
     rows = window.stop - window.start
     place = np.empty(rows, dtype=np.int64)
     place[order] = np.arange(rows)
-    acts = torch.empty((rows, layout.d_in), dtype=getattr(torch, layout.dtype))
     bits = acts.view(torch.uint8).numpy()
     columns = np.empty((3, rows), dtype=np.int32)
     numbers = text.covering(window.start, window.stop)
