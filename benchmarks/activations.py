@@ -15,12 +15,12 @@ buffer of 65,536 rows mixed. It reads 512 prompts at a time, its fastest: 32 (it
 256 took 3.2, 1.6 and 1.3 times as long at d_in 384. It verifies no checksum. Arrow has no bfloat16;
 its cache then holds float16, which is as many bytes.
 
-The writer: a shard of Gaussian rows, on the disk at the end. Ours checksums its chunks as zarr does,
-and takes the sha256 of the file besides; zarr writes the same bytes through its own codec for
+The writer: a shard of Gaussian rows, on the disk at the end. Ours checksums its chunks as zarr
+does, and takes the sha256 of the file besides; zarr writes the same bytes through its own codec for
 shards, and the file is synchronised afterwards.
 
-What is read is in the page cache. With `threads` of 1 the process is held on one core, the thread that
-reads ahead with it.
+What is read is in the page cache. With `threads` of 1 the process is held on one core, the thread
+that reads ahead with it.
 """
 
 from __future__ import annotations
