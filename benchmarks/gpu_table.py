@@ -30,7 +30,7 @@ def steps(rows: Sequence[Row], full: bool) -> list[str]:
     head = ["L0", "ours, reduced", "SAELens, compiled", "times as fast"]
     if full:
         head += [
-            "ours, float32, dense",
+            "ours, float32",
             "SAELens, autocast",
             "share of the floor's speed",
             "peak GB, ours / compiled",
@@ -38,21 +38,16 @@ def steps(rows: Sequence[Row], full: bool) -> list[str]:
     lines = [_line(head), "|" + "---|" * len(head)]
     found = (re.fullmatch(r"step, ours, reduced, dense, L0 (\d+)", what) for what in values)
     for l0 in (match[1] for match in found if match):
-        forms = {
-            form: float(values[key])
-            for form in ("dense", "sparse")
-            if (key := f"step, ours, reduced, {form}, L0 {l0}") in values
-        }
-        best = min(forms, key=lambda form: forms[form])
+        best, ms = _best(values, "reduced", l0)
         ratio = f"{RIVAL} / ours, L0 {l0}"
-        cells = [l0, f"{forms[best]:.3g} ms ({best})"]
+        cells = [l0, ms]
         cells += [_ms(values.get(f"step, {RIVAL}, L0 {l0}"))]
         cells += [_marked(values.get(ratio), ratio in missed)]
         if full:
             floor = f"floor / ours, L0 {l0}"
             names = (f"step, ours, reduced, {best}", f"step, {RIVAL}")
             memory = [values.get(f"{name}, L0 {l0}: peak memory") for name in names]
-            cells += [_ms(values.get(f"step, ours, float32, dense, L0 {l0}"))]
+            cells += [_best(values, "float32", l0)[1]]
             cells += [_ms(values.get(f"step, SAELens, autocast, L0 {l0}"))]
             cells += [_marked(values.get(floor), floor in missed)]
             cells += [" / ".join(f"{float(each):.3g}" if each else NONE for each in memory)]
@@ -60,12 +55,25 @@ def steps(rows: Sequence[Row], full: bool) -> list[str]:
     return lines
 
 
+def _best(values: Mapping[str, str], precision: str, l0: str) -> tuple[str, str]:
+    """Return the faster form of our step, and its time in words; where none was timed `NONE`."""
+    forms = {
+        form: float(values[key])
+        for form in ("dense", "sparse")
+        if (key := f"step, ours, {precision}, {form}, L0 {l0}") in values
+    }
+    if not forms:
+        return "", NONE
+    best = min(forms, key=lambda form: forms[form])
+    return best, f"{forms[best]:.3g} ms ({best})"
+
+
 def others(rows: Sequence[Row], full: bool) -> list[str]:
     """Return the lines of the table of all else that was timed; in short, what is missed of it."""
     shown = [
         row
         for row in rows
-        if row["part"] in ("study", "utilisation")
+        if (row["part"] in ("study", "utilisation") or _of_others(row["what"]))
         and row["value"]
         and row["verdict"] not in ("ok", "FAILED")
         and (full or row["verdict"] == MISSED)
@@ -112,3 +120,14 @@ def _marked(value: str | None, missed: bool) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _of_others(what: str) -> bool:
+    """Return whether a row is of the step of another architecture than BatchTopK.
+
+    Examples
+    --------
+    >>> [_of_others(f"step, ours, {rest}") for rest in ("topk, reduced, L0 50", "float32, dense")]
+    [True, False]
+    """
+    return what.startswith("step, ours, ") and what.split(", ")[2] not in ("reduced", "float32")

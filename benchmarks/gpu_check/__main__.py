@@ -98,7 +98,7 @@ def main() -> int:
 class Table:
     """The table on disk, written row by row beside its place: a machine can be taken away.
 
-    It takes its place at the end, if anything was measured.
+    It takes its place at the end, if the check came to it and anything was measured.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -112,14 +112,14 @@ class Table:
             csv.writer(self._file, lineterminator="\n").writerow(COLUMNS)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
         if self._file is None or self._path is None:
             return
         self._file.close()
-        if self._measured:
-            os.replace(self._file.name, self._path)
-        else:
+        if not self._measured:
             os.unlink(self._file.name)
+        elif error is None:
+            os.replace(self._file.name, self._path)
 
     def write(self, row: Row, stamp: dict[str, str]) -> None:
         """Write a row, so that it is on disk at once."""

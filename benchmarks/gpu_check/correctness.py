@@ -16,13 +16,18 @@ import torch
 from benchmarks.gpu_check import package, reference
 from benchmarks.gpu_check.measuring import PRECISIONS, products_in
 from benchmarks.gpu_check.memory_store import MemoryBatches, MemoryStore
-from benchmarks.gpu_check.others import check_others, relative
+from benchmarks.gpu_check.others import check_jumprelu, check_others, relative
 from benchmarks.gpu_check.rows import Report
 from benchmarks.gpu_check.shapes import Shapes
 
 LIMITS = {"float32": 1e-5, "reduced": 1e-2}
 """Largest norm of a difference over the norm of what it is in float64. A product's rounding is
 6e-8 in float32, 5e-4 in TF32 and 2e-3 in bfloat16; three products follow one another."""
+TRUTH_S = 40
+"""Seconds that all steps in float64 of the checked shapes may take, and those of the full one: on
+processors that are few or slow, steps are checked on fewer tokens, and the full one is not."""
+FEWEST = 128
+"""Tokens of a checked step at least."""
 METRIC_LIMIT = 1e-5
 """The same for s_n^dec, over the largest projection, and for c_dec."""
 N_DEAD = 10
@@ -37,13 +42,17 @@ Case = tuple[torch.Tensor, dict[str, torch.Tensor], "torch.Tensor | None"]
 def run(report: Report, shapes: Shapes, device: str) -> None:
     """Report how far steps and metrics are from float64, and whether bits are kept."""
     cases = {"random": random_case, "dead latents": dead_case, TIES: ties_case, "zeros": zeros_case}
+    checked = affordable(report, shapes, len(cases))
     for name, make in cases.items():
         with report.trying(f"step, {name}"):
-            case = make(*shapes.checked)
+            case = make(*checked)
             check_steps(report, name, case, shapes.checked_l0, tuple(PRECISIONS), device)
     with report.trying("steps of other architectures"):
         x, weights, _ = random_case(*shapes.grouped)
         check_others(report, x, [weights[key] for key in ORDER], LIMITS, device)
+    with report.trying("step of jumprelu"):
+        x, weights, _ = ties_case(*shapes.grouped)
+        check_jumprelu(report, x, [weights[key] for key in ORDER], LIMITS, device)
     with report.trying("s_n^dec and c_dec"):
         check_metrics(report, shapes, device)
     for precision in PRECISIONS:
@@ -51,8 +60,29 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
             check_bits(report, shapes, precision, device)
     sizes = shapes.d_in, shapes.d_sae, shapes.batch_tokens
     with report.trying("step at full size"):
+        if not few_seconds(report, "step at full size", reference.seconds(sizes, len(PRECISIONS))):
+            return
         case = random_case(*sizes)
         check_steps(report, "random, full size", case, (50,), tuple(PRECISIONS), device)
+
+
+def affordable(report: Report, shapes: Shapes, cases: int) -> tuple[int, int, int]:
+    """Return the shape of the checked steps, of fewer tokens where the CPU is slow."""
+    d_in, d_sae, batch = shapes.checked
+    steps = len(PRECISIONS) * len(shapes.checked_l0)
+    needed = cases * reference.seconds(shapes.checked, steps)
+    tokens = max(FEWEST, int(batch * min(1.0, TRUTH_S / needed))) if batch > FEWEST else batch
+    if tokens < batch:
+        few_seconds(report, f"checked steps of more than {tokens} tokens", needed)
+    return d_in, d_sae, tokens
+
+
+def few_seconds(report: Report, what: str, needed: float) -> bool:
+    """Return whether float64 is affordable; report what is not checked where it is not."""
+    if needed > TRUTH_S:
+        processors = f"{torch.get_num_threads()} processors"
+        report.skipped(what, f"float64 would take {needed:.0f} s on {processors}; give it more")
+    return needed <= TRUTH_S
 
 
 def random_case(d_in: int, d_sae: int, batch_tokens: int, n_dead: int = 0) -> Case:

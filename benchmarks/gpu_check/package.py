@@ -36,12 +36,16 @@ from correct_l0.metrics.probing.encoding import encode
 from correct_l0.metrics.stability.measure import compare_seeds
 from correct_l0.saes.engine.batchtopk import FusedTrainer
 from correct_l0.saes.engine.dense import DensePattern
+from correct_l0.saes.engine.jump_step import JumpOptions
+from correct_l0.saes.engine.jump_step import loss_and_gradients as jump_loss_and_gradients
 from correct_l0.saes.engine.nested import Levels
 from correct_l0.saes.engine.step import Gradients, StepOptions, StepResult, loss_and_gradients
 from correct_l0.saes.engine.weights import Weights, initial_weights
+from correct_l0.saes.engine.workspace import Workspace
 from correct_l0.saes.saved import load_saved_sae
 from correct_l0.saes.settings import PointJob, parse_settings
 from correct_l0.saes.training import points
+from correct_l0.saes.training.trainer import build_trainer
 
 __all__ = [
     "BATCHES",
@@ -51,12 +55,14 @@ __all__ = [
     "RESOLUTION_BOUND",
     "FusedTrainer",
     "Gradients",
+    "JumpOptions",
     "Levels",
     "PointJob",
     "ProjectionStream",
     "StepOptions",
     "StepResult",
     "Weights",
+    "Workspace",
     "activations",
     "caching_tools",
     "compare_seeds",
@@ -65,6 +71,7 @@ __all__ = [
     "fused_trainer",
     "import_saelens",
     "initial_weights",
+    "jump_loss_and_gradients",
     "load_saved_sae",
     "loss_and_gradients",
     "mean_absolute_cosine",
@@ -77,6 +84,7 @@ __all__ = [
     "settings_json",
     "stream_on",
     "train_points",
+    "trainer_of",
     "uneven_",
 ]
 
@@ -87,12 +95,19 @@ does once in so many of its steps."""
 
 
 def settings_json(
-    d_sae: int, l0: float, batch_tokens: int, steps: int, precision: str, **training: Any
+    d_sae: int,
+    l0: float,
+    batch_tokens: int,
+    steps: int,
+    precision: str,
+    architecture: str = "batchtopk",
+    **training: Any,
 ) -> str:
     """Return the settings of a point, as the pipeline hands them to a training job."""
     shared = {"training_tokens": batch_tokens * steps, "batch_tokens": batch_tokens, "lr": LR}
     training = {**shared, "precision": precision, **training}
-    return json.dumps({"d_sae": d_sae, "l0": l0, "training": training})
+    own = {"architecture": {"name": architecture}, "training": training}
+    return json.dumps({"d_sae": d_sae, "l0": l0, **own})
 
 
 def fused_trainer(
@@ -103,6 +118,15 @@ def fused_trainer(
         len(weights.b_enc), l0, batch_tokens, LONG, precision, gpu_products=products
     )
     return FusedTrainer(parse_settings(text), Weights(*(copied(x, device) for x in weights)))
+
+
+def trainer_of(
+    architecture: str, start: Weights, l0: float, batch_tokens: int, precision: str, device: str
+) -> Any:
+    """Return the pipeline's trainer of an architecture, from these weights."""
+    d_sae, d_in = start.W_dec.shape
+    text = settings_json(d_sae, l0, batch_tokens, LONG, precision, architecture)
+    return build_trainer(parse_settings(text), d_in, 0, device, start=start)
 
 
 def copied(value: torch.Tensor, device: str) -> torch.Tensor:

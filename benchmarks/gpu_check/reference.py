@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from benchmarks.gpu_check.measuring import median_seconds
 from torch import Tensor
 
 
@@ -97,6 +98,22 @@ class Truth:
         found = Reference(loss.detach().to(self._device), named)
         self._steps.append((selected, found))
         return found
+
+
+def seconds(sizes: tuple[int, int, int], steps: int) -> float:
+    """Return about how long this machine takes for the steps of a `Truth`, from one product.
+
+    Parameters
+    ----------
+    sizes
+        (d_in, d_sae, batch).
+    steps
+        Steps that select differently: four products each, after one for all.
+    """
+    d_in, d_sae, batch = sizes
+    rows = min(batch, 128)
+    left, right = torch.ones(rows, d_in).double(), torch.ones(d_in, d_sae).double()
+    return median_seconds(lambda: left @ right, 1, "cpu") * batch / rows * (1 + 4 * steps)
 
 
 def selection(acts: Tensor, count: int) -> Tensor:

@@ -24,6 +24,8 @@ from benchmarks.gpu_check.shapes import Shapes
 
 FLOOR_SHARE, MEMORY_SHARE = 0.45, 0.6
 """Share of the floor's speed, and of SAELens' peak memory, that are aimed at."""
+OTHERS = ("topk", "matryoshka_batchtopk", "jumprelu")
+"""Architectures whose step is timed, too, at one L0."""
 FEW = 50
 """L0 up to which a step is to be three times as fast as SAELens', above it twice."""
 RIVALS = {
@@ -65,6 +67,12 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
     for products in package.products_on(device):
         with report.trying(f"step, ours, float32, {products}"):
             cost_of_ours(report, start, batches, shapes, FEW, "float32", products, device)
+    for name in OTHERS:
+        what = f"step, ours, {name}, reduced, L0 {FEW}"
+        with report.trying(what):
+            trainer = package.trainer_of(name, start, FEW, shapes.batch_tokens, "reduced", device)
+            report_cost(report, what, trainer.step, batches, shapes, "reduced", device)
+            del trainer
     with report.trying("step, SAELens"):
         package.import_saelens()
         time_rivals(report, start, batches, shapes, ours, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,8 @@ from benchmarks.gpu_check.shapes import Shapes
 
 FORWARD_S = 30.0
 """Seconds of bare forward passes that caching may be worth; it takes up to twice as long."""
+SPARE = 1.1
+"""Room that caching asks for, over the activations' own."""
 BARE = 4
 """Batches of the forward pass alone."""
 CACHING, WAITING, PRODUCTS = 0.6, 0.05, 2.5
@@ -69,14 +72,37 @@ def activations(report: Report, shapes: Shapes, folder: Path, device: str) -> tu
     if cached < shapes.cached_tokens:
         report.skipped("tokens beyond", f"{cached} tokens fill the time of caching")
     with report.trying("caching on disk"):
+        if not room(report, folder, (cached + shapes.held_out_tokens) * shapes.d_in * 2):
+            store = in_memory(report, shapes, model, cached)
+            return store, MemoryBatches(store, shapes.batch_tokens)
         store, batches, caching_s, sealing_s = cache(shapes, model, cached, folder)
         rate = (cached + shapes.held_out_tokens) / caching_s
-        report.measured("caching on disk", rate, "tokens/s", f"{cached} tokens")
+        note = f"{cached} tokens, {file_system(folder)}"
+        report.measured("caching on disk", rate, "tokens/s", note)
         report.target("caching / forward alone", rate / alone, "", at_least=CACHING)
         report.measured("sealing", sealing_s, "s")
         return store, batches
     store = in_memory(report, shapes, model, cached)
     return store, MemoryBatches(store, shapes.batch_tokens)
+
+
+def room(report: Report, folder: Path, needed: int) -> bool:
+    """Return whether activations of so many bytes fit into a folder; report where they do not."""
+    free = shutil.disk_usage(folder).free
+    if needed * SPARE > free:
+        remedy = f"{folder.parent} has {free / 1e9:.1f} GB free; name another folder by TMPDIR"
+        report.skipped("caching on disk", f"{needed * SPARE / 1e9:.1f} GB do not fit: {remedy}")
+    return needed * SPARE <= free
+
+
+def file_system(folder: Path) -> str:
+    """Return the kind of file system that a folder is on, `tmpfs` being memory; empty: unknown."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return ""
+    lines = [line.split() for line in mounts.read_text().splitlines()]
+    around = [(len(at), kind) for _, at, kind, *_ in lines if folder.is_relative_to(at)]
+    return max(around, default=(0, ""))[1]
 
 
 def affordable(tokens: int, tokens_per_s: float, batch_tokens: int) -> int:
@@ -132,7 +158,7 @@ def train(
         for l0 in shapes.step_l0
     ]
     reset_peak(device)
-    seen = Seen()
+    seen = Seen(len(jobs))
     started = time.perf_counter()
     failures = package.train_points(store, batches, jobs, device=device, tracker=seen)
     ended = time.perf_counter()
@@ -142,11 +168,10 @@ def train(
     training = sum(manifest["wall_s"] for manifest in manifests)
     waiting = sum(m["data_wait_fraction"] * m["wall_s"] for m in manifests) / training
     for job, manifest in zip(jobs, manifests, strict=True):
-        what = f"SAE of L0 {job.folder.name} in a group of {len(jobs)}"
-        fvu = f"fvu {manifest['fvu']:.3g} after {steps} steps"
-        report.measured(what, manifest["tokens_per_s"], "tokens/s", fvu)
-    tokens = steps * batch_tokens * len(jobs)
-    report.measured("group, all its SAEs", tokens / training, "tokens/s")
+        report.measured(f"fvu at L0 {job.folder.name} after {steps} steps", manifest["fvu"], "")
+    rate = (seen.steps - len(jobs)) * batch_tokens / (seen.last - seen.first)
+    note = "after the first step; c_dec at ten of them included"
+    report.measured(f"group of {len(jobs)}, all its SAEs", rate, "tokens/s", note)
     report.target("group: time waiting for data", waiting, "", at_most=WAITING)
     report.measured("group: start, the first step included", seen.first - started, "s")
     saving = (ended - seen.last) / len(jobs)
@@ -158,14 +183,27 @@ def train(
 
 
 class Seen:
-    """When the first and the last step of a group were done, as a tracker that is told of each."""
+    """When the first and the last step of a group were done, as a tracker that is told of each.
 
-    first = last = 0.0
+    Both are known to be done: the first compiles, and before the last the losses were looked at.
+
+    Parameters
+    ----------
+    saes
+        How many are trained.
+    """
+
+    def __init__(self, saes: int) -> None:
+        self._saes = saes
+        self.first = self.last = 0.0
+        self.steps = 0
 
     def look(self, job: package.PointJob, run: Any) -> None:
         """Note the time."""
         self.last = time.perf_counter()
-        self.first = self.first or self.last
+        self.steps += 1
+        if self.steps == self._saes:
+            self.first = self.last
 
     def end(self, job: package.PointJob, facts: Any) -> None:
         """Do nothing."""

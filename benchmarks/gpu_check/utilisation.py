@@ -19,6 +19,9 @@ from torch.profiler import ProfilerActivity, profile
 
 WARM_UP, WINDOW = 5, 10
 """Steps before anything is measured; steps of each of the two windows."""
+DEAD, WINDOW_OF_DEAD, NEVER = 0.05, 1000, -100.0
+"""Share of the latents that are made dead; steps after which one is; a bias of the encoder at which
+it does not fire."""
 WAITING = 0.05
 """Share of the time that a group's device may wait."""
 
@@ -37,8 +40,8 @@ def run(report: Report, shapes: Shapes, device: str) -> None:
         with report.trying(f"waiting, {name}"):
             watch(report, name, shapes, store, l0s, device)
     with report.trying("waiting, dead latents"):
-        name = f"group of {len(shapes.step_l0)}, dead latents"
-        watch(report, name, shapes, store, shapes.step_l0, device, dead_feature_window=1)
+        name = f"group of {len(shapes.step_l0)}, {DEAD:.0%} dead"
+        watch(report, name, shapes, store, shapes.step_l0, device, dead=DEAD)
 
 
 def watch(
@@ -48,22 +51,27 @@ def watch(
     store: MemoryStore,
     l0s: tuple[int, ...],
     device: str,
-    **training: Any,
+    dead: float = 0.0,
 ) -> None:
     """Report the device's idle time in the plain steps of a long training, which is not ended.
 
     Its products are those of a training that is not told which. The wall time is that of a window
     without the profiler, which slows launches but no kernel; the kernels' time is that of the next
-    window, with it.
+    window, with it. A share of the latents is made dead after the first step, for good.
     """
     with tempfile.TemporaryDirectory() as folder:
         jobs = []
         for l0 in l0s:
             text = package.settings_json(
-                shapes.d_sae, l0, shapes.batch_tokens, package.LONG, "reduced", **training
+                shapes.d_sae,
+                l0,
+                shapes.batch_tokens,
+                package.LONG,
+                "reduced",
+                dead_feature_window=WINDOW_OF_DEAD,
             )
             jobs.append(package.PointJob(Path(folder) / str(l0), text, seed=0))
-        watched = Watched(jobs[-1], device)
+        watched = Watched(jobs[-1], device, int(dead * shapes.d_sae))
         batches = MemoryBatches(store, shapes.batch_tokens)
         with suppress(Enough):
             package.train_points(store, batches, jobs, device=device, tracker=watched)
@@ -89,22 +97,28 @@ class Watched:
         The point whose step ends that of the group.
     device
         Where it is trained.
+    n_dead
+        Latents that are made dead in each.
     """
 
-    def __init__(self, last: package.PointJob, device: str) -> None:
-        self._last, self._device = last, device
+    def __init__(self, last: package.PointJob, device: str, n_dead: int = 0) -> None:
+        self._last, self._device, self._n_dead = last, device, n_dead
         activity = ProfilerActivity.CUDA if device == "cuda" else ProfilerActivity.CPU
         self._profile = profile(activities=[activity])
         self._started = self._wall = 0.0
 
     def look(self, job: package.PointJob, run: Any) -> None:
-        """Open or close a window if it is time.
+        """Open or close a window if it is time; make latents dead after the first step.
 
         Raises
         ------
         Enough
             After the last window.
         """
+        if run.step == 1 and self._n_dead:
+            run.trainer.weights.b_enc[: self._n_dead] = NEVER
+            run.trainer.since_fired[: self._n_dead] = WINDOW_OF_DEAD + 1
+            run.trainer.load_state_dict(run.trainer.state_dict())
         if job != self._last or run.step not in (WARM_UP, WARM_UP + WINDOW, WARM_UP + 2 * WINDOW):
             return
         synchronize(self._device)

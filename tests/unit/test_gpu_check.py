@@ -23,6 +23,7 @@ CARRIED = ("pydantic", "zarr", "sae_lens", "transformer_lens", "datasets", "zsta
 ABSENT = ("sae_probes", "snakemake", "pandera", "matplotlib", "seaborn", "plotly", "statsmodels")
 ABSENT += ("xgboost", "sparsify", "nltk", "sqlmodel", "sqlalchemy", "git", "psutil")
 """What it lacks even with them."""
+PRECISIONS = ("float32", "reduced")
 HIDE = """
 from importlib.machinery import PathFinder
 
@@ -93,14 +94,18 @@ def test_on_a_bare_machine_all_but_what_is_missing_runs(tmp_path):
     assert all(row["device"].startswith("CPU") and "torch" in row["versions"] for row in rows)
     checked = [row for row in rows if row["verdict"] == "ok"]
     for case in ("random", "dead latents", "ties", "zeros"):
-        for precision in ("float32", "reduced"):
+        for precision in PRECISIONS:
             for l0 in (8, 50, 200, 1000):
                 start = f"step, {case}, {precision}, dense, L0 {l0}: "
                 assert sum(row["what"].startswith(start) for row in checked) == 2
     names = {row["what"] for row in rows}
     assert {"SAEs with other bits in a group, float32", "c_dec, relative"} <= names
-    assert {"group, all its SAEs", "forward, kept in memory", "group of 4: device waits"} <= names
-    assert "group of 4, dead latents: device waits" in names
+    assert {"group of 4, all its SAEs", "forward, kept in memory"} <= names
+    assert {"group of 4: device waits", "group of 4, 5% dead: device waits"} <= names
+    timed = {f"step, ours, {name}, reduced, L0 50" for name in module("steps").OTHERS}
+    assert timed < names
+    right = {f"step of jumprelu, {precision}: loss and gradients" for precision in PRECISIONS}
+    assert right < {row["what"] for row in checked}
 
 
 def test_with_the_wheels_alone_the_rival_and_the_cache_on_disk_are_measured(tmp_path):
@@ -196,6 +201,26 @@ def test_what_is_watched_are_plain_steps(monkeypatch):
     assert (rows[0]["what"], rows[0]["note"]) == ("step, two", "products as a CPU chooses")
     settings = package.settings_json(64, 2, 16, package.LONG, "reduced", gpu_products="sparse")
     assert package.products_in_training(settings, "cuda") == "sparse products"
+
+
+def test_the_same_latents_are_dead_in_every_step_that_is_watched(monkeypatch):
+    """Of 64 latents the first 12, from the second step on, and no other in 1000 steps."""
+    utilisation, store = module("utilisation"), module("memory_store").MemoryStore
+    trainer = utilisation.package.FusedTrainer
+    looked, seen = trainer._dead, []
+
+    def dead(self):
+        seen.append((self.n_steps, None if (found := looked(self)) is None else found.tolist()))
+        return found
+
+    monkeypatch.setattr(trainer, "_dead", dead)
+    shapes = SimpleNamespace(d_sae=64, batch_tokens=16)
+    rows = store(torch.randn(256, 8, generator=torch.Generator().manual_seed(0)), held_out=32)
+    report = module("rows").Report("utilisation", io.StringIO())
+    utilisation.watch(report, "two", shapes, rows, (2, 4), "cpu", dead=0.2)
+    steps = utilisation.WARM_UP + 2 * utilisation.WINDOW
+    assert seen[:2] == [(0, None)] * 2
+    assert seen[2:] == [(step, [*range(12)]) for step in range(1, steps) for _ in range(2)]
 
 
 def test_the_floor_is_that_of_the_paper_s_shape():
@@ -311,6 +336,81 @@ def test_a_wrong_step_fails(wrong, monkeypatch):
     assert chosen == ("FAILED" if wrong == "selection" else "ok")
     repeated = verdicts["step, random, float32, dense: other bits when repeated"]
     assert repeated == ("FAILED" if wrong == "bits" else "ok")
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "threshold", "W_enc"])
+def test_a_wrong_step_of_jumprelu_fails(wrong, monkeypatch):
+    others, correctness = module("others"), module("correctness")
+    right = others.package.jump_loss_and_gradients
+
+    def step(x, *arguments):
+        loss, result, d_threshold = right(x, *arguments)
+        if x.dtype == torch.float32 and wrong == "threshold":
+            d_threshold.mul_(1.01)
+        if x.dtype == torch.float32 and wrong == "W_enc":
+            arguments[-1].gradients.W_enc.mul_(1.01)
+        return loss, result, d_threshold
+
+    monkeypatch.setattr(others.package, "jump_loss_and_gradients", step)
+    stream = io.StringIO()
+    x, weights, _ = correctness.ties_case(16, 64, 128)
+    report = module("rows").Report("correctness", stream)
+    weights = [weights[key] for key in correctness.ORDER]
+    others.check_jumprelu(report, x, weights, correctness.LIMITS, "cpu")
+    expected = "ok" if wrong == "nothing" else "FAILED"
+    assert rows_of(stream.getvalue())["step of jumprelu, float32: loss and gradients"] == expected
+
+
+@pytest.mark.parametrize(("tokens_per_s", "tokens"), [(1e9, 1024), (1689.6, 512), (1, 128)])
+def test_on_few_processors_fewer_tokens_are_checked_and_it_is_said(
+    tokens_per_s, tokens, monkeypatch
+):
+    """Four cases of 33 products of 1024 tokens in 40 s are 3379.2 tokens per s."""
+    correctness = module("correctness")
+
+    def seconds(sizes, steps):
+        return sizes[2] * (1 + 4 * steps) / tokens_per_s
+
+    monkeypatch.setattr(correctness.reference, "seconds", seconds)
+    shapes = SimpleNamespace(checked=(2304, 8192, 1024), checked_l0=(8, 50, 200, 1000))
+    stream = io.StringIO()
+    report = module("rows").Report("correctness", stream)
+    assert correctness.affordable(report, shapes, 4) == (2304, 8192, tokens)
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [row["verdict"] for row in rows] == ["skipped"] * (tokens < 1024)
+    for row in rows:
+        assert row["what"] == f"checked steps of more than {tokens} tokens"
+        assert row["note"].endswith("processors; give it more")
+
+
+def test_activations_that_do_not_fit_are_kept_in_memory_and_it_is_said(tmp_path, monkeypatch):
+    study = module("study")
+    monkeypatch.setattr(study.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    stream = io.StringIO()
+    report = module("rows").Report("study", stream)
+    assert study.room(report, tmp_path, 9 * 10**8)
+    assert not stream.getvalue()
+    assert not study.room(report, tmp_path, 10**9)
+    row = json.loads(stream.getvalue())
+    assert (row["what"], row["verdict"]) == ("caching on disk", "skipped")
+    assert row["note"].startswith("1.1 GB do not fit: ")
+    assert row["note"].endswith(" has 1.0 GB free; name another folder by TMPDIR")
+
+
+def test_a_check_that_was_stopped_leaves_the_table_of_the_one_before(tmp_path):
+    main, row = module("__main__"), module("rows").Row("steps", "a", 1.0)
+    out = tmp_path / "table.csv"
+    for error in (None, KeyboardInterrupt):
+        try:
+            with main.Table(out) as table:
+                table.write(row, {})
+                if error:
+                    table.write(row, {})
+                    raise error
+        except KeyboardInterrupt:
+            pass
+        assert len(out.read_text().splitlines()) == 2
+    assert len((tmp_path / "table.csv.partial").read_text().splitlines()) == 3
 
 
 def test_nan_is_never_right():

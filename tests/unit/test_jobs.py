@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -32,3 +33,17 @@ def test_a_full_disk_is_named_on_the_screen_where_the_log_has_no_room():
     assert run.returncode != 0
     words = "/dev/full or a file beside it: disk full or over quota; free space and run again"
     assert run.stderr == f"error: {words}\n"
+
+
+def test_float32_products_are_not_rounded_whatever_the_environment_says(tmp_path):
+    """torch reads the variable when it is first asked: "high" then stands for TF32."""
+    asked = "import torch; print(torch.get_float32_matmul_precision())"
+    code = f"import sys; from correct_l0.jobs.job import job\nwith job(sys.argv[1]): {asked}"
+    environment = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}
+    for command, expected in ((asked, "high"), (code, "highest")):
+        log = tmp_path / "log"
+        run = subprocess.run(
+            [sys.executable, "-c", command, str(log)],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        assert (run.stdout or log.read_text()).strip() == expected

@@ -3,8 +3,8 @@
 Figures for one CPU core were measured on the default study (one core with AVX-512, SAEs of 384 x
 768, 2,048 steps of 512 tokens); the trainings recorded in the tests are met within 35%. Figures for
 a GPU were measured on an H100 by `make gpu-check`, at 2304 x 32768 with 4096 tokens, where they do
-not say that they are assumed; the steps of the tests are met within 10%. An A100 takes about three
-times as long; the time limits (`RUNTIME_SAFETY`) allow for that.
+not say that they are assumed; the steps of the tests are met within 10%. An A100 is
+assumed to take three times as long, which the time limits (`RUNTIME_SAFETY`) allow for.
 """
 
 from __future__ import annotations

@@ -16,6 +16,10 @@ from correct_l0.jobs.progress import say_beside
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 """What keeps Hugging Face's libraries from a hub; to be set before they load."""
 
+ROUNDED = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"
+"""What has torch round float32 products to TF32 on a GPU, for whoever does not say otherwise; some
+containers set it. To be unset before torch is used."""
+
 LONGEST = 300
 """Characters of another's error message that are shown on the screen."""
 
@@ -58,6 +62,7 @@ def job(
     """
     if not network:
         os.environ |= dict.fromkeys(OFFLINE, "1")
+    os.environ.pop(ROUNDED, None)
     if threads is not None:
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[variable] = str(threads)

@@ -80,6 +80,7 @@ def try_kernels(zeros: Float[Tensor, " n"]) -> None:
     if why := why_not_compiled(trial):
         raise InputError(
             f"the GPU's kernels do not compile ({why}); engine fused needs Triton, which torch's "
-            "CUDA builds bring along, and on the node a C compiler and Python's headers (gcc, "
-            "python3-dev): install them, or use engine saelens"
+            "CUDA builds bring along, on the node a C compiler and Python's headers (gcc, "
+            "python3-dev), and a folder that can be written, ~/.triton unless TRITON_CACHE_DIR "
+            "names another: mend what is missing, or use engine saelens"
         )
