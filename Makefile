@@ -50,14 +50,14 @@ toy-full: env
 calibrate: env
 	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
-# Two things at a time, and three workers of pytest, as the one with the tests of Slurm mostly waits;
-# one thread for each: more would wait for each other. Python compiles what the tests import, the
+# Two things at a time, and four workers of pytest, as the one with the tests of Slurm mostly waits, and
+# others for what they start; one thread for each: more would wait for each other. Python compiles what the tests import, the
 # smaller part of what is installed, as they import it.
 TWO := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 test:
 	+@$(TWO) env-dev slurm COMPILE=--no-compile
 	+@$(TWO) check other-processor
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4
 
 # The libraries' kernels for a processor without AVX, and two threads: everything rounds differently.
 other-processor: export ATEN_CPU_CAPABILITY := default

@@ -17,7 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 os.environ |= {"TRITON_INTERPRET": "1", "SPARSIFY_DISABLE_TRITON": "1"}
 import made_up
 
-USE_SLURM = ("test_search.py", "test_slurm.py", "test_slurm_faults.py")
+USE_SLURM = ("test_slurm.py", "test_slurm_faults.py", "test_slurm_search.py")
 
 
 class ByFile(LoadFileScheduling):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from search_runs import finish_search
 from slurm_cluster import Cluster
 from slurm_runs import Run
 from workflow_runs import run_snakemake, tiny_config
@@ -18,6 +19,12 @@ def tiny_study(shared) -> Path:
     `screen.txt` is what stood on the screen.
     """
     return shared("tiny_study", run_tiny_study)
+
+
+@pytest.fixture(scope="session")
+def finished_search(shared) -> Path:
+    """A folder in which a search was killed after its first round, and went on to its end."""
+    return shared("finished_search", finish_search)
 
 
 def run_tiny_study(folder: Path) -> None:

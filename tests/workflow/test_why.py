@@ -3,33 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-import yaml
-from workflow_runs import ROOT, tiny_config
-
-
-def why(folder: Path, config: dict, *arguments: str) -> str:
-    """Return what it prints about a configuration in a folder."""
-    (folder / "why.yaml").write_text(yaml.safe_dump(config))
-    run = subprocess.run(
-        [
-            Path(sys.executable).with_name("correct-l0"),
-            "why",
-            "--configfile",
-            "why.yaml",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "lib"), "HF_HUB_OFFLINE": "1"},
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
+from workflow_runs import tiny_config, why
 
 
 def test_nothing_to_do(tiny_study):

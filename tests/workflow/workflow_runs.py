@@ -78,3 +78,23 @@ def stale_lines(run: subprocess.CompletedProcess[str]) -> list[str]:
     """Return what a run says of results that do not stand."""
     said = (run.stdout + run.stderr).splitlines()
     return sorted(line.removeprefix("Stale: ") for line in said if line.startswith("Stale: "))
+
+
+def why(folder: Path, config: dict, *arguments: str) -> str:
+    """Return what `correct-l0 why` prints about a configuration in a folder."""
+    (folder / "why.yaml").write_text(yaml.safe_dump(config))
+    run = subprocess.run(
+        [
+            Path(sys.executable).with_name("correct-l0"),
+            "why",
+            "--configfile",
+            "why.yaml",
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "lib"), "HF_HUB_OFFLINE": "1"},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from correct_l0.reading.curve import Curve, curve_of
@@ -84,10 +85,18 @@ def at_tenth(training: pd.DataFrame, tenth: int) -> pd.DataFrame:
     tenth
         1 to 10.
     """
-    last = training.groupby(_POINT)["step"].transform("max")
-    wanted = training["step"] == -(-tenth * last // TENTHS)
-    rows = training[wanted & ((training["step"] < last) | (tenth == TENTHS))]
-    return rows.rename(columns={"c_dec": "value"})
+    return _at_tenth(training, _last_steps(training), tenth)
+
+
+def _last_steps(training: pd.DataFrame) -> np.ndarray:
+    """Return the last step of each row's training."""
+    return training.groupby(_POINT)["step"].transform("max").to_numpy()
+
+
+def _at_tenth(training: pd.DataFrame, last: np.ndarray, tenth: int) -> pd.DataFrame:
+    step = training["step"].to_numpy()
+    wanted = (step == -(-tenth * last // TENTHS)) & ((step < last) | (tenth == TENTHS))
+    return training[wanted].rename(columns={"c_dec": "value"})
 
 
 def last_moves(training: pd.DataFrame) -> pd.DataFrame:
@@ -153,8 +162,8 @@ def read_tenths(training: pd.DataFrame, c_dec: pd.DataFrame) -> dict[int, CurveR
     `read_convergence`.
     """
     same = _placed(training, c_dec)
-    tenths = range(1, TENTHS + 1)
-    return {i: read_curve(curve_of(at_tenth(same, i), "c_dec")) for i in tenths}
+    last, tenths = _last_steps(same), range(1, TENTHS + 1)
+    return {i: read_curve(curve_of(_at_tenth(same, last, i), "c_dec")) for i in tenths}
 
 
 def weak_points(health: pd.DataFrame, l0: Sequence[float]) -> dict[str, tuple[float, ...]]:

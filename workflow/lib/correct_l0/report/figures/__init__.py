@@ -72,10 +72,8 @@ def draw_figures(
     for name, draw in figures.items():
         for narrow, suffixes in ((False, ("png", "svg")), (True, ("narrow.svg",))):
             figure = draw(study, narrow)
-            # Here, not before each file: the layout takes as long as the drawing. The second pass
-            # sees labels where the first one put them.
-            for _ in range(2):
-                figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+            # Here, not before each file: the layout takes as long as the drawing.
+            figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
             figure.set_layout_engine(None)
             for suffix in suffixes:
                 path = Path(folder) / f"{name}.{suffix}"
