@@ -51,8 +51,8 @@ calibrate: env
 	@$(BIN)/python -m calibration $(if $(QUICK),--quick) --cores $(CORES)
 
 # Two things at a time, and four workers of pytest, as the one with the tests of Slurm mostly waits, and
-# others for what they start; one thread for each: more would wait for each other. Python compiles what the tests import, the
-# smaller part of what is installed, as they import it.
+# others for what they start; one thread for each: more would wait for each other. Python compiles what
+# the tests import, the smaller part of what is installed, as they import it.
 TWO := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 test:
 	+@$(TWO) env-dev slurm COMPILE=--no-compile
