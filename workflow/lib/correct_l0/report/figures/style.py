@@ -174,7 +174,9 @@ def l0_colors(ax: Axes, study: StudyData, figure: Figure) -> Callable[[float], t
     lowest, highest = grid[0], grid[-1] if len(grid) > 1 else 2 * grid[0]
     norm = LogNorm(lowest, highest)
     colors = sns.color_palette("viridis_r", as_cmap=True)
-    bar = figure.colorbar(ScalarMappable(norm, colors), ax=ax, pad=0.02, aspect=25, label="L0")
+    # In the panel's margin: a layout would add a column for it to what all panels leave free.
+    place = ax.inset_axes((1.03, 0, 0.035, 1))
+    bar = figure.colorbar(ScalarMappable(norm, colors), cax=place, label="L0")
     bar.outline.set_visible(False)
     shown = [grid[i] for i in labelled(grid, 0.12 * np.log(highest / lowest))]
     bar.set_ticks(shown, labels=[study.names(x) for x in shown])
