@@ -44,6 +44,8 @@ OPTIONAL = {
 """What the check does without, and what then is missing."""
 SMALL_FACTOR = 4
 """How much longer a part may take with `--small`, on a CPU that others use too."""
+ROUNDED = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"
+"""What has torch round float32 products to TF32: unset, as jobs of the pipeline do."""
 TAIL = 12
 """Lines of a broken part's output that are shown."""
 
@@ -192,7 +194,8 @@ def environment_with(wheels: Path | None, scratch: str) -> dict[str, str]:
         subprocess.run([*pip, *map(str, sorted(wheels.glob("*.whl")))], check=True)
         paths.insert(0, site)
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "WANDB_MODE": "disabled"}
-    return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(paths)}
+    kept = {name: value for name, value in os.environ.items() if name != ROUNDED}
+    return {**kept, **quiet, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def say_what_is_missing(environment: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from benchmarks.gpu_check.shapes import Shapes
 FORWARD_S = 30.0
 """Seconds of bare forward passes that caching may be worth; it takes up to twice as long."""
 SPARE = 1.1
-"""Room that caching asks for, over the activations' own."""
+"""Room that is asked for, over what activations and the group's SAEs take."""
 BARE = 4
 """Batches of the forward pass alone."""
 CACHING, WAITING, PRODUCTS = 0.6, 0.05, 2.5
@@ -72,12 +72,15 @@ def activations(report: Report, shapes: Shapes, folder: Path, device: str) -> tu
     if cached < shapes.cached_tokens:
         report.skipped("tokens beyond", f"{cached} tokens fill the time of caching")
     with report.trying("caching on disk"):
-        if not room(report, folder, (cached + shapes.held_out_tokens) * shapes.d_in * 2):
+        weights = 8 * len(shapes.step_l0) * shapes.d_sae
+        if not room(
+            report, folder, shapes.d_in * (2 * (cached + shapes.held_out_tokens) + weights)
+        ):
             store = in_memory(report, shapes, model, cached)
             return store, MemoryBatches(store, shapes.batch_tokens)
         store, batches, caching_s, sealing_s = cache(shapes, model, cached, folder)
         rate = (cached + shapes.held_out_tokens) / caching_s
-        note = f"{cached} tokens, {file_system(folder)}"
+        note = f"{cached} tokens{file_system(folder)}"
         report.measured("caching on disk", rate, "tokens/s", note)
         report.target("caching / forward alone", rate / alone, "", at_least=CACHING)
         report.measured("sealing", sealing_s, "s")
@@ -96,13 +99,15 @@ def room(report: Report, folder: Path, needed: int) -> bool:
 
 
 def file_system(folder: Path) -> str:
-    """Return the kind of file system that a folder is on, `tmpfs` being memory; empty: unknown."""
+    """Return the kind of file system that a folder is on, for a note; `tmpfs` is memory."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return ""
     lines = [line.split() for line in mounts.read_text().splitlines()]
-    around = [(len(at), kind) for _, at, kind, *_ in lines if folder.is_relative_to(at)]
-    return max(around, default=(0, ""))[1]
+    around = [
+        (len(at), i) for i, (_, at, *_) in enumerate(lines) if folder.resolve().is_relative_to(at)
+    ]
+    return f", {lines[max(around)[1]][2]}" if around else ""
 
 
 def affordable(tokens: int, tokens_per_s: float, batch_tokens: int) -> int:

@@ -163,6 +163,13 @@ def test_the_arguments_are_checked(tmp_path):
     assert f"no wheel in {tmp_path}; name a folder that holds *.whl files" in printed
 
 
+def test_the_parts_round_no_float32_product_whatever_the_environment_says(tmp_path, monkeypatch):
+    main = module("__main__")
+    assert importlib.import_module("correct_l0.jobs.job").ROUNDED == main.ROUNDED
+    monkeypatch.setenv(main.ROUNDED, "1")
+    assert main.ROUNDED not in main.environment_with(None, str(tmp_path))
+
+
 def test_wheels_are_found_by_the_parts_and_not_installed(tmp_path):
     """A wheel is a zip file: one module, and what pip asks for."""
     about = "carried-1.0.dist-info"

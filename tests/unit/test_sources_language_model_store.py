@@ -111,10 +111,7 @@ def test_acts_belong_to_their_tokens_and_zarr_reads_the_same(manifest):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_shards_are_written_to_the_byte_as_zarr_writes_them(tmp_path, dtype, monkeypatch):
-    """Training ends in a shard of 44 rows, whose third chunk has 12 of 16 and whose fourth none.
-
-    What is more than 100 bytes is written in parts, each on the disk before the next.
-    """
+    """Training ends in a shard of 44 rows, whose third chunk has 12 of 16 and whose fourth none."""
     monkeypatch.setattr(shards, "SYNC_BYTES", 100)
     settings, cache = stage_toy(tmp_path, dtype=dtype)
     for job in jobs_of(settings):
@@ -130,6 +127,24 @@ def test_shards_are_written_to_the_byte_as_zarr_writes_them(tmp_path, dtype, mon
     for column, file in record["files"].items():
         data = shards.shard_path(cache / "store", "training", column, 4).read_bytes()
         assert file == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_what_is_on_the_disk_leaves_the_memory_as_it_is_written(tmp_path, monkeypatch):
+    """Nine chunks of 32 bytes, each with its checksum: after 100 bytes or more, and at the end."""
+    at = []
+
+    def said(file, start, length, advice):
+        at.append(os.fstat(file).st_size)
+        assert (start, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        raise OSError(errno.ENOSYS, "no such hint here")
+
+    monkeypatch.setattr(shards, "SYNC_BYTES", 100)
+    monkeypatch.setattr(os, "posix_fadvise", said)
+    rows = np.arange(72, dtype=np.float32).reshape(18, 4)
+    written = shards.write_shard(tmp_path / "shard", rows, 9, 2, 0.0)
+    # The index: 9 offsets and lengths, and its checksum.
+    assert at == [104, 212, 320, 9 * 36 + 144, 9 * 36 + 148]
+    assert written["bytes"] == (tmp_path / "shard").stat().st_size == at[-1]
 
 
 @pytest.mark.parametrize("rows", [1, 255, 256, 4099, 16_384, 36_865])

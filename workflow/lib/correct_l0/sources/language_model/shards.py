@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,7 +82,7 @@ def write_shard(
 
 
 def _write(file: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
-    """Write pieces, and have them on the disk and out of the system's memory as they come.
+    """Write pieces; have what is on the disk leave the system's memory every `SYNC_BYTES`.
 
     A page that is new to the system's memory can cost more than writing it, and nothing reads a
     shard before all of them are written.
@@ -90,11 +91,17 @@ def _write(file: BinaryIO, pieces: Iterable[np.ndarray]) -> None:
     for piece in pieces:
         waiting += file.write(piece.data)
         if waiting >= SYNC_BYTES:
-            file.flush()
-            os.fsync(file.fileno())
-            if hasattr(os, "posix_fadvise"):  # Not on macOS.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            _leave_memory(file)
             waiting = 0
+    _leave_memory(file)
+
+
+def _leave_memory(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    # A hint, which macOS and some file systems do not know.
+    with suppress(AttributeError, OSError):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _with_checksum(values: np.ndarray) -> list[np.ndarray]:
