@@ -71,20 +71,17 @@ def activations(report: Report, shapes: Shapes, folder: Path, device: str) -> tu
     cached = affordable(shapes.cached_tokens, alone, shapes.batch_tokens)
     if cached < shapes.cached_tokens:
         report.skipped("tokens beyond", f"{cached} tokens fill the time of caching")
+    weights = 8 * len(shapes.step_l0) * shapes.d_sae
+    needed = shapes.d_in * (2 * (cached + shapes.held_out_tokens) + weights)
     with report.trying("caching on disk"):
-        weights = 8 * len(shapes.step_l0) * shapes.d_sae
-        if not room(
-            report, folder, shapes.d_in * (2 * (cached + shapes.held_out_tokens) + weights)
-        ):
-            store = in_memory(report, shapes, model, cached)
-            return store, MemoryBatches(store, shapes.batch_tokens)
-        store, batches, caching_s, sealing_s = cache(shapes, model, cached, folder)
-        rate = (cached + shapes.held_out_tokens) / caching_s
-        note = f"{cached} tokens{file_system(folder)}"
-        report.measured("caching on disk", rate, "tokens/s", note)
-        report.target("caching / forward alone", rate / alone, "", at_least=CACHING)
-        report.measured("sealing", sealing_s, "s")
-        return store, batches
+        if room(report, folder, needed):
+            store, batches, caching_s, sealing_s = cache(shapes, model, cached, folder)
+            rate = (cached + shapes.held_out_tokens) / caching_s
+            note = f"{cached} tokens{file_system(folder)}"
+            report.measured("caching on disk", rate, "tokens/s", note)
+            report.target("caching / forward alone", rate / alone, "", at_least=CACHING)
+            report.measured("sealing", sealing_s, "s")
+            return store, batches
     store = in_memory(report, shapes, model, cached)
     return store, MemoryBatches(store, shapes.batch_tokens)
 
@@ -103,10 +100,8 @@ def file_system(folder: Path) -> str:
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return ""
-    lines = [line.split() for line in mounts.read_text().splitlines()]
-    around = [
-        (len(at), i) for i, (_, at, *_) in enumerate(lines) if folder.resolve().is_relative_to(at)
-    ]
+    lines, place = [line.split() for line in mounts.read_text().splitlines()], folder.resolve()
+    around = [(len(at), i) for i, (_, at, *_) in enumerate(lines) if place.is_relative_to(at)]
     return f", {lines[max(around)[1]][2]}" if around else ""
 
 
